@@ -1,0 +1,72 @@
+//! Ordered blocks in; outcomes, nonce changes and the state root out.
+//!
+//! Baton orders first and executes after finality, so an executor only ever sees final blocks, each once and in order.
+//! A transaction that is not valid at its turn is skipped with a recorded reason and charged nothing; it never changes
+//! what another transaction does.
+
+use std::collections::BTreeMap;
+
+use alloy_primitives::{Address, B256};
+use baton_proto::{Block, ExecutorKind};
+use serde::{Deserialize, Serialize};
+
+mod none;
+
+pub use none::NonceExecutor;
+
+/// What an executor reads: the state after the block before.
+pub trait StateView {
+    /// Returns the next nonce of `account`; 0 for an account that never sent.
+    ///
+    /// # Errors
+    /// [`StateError`] when the state cannot be read.
+    fn nonce(&self, account: Address) -> Result<u64, StateError>;
+}
+
+/// The state could not be read; the block can be executed again once it can.
+#[derive(Debug, thiserror::Error)]
+#[error("state unreadable: {0}")]
+pub struct StateError(pub String);
+
+/// What became of one transaction of a final block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "status")]
+pub enum Outcome {
+    /// It took its turn.
+    Executed,
+    /// Its nonce was already used.
+    #[serde(rename_all = "camelCase")]
+    SkippedReplay {
+        /// The sender's next nonce at that point.
+        expected: u64,
+    },
+    /// An earlier nonce of its sender was missing.
+    #[serde(rename_all = "camelCase")]
+    SkippedGap {
+        /// The sender's next nonce at that point.
+        expected: u64,
+    },
+}
+
+/// The result of one block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Executed {
+    /// One outcome per transaction, in block order.
+    pub outcomes: Vec<Outcome>,
+    /// Next nonces of the accounts that changed.
+    pub nonces: BTreeMap<Address, u64>,
+    /// State root after the block; zero for [`ExecutorKind::None`].
+    pub state_root: B256,
+}
+
+/// Turns one final block into its results, as a pure function of the block and the state before it.
+pub trait Executor: Send + Sync {
+    /// Returns which executor the chain spec must name for this one.
+    fn kind(&self) -> ExecutorKind;
+
+    /// Executes `block` on `state`, changing neither.
+    ///
+    /// # Errors
+    /// [`StateError`] when the state cannot be read.
+    fn execute(&self, block: &Block, state: &dyn StateView) -> Result<Executed, StateError>;
+}

@@ -1,0 +1,40 @@
+//! The executor of a pure ordering chain: it keeps nonces, so that nothing takes two turns.
+
+use std::collections::BTreeMap;
+
+use alloy_primitives::{Address, B256};
+use baton_proto::{Block, ExecutorKind};
+
+use crate::{Executed, Executor, Outcome, StateError, StateView};
+
+/// Gives each transaction its turn if its nonce is the sender's next one. Source: protocol section 4.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NonceExecutor;
+
+impl Executor for NonceExecutor {
+    fn kind(&self) -> ExecutorKind {
+        ExecutorKind::None
+    }
+
+    fn execute(&self, block: &Block, state: &dyn StateView) -> Result<Executed, StateError> {
+        let mut nonces: BTreeMap<Address, u64> = BTreeMap::new();
+        let mut outcomes = Vec::with_capacity(block.transactions.len());
+        for transaction in &block.transactions {
+            let sender = transaction.sender();
+            let expected = match nonces.get(&sender) {
+                Some(nonce) => *nonce,
+                None => state.nonce(sender)?,
+            };
+            outcomes.push(match transaction.nonce() {
+                nonce if nonce < expected => Outcome::SkippedReplay { expected },
+                nonce if nonce > expected => Outcome::SkippedGap { expected },
+                _ => {
+                    // EIP-2681: a transaction with nonce 2^64 - 1 is never valid, so the sum stays in range.
+                    nonces.insert(sender, expected.saturating_add(1));
+                    Outcome::Executed
+                }
+            });
+        }
+        Ok(Executed { outcomes, nonces, state_root: B256::ZERO })
+    }
+}

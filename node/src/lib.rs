@@ -1,0 +1,17 @@
+//! The Baton sequencer node: everything with a side effect. The protocol's rules live in `baton-consensus`.
+
+pub mod batcher;
+pub mod cli;
+pub mod config;
+pub mod devnet;
+pub mod driver;
+pub mod l1;
+pub mod ledger;
+pub mod node;
+pub mod p2p;
+pub mod proposer;
+pub mod rpc;
+pub mod signer;
+pub mod sync;
+pub mod telemetry;
+pub mod validity;

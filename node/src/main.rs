@@ -1,0 +1,3 @@
+//! `baton`: the sequencer node.
+
+fn main() {}

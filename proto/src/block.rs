@@ -1,0 +1,163 @@
+//! Blocks: what consensus agrees on.
+
+use alloy_primitives::{Address, B256, keccak256};
+use alloy_sol_types::SolValue;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    BlockDigest, Epoch, Height, L1BlockNumber, L2ChainId, MemberIndex, TimestampMs, Transaction, View, abi, merkle,
+};
+
+/// An L1 block that a header names: a finalized one, never older than the parent's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct L1Origin {
+    /// Its number.
+    pub number: L1BlockNumber,
+    /// Its hash.
+    pub hash: B256,
+}
+
+/// What a leader signs for: everything about a block but the transactions themselves.
+///
+/// Source: protocol section 4; `BlockHeader` in `contracts/src/Types.sol` has the same fields in the same order.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BlockHeader {
+    /// The rollup's chain id.
+    pub l2_chain_id: L2ChainId,
+    /// The epoch whose committee agrees on the block.
+    pub epoch: Epoch,
+    /// The view in which the block was first proposed.
+    pub view: View,
+    /// One above the parent's.
+    pub height: Height,
+    /// The parent's digest; zero for the genesis block.
+    pub parent: BlockDigest,
+    /// Unix milliseconds, greater than the parent's.
+    pub timestamp_ms: TimestampMs,
+    /// The finalized L1 block this block builds on.
+    pub origin: L1Origin,
+    /// Forced entries consumed up to and including this block.
+    pub forced_position: u64,
+    /// Rolling hash of the forced queue at that position.
+    pub forced_hash: B256,
+    /// [`merkle::root`] over the keccak256 of each item's raw bytes.
+    pub payload_root: B256,
+    /// Items in the payload, forced entries included.
+    pub transaction_count: u32,
+    /// Sum of the items' raw bytes.
+    pub payload_bytes: u32,
+    /// Sum of the gas limits that the transactions declare.
+    pub declared_gas: u64,
+    /// The member that proposed the block.
+    pub proposer: MemberIndex,
+    /// Who receives the block's fees.
+    pub fee_recipient: Address,
+}
+
+impl BlockHeader {
+    /// Returns keccak256 of the header's ABI encoding (16 words): the block's identity.
+    #[must_use]
+    pub fn digest(&self) -> BlockDigest {
+        BlockDigest::new(keccak256(self.abi_encode()))
+    }
+
+    /// Returns `abi.encode(header)` as Solidity writes it: 512 bytes.
+    #[must_use]
+    pub fn abi_encode(&self) -> Vec<u8> {
+        abi::BlockHeader {
+            l2ChainId: self.l2_chain_id.get(),
+            epoch: self.epoch.get(),
+            viewNumber: self.view.get(),
+            height: self.height.get(),
+            parent: self.parent.get(),
+            timestampMs: self.timestamp_ms.get(),
+            originNumber: self.origin.number.get(),
+            originHash: self.origin.hash,
+            forcedPosition: self.forced_position,
+            forcedHash: self.forced_hash,
+            payloadRoot: self.payload_root,
+            transactionCount: self.transaction_count,
+            payloadBytes: self.payload_bytes,
+            declaredGas: self.declared_gas,
+            proposer: self.proposer.get(),
+            feeRecipient: self.fee_recipient,
+        }
+        .abi_encode()
+    }
+
+    /// Returns the block that every chain starts from: height 0, view 0, in epoch 2, on the last L1 block of epoch 1.
+    ///
+    /// Everybody derives it from L1, so nobody signs it. `origin_timestamp_s` is that L1 block's timestamp in seconds.
+    #[must_use]
+    pub fn genesis(l2_chain_id: L2ChainId, origin: L1Origin, origin_timestamp_s: u64) -> Self {
+        Self {
+            l2_chain_id,
+            epoch: Epoch::new(2),
+            view: View::ZERO,
+            height: Height::ZERO,
+            parent: BlockDigest::ZERO,
+            timestamp_ms: TimestampMs::new(origin_timestamp_s.saturating_mul(1_000)),
+            origin,
+            forced_position: 0,
+            forced_hash: B256::ZERO,
+            payload_root: B256::ZERO,
+            transaction_count: 0,
+            payload_bytes: 0,
+            declared_gas: 0,
+            proposer: MemberIndex::new(0),
+            fee_recipient: Address::ZERO,
+        }
+    }
+}
+
+/// The parts of a header that its transactions determine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PayloadCommitment {
+    /// See [`BlockHeader::payload_root`].
+    pub payload_root: B256,
+    /// See [`BlockHeader::transaction_count`].
+    pub transaction_count: u32,
+    /// See [`BlockHeader::payload_bytes`].
+    pub payload_bytes: u32,
+    /// See [`BlockHeader::declared_gas`].
+    pub declared_gas: u64,
+}
+
+impl PayloadCommitment {
+    /// Computes what `transactions` commit to.
+    #[must_use]
+    pub fn of(transactions: &[Transaction]) -> Self {
+        // keccak256 of an EIP-2718 encoding is the transaction's hash, so the leaves are at hand already.
+        let leaves: Vec<B256> = transactions.iter().map(|tx| *tx.hash()).collect();
+        let saturate = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Self {
+            payload_root: merkle::root(&leaves),
+            transaction_count: saturate(transactions.len()),
+            payload_bytes: saturate(transactions.iter().map(|tx| tx.raw().len()).sum()),
+            declared_gas: transactions.iter().fold(0, |sum, tx| sum.saturating_add(tx.gas_limit())),
+        }
+    }
+
+    /// Returns whether `header` carries exactly this commitment.
+    #[must_use]
+    pub fn matches(&self, header: &BlockHeader) -> bool {
+        self.payload_root == header.payload_root
+            && self.transaction_count == header.transaction_count
+            && self.payload_bytes == header.payload_bytes
+            && self.declared_gas == header.declared_gas
+    }
+}
+
+/// A header with its transactions, in order.
+///
+/// Conversion from bytes checks that the transactions are the ones the header commits to; whether the block is *valid*
+/// on its parent is for voters to judge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// The header.
+    pub header: BlockHeader,
+    /// The ordered transactions.
+    pub transactions: Vec<Transaction>,
+}

@@ -1,0 +1,139 @@
+//! Ethereum transactions as Baton orders them: decoded and sender-recovered once, then shared.
+
+use std::{fmt, sync::Arc};
+
+use alloy_consensus::{Transaction as _, TxEnvelope, TxType, transaction::SignerRecoverable};
+use alloy_eips::eip2718::{Decodable2718, Encodable2718};
+use alloy_primitives::{Address, Bytes, TxHash};
+
+use crate::limits::TRANSACTION_BYTES_MAX;
+
+/// Why bytes are not a transaction that Baton orders. The messages are the ones that clients know from geth.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages are the documentation")]
+pub enum TransactionError {
+    #[error("oversized data: transaction size {got}, limit {TRANSACTION_BYTES_MAX}")]
+    Oversized { got: usize },
+    #[error("{0}")]
+    Malformed(String),
+    #[error("transaction type not supported")]
+    UnsupportedType,
+    #[error("only replay-protected (EIP-155) transactions allowed over RPC")]
+    NotReplayProtected,
+    #[error("invalid sender")]
+    InvalidSender,
+}
+
+/// A signed transaction of type 0, 1, 2 or 4 with its sender. Cheap to clone.
+///
+/// The raw bytes are the one canonical EIP-2718 encoding, so equal transactions have equal bytes and equal hashes.
+#[derive(Clone)]
+pub struct Transaction(Arc<Inner>);
+
+struct Inner {
+    envelope: TxEnvelope,
+    raw: Bytes,
+    sender: Address,
+}
+
+impl Transaction {
+    /// Decodes an EIP-2718 encoding and recovers the sender (about 40 µs).
+    ///
+    /// # Errors
+    /// [`TransactionError`]: too long, not the canonical encoding of a transaction, a type that Baton does not order (blob
+    /// transactions among them), no chain id, or a signature from which no sender can be recovered (EIP-2's low-s rule
+    /// included).
+    pub fn decode(raw: Bytes) -> Result<Self, TransactionError> {
+        if raw.len() > TRANSACTION_BYTES_MAX {
+            return Err(TransactionError::Oversized { got: raw.len() });
+        }
+        let mut rest = raw.as_ref();
+        let envelope =
+            TxEnvelope::decode_2718(&mut rest).map_err(|error| TransactionError::Malformed(error.to_string()))?;
+        match envelope.tx_type() {
+            TxType::Legacy | TxType::Eip2930 | TxType::Eip1559 | TxType::Eip7702 => {}
+            TxType::Eip4844 => return Err(TransactionError::UnsupportedType),
+        }
+        if envelope.chain_id().is_none() {
+            return Err(TransactionError::NotReplayProtected);
+        }
+        // A second spelling of the same transaction would have another payload leaf under the same hash.
+        if !rest.is_empty() || envelope.encoded_2718() != raw.as_ref() {
+            return Err(TransactionError::Malformed("rlp: not the canonical encoding".into()));
+        }
+        let sender = envelope.recover_signer().map_err(|_| TransactionError::InvalidSender)?;
+        Ok(Self(Arc::new(Inner { envelope, raw, sender })))
+    }
+
+    /// Returns the canonical EIP-2718 encoding.
+    #[must_use]
+    pub fn raw(&self) -> &Bytes {
+        &self.0.raw
+    }
+
+    /// Returns the hash: keccak256 of [`Self::raw`].
+    #[must_use]
+    pub fn hash(&self) -> &TxHash {
+        self.0.envelope.tx_hash()
+    }
+
+    /// Returns the account that signed.
+    #[must_use]
+    pub fn sender(&self) -> Address {
+        self.0.sender
+    }
+
+    /// Returns the decoded transaction.
+    #[must_use]
+    pub fn envelope(&self) -> &TxEnvelope {
+        &self.0.envelope
+    }
+
+    /// Returns the sender's nonce.
+    #[must_use]
+    pub fn nonce(&self) -> u64 {
+        self.0.envelope.nonce()
+    }
+
+    /// Returns the declared gas limit.
+    #[must_use]
+    pub fn gas_limit(&self) -> u64 {
+        self.0.envelope.gas_limit()
+    }
+
+    /// Returns the chain id; [`Self::decode`] refuses transactions without one.
+    #[must_use]
+    pub fn chain_id(&self) -> u64 {
+        self.0.envelope.chain_id().unwrap_or_default()
+    }
+
+    /// Returns what the ordering rule `priority_fee` compares: `maxPriorityFeePerGas`, or the gas price where there is none.
+    #[must_use]
+    pub fn priority_fee(&self) -> u128 {
+        self.0.envelope.max_priority_fee_per_gas().unwrap_or_else(|| self.0.envelope.max_fee_per_gas())
+    }
+
+    /// Returns the most that the sender pays per unit of gas.
+    #[must_use]
+    pub fn max_fee(&self) -> u128 {
+        self.0.envelope.max_fee_per_gas()
+    }
+}
+
+impl PartialEq for Transaction {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash() == other.hash()
+    }
+}
+
+impl Eq for Transaction {}
+
+impl fmt::Debug for Transaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transaction")
+            .field("hash", self.hash())
+            .field("sender", &self.sender())
+            .field("nonce", &self.nonce())
+            .finish()
+    }
+}
