@@ -1,0 +1,39 @@
+# `make help` lists the targets. Everything built goes to one folder outside the checkout, so that a fresh clone starts warm.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/baton/target
+BIN := $(CARGO_TARGET_DIR)/debug
+
+.PHONY: help setup contracts devnet test test-contracts check fmt artifacts
+
+help: ## Lists the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Installs what is missing (libclang for RocksDB, npm packages of contracts/), or prints the command
+	@tools/setup
+
+devnet: setup ## Starts a local L1 and four staked nodes; ARGS="…" go to `baton devnet`
+	cargo build --locked --bin baton
+	$(BIN)/baton devnet $(ARGS)
+
+test: setup ## Runs every test: Rust, Solidity, and the end-to-end stories
+	cargo build --locked --workspace --all-targets
+	cargo test --locked --workspace --exclude baton-tests
+	$(MAKE) --no-print-directory test-contracts
+	cargo test --locked --package baton-tests -- --test-threads=1
+
+test-contracts: setup ## Runs the Solidity tests and checks that the committed artifacts are not stale
+	cd contracts && npm run --silent artifacts:check && npm test --silent
+
+artifacts: setup ## Rebuilds the committed contract artifacts
+	cd contracts && npm run --silent artifacts
+
+check: setup ## Formatting, lints and docs, with warnings denied
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps --quiet
+
+fmt: ## Formats the Rust code
+	cargo fmt --all
