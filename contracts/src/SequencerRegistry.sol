@@ -1,0 +1,697 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+import {LibBit} from "solady/utils/LibBit.sol";
+import {LibSort} from "solady/utils/LibSort.sol";
+
+import {ChainSpec, Member} from "./Types.sol";
+import {Bls12381} from "./libraries/Bls12381.sol";
+import {ContentStore} from "./libraries/ContentStore.sol";
+import {LeaderSchedule} from "./libraries/LeaderSchedule.sol";
+import {Statements} from "./libraries/Statements.sol";
+import {Weights} from "./libraries/Weights.sol";
+
+/// @title SequencerRegistry
+/// @notice Bonds, keys and committees of one Baton chain.
+/// @dev No administrator and no upgrade: the chain spec, the slasher and the inbox are fixed at deployment.
+///
+/// How a committee is found. A change made in epoch k writes one checkpoint of one sequencer, effective from epoch
+/// k + 2. `committee(e)` is every seat's occupant with its checkpoint at e; all of them were written before epoch
+/// e - 1 began, so from then on the answer never changes. `materialize(e)` stores that answer in a form that is cheap
+/// to check certificates against; it is a cache that anyone may fill and nobody can fill wrongly.
+///
+/// Seats. There are 128, and each keeps the list of who occupied it from which epoch on. That bounds every committee
+/// lookup, for past epochs too, however many sequencers have come and gone.
+///
+/// Amounts are base units of the bond token. The contract's balance is at all times at least the sum of all bonds plus
+/// what is waiting to be burned.
+contract SequencerRegistry is ReentrancyGuardTransient {
+    using SafeERC20 for IERC20;
+    using SafeCast for uint256;
+
+    /// @notice The first epoch that has a committee, and in which the L2 chain starts.
+    uint64 public constant FIRST_EPOCH = 2;
+    /// @notice Most members of a committee: one 256-bit word holds a bitmap with room to spare.
+    uint256 public constant MEMBERS_MAX = 128;
+    /// @notice Members needed for activation, unless the chain spec allows a small committee.
+    uint256 public constant ACTIVATION_MEMBERS = 4;
+    /// @notice Keys stored together; 64 keys of 256 bytes are 16 KiB, which one account's code holds.
+    uint256 public constant CHUNK_KEYS = 64;
+    /// @notice Where burned bonds go: nobody has the key, and every ERC-20 can be sent there.
+    address public constant BURN_ADDRESS = 0x000000000000000000000000000000000000dEaD;
+
+    uint256 private constant BPS = 10_000;
+    uint256 private constant POINTER_BYTES = 20;
+    uint256 private constant WEIGHT_BYTES = 8;
+    /// 128 weights of at most 2^56 - 1 add up to less than 2^63, which the leader schedule needs.
+    uint256 private constant WEIGHT_CAP_MAX = 2 ** 56 - 1;
+    /// What is allowed for seconds and blocks, so that sums of them never overflow 64 bits.
+    uint256 private constant SPAN_MAX = 2 ** 48;
+
+    /// @notice The only contract that may penalize.
+    address public immutable SLASHER;
+    /// @notice The contract that takes this chain's batches.
+    address public immutable INBOX;
+
+    IERC20 private immutable BOND_TOKEN;
+    uint256 private immutable MIN_BOND;
+    uint256 private immutable WEIGHT_UNIT;
+    uint256 private immutable WEIGHT_CAP;
+    uint256 private immutable EPOCH_BLOCKS;
+    uint256 private immutable BASE_SLASH_BPS;
+
+    struct Sequencer {
+        uint128 bond;
+        /// Counts how often the owner was admitted to the committee, from 1.
+        uint64 admission;
+        uint32 checkpoints;
+        uint8 seat;
+        bool ejected;
+        address feeRecipient;
+    }
+
+    /// A sequencer's standing from `effectiveEpoch` until its next checkpoint. Weight 0: not a member.
+    struct Checkpoint {
+        uint64 effectiveEpoch;
+        uint64 weight;
+        uint64 admission;
+        uint32 keyId;
+    }
+
+    struct SeatTerm {
+        uint64 effectiveEpoch;
+        address owner;
+    }
+
+    /// A materialized committee. `content` holds the addresses of its key chunks, then its clipped weights.
+    struct Materialized {
+        address content;
+        uint64 totalWeight;
+        uint8 members;
+    }
+
+    ChainSpec private _spec;
+
+    /// Seats whose latest occupant is not ejected.
+    uint128 private _occupied;
+    uint64 private _genesisL1Block;
+    uint32 private _keyCount;
+    /// Seats that were ever occupied: always the lowest ones.
+    uint8 private _seatsUsed;
+    /// Whether the one member that is left stays only until another registers.
+    bool private _ejectionWaits;
+
+    uint256 private _burnable;
+    mapping(address owner => Sequencer) private _sequencers;
+    mapping(address owner => mapping(uint256 position => Checkpoint)) private _checkpoints;
+    mapping(address owner => mapping(uint64 admission => bool)) private _penalized;
+    mapping(uint256 seat => SeatTerm[]) private _terms;
+    mapping(uint32 keyId => address pointer) private _keys;
+    mapping(uint64 epoch => Materialized) private _materialized;
+
+    /// @notice The chain's first epoch began at this L1 block.
+    event Activated(uint64 genesisL1Block, uint256 members);
+    /// @notice A sequencer was bonded and is a member from `effectiveEpoch` on. `keyHash` is keccak256 of the 256 bytes.
+    event Registered(
+        address indexed owner,
+        address feeRecipient,
+        uint256 bond,
+        uint64 admission,
+        uint64 effectiveEpoch,
+        bytes32 keyHash
+    );
+    /// @notice The committee of `epoch` was stored for checking certificates.
+    event CommitteeMaterialized(uint64 indexed epoch, uint256 members, uint64 totalWeight, address content);
+    /// @notice `amount` moved from the bond to what waits to be burned.
+    event Penalized(address indexed owner, uint64 indexed admission, uint64 epoch, uint256 amount);
+    /// @notice The sequencer is no member from `effectiveEpoch` on; its bond stays locked.
+    event Ejected(address indexed owner, uint64 effectiveEpoch);
+    /// @notice The sequencer is the last member, so it is ejected when another registers.
+    event EjectionDelayed(address indexed owner);
+    /// @notice `amount` was sent to `BURN_ADDRESS`.
+    event Burned(uint256 amount);
+
+    error SequencerRegistry__InvalidSpec(string field);
+    error SequencerRegistry__ZeroAddress();
+    error SequencerRegistry__AlreadyActivated(uint64 genesisL1Block);
+    error SequencerRegistry__TooFewMembers(uint256 needed, uint256 members);
+    error SequencerRegistry__NotActivated();
+    error SequencerRegistry__BeforeGenesis(uint256 genesisL1Block, uint256 got);
+    error SequencerRegistry__AlreadyRegistered(address owner);
+    error SequencerRegistry__CommitteeFull(uint256 members);
+    error SequencerRegistry__BondTooSmall(uint256 minBond, uint256 got);
+    error SequencerRegistry__InvalidKeyLength(uint256 expected, uint256 got);
+    error SequencerRegistry__ZeroKey();
+    error SequencerRegistry__DuplicateKey(bytes32 keyHash);
+    error SequencerRegistry__InvalidPossession(address owner);
+    error SequencerRegistry__TransferMismatch(uint256 expected, uint256 received);
+    error SequencerRegistry__NoCommitteeBefore(uint64 firstEpoch, uint64 got);
+    error SequencerRegistry__CommitteeNotFixed(uint64 latestFixed, uint64 got);
+    error SequencerRegistry__NotMaterialized(uint64 epoch);
+    error SequencerRegistry__EmptyBitmap();
+    error SequencerRegistry__SignerOutOfRange(uint256 bitmap, uint256 members);
+    error SequencerRegistry__InsufficientWeight(uint256 signed, uint256 total);
+    error SequencerRegistry__ZeroAggregateKey(uint256 bitmap);
+    error SequencerRegistry__InvalidSignature();
+    error SequencerRegistry__NotAMember(address owner, uint64 epoch);
+    error SequencerRegistry__OnlySlasher(address slasher, address caller);
+    error SequencerRegistry__NothingToBurn();
+
+    /// @param spec The rules of the chain.
+    /// @param slasher Address of the slasher, which is deployed after this contract: predicted from the deployer's
+    /// nonce, and checked by the slasher's own constructor.
+    /// @param inbox Address of the batch inbox, predicted and checked likewise.
+    constructor(ChainSpec memory spec, address slasher, address inbox) {
+        _checkSpec(spec);
+        if (slasher == address(0) || inbox == address(0)) revert SequencerRegistry__ZeroAddress();
+        _spec = spec;
+        SLASHER = slasher;
+        INBOX = inbox;
+        BOND_TOKEN = IERC20(spec.bondToken);
+        MIN_BOND = spec.minBond;
+        WEIGHT_UNIT = spec.weightUnit;
+        WEIGHT_CAP = spec.weightCap;
+        EPOCH_BLOCKS = spec.epochBlocks;
+        BASE_SLASH_BPS = spec.baseSlashBps;
+    }
+
+    // ------------------------------------------------------------------------------------------------- actions
+
+    /// @notice Starts epoch 0 at the next L1 block. Anyone may call, once, when enough sequencers have registered:
+    /// four, or the chain spec's `minCommittee` where it allows a small committee.
+    function activate() external {
+        if (_genesisL1Block != 0) revert SequencerRegistry__AlreadyActivated(_genesisL1Block);
+        uint256 needed = _spec.allowSmall ? _spec.minCommittee : ACTIVATION_MEMBERS;
+        uint256 members = memberCount();
+        if (members < needed) revert SequencerRegistry__TooFewMembers(needed, members);
+        uint64 genesis = (block.number + 1).toUint64();
+        _genesisL1Block = genesis;
+        emit Activated(genesis, members);
+    }
+
+    /// @notice Bonds the caller as a sequencer, a member of every committee from two epochs after the present one.
+    /// @param feeRecipient Who is paid the fees of the blocks that this sequencer proposes.
+    /// @param bond Amount to lock, in base units; the caller must have approved it.
+    /// @param blsKey 256 bytes, EIP-2537 G2; never registered before by anyone.
+    /// @param possession 128 bytes, EIP-2537 G1: the key's signature on `Statements.possessionMessage`.
+    function register(address feeRecipient, uint256 bond, bytes calldata blsKey, bytes calldata possession)
+        external
+        nonReentrant
+    {
+        if (feeRecipient == address(0)) revert SequencerRegistry__ZeroAddress();
+        if (bond < MIN_BOND) revert SequencerRegistry__BondTooSmall(MIN_BOND, bond);
+        Sequencer storage sequencer_ = _sequencers[msg.sender];
+        if (sequencer_.admission != 0) revert SequencerRegistry__AlreadyRegistered(msg.sender);
+        uint32 keyId = _storeKey(blsKey, possession);
+
+        uint64 effectiveEpoch = _changeEpoch();
+        uint256 formerMember = _ejectionWaits ? _lowestBit(_occupied) : type(uint256).max;
+        sequencer_.bond = bond.toUint128();
+        sequencer_.admission = 1;
+        sequencer_.feeRecipient = feeRecipient;
+        sequencer_.seat = _takeSeat(msg.sender, effectiveEpoch);
+        _writeCheckpoint(msg.sender, Checkpoint(effectiveEpoch, _weightOf(bond), 1, keyId));
+        if (formerMember != type(uint256).max) {
+            _ejectionWaits = false;
+            _eject(_latestOccupant(formerMember), effectiveEpoch);
+        }
+        emit Registered(msg.sender, feeRecipient, bond, 1, effectiveEpoch, keccak256(blsKey));
+
+        uint256 balance = BOND_TOKEN.balanceOf(address(this));
+        BOND_TOKEN.safeTransferFrom(msg.sender, address(this), bond);
+        uint256 received = BOND_TOKEN.balanceOf(address(this)) - balance;
+        if (received != bond) revert SequencerRegistry__TransferMismatch(bond, received);
+    }
+
+    /// @notice Stores the committee of `epoch` so that certificates of it can be checked; does nothing when it is
+    /// stored. Anyone may call once the committee is fixed, one epoch before it runs.
+    /// @dev O(members). Keys are stored in chunks of 64, and a chunk, or the whole content, that an earlier epoch had
+    /// is used again.
+    function materialize(uint64 epoch) external {
+        if (isMaterialized(epoch)) return;
+        (uint256[] memory entries, uint64[] memory weights, uint64 total) = _roster(epoch);
+        uint256 members = entries.length;
+        bytes memory content;
+        for (uint256 first = 0; first < members; first += CHUNK_KEYS) {
+            uint256 count = members - first < CHUNK_KEYS ? members - first : CHUNK_KEYS;
+            content = abi.encodePacked(content, ContentStore.put(_keyChunk(entries, first, count)));
+        }
+        content = bytes.concat(content, _packWeights(weights));
+        address pointer = ContentStore.put(content);
+        // At most 128 members.
+        _materialized[epoch] = Materialized(pointer, total, uint8(members));
+        emit CommitteeMaterialized(epoch, members, total, pointer);
+    }
+
+    /// @notice Takes the base penalty for an offence of `owner` in `epoch` and ejects it. Only the slasher calls.
+    /// @dev Once for each admission: for one that is penalized already nothing happens and 0 is returned. The bond
+    /// token is not called. The ejection takes effect two epochs from now, or, for the last member, when another
+    /// registers.
+    /// @return amount Moved from the bond to what waits to be burned, in base units, rounded down.
+    function penalize(address owner, uint64 epoch) external returns (uint256 amount) {
+        if (msg.sender != SLASHER) revert SequencerRegistry__OnlySlasher(SLASHER, msg.sender);
+        Checkpoint memory standing = _standingAt(owner, epoch);
+        if (standing.weight == 0) revert SequencerRegistry__NotAMember(owner, epoch);
+        if (_penalized[owner][standing.admission]) return 0;
+        _penalized[owner][standing.admission] = true;
+
+        Sequencer storage sequencer_ = _sequencers[owner];
+        uint256 bond = sequencer_.bond;
+        amount = bond * BASE_SLASH_BPS / BPS;
+        sequencer_.bond = (bond - amount).toUint128();
+        _burnable += amount;
+        emit Penalized(owner, standing.admission, epoch, amount);
+
+        if (memberCount() == 1) {
+            _ejectionWaits = true;
+            emit EjectionDelayed(owner);
+        } else {
+            _eject(owner, _changeEpoch());
+        }
+    }
+
+    /// @notice Sends everything that waits to be burned to `BURN_ADDRESS`. Anyone may call.
+    function burn() external nonReentrant {
+        uint256 amount = _burnable;
+        if (amount == 0) revert SequencerRegistry__NothingToBurn();
+        _burnable = 0;
+        emit Burned(amount);
+        BOND_TOKEN.safeTransfer(BURN_ADDRESS, amount);
+    }
+
+    // --------------------------------------------------------------------------------------------------- views
+
+    /// @notice The rules of the chain.
+    function params() external view returns (ChainSpec memory) {
+        return _spec;
+    }
+
+    /// @notice L1 block at which epoch 0 begins; 0 before activation.
+    function genesisL1Block() external view returns (uint64) {
+        return _genesisL1Block;
+    }
+
+    /// @notice Sequencers that the latest state seats, members or about to be.
+    function memberCount() public view returns (uint256) {
+        return LibBit.popCount(_occupied);
+    }
+
+    /// @notice The epoch that L1 block `l1Block` belongs to.
+    function epochOf(uint256 l1Block) public view returns (uint64) {
+        uint256 genesis = _genesisL1Block;
+        if (genesis == 0) revert SequencerRegistry__NotActivated();
+        if (l1Block < genesis) revert SequencerRegistry__BeforeGenesis(genesis, l1Block);
+        return ((l1Block - genesis) / EPOCH_BLOCKS).toUint64();
+    }
+
+    /// @notice The first L1 block of `epoch`.
+    function epochStart(uint64 epoch) external view returns (uint256) {
+        uint256 genesis = _genesisL1Block;
+        if (genesis == 0) revert SequencerRegistry__NotActivated();
+        return genesis + uint256(epoch) * EPOCH_BLOCKS;
+    }
+
+    /// @notice The members of `epoch` in ascending order of owner, with clipped weights. Works for every epoch from
+    /// `FIRST_EPOCH` to the one after the present, materialized or not.
+    function committee(uint64 epoch) external view returns (Member[] memory members) {
+        (uint256[] memory entries, uint64[] memory weights,) = _roster(epoch);
+        members = new Member[](entries.length);
+        for (uint256 i = 0; i < entries.length; ++i) {
+            address owner = _entryOwner(entries[i]);
+            members[i] = Member(
+                owner, _sequencers[owner].feeRecipient, weights[i], ContentStore.get(_keys[_entryKey(entries[i])])
+            );
+        }
+    }
+
+    /// @notice Sum of the clipped weights of `epoch`; below 2^63.
+    function totalWeight(uint64 epoch) external view returns (uint64 total) {
+        (,, total) = _roster(epoch);
+    }
+
+    /// @notice Whether certificates of `epoch` can be checked.
+    function isMaterialized(uint64 epoch) public view returns (bool) {
+        return _materialized[epoch].members != 0;
+    }
+
+    /// @notice Returns if members of `epoch` with more than two thirds of its weight signed `digest`; reverts with the
+    /// rule that is broken otherwise.
+    /// @param epoch A materialized epoch.
+    /// @param digest The 32-byte message.
+    /// @param bitmap Bit i set: member i signed.
+    /// @param signature 128 bytes, EIP-2537 G1: the sum of their signatures.
+    function verifyQuorum(uint64 epoch, bytes32 digest, uint256 bitmap, bytes calldata signature) external view {
+        Materialized memory stored = _materialized[epoch];
+        uint256 members = stored.members;
+        if (members == 0) revert SequencerRegistry__NotMaterialized(epoch);
+        if (bitmap == 0) revert SequencerRegistry__EmptyBitmap();
+        if (bitmap >> members != 0) revert SequencerRegistry__SignerOutOfRange(bitmap, members);
+
+        bytes memory content = ContentStore.get(stored.content);
+        uint256 chunks = (members + CHUNK_KEYS - 1) / CHUNK_KEYS;
+        uint256 signed = 0;
+        for (uint256 i = 0; i < members; ++i) {
+            if (bitmap & (1 << i) != 0) {
+                signed += uint64(bytes8(_wordAt(content, chunks * POINTER_BYTES + i * WEIGHT_BYTES)));
+            }
+        }
+        if (3 * signed <= 2 * uint256(stored.totalWeight)) {
+            revert SequencerRegistry__InsufficientWeight(signed, stored.totalWeight);
+        }
+
+        bytes memory key = new bytes(Bls12381.G2_BYTES);
+        for (uint256 i = 0; i < chunks; ++i) {
+            address chunk = address(bytes20(_wordAt(content, i * POINTER_BYTES)));
+            Bls12381.addSelected(key, ContentStore.get(chunk), bitmap >> (i * CHUNK_KEYS));
+        }
+        if (Bls12381.isInfinity(key)) revert SequencerRegistry__ZeroAggregateKey(bitmap);
+        if (!Bls12381.verify(Bls12381.SIGNATURE_DST, digest, signature, key)) {
+            revert SequencerRegistry__InvalidSignature();
+        }
+    }
+
+    /// @notice The key with which `owner` signs in `epoch`, its weight before clipping, and the number of the
+    /// admission under which it is a member then. Reverts when it is no member.
+    function keyOf(address owner, uint64 epoch)
+        external
+        view
+        returns (bytes memory key, uint64 weight, uint64 admission)
+    {
+        Checkpoint memory standing = _standingAt(owner, epoch);
+        if (standing.weight == 0) revert SequencerRegistry__NotAMember(owner, epoch);
+        return (ContentStore.get(_keys[standing.keyId]), standing.weight, standing.admission);
+    }
+
+    /// @notice The weight of `owner` in `epoch` before clipping, 0 when it is no member; the committee of `epoch` must
+    /// be fixed.
+    function weightOf(address owner, uint64 epoch) external view returns (uint64) {
+        return _standingAt(owner, epoch).weight;
+    }
+
+    /// @notice Locked bond of `owner`, in base units.
+    function bondOf(address owner) external view returns (uint256) {
+        return _sequencers[owner].bond;
+    }
+
+    /// @notice What `burn` would burn, in base units.
+    function burnable() external view returns (uint256) {
+        return _burnable;
+    }
+
+    /// @notice Whether the base penalty was taken for this admission of `owner`.
+    function isPenalized(address owner, uint64 admission) external view returns (bool) {
+        return _penalized[owner][admission];
+    }
+
+    /// @notice A sequencer's latest state; all zero for an owner that never registered.
+    /// @return bond Locked, in base units.
+    /// @return admission Counts admissions from 1.
+    /// @return ejected Whether it leaves, or has left, the committee for good under this admission.
+    /// @return feeRecipient Who is paid the fees of its blocks.
+    /// @return weight Weight before clipping that its latest checkpoint gives.
+    /// @return effectiveEpoch Epoch from which on that checkpoint holds.
+    function sequencer(address owner)
+        external
+        view
+        returns (
+            uint256 bond,
+            uint64 admission,
+            bool ejected,
+            address feeRecipient,
+            uint64 weight,
+            uint64 effectiveEpoch
+        )
+    {
+        Sequencer storage sequencer_ = _sequencers[owner];
+        if (sequencer_.admission == 0) return (0, 0, false, address(0), 0, 0);
+        Checkpoint storage latest = _checkpoints[owner][sequencer_.checkpoints - 1];
+        return (
+            sequencer_.bond,
+            sequencer_.admission,
+            sequencer_.ejected,
+            sequencer_.feeRecipient,
+            latest.weight,
+            latest.effectiveEpoch
+        );
+    }
+
+    /// @notice Leaders of the views [firstView, firstView + count) of `epoch`, as member indexes; views start at 1.
+    /// @param randomness `prevrandao` of the L1 block at `epochStart(epoch - 1) + epochBlocks / 2`.
+    function leaderSchedule(uint64 epoch, bytes32 randomness, uint64 firstView, uint64 count)
+        external
+        view
+        returns (uint8[] memory)
+    {
+        return LeaderSchedule.turns(LeaderSchedule.LEADER_TAG, _scheduleInputs(epoch, randomness), firstView, count);
+    }
+
+    /// @notice Posters of the turns [firstTurn, firstTurn + count) of `epoch`, as member indexes; turns start at 1.
+    /// @param randomness As for `leaderSchedule`.
+    function postingSchedule(uint64 epoch, bytes32 randomness, uint64 firstTurn, uint64 count)
+        external
+        view
+        returns (uint8[] memory)
+    {
+        return LeaderSchedule.turns(LeaderSchedule.POST_TAG, _scheduleInputs(epoch, randomness), firstTurn, count);
+    }
+
+    // --------------------------------------------------------------------------------------- keys and standing
+
+    /// @dev The pairing of the proof shows that the key is in the subgroup and that its secret is known, which is what
+    /// makes summing keys safe: without it a member could register its key minus everybody else's.
+    function _storeKey(bytes calldata blsKey, bytes calldata possession) private returns (uint32 keyId) {
+        if (blsKey.length != Bls12381.G2_BYTES) {
+            revert SequencerRegistry__InvalidKeyLength(Bls12381.G2_BYTES, blsKey.length);
+        }
+        bytes memory key = blsKey;
+        if (Bls12381.isInfinity(key)) revert SequencerRegistry__ZeroKey();
+        (, bool known) = ContentStore.find(key);
+        if (known) revert SequencerRegistry__DuplicateKey(keccak256(key));
+        bytes32 message = Statements.possessionMessage(address(this), msg.sender, key);
+        if (!Bls12381.verify(Bls12381.POSSESSION_DST, message, possession, key)) {
+            revert SequencerRegistry__InvalidPossession(msg.sender);
+        }
+        keyId = ++_keyCount;
+        _keys[keyId] = ContentStore.put(key);
+    }
+
+    function _weightOf(uint256 bond) private view returns (uint64) {
+        uint256 weight = bond / WEIGHT_UNIT;
+        // At most 2^56 - 1, by the constructor.
+        return uint64(weight < WEIGHT_CAP ? weight : WEIGHT_CAP);
+    }
+
+    /// @dev The first epoch whose committee is not yet fixed: what is changed now counts from there on.
+    function _changeEpoch() private view returns (uint64) {
+        uint256 genesis = _genesisL1Block;
+        if (genesis == 0 || block.number < genesis) return FIRST_EPOCH;
+        return epochOf(block.number) + 2;
+    }
+
+    /// @dev Changes of one epoch share one checkpoint, so a checkpoint that is in force is never rewritten.
+    function _writeCheckpoint(address owner, Checkpoint memory checkpoint) private {
+        uint32 count = _sequencers[owner].checkpoints;
+        if (count != 0 && _checkpoints[owner][count - 1].effectiveEpoch == checkpoint.effectiveEpoch) {
+            _checkpoints[owner][count - 1] = checkpoint;
+        } else {
+            _checkpoints[owner][count] = checkpoint;
+            _sequencers[owner].checkpoints = count + 1;
+        }
+    }
+
+    /// @dev The checkpoint of `owner` in force at `epoch`, all zero if none is.
+    function _standingAt(address owner, uint64 epoch) private view returns (Checkpoint memory) {
+        _requireFixed(epoch);
+        return _checkpointAt(owner, epoch);
+    }
+
+    function _checkpointAt(address owner, uint64 epoch) private view returns (Checkpoint memory standing) {
+        uint256 low = 0;
+        uint256 high = _sequencers[owner].checkpoints;
+        while (low < high) {
+            uint256 middle = (low + high) / 2;
+            if (_checkpoints[owner][middle].effectiveEpoch <= epoch) low = middle + 1;
+            else high = middle;
+        }
+        if (low != 0) standing = _checkpoints[owner][low - 1];
+    }
+
+    function _requireFixed(uint64 epoch) private view {
+        if (epoch < FIRST_EPOCH) revert SequencerRegistry__NoCommitteeBefore(FIRST_EPOCH, epoch);
+        if (_genesisL1Block == 0) revert SequencerRegistry__NotActivated();
+        uint64 latestFixed = _changeEpoch() - 1;
+        if (epoch > latestFixed) revert SequencerRegistry__CommitteeNotFixed(latestFixed, epoch);
+    }
+
+    // --------------------------------------------------------------------------------------------------- seats
+
+    /// @dev Seats the owner on the lowest free seat.
+    function _takeSeat(address owner, uint64 effectiveEpoch) private returns (uint8) {
+        uint256 occupied = _occupied;
+        uint256 seat = _lowestBit(~occupied);
+        if (seat >= MEMBERS_MAX) revert SequencerRegistry__CommitteeFull(MEMBERS_MAX);
+        // Seats are below 128.
+        _occupied = uint128(occupied | (1 << seat));
+        if (seat >= _seatsUsed) _seatsUsed = uint8(seat + 1);
+        SeatTerm[] storage terms = _terms[seat];
+        uint256 count = terms.length;
+        if (count != 0 && terms[count - 1].effectiveEpoch == effectiveEpoch) {
+            // The former occupant came and left before it was ever a member.
+            terms[count - 1].owner = owner;
+        } else {
+            terms.push(SeatTerm(effectiveEpoch, owner));
+        }
+        return uint8(seat);
+    }
+
+    /// @dev The owner keeps its place in the seat's list, with weight 0, until somebody else takes the seat.
+    function _eject(address owner, uint64 effectiveEpoch) private {
+        Sequencer storage sequencer_ = _sequencers[owner];
+        sequencer_.ejected = true;
+        _occupied &= ~uint128(1 << sequencer_.seat);
+        _writeCheckpoint(owner, Checkpoint(effectiveEpoch, 0, sequencer_.admission, 0));
+        emit Ejected(owner, effectiveEpoch);
+    }
+
+    function _latestOccupant(uint256 seat) private view returns (address) {
+        SeatTerm[] storage terms = _terms[seat];
+        return terms[terms.length - 1].owner;
+    }
+
+    function _occupantAt(uint256 seat, uint64 epoch) private view returns (address) {
+        SeatTerm[] storage terms = _terms[seat];
+        uint256 low = 0;
+        uint256 high = terms.length;
+        while (low < high) {
+            uint256 middle = (low + high) / 2;
+            if (terms[middle].effectiveEpoch <= epoch) low = middle + 1;
+            else high = middle;
+        }
+        return low == 0 ? address(0) : terms[low - 1].owner;
+    }
+
+    function _lowestBit(uint256 word) private pure returns (uint256) {
+        return LibBit.ffs(word);
+    }
+
+    // ---------------------------------------------------------------------------------------------- committees
+
+    /// @dev The members of `epoch` as packed entries in ascending order of owner, and their clipped weights.
+    function _roster(uint64 epoch)
+        private
+        view
+        returns (uint256[] memory entries, uint64[] memory weights, uint64 total)
+    {
+        _requireFixed(epoch);
+        uint256 seats = _seatsUsed;
+        entries = new uint256[](seats);
+        uint256 count = 0;
+        for (uint256 seat = 0; seat < seats; ++seat) {
+            address owner = _occupantAt(seat, epoch);
+            Checkpoint memory standing = _checkpointAt(owner, epoch);
+            if (standing.weight == 0) continue;
+            // The owner leads, so that ordering entries orders owners. Weights are below 2^56, key ids below 2^32.
+            entries[count++] = (uint256(uint160(owner)) << 96) | (uint256(standing.weight) << 32) | standing.keyId;
+        }
+        assembly ("memory-safe") {
+            mstore(entries, count)
+        }
+        LibSort.sort(entries);
+        weights = new uint64[](count);
+        for (uint256 i = 0; i < count; ++i) {
+            // Truncation is meant: 64 bits above the key id are the weight, as owners start at bit 96.
+            weights[i] = uint64(entries[i] >> 32);
+        }
+        total = Weights.clip(weights);
+    }
+
+    function _entryOwner(uint256 entry) private pure returns (address) {
+        return address(uint160(entry >> 96));
+    }
+
+    function _entryKey(uint256 entry) private pure returns (uint32) {
+        // Truncation is meant: the lowest 32 bits are the key id.
+        return uint32(entry);
+    }
+
+    function _keyChunk(uint256[] memory entries, uint256 first, uint256 count)
+        private
+        view
+        returns (bytes memory chunk)
+    {
+        chunk = new bytes(count * Bls12381.G2_BYTES);
+        for (uint256 i = 0; i < count; ++i) {
+            bytes memory key = ContentStore.get(_keys[_entryKey(entries[first + i])]);
+            assembly ("memory-safe") {
+                mcopy(add(add(chunk, 0x20), mul(i, 0x100)), add(key, 0x20), 0x100)
+            }
+        }
+    }
+
+    function _packWeights(uint64[] memory weights) private pure returns (bytes memory packed) {
+        packed = new bytes(weights.length * WEIGHT_BYTES);
+        for (uint256 i = 0; i < weights.length; ++i) {
+            uint256 weight = weights[i];
+            for (uint256 j = 0; j < WEIGHT_BYTES; ++j) {
+                // Truncation is meant: one byte at a time, the highest first.
+                packed[i * WEIGHT_BYTES + j] = bytes1(uint8(weight >> (8 * (WEIGHT_BYTES - 1 - j))));
+            }
+        }
+    }
+
+    /// @dev 32 bytes of `content` from `offset` on; what lies past its end is not meaningful.
+    function _wordAt(bytes memory content, uint256 offset) private pure returns (bytes32 word) {
+        assembly ("memory-safe") {
+            word := mload(add(add(content, 0x20), offset))
+        }
+    }
+
+    function _scheduleInputs(uint64 epoch, bytes32 randomness)
+        private
+        view
+        returns (LeaderSchedule.Inputs memory inputs)
+    {
+        (uint256[] memory entries, uint64[] memory weights,) = _roster(epoch);
+        address[] memory addresses = new address[](entries.length);
+        for (uint256 i = 0; i < entries.length; ++i) {
+            addresses[i] = _entryOwner(entries[i]);
+        }
+        inputs =
+            LeaderSchedule.Inputs(block.chainid, address(this), _spec.l2ChainId, epoch, randomness, addresses, weights);
+    }
+
+    // ---------------------------------------------------------------------------------------------- chain spec
+
+    /// @dev Refuses a spec under which the contracts would not keep their promises. What only nodes use is theirs to
+    /// judge.
+    function _checkSpec(ChainSpec memory spec) private view {
+        _require(spec.l2ChainId != 0, "l2ChainId");
+        _require(spec.epochBlocks != 0 && spec.epochBlocks <= SPAN_MAX, "epochBlocks");
+        _require(spec.abandonBlocks != 0 && spec.abandonBlocks <= SPAN_MAX, "abandonBlocks");
+        _require(spec.maxOriginAge != 0 && spec.maxOriginAge <= SPAN_MAX, "maxOriginAge");
+        _require(spec.liveEpochs != 0 && spec.liveEpochs <= SPAN_MAX, "liveEpochs");
+        _require(spec.correlationEpochs <= SPAN_MAX, "correlationEpochs");
+        _require(spec.evidenceBlocks != 0 && spec.evidenceBlocks <= SPAN_MAX, "evidenceBlocks");
+        _require(spec.batchBytesMax != 0, "batchBytesMax");
+        _require(spec.baseSlashBps != 0 && spec.baseSlashBps <= BPS, "baseSlashBps");
+        // An offender that reports itself must lose, so less may be paid than is burned.
+        _require(spec.reporterBps < BPS / 2, "reporterBps");
+        _require(spec.jailMissBps <= BPS, "jailMissBps");
+        _require(spec.minCommittee != 0 && spec.minCommittee <= MEMBERS_MAX, "minCommittee");
+        _require(spec.orderingRule <= 1, "orderingRule");
+        _require(spec.executor <= 1, "executor");
+        _require(spec.weightUnit != 0, "weightUnit");
+        _require(spec.weightCap != 0 && spec.weightCap <= WEIGHT_CAP_MAX, "weightCap");
+        // Otherwise a member could have no weight at all.
+        _require(spec.minBond >= spec.weightUnit && spec.minBond <= type(uint128).max, "minBond");
+        _require(spec.bondToken.code.length != 0, "bondToken");
+    }
+
+    function _require(bool holds, string memory field) private pure {
+        if (!holds) revert SequencerRegistry__InvalidSpec(field);
+    }
+}

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+/// @title Bls12381
+/// @notice BLS signatures over BLS12-381 with signatures in G1 and keys in G2, on the precompiles of EIP-2537.
+/// @dev Points are in EIP-2537 form: 128 bytes for G1, 256 for G2, every field element left-padded to 64 bytes,
+/// infinity all zero.
+///
+/// Who checks what: the addition precompiles accept points outside the prime-order subgroup, the pairing does not. So a
+/// point that comes from outside must reach a pairing before anything rests on it. Keys do at registration (their proof
+/// of possession), signatures do wherever they are used.
+///
+/// A precompile that fails burns all gas that it was given, so every call has a cap. The caps are several times today's
+/// price: a repricing must not stop the chain, and a caller can only burn gas of its own.
+library Bls12381 {
+    /// The signature suite of RFC 9380's names, for every statement that members sign.
+    bytes internal constant SIGNATURE_DST = "BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_POP_";
+    /// A suite of its own for proofs of possession, so that no proof is ever a signature on a statement.
+    bytes internal constant POSSESSION_DST = "BATON_POP_BLS12381G1_XMD:SHA-256_SSWU_RO_";
+
+    uint256 internal constant G1_BYTES = 128;
+    uint256 internal constant G2_BYTES = 256;
+
+    address internal constant SHA256 = address(0x02);
+    address internal constant MODEXP = address(0x05);
+    address internal constant G1ADD = address(0x0b);
+    address internal constant G2ADD = address(0x0d);
+    address internal constant PAIRING = address(0x0f);
+    address internal constant MAP_FP_TO_G1 = address(0x10);
+
+    /// Prices on Osaka, in gas: about 150 for the longest input here, 500, 375, 600, 102,900 for two pairs, 5,500.
+    uint256 internal constant SHA256_GAS_CAP = 5000;
+    uint256 internal constant MODEXP_GAS_CAP = 10_000;
+    uint256 internal constant G1ADD_GAS_CAP = 5000;
+    uint256 internal constant G2ADD_GAS_CAP = 8000;
+    uint256 internal constant PAIRING_GAS_CAP = 400_000;
+    uint256 internal constant MAP_FP_TO_G1_GAS_CAP = 30_000;
+
+    /// The field's modulus, left-padded to 64 bytes.
+    uint256 private constant P_HIGH = 0x1a0111ea397fe69a4b1ba7b6434bacd7;
+    uint256 private constant P_LOW = 0x64774b84f38512bf6730d2a0f6b0f6241eabfffeb153ffffb9feffffffffaaab;
+
+    /// The negative of G2's generator.
+    bytes private constant NEGATIVE_G2 =
+        hex"00000000000000000000000000000000024aa2b2f08f0a91260805272dc51051c6e47ad4fa403b02b4510b647ae3d1770bac0326a805bbefd48056c8c121bdb80000000000000000000000000000000013e02b6052719f607dacd3a088274f65596bd0d09920b61ab5da61bbdc7f5049334cf11213945d57e5ac7d055d042b7e000000000000000000000000000000000d1b3cc2c7027888be51d9ef691d77bcb679afda66c73f17f9ee3837a55024f78c71363275a75d75d86bab79f74782aa0000000000000000000000000000000013fa4d4a0ad8b1ce186ed5061789213d993923066dddaf1040bc3ff59f825c78df74f2d75467e25e0f55f8a00fa030ed";
+
+    /// @notice A precompile that cannot refuse these inputs did, or its answer is not as long as it must be: this EVM
+    /// does not have it, or prices it beyond our cap.
+    error Bls12381__PrecompileFailed(address precompile);
+    /// @notice The transaction's gas ran out around a precompile call, so its failure says nothing about its input.
+    error Bls12381__NotEnoughGas(address precompile);
+    /// @notice A point that is not on the curve, or is not in the form that EIP-2537 asks for.
+    error Bls12381__InvalidPoint();
+    /// @notice A domain separation tag is at most 255 bytes long.
+    error Bls12381__DstTooLong(uint256 length);
+
+    /// @notice Whether `signature` is `key`'s signature on `message`.
+    /// @dev e(signature, g2) = e(H(message), key), checked as a product with -g2. False for points that the pairing
+    /// refuses: off the curve, outside the subgroup, not canonical. False for infinity on either side, and for lengths
+    /// other than 128 and 256 bytes. `key` may be a sum of keys that have each been shown to be in the subgroup.
+    function verify(bytes memory dst, bytes32 message, bytes memory signature, bytes memory key)
+        internal
+        view
+        returns (bool)
+    {
+        return pairingHolds(signature, hashToG1(dst, message), key);
+    }
+
+    /// @notice Whether e(left, g2) = e(right, key), with neither `left` nor `key` nor `right` infinity.
+    function pairingHolds(bytes memory left, bytes memory right, bytes memory key) internal view returns (bool) {
+        if (left.length != G1_BYTES || right.length != G1_BYTES || key.length != G2_BYTES) return false;
+        // e(infinity, ·) = 1 would make an infinite signature fit an infinite key.
+        if (isInfinity(left) || isInfinity(right) || isInfinity(key)) return false;
+        (bool ok, bytes memory output) =
+            tryCall(PAIRING, PAIRING_GAS_CAP, bytes.concat(left, NEGATIVE_G2, right, key), 32);
+        return ok && bytes32(output) == bytes32(uint256(1));
+    }
+
+    /// @notice Hashes a 32-byte message to G1 by RFC 9380's suite `BLS12381G1_XMD:SHA-256_SSWU_RO_` under `dst`.
+    function hashToG1(bytes memory dst, bytes32 message) internal view returns (bytes memory) {
+        return hashToG1(dst, abi.encodePacked(message));
+    }
+
+    /// @notice Hashes `message` to G1 by RFC 9380's suite `BLS12381G1_XMD:SHA-256_SSWU_RO_` under `dst`.
+    /// @dev The mapping precompile clears the cofactor, which is linear, so the sum of the two mapped points is the
+    /// suite's result.
+    function hashToG1(bytes memory dst, bytes memory message) internal view returns (bytes memory) {
+        (bytes32 b1, bytes32 b2, bytes32 b3, bytes32 b4) = _expandMessage(dst, message);
+        bytes memory q0 = call(MAP_FP_TO_G1, MAP_FP_TO_G1_GAS_CAP, _reduce(b1, b2), G1_BYTES);
+        bytes memory q1 = call(MAP_FP_TO_G1, MAP_FP_TO_G1_GAS_CAP, _reduce(b3, b4), G1_BYTES);
+        return addG1(q0, q1);
+    }
+
+    /// @notice The sum of two points of G1.
+    /// @dev No subgroup check: see the head of this library.
+    function addG1(bytes memory a, bytes memory b) internal view returns (bytes memory) {
+        if (a.length != G1_BYTES || b.length != G1_BYTES) revert Bls12381__InvalidPoint();
+        (bool ok, bytes memory sum) = tryCall(G1ADD, G1ADD_GAS_CAP, bytes.concat(a, b), G1_BYTES);
+        if (!ok) revert Bls12381__InvalidPoint();
+        return sum;
+    }
+
+    /// @notice The sum of two points of G2.
+    /// @dev No subgroup check: see the head of this library.
+    function addG2(bytes memory a, bytes memory b) internal view returns (bytes memory) {
+        if (a.length != G2_BYTES || b.length != G2_BYTES) revert Bls12381__InvalidPoint();
+        (bool ok, bytes memory sum) = tryCall(G2ADD, G2ADD_GAS_CAP, bytes.concat(a, b), G2_BYTES);
+        if (!ok) revert Bls12381__InvalidPoint();
+        return sum;
+    }
+
+    /// @notice The sum of those points of `keys`, 256 bytes each, whose bit is set in `bitmap`, added to `sum`.
+    /// @dev Bit 0 is the first key of `keys`; bits beyond the last are ignored, so the caller refuses them. Works in
+    /// place on one buffer of two points: this loop is what makes a large committee's certificate dear.
+    function addSelected(bytes memory sum, bytes memory keys, uint256 bitmap) internal view {
+        bytes memory input = new bytes(2 * G2_BYTES);
+        bool ok = true;
+        uint256 answered = G2_BYTES;
+        address precompile = G2ADD;
+        uint256 count = keys.length / G2_BYTES;
+        for (uint256 i = 0; i < count && ok && answered == G2_BYTES; ++i) {
+            if (bitmap & (1 << i) == 0) continue;
+            assembly ("memory-safe") {
+                mcopy(add(input, 0x20), add(sum, 0x20), 0x100)
+                mcopy(add(input, 0x120), add(add(keys, 0x20), mul(i, 0x100)), 0x100)
+                ok := staticcall(G2ADD_GAS_CAP, precompile, add(input, 0x20), 0x200, add(sum, 0x20), 0x100)
+                answered := returndatasize()
+            }
+        }
+        // Registered keys are on the curve, so this is the EVM's failure and not that of an input.
+        if (!ok || answered != G2_BYTES) _fail(G2ADD, G2ADD_GAS_CAP);
+    }
+
+    /// @notice Whether every byte of a point is zero.
+    function isInfinity(bytes memory point) internal pure returns (bool) {
+        uint256 bits;
+        for (uint256 offset = 0x20; offset <= point.length; offset += 0x20) {
+            assembly ("memory-safe") {
+                bits := or(bits, mload(add(point, offset)))
+            }
+        }
+        return bits == 0;
+    }
+
+    /// @notice Calls a precompile that cannot refuse this input.
+    function call(address precompile, uint256 gasCap, bytes memory input, uint256 outputBytes)
+        internal
+        view
+        returns (bytes memory output)
+    {
+        bool ok;
+        (ok, output) = tryCall(precompile, gasCap, input, outputBytes);
+        if (!ok) _fail(precompile, gasCap);
+    }
+
+    /// @notice Calls a precompile with at most `gasCap` gas; false when it refuses its input.
+    /// @dev An account without code succeeds with an empty answer, so the answer's length is checked: without that, an
+    /// L1 that lacks the precompile would read whatever is in memory.
+    function tryCall(address precompile, uint256 gasCap, bytes memory input, uint256 outputBytes)
+        internal
+        view
+        returns (bool ok, bytes memory output)
+    {
+        output = new bytes(outputBytes);
+        uint256 answered;
+        assembly ("memory-safe") {
+            ok := staticcall(gasCap, precompile, add(input, 0x20), mload(input), add(output, 0x20), outputBytes)
+            answered := returndatasize()
+        }
+        if (ok && answered != outputBytes) revert Bls12381__PrecompileFailed(precompile);
+        if (!ok) _requireGas(precompile, gasCap);
+    }
+
+    /// @dev expand_message_xmd of RFC 9380 section 5.3.1 with SHA-256 for 128 bytes.
+    function _expandMessage(bytes memory dst, bytes memory message)
+        private
+        view
+        returns (bytes32 b1, bytes32 b2, bytes32 b3, bytes32 b4)
+    {
+        if (dst.length > 255) revert Bls12381__DstTooLong(dst.length);
+        bytes memory dstPrime = abi.encodePacked(dst, uint8(dst.length));
+        bytes32 b0 = _sha256(abi.encodePacked(bytes32(0), bytes32(0), message, uint16(128), uint8(0), dstPrime));
+        b1 = _sha256(abi.encodePacked(b0, uint8(1), dstPrime));
+        b2 = _sha256(abi.encodePacked(b0 ^ b1, uint8(2), dstPrime));
+        b3 = _sha256(abi.encodePacked(b0 ^ b2, uint8(3), dstPrime));
+        b4 = _sha256(abi.encodePacked(b0 ^ b3, uint8(4), dstPrime));
+    }
+
+    function _sha256(bytes memory input) private view returns (bytes32) {
+        return bytes32(call(SHA256, SHA256_GAS_CAP, input, 32));
+    }
+
+    /// @dev The 64-byte big-endian number (high, low) modulo p, as a padded field element.
+    function _reduce(bytes32 high, bytes32 low) private view returns (bytes memory) {
+        bytes memory input = abi.encodePacked(uint256(64), uint256(1), uint256(64), high, low, uint8(1), P_HIGH, P_LOW);
+        return call(MODEXP, MODEXP_GAS_CAP, input, 64);
+    }
+
+    function _fail(address precompile, uint256 gasCap) private view {
+        _requireGas(precompile, gasCap);
+        revert Bls12381__PrecompileFailed(precompile);
+    }
+
+    /// @dev After a failed call: a call gets at most 63/64 of the gas at hand (EIP-150), so if less than a 63rd of the
+    /// cap is left now, the precompile may have been given less than its cap.
+    function _requireGas(address precompile, uint256 gasCap) private view {
+        if (gasleft() < gasCap / 63) revert Bls12381__NotEnoughGas(precompile);
+    }
+}
