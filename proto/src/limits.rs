@@ -39,6 +39,12 @@ pub const RANGE_BLOCKS_MAX: usize = 256;
 /// Most headers that prove a range: those between its last block and the finalization above it.
 pub const RANGE_TAIL_MAX: usize = 256;
 
+/// Most bytes of a question about final blocks: a digest, or a height and a count, with their tags.
+pub const SYNC_REQUEST_BYTES_MAX: usize = 64;
+
+/// Most bytes of one stored record that holds no transactions: a header, a statement, a certificate or evidence.
+pub const RECORD_BYTES_MAX: usize = ENVELOPE_BYTES;
+
 /// Bytes kept free in a frame for header, statements, signatures and protobuf tags, per block or message.
 const ENVELOPE_BYTES: usize = 4 * 1024;
 
@@ -51,9 +57,14 @@ pub const FRAME_BYTES_MAX: usize = BLOCK_BYTES_MAX + BLOCK_TRANSACTIONS_MAX * IT
 /// Most bytes of transactions in one answer to a range request; a single larger block is still sent alone.
 pub const RANGE_BYTES_TARGET: usize = 2 * 1024 * 1024;
 
-/// Most bytes of one answer to a range request: the target, one more block, and an envelope for each block and header.
-pub const RANGE_ANSWER_BYTES_MAX: usize =
-    RANGE_BYTES_TARGET + FRAME_BYTES_MAX + (RANGE_BLOCKS_MAX + RANGE_TAIL_MAX) * ENVELOPE_BYTES;
+/// Most transactions in one answer to a range request; a single larger block is still sent alone.
+pub const RANGE_TRANSACTIONS_TARGET: usize = BLOCK_TRANSACTIONS_MAX;
+
+/// Most bytes of one answer to a range request: the targets, one more block, and an envelope for each block and header.
+pub const RANGE_ANSWER_BYTES_MAX: usize = RANGE_BYTES_TARGET
+    + RANGE_TRANSACTIONS_TARGET * ITEM_OVERHEAD_BYTES
+    + FRAME_BYTES_MAX
+    + (RANGE_BLOCKS_MAX + RANGE_TAIL_MAX) * ENVELOPE_BYTES;
 
 const _: () = assert!(FRAME_BYTES_MAX < 4 * 1024 * 1024, "a proposal must fit a frame");
 const _: () = assert!(BATCH_DATA_BYTES_MAX + ENVELOPE_BYTES <= FRAME_BYTES_MAX, "a batch must fit a frame");

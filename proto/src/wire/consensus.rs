@@ -1,0 +1,150 @@
+//! What members say to each other.
+
+use alloy_primitives::Bytes;
+use prost::Message;
+
+use super::{KnownTransactions, WireError, block, check_length, count, decode_canonical, fields, pb};
+use crate::{
+    BatchHeader, Block, BlsSignature, Certificate, Epoch, Evidence, SignedStatement, Statement, StatementKind, View,
+    limits::{BATCH_DATA_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, FRAME_BYTES_MAX},
+};
+
+/// `ConsensusMessage.proposal`, `Proposal.block`, `Block.transactions` in the schema.
+const PROPOSED_TRANSACTIONS: [u64; 3] = [1, 1, 2];
+
+/// One frame of a consensus stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConsensusMessage {
+    /// A leader's block.
+    Proposal {
+        /// The block; at most [`crate::limits::BLOCK_BYTES_MAX`] bytes of transactions.
+        block: Block,
+        /// The leader's Notarize of it. Its view exceeds the header's only for a handover block.
+        notarize: SignedStatement,
+    },
+    /// A Notarize, Finalize or Nullify.
+    Vote {
+        /// The vote.
+        vote: SignedStatement,
+        /// Beside a Notarize: the view's leader's signature of the same statement.
+        leader: Option<BlsSignature>,
+    },
+    /// A certificate that moves views or makes blocks final.
+    Certificate(Certificate),
+    /// Asks for the best certificate of a view.
+    CertificateRequest {
+        /// The epoch.
+        epoch: Epoch,
+        /// The view.
+        view: View,
+    },
+    /// Two statements that one member must not sign both.
+    Evidence(Evidence),
+    /// A batch that the poster closed, for members to compare and attest.
+    BatchProposal {
+        /// What to attest.
+        header: BatchHeader,
+        /// See [`crate::batch_data`]; at most [`BATCH_DATA_BYTES_MAX`] bytes.
+        data: Bytes,
+    },
+    /// A member's Attest.
+    Attestation(SignedStatement),
+}
+
+impl ConsensusMessage {
+    /// Returns the one encoding that [`Self::decode`] accepts; at most [`FRAME_BYTES_MAX`] bytes if the parts keep to
+    /// their own bounds.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        use pb::consensus_message::Message as Kind;
+        let message = match self {
+            Self::Proposal { block, notarize } => {
+                Kind::Proposal(pb::Proposal { block: Some(block.into()), notarize: Some(notarize.into()) })
+            }
+            Self::Vote { vote, leader } => Kind::Vote(pb::Vote {
+                vote: Some(vote.into()),
+                leader: leader.map(|signature| fields::to_bytes(signature.as_bytes())).unwrap_or_default(),
+            }),
+            Self::Certificate(certificate) => Kind::Certificate(certificate.into()),
+            Self::CertificateRequest { epoch, view } => {
+                Kind::CertificateRequest(pb::CertificateRequest { epoch: epoch.get(), view: view.get() })
+            }
+            Self::Evidence(evidence) => Kind::Evidence(evidence.into()),
+            Self::BatchProposal { header, data } => {
+                Kind::BatchProposal(pb::BatchProposal { header: Some(header.into()), data: data.0.clone() })
+            }
+            Self::Attestation(attestation) => Kind::Attestation(attestation.into()),
+        };
+        pb::ConsensusMessage { message: Some(message) }.encode_to_vec()
+    }
+
+    /// Decodes one frame.
+    ///
+    /// # Errors
+    /// [`WireError`], always the sender's fault.
+    pub fn decode(bytes: &[u8], known: KnownTransactions<'_>) -> Result<Self, WireError> {
+        use pb::consensus_message::Message as Kind;
+        const WHAT: &str = "consensus_message";
+        check_length(WHAT, bytes, FRAME_BYTES_MAX)?;
+        count::at_most("block.transactions", bytes, &PROPOSED_TRANSACTIONS, BLOCK_TRANSACTIONS_MAX)?;
+        let message: pb::ConsensusMessage = decode_canonical(WHAT, bytes, FRAME_BYTES_MAX)?;
+        Ok(match fields::required("consensus_message.message", message.message)? {
+            Kind::Proposal(proposal) => {
+                // The signature's shape is cheaper to check than the block.
+                let notarize = fields::required("proposal.notarize", proposal.notarize)?.try_into()?;
+                let block = block::block(fields::required("proposal.block", proposal.block)?, known)?;
+                names_block(&notarize, &block)?;
+                Self::Proposal { block, notarize }
+            }
+            Kind::Vote(vote) => {
+                let leader = match vote.leader.len() {
+                    0 => None,
+                    _ => Some(fields::signature("vote.leader", &vote.leader)?),
+                };
+                let vote: SignedStatement = fields::required("vote.vote", vote.vote)?.try_into()?;
+                match (vote.statement.kind(), leader) {
+                    (StatementKind::Notarize, _) | (StatementKind::Finalize | StatementKind::Nullify, None) => {}
+                    (got, Some(_)) => {
+                        return Err(WireError::WrongStatement { what: "vote.leader", got, expected: "Notarize" });
+                    }
+                    (got @ StatementKind::Attest, None) => {
+                        return Err(WireError::WrongStatement { what: "vote.vote", got, expected: "a vote" });
+                    }
+                }
+                Self::Vote { vote, leader }
+            }
+            Kind::Certificate(certificate) => Self::Certificate(certificate.try_into()?),
+            Kind::CertificateRequest(request) => {
+                Self::CertificateRequest { epoch: Epoch::new(request.epoch), view: View::new(request.view) }
+            }
+            Kind::Evidence(evidence) => Self::Evidence(evidence.try_into()?),
+            Kind::BatchProposal(proposal) => {
+                check_length("batch_proposal.data", &proposal.data, BATCH_DATA_BYTES_MAX)?;
+                let header = fields::required("batch_proposal.header", proposal.header)?.try_into()?;
+                Self::BatchProposal { header, data: Bytes(proposal.data) }
+            }
+            Kind::Attestation(attestation) => {
+                let attestation: SignedStatement = attestation.try_into()?;
+                match attestation.statement.kind() {
+                    StatementKind::Attest => Self::Attestation(attestation),
+                    got @ (StatementKind::Notarize | StatementKind::Finalize | StatementKind::Nullify) => {
+                        return Err(WireError::WrongStatement { what: "attestation", got, expected: "Attest" });
+                    }
+                }
+            }
+        })
+    }
+}
+
+/// A proposal is signed by a Notarize of its own block.
+fn names_block(notarize: &SignedStatement, block: &Block) -> Result<(), WireError> {
+    let what = "proposal.notarize";
+    let Statement::Notarize { block: got, .. } = notarize.statement else {
+        return Err(WireError::WrongStatement { what, got: notarize.statement.kind(), expected: "Notarize" });
+    };
+    let expected = block.header.digest();
+    if got != expected {
+        return Err(WireError::WrongBlock { what, got, expected });
+    }
+    Ok(())
+}
