@@ -1,0 +1,219 @@
+//! BLS12-381 with signatures in G1 and keys in G2: sign, prove possession, add up, check.
+//!
+//! A key travels in the 256-byte form that the registry stores (EIP-2537: x.c0, x.c1, y.c0, y.c1, each left-padded to 64
+//! bytes), a signature as a compressed point of 48 bytes. Every point is checked to be in its subgroup and not zero, and
+//! only the one canonical encoding of a key is taken: two encodings of one key would be two identities.
+
+use std::fmt;
+
+use alloy_primitives::{Address, B256};
+use baton_proto::{BlsPublicKey, BlsSignature, Domain, POSSESSION_DST, STATEMENT_DST, Statement};
+use blst::{BLST_ERROR, min_sig};
+use zeroize::Zeroizing;
+
+use crate::Scheme;
+
+/// Bytes of a field element.
+const FIELD_BYTES: usize = 48;
+/// Zero bytes that EIP-2537 puts before a field element.
+const PADDING_BYTES: usize = 16;
+/// Bytes of a field element in EIP-2537's form.
+const WORD_BYTES: usize = FIELD_BYTES + PADDING_BYTES;
+
+/// Why bytes are not a key or a signature.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages are the documentation")]
+pub enum BlsError {
+    #[error("the 16 bytes before a key's coordinate are not zero")]
+    DirtyPadding,
+    #[error("not a point in canonical encoding")]
+    Encoding,
+    #[error("the point is not in the subgroup")]
+    Subgroup,
+    #[error("the zero point is neither a key nor a signature")]
+    Zero,
+    #[error("a secret key is 32 big-endian bytes between 1 and the group's order")]
+    SecretKey,
+    #[error("no signatures to add up")]
+    Nothing,
+}
+
+/// A consensus key. Its memory is overwritten when it is dropped, and it prints as `[redacted]`.
+///
+/// It signs statements and possession proofs and nothing else: there is no way to have it sign a digest of one's choice.
+#[derive(Clone)]
+pub struct SecretKey(min_sig::SecretKey);
+
+impl SecretKey {
+    /// Derives a key from 32 bytes of secret randomness.
+    #[must_use]
+    pub fn generate(ikm: &[u8; 32]) -> Self {
+        Self(min_sig::SecretKey::key_gen(ikm, &[]).expect("32 bytes are enough key material"))
+    }
+
+    /// Reads a key from 32 big-endian bytes.
+    ///
+    /// # Errors
+    /// [`BlsError::SecretKey`] if the number is zero or not below the group's order.
+    pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self, BlsError> {
+        min_sig::SecretKey::from_bytes(bytes).map(Self).map_err(|_| BlsError::SecretKey)
+    }
+
+    /// Returns the 32 big-endian bytes, for the key file.
+    #[must_use]
+    pub fn to_bytes(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.0.to_bytes())
+    }
+
+    /// Returns the public key as the registry stores it.
+    #[must_use]
+    pub fn public_key(&self) -> BlsPublicKey {
+        encode_key(&self.0.sk_to_pk())
+    }
+
+    /// Signs a statement for one chain. Whoever calls this has recorded the statement durably before.
+    #[must_use]
+    pub fn sign(&self, statement: &Statement, domain: &Domain) -> BlsSignature {
+        self.sign_message(&statement.digest(domain), STATEMENT_DST)
+    }
+
+    /// Proves to the registry that the caller holds the key on behalf of `owner`.
+    #[must_use]
+    pub fn prove_possession(&self, domain: &Domain, owner: Address) -> BlsSignature {
+        self.sign_message(&domain.possession_message(owner, &self.public_key()), POSSESSION_DST)
+    }
+
+    fn sign_message(&self, message: &B256, dst: &[u8]) -> BlsSignature {
+        BlsSignature::new(self.0.sign(message.as_slice(), dst, &[]).compress())
+    }
+}
+
+impl fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretKey([redacted])")
+    }
+}
+
+/// Returns whether `proof` shows that `owner` holds `key`, as `SequencerRegistry.register` checks it.
+#[must_use]
+pub fn verify_possession(domain: &Domain, owner: Address, key: &BlsPublicKey, proof: &BlsSignature) -> bool {
+    let Ok(point) = decode_key(key) else { return false };
+    verify_message(&point, &domain.possession_message(owner, key), POSSESSION_DST, proof)
+}
+
+/// Adds up signatures: of one statement for a certificate, of two for evidence.
+///
+/// # Errors
+/// [`BlsError`] if there are none, one is not a valid point, or the sum is zero.
+pub fn aggregate(signatures: &[BlsSignature]) -> Result<BlsSignature, BlsError> {
+    let points = signatures.iter().map(decode_signature).collect::<Result<Vec<_>, _>>()?;
+    let points: Vec<&min_sig::Signature> = points.iter().collect();
+    if points.is_empty() {
+        return Err(BlsError::Nothing);
+    }
+    let sum = min_sig::AggregateSignature::aggregate(&points, false).map_err(|error| named(&error))?;
+    let sum = sum.to_signature();
+    sum.validate(true).map_err(|error| named(&error))?;
+    Ok(BlsSignature::new(sum.compress()))
+}
+
+/// Returns the 128 bytes that the contracts take: x and y, each left-padded to 64.
+///
+/// # Errors
+/// [`BlsError`] if the signature is not a valid point.
+pub fn to_eip2537(signature: &BlsSignature) -> Result<[u8; 128], BlsError> {
+    let point = decode_signature(signature)?.serialize();
+    let mut bytes = [0; 128];
+    for (word, element) in bytes.chunks_exact_mut(WORD_BYTES).zip(point.chunks_exact(FIELD_BYTES)) {
+        for (byte, value) in word.iter_mut().skip(PADDING_BYTES).zip(element) {
+            *byte = *value;
+        }
+    }
+    Ok(bytes)
+}
+
+/// BLS12-381, signatures in G1: half the size of the other choice, and cheaper to check on L1.
+#[derive(Clone, Copy, Debug)]
+pub struct MinSig;
+
+/// A decoded public key: on the curve, in the subgroup, not zero.
+#[derive(Clone, Debug)]
+pub struct DecodedKey(min_sig::PublicKey);
+
+impl Scheme for MinSig {
+    type Key = DecodedKey;
+
+    fn decode_key(key: &BlsPublicKey) -> Result<DecodedKey, BlsError> {
+        decode_key(key).map(DecodedKey)
+    }
+
+    fn verify(key: &DecodedKey, message: &B256, signature: &BlsSignature) -> bool {
+        verify_message(&key.0, message, STATEMENT_DST, signature)
+    }
+
+    fn aggregate(signatures: &[BlsSignature]) -> Result<BlsSignature, BlsError> {
+        aggregate(signatures)
+    }
+
+    fn verify_aggregate(keys: &[&DecodedKey], message: &B256, signature: &BlsSignature) -> bool {
+        let keys: Vec<&min_sig::PublicKey> = keys.iter().map(|key| &key.0).collect();
+        // Fails for no keys. Two members can hold keys that cancel out, so the sum is checked to be a key.
+        let Ok(sum) = min_sig::AggregatePublicKey::aggregate(&keys, false) else { return false };
+        let key = sum.to_public_key();
+        key.validate().is_ok() && verify_message(&key, message, STATEMENT_DST, signature)
+    }
+}
+
+fn verify_message(key: &min_sig::PublicKey, message: &B256, dst: &[u8], signature: &BlsSignature) -> bool {
+    let Ok(point) = decode_signature(signature) else { return false };
+    point.verify(false, message.as_slice(), dst, &[], key, false) == BLST_ERROR::BLST_SUCCESS
+}
+
+fn decode_signature(signature: &BlsSignature) -> Result<min_sig::Signature, BlsError> {
+    let point = min_sig::Signature::uncompress(signature.as_bytes()).map_err(|error| named(&error))?;
+    point.validate(true).map_err(|error| named(&error))?;
+    Ok(point)
+}
+
+fn decode_key(key: &BlsPublicKey) -> Result<min_sig::PublicKey, BlsError> {
+    let mut elements = [[0_u8; FIELD_BYTES]; 4];
+    for (element, word) in elements.iter_mut().zip(key.as_bytes().chunks_exact(WORD_BYTES)) {
+        let (padding, value) = word.split_at(PADDING_BYTES);
+        if padding.iter().any(|byte| *byte != 0) {
+            return Err(BlsError::DirtyPadding);
+        }
+        element.copy_from_slice(value);
+    }
+    // EIP-2537 writes c0 before c1; the usual serialization, which blst reads, has c1 first.
+    let [x_c0, x_c1, y_c0, y_c1] = elements;
+    if elements == [[0; FIELD_BYTES]; 4] {
+        return Err(BlsError::Zero);
+    }
+    let bytes = [x_c1, x_c0, y_c1, y_c0].concat();
+    let point = min_sig::PublicKey::deserialize(&bytes).map_err(|error| named(&error))?;
+    point.validate().map_err(|error| named(&error))?;
+    // The top bits of the first byte are flags to blst; here they would be a second encoding.
+    if encode_key(&point) != *key {
+        return Err(BlsError::Encoding);
+    }
+    Ok(point)
+}
+
+fn encode_key(point: &min_sig::PublicKey) -> BlsPublicKey {
+    let mut words = [[0_u8; WORD_BYTES]; 4];
+    for (word, element) in words.iter_mut().zip(point.serialize().chunks_exact(FIELD_BYTES)) {
+        for (byte, value) in word.iter_mut().skip(PADDING_BYTES).zip(element) {
+            *byte = *value;
+        }
+    }
+    let [x_c1, x_c0, y_c1, y_c0] = words;
+    BlsPublicKey::from_slice(&[x_c0, x_c1, y_c0, y_c1].concat()).expect("four words are 256 bytes")
+}
+
+fn named(error: &BLST_ERROR) -> BlsError {
+    match error {
+        BLST_ERROR::BLST_POINT_NOT_IN_GROUP => BlsError::Subgroup,
+        BLST_ERROR::BLST_PK_IS_INFINITY => BlsError::Zero,
+        _ => BlsError::Encoding,
+    }
+}
