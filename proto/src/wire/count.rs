@@ -23,9 +23,9 @@ fn occurrences(what: &'static str, message: &[u8], path: &[u64]) -> Result<usize
     let Some((&wanted, inner)) = path.split_first() else { return Ok(1) };
     let mut count = 0_usize;
     let mut rest = message;
-    while let Some((field, embedded)) = next_field(what, &mut rest)? {
-        if field == wanted
-            && let Some(embedded) = embedded
+    while let Some(field) = next_field(what, &mut rest)? {
+        if field.number == wanted
+            && let Some(embedded) = field.bytes
         {
             count = count.saturating_add(occurrences(what, embedded, inner)?);
         }
