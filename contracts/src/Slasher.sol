@@ -76,8 +76,8 @@ contract Slasher {
 
         (bytes memory key,,) = REGISTRY.keyOf(owner, epoch);
         bytes memory hashSum = Bls12381.addG1(
-            Bls12381.hashToG1(Bls12381.SIGNATURE_DST, firstDigest),
-            Bls12381.hashToG1(Bls12381.SIGNATURE_DST, secondDigest)
+            Bls12381.hashToG1(Bls12381.SIGNATURE_DST, bytes.concat(firstDigest)),
+            Bls12381.hashToG1(Bls12381.SIGNATURE_DST, bytes.concat(secondDigest))
         );
         if (!Bls12381.pairingHolds(signatureSum, hashSum, key)) revert Slasher__InvalidSignature();
 

@@ -63,7 +63,7 @@ library Bls12381 {
         view
         returns (bool)
     {
-        return pairingHolds(signature, hashToG1(dst, message), key);
+        return pairingHolds(signature, hashToG1(dst, bytes.concat(message)), key);
     }
 
     /// @notice Whether e(left, g2) = e(right, key), with neither `left` nor `key` nor `right` infinity.
@@ -74,11 +74,6 @@ library Bls12381 {
         (bool ok, bytes memory output) =
             tryCall(PAIRING, PAIRING_GAS_CAP, bytes.concat(left, NEGATIVE_G2, right, key), 32);
         return ok && bytes32(output) == bytes32(uint256(1));
-    }
-
-    /// @notice Hashes a 32-byte message to G1 by RFC 9380's suite `BLS12381G1_XMD:SHA-256_SSWU_RO_` under `dst`.
-    function hashToG1(bytes memory dst, bytes32 message) internal view returns (bytes memory) {
-        return hashToG1(dst, abi.encodePacked(message));
     }
 
     /// @notice Hashes `message` to G1 by RFC 9380's suite `BLS12381G1_XMD:SHA-256_SSWU_RO_` under `dst`.

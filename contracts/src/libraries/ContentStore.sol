@@ -12,6 +12,9 @@ library ContentStore {
     /// @notice Longest content: EIP-170's 24,576 bytes less the leading STOP that keeps it from being run.
     uint256 internal constant CONTENT_BYTES_MAX = 24_575;
 
+    /// @notice The content does not fit into one account's code.
+    error ContentStore__TooLong(uint256 bytesMax, uint256 got);
+
     /// @notice The content's address, and whether this contract has stored it already.
     function find(bytes memory content) internal view returns (address pointer, bool stored) {
         pointer = SSTORE2.predictCounterfactualAddress(content, bytes32(0), address(this));
@@ -20,6 +23,7 @@ library ContentStore {
 
     /// @notice Stores the content unless it is stored already; returns its address.
     function put(bytes memory content) internal returns (address pointer) {
+        if (content.length > CONTENT_BYTES_MAX) revert ContentStore__TooLong(CONTENT_BYTES_MAX, content.length);
         bool stored;
         (pointer, stored) = find(content);
         if (!stored) SSTORE2.writeCounterfactual(content, bytes32(0));
