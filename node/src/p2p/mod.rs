@@ -1,1 +1,189 @@
-//! (to be written)
+//! The network between nodes: libp2p over TCP with Noise and yamux.
+//!
+//! ```text
+//!                    broadcast, send            gossip                request
+//!                          │                      │                      │
+//!             one bounded queue per peer    one bounded queue       64 at a time
+//!                          ▼                      ▼                      ▼
+//!  our end     one stream to each member     gossipsub topic    one stream per request
+//!  ════════════════════════╪══════════════════════╪══════════════════════╪═══════════
+//!  their end      one reader per member     judged, then forwarded   answered in 10 s
+//!                          │ waits                │ stalest dropped      │ refused
+//!                          └──────────────▶ NetworkEvent ◀───────────────┘
+//! ```
+//!
+//! - **Consensus** messages go straight to every member and observer, each encoded once. A peer that does not read loses
+//!   its stalest messages and holds up nobody else. Only streams of configured members are read, and what is read from one
+//!   is that member's word: Noise proves the peer, the configuration says which member it is (protocol section 5, R11).
+//! - **Transactions** are gossiped without a sender's name under content-addressed ids, and go on only after they were
+//!   decoded and their senders recovered.
+//! - **Requests** for blocks are answered by any node to any node.
+//! - Configured peers are dialled for ever, with jittered back-off up to three seconds, never twice at once. Nothing that a
+//!   peer says about addresses is used.
+//! - Stream and topic names carry the version and the chain. A peer that names another chain in `identify` is refused for a
+//!   while, with both names in the log and in [`NetworkEvent::PeerRefused`].
+//! - Faults that no honest peer commits cost points ([`Fault`]); whoever has too many is disconnected and refused for a
+//!   while, and forgiven after. Everything a peer sends is bounded before memory is taken for it, and decoded away from the
+//!   network's own task.
+
+mod backoff;
+mod behaviour;
+mod charges;
+mod dialer;
+mod frame;
+mod gossip;
+mod identity;
+mod inbound;
+mod lane;
+mod network;
+mod peers;
+mod protocol;
+mod queue;
+mod request;
+mod service;
+mod shared;
+mod stats;
+mod sync_codec;
+
+use std::{fmt, io, sync::Arc, time::Duration};
+
+use alloy_primitives::TxHash;
+use baton_proto::{
+    Domain, MemberIndex, Transaction,
+    wire::{ConsensusMessage, SyncRequest, SyncResponse},
+};
+pub use libp2p::{Multiaddr, PeerId, identity::Keypair};
+use tokio::sync::oneshot;
+
+pub use charges::Fault;
+pub use identity::{IdentityError, load_identity, load_or_create_identity};
+pub use network::Network;
+pub use request::RequestError;
+pub use stats::{Counter, NetworkStats};
+
+/// Who we are in the network and whom we know.
+#[derive(Clone)]
+pub struct NetworkConfig {
+    /// The key that proves our peer id.
+    pub identity: Keypair,
+    /// Addresses to listen on, such as `/ip4/0.0.0.0/tcp/9000`; port 0 takes any free one.
+    pub listen: Vec<Multiaddr>,
+    /// The chain: part of every protocol name.
+    pub chain: Domain,
+    /// Our place in the committee; `None` for a follower or an observer, which sends no consensus messages.
+    pub me: Option<MemberIndex>,
+    /// The committee, with or without ourselves.
+    pub members: Vec<MemberAddress>,
+    /// Peers that get a copy of each broadcast and whose own consensus messages are not read.
+    pub observers: Vec<(PeerId, Multiaddr)>,
+}
+
+/// Where one member is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberAddress {
+    /// Its place in the committee.
+    pub index: MemberIndex,
+    /// The peer that speaks for it.
+    pub peer: PeerId,
+    /// Where to dial it; with none, it has to dial us.
+    pub addresses: Vec<Multiaddr>,
+}
+
+/// Answers with a transaction that the node holds already, which spares recovering its sender again.
+pub type KnownLookup = Arc<dyn Fn(&TxHash) -> Option<Transaction> + Send + Sync>;
+
+/// Sends consensus messages. Never waits; what cannot be sent in time is dropped, stalest first.
+pub trait Outbound: Send + Sync {
+    /// Sends `message` to every other member and to the observers.
+    fn broadcast(&self, message: ConsensusMessage);
+
+    /// Sends `message` to one other member.
+    fn send(&self, to: MemberIndex, message: ConsensusMessage);
+}
+
+/// What the network tells the node.
+#[derive(Debug)]
+pub enum NetworkEvent {
+    /// A member said something. Its stream is read no further until this is taken.
+    Consensus {
+        /// The member, proven by its stream.
+        from: MemberIndex,
+        /// What it said; signatures are not checked.
+        message: ConsensusMessage,
+    },
+    /// A gossip message was judged well-formed and forwarded. When too many wait, the stalest are dropped.
+    Transactions {
+        /// Who brought it; seldom who made it.
+        from: PeerId,
+        /// Transactions of this chain with their senders; at least one.
+        transactions: Vec<Transaction>,
+    },
+    /// A peer asks. If `respond` is dropped or not used in time, the answer is [`SyncResponse::Unavailable`].
+    SyncRequest {
+        /// Who asks.
+        from: PeerId,
+        /// What it asks.
+        request: SyncRequest,
+        /// Takes the answer.
+        respond: oneshot::Sender<SyncResponse>,
+    },
+    /// A member is connected and speaks for this chain.
+    MemberConnected(MemberIndex),
+    /// The last connection with a member ended.
+    MemberDisconnected(MemberIndex),
+    /// A peer was disconnected and is refused for a while.
+    PeerRefused {
+        /// The peer.
+        peer: PeerId,
+        /// Why.
+        reason: Refusal,
+    },
+}
+
+/// Why a peer is refused for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It serves another chain, or a version of the protocol that we do not know.
+    OtherChain {
+        /// What we speak: version, L1 chain id, registry, L2 chain id.
+        ours: String,
+        /// What it says it speaks.
+        theirs: String,
+    },
+    /// Its faults exceed the budget.
+    Faults {
+        /// The last of them.
+        last: Fault,
+    },
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OtherChain { ours, theirs } => write!(f, "it speaks {theirs}, we speak {ours}"),
+            Self::Faults { last } => write!(f, "too many faults, the last: {last}"),
+        }
+    }
+}
+
+/// Why a network does not start.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages are the documentation")]
+pub enum StartError {
+    #[error("member {me} is ourselves, but the configuration gives it peer {configured} and our identity is {ours}")]
+    OtherIdentity { me: MemberIndex, configured: PeerId, ours: PeerId },
+    #[error("the configuration gives member {member} our own peer id {ours}, but we are not that member")]
+    OurIdentity { member: MemberIndex, ours: PeerId },
+    #[error("member {0} is configured twice")]
+    DuplicateMember(MemberIndex),
+    #[error("peer {0} is configured twice")]
+    DuplicatePeer(PeerId),
+    #[error("cannot listen on {address}: {source}")]
+    Listen { address: Multiaddr, source: io::Error },
+    #[error("not listening on all addresses after {0:?}")]
+    ListenTimeout(Duration),
+    #[error("addresses with names need a resolver: {0}")]
+    Dns(io::Error),
+    #[error("network set-up: {0}")]
+    Setup(String),
+}

@@ -1,0 +1,214 @@
+//! The libp2p parts that one node runs, with their limits.
+
+use std::{collections::HashSet, io, time::Duration};
+
+use baton_proto::limits::GOSSIP_BYTES_MAX;
+use libp2p::{
+    Multiaddr, PeerId, Swarm, Transport as _, allow_block_list, connection_limits,
+    core::{
+        muxing::StreamMuxerBox,
+        transport::{Boxed, ListenerId},
+        upgrade,
+    },
+    dns, gossipsub, identify,
+    identity::Keypair,
+    multiaddr::Protocol,
+    noise, ping, request_response,
+    swarm::{self, NetworkBehaviour},
+    tcp, yamux,
+};
+use sha2::{Digest as _, Sha256};
+
+use super::{StartError, protocol::ChainProtocols, sync_codec::SyncCodec};
+
+/// Most connections from peers that are neither members nor observers, and most handshakes at once.
+const STRANGERS_MAX: u32 = 128;
+const HANDSHAKES_MAX: u32 = 64;
+
+/// Most connections with one stranger.
+const CONNECTIONS_PER_STRANGER_MAX: u32 = 2;
+
+/// Most streams on one connection: a consensus stream each way, gossip, identify, ping and requests. Each may make us buffer
+/// 256 KiB.
+const STREAMS_MAX: usize = 64;
+
+/// Most of them in negotiation.
+const NEGOTIATING_STREAMS_MAX: usize = 32;
+
+/// Connections of strangers that do nothing end after this. Streams and gossip keep a connection in use.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A connection whose peer does not answer a ping is closed: its machine may be gone without a word.
+const PING_INTERVAL: Duration = Duration::from_secs(3);
+const PING_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// Most requests and answers at once on one connection, and how long one may take.
+const SYNC_STREAMS_MAX: usize = 16;
+pub(super) const SYNC_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Room for the topic and protobuf tags around the largest gossip message.
+const GOSSIP_ENVELOPE_BYTES: usize = 1_024;
+
+/// Most gossip messages that wait for one peer: 16 MiB of the largest.
+const GOSSIP_QUEUE_MESSAGES_MAX: usize = 64;
+
+/// Bytes of a gossip message's id.
+const GOSSIP_ID_BYTES: usize = 20;
+
+/// How long a message id is remembered, so that a message is not taken twice.
+const GOSSIP_SEEN: Duration = Duration::from_secs(120);
+
+pub(super) type Gossip = gossipsub::Behaviour<gossipsub::IdentityTransform, gossipsub::WhitelistSubscriptionFilter>;
+
+/// Everything a node does on its connections. The refusing parts come first.
+#[derive(NetworkBehaviour)]
+pub(super) struct Behaviour {
+    pub(super) refused: allow_block_list::Behaviour<allow_block_list::BlockedPeers>,
+    pub(super) limits: connection_limits::Behaviour,
+    pub(super) streams: libp2p_stream::Behaviour,
+    pub(super) gossip: Gossip,
+    pub(super) sync: request_response::Behaviour<SyncCodec>,
+    pub(super) identify: identify::Behaviour,
+    pub(super) ping: ping::Behaviour,
+}
+
+/// Makes a swarm that listens nowhere yet. `reserved` are peers that the limits for strangers do not apply to.
+///
+/// # Errors
+/// [`StartError::Dns`]: some address needs a resolver and the system has none. [`StartError::Setup`] does not happen.
+pub(super) fn swarm<'a>(
+    identity: &Keypair,
+    protocols: &ChainProtocols,
+    reserved: impl Iterator<Item = PeerId>,
+    addresses: impl Iterator<Item = &'a Multiaddr>,
+) -> Result<Swarm<Behaviour>, StartError> {
+    let needs_dns = addresses.flat_map(Multiaddr::iter).any(|part| {
+        matches!(part, Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_) | Protocol::Dnsaddr(_))
+    });
+    let transport = transport(identity, needs_dns)?;
+    let config = swarm::Config::with_tokio_executor()
+        .with_idle_connection_timeout(IDLE_TIMEOUT)
+        .with_max_negotiating_inbound_streams(NEGOTIATING_STREAMS_MAX);
+    let behaviour = behaviour(identity, protocols, reserved)?;
+    Ok(Swarm::new(transport, behaviour, identity.public().to_peer_id(), config))
+}
+
+fn transport(identity: &Keypair, needs_dns: bool) -> Result<Boxed<(PeerId, StreamMuxerBox)>, StartError> {
+    let tcp = tcp::tokio::Transport::new(tcp::Config::new().nodelay(true));
+    let noise = noise::Config::new(identity).map_err(|error| StartError::Setup(error.to_string()))?;
+    let mut yamux = yamux::Config::default();
+    yamux.set_max_num_streams(STREAMS_MAX);
+    // A name is resolved only where a name is configured, so that a node without a resolver runs on plain addresses.
+    Ok(if needs_dns {
+        let dns = dns::tokio::Transport::system(tcp).map_err(StartError::Dns)?;
+        dns.upgrade(upgrade::Version::V1).authenticate(noise).multiplex(yamux).boxed()
+    } else {
+        tcp.upgrade(upgrade::Version::V1).authenticate(noise).multiplex(yamux).boxed()
+    })
+}
+
+fn behaviour(
+    identity: &Keypair,
+    protocols: &ChainProtocols,
+    reserved: impl Iterator<Item = PeerId>,
+) -> Result<Behaviour, StartError> {
+    let mut limits = connection_limits::Behaviour::new(
+        connection_limits::ConnectionLimits::default()
+            .with_max_pending_incoming(Some(HANDSHAKES_MAX))
+            .with_max_established_incoming(Some(STRANGERS_MAX))
+            .with_max_established_per_peer(Some(CONNECTIONS_PER_STRANGER_MAX)),
+    );
+    for peer in reserved {
+        limits.bypass_peer_id(&peer);
+    }
+    let sync_config = request_response::Config::default()
+        .with_request_timeout(SYNC_TIMEOUT)
+        .with_max_concurrent_streams(SYNC_STREAMS_MAX);
+    let sync = [(protocols.sync.clone(), request_response::ProtocolSupport::Full)];
+    let identify = identify::Config::new(protocols.version.clone(), identity.public())
+        .with_agent_version(format!("baton/{}", env!("CARGO_PKG_VERSION")))
+        // Addresses come from the configuration alone: what a peer says of itself or of others is never dialled.
+        .with_cache_size(0)
+        .with_hide_listen_addrs(true);
+    Ok(Behaviour {
+        refused: allow_block_list::Behaviour::default(),
+        limits,
+        streams: libp2p_stream::Behaviour::new(),
+        gossip: gossip(&protocols.transactions).map_err(StartError::Setup)?,
+        sync: request_response::Behaviour::with_codec(SyncCodec, sync, sync_config),
+        identify: identify::Behaviour::new(identify),
+        ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_TIMEOUT)),
+    })
+}
+
+/// Gossip of transactions: anonymous, ids by content, nothing forwarded before it is judged.
+fn gossip(topic: &gossipsub::IdentTopic) -> Result<Gossip, String> {
+    let config = gossipsub::ConfigBuilder::default()
+        .validation_mode(gossipsub::ValidationMode::Anonymous)
+        .validate_messages()
+        .message_id_fn(|message| message_id(&message.topic, &message.data))
+        .max_transmit_size(GOSSIP_BYTES_MAX + GOSSIP_ENVELOPE_BYTES)
+        .duplicate_cache_time(GOSSIP_SEEN)
+        .connection_handler_queue_len(GOSSIP_QUEUE_MESSAGES_MAX)
+        .heartbeat_initial_delay(Duration::from_millis(700))
+        .heartbeat_interval(Duration::from_millis(700))
+        .mesh_n(8)
+        .mesh_n_low(6)
+        .mesh_n_high(12)
+        // In a small committee the publisher reaches everybody in one hop.
+        .flood_publish(true)
+        .build()
+        .map_err(|error| error.to_string())?;
+    let filter = gossipsub::WhitelistSubscriptionFilter(HashSet::from([topic.hash()]));
+    let mut gossip: Gossip =
+        gossipsub::Behaviour::new_with_subscription_filter(gossipsub::MessageAuthenticity::Anonymous, config, filter)?;
+    let (params, thresholds) = scores(topic);
+    gossip.with_peer_score(params, thresholds)?;
+    gossip.subscribe(topic).map_err(|error| error.to_string())?;
+    Ok(gossip)
+}
+
+/// Scores count invalid messages (the square law) and broken gossip promises, nothing else: a quiet peer is a good peer.
+fn scores(topic: &gossipsub::IdentTopic) -> (gossipsub::PeerScoreParams, gossipsub::PeerScoreThresholds) {
+    let topic_params = gossipsub::TopicScoreParams {
+        topic_weight: 1.0,
+        time_in_mesh_weight: 0.0,
+        first_message_deliveries_weight: 0.0,
+        mesh_message_deliveries_weight: 0.0,
+        mesh_failure_penalty_weight: 0.0,
+        invalid_message_deliveries_weight: -1.0,
+        invalid_message_deliveries_decay: 0.9,
+        ..Default::default()
+    };
+    let params = gossipsub::PeerScoreParams {
+        topics: [(topic.hash(), topic_params)].into(),
+        // Members of a devnet, and those behind one gateway, share an address.
+        ip_colocation_factor_weight: 0.0,
+        // What a slow peer misses is dropped for it alone; it has done no wrong.
+        slow_peer_weight: 0.0,
+        ..Default::default()
+    };
+    (params, gossipsub::PeerScoreThresholds::default())
+}
+
+/// The id of a gossip message: the first 20 bytes of SHA-256 over the topic, which names the chain, and the data.
+fn message_id(topic: &gossipsub::TopicHash, data: &[u8]) -> gossipsub::MessageId {
+    let digest = Sha256::new().chain_update(topic.as_str()).chain_update(data).finalize();
+    gossipsub::MessageId::new(&digest[..GOSSIP_ID_BYTES])
+}
+
+/// Starts to listen on `address`.
+///
+/// # Errors
+/// [`StartError::Listen`]: the address is in use, not ours, or of a kind that we do not speak.
+pub(super) fn listen(swarm: &mut Swarm<Behaviour>, address: &Multiaddr) -> Result<ListenerId, StartError> {
+    swarm.listen_on(address.clone()).map_err(|error| StartError::Listen {
+        address: address.clone(),
+        source: match error {
+            libp2p::TransportError::Other(source) => source,
+            libp2p::TransportError::MultiaddrNotSupported(_) => {
+                io::Error::new(io::ErrorKind::Unsupported, "only /ip4 or /ip6 with /tcp")
+            }
+        },
+    })
+}

@@ -1,0 +1,103 @@
+//! Judging gossiped transactions before they go on: decoding and sender recovery on blocking threads, bounded.
+
+use std::collections::VecDeque;
+
+use baton_proto::{L2ChainId, Transaction, wire::TransactionGossip};
+use libp2p::{PeerId, gossipsub::MessageId};
+use tokio::task::JoinSet;
+use tracing::error;
+
+/// Most messages that are decoded at once.
+const DECODES_MAX: usize = 2;
+
+/// Most messages that wait for it (32 MiB of the largest); when more come, the stalest go unjudged.
+const WAITING_MAX: usize = 128;
+
+/// Most of them from one peer, so that one that floods us cannot push out what others send.
+const WAITING_PER_PEER_MAX: usize = 32;
+
+/// A message as it arrived.
+pub(super) struct Received {
+    pub(super) id: MessageId,
+    pub(super) source: PeerId,
+    pub(super) data: Vec<u8>,
+}
+
+/// What decoding said about a message.
+pub(super) enum Judgement {
+    /// This chain's transactions, each with its sender: forward.
+    Accept(Vec<Transaction>),
+    /// The sender's fault, with the reason: do not forward, charge.
+    Reject(String),
+    /// Nobody's fault: do not forward.
+    Ignore,
+}
+
+/// A message that was judged, or that went unjudged because too many waited.
+pub(super) struct Judged {
+    pub(super) id: MessageId,
+    pub(super) source: PeerId,
+    pub(super) judgement: Judgement,
+}
+
+/// The messages that wait and those in work.
+pub(super) struct Judge {
+    chain: L2ChainId,
+    waiting: VecDeque<Received>,
+    work: JoinSet<Judged>,
+}
+
+impl Judge {
+    pub(super) fn new(chain: L2ChainId) -> Self {
+        Self { chain, waiting: VecDeque::new(), work: JoinSet::new() }
+    }
+
+    /// Takes a message in; returns one that goes unjudged for it, if there are too many.
+    pub(super) fn push(&mut self, received: Received) -> Option<Judged> {
+        let source = received.source;
+        self.waiting.push_back(received);
+        let of_source = self.waiting.iter().filter(|waiting| waiting.source == source).count();
+        let stalest = if of_source > WAITING_PER_PEER_MAX {
+            self.waiting.iter().position(|waiting| waiting.source == source)
+        } else {
+            (self.waiting.len() > WAITING_MAX).then_some(0)
+        };
+        let dropped = stalest.and_then(|position| self.waiting.remove(position));
+        self.start();
+        dropped.map(|Received { id, source, .. }| Judged { id, source, judgement: Judgement::Ignore })
+    }
+
+    /// Returns the next judged message, or `None` while nothing is in work. Nothing is lost when the future is dropped.
+    pub(super) async fn next(&mut self) -> Option<Judged> {
+        let done = self.work.join_next().await?;
+        self.start();
+        match done {
+            Ok(judged) => Some(judged),
+            Err(failure) => {
+                // The message stays unforwarded in gossip's cache until it is forgotten there.
+                error!(%failure, "decoding gossiped transactions failed");
+                None
+            }
+        }
+    }
+
+    fn start(&mut self) {
+        while self.work.len() < DECODES_MAX
+            && let Some(Received { id, source, data }) = self.waiting.pop_front()
+        {
+            let chain = self.chain;
+            self.work.spawn_blocking(move || Judged { id, source, judgement: judge(&data, chain) });
+        }
+    }
+}
+
+fn judge(data: &[u8], chain: L2ChainId) -> Judgement {
+    match TransactionGossip::decode(data) {
+        Ok(transactions) => match transactions.iter().find(|tx| tx.chain_id() != chain.get()) {
+            Some(other) => Judgement::Reject(format!("transaction for chain {}, this is {chain}", other.chain_id())),
+            None => Judgement::Accept(transactions),
+        },
+        Err(reason) if reason.is_peer_fault() => Judgement::Reject(reason.to_string()),
+        Err(_) => Judgement::Ignore,
+    }
+}

@@ -1,0 +1,117 @@
+//! What members say to us: one stream each, read one frame at a time, decoded off the network's own task.
+
+use std::{collections::HashMap, sync::Arc};
+
+use baton_proto::{MemberIndex, wire::ConsensusMessage};
+use futures::StreamExt as _;
+use libp2p::{PeerId, Stream};
+use libp2p_stream::IncomingStreams;
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::{AbortHandle, JoinSet, spawn_blocking},
+};
+use tracing::{debug, error, warn};
+
+use super::{Fault, KnownLookup, NetworkEvent, frame::read_frame, shared::Shared};
+
+/// Most large frames that are decoded at once, of all members together.
+const DECODES_MAX: usize = 4;
+
+/// Frames up to this size hold at most a handful of signatures to recover and are decoded where they are read:
+/// every vote is smaller, and a change of thread would cost more than its decoding.
+const DECODED_IN_PLACE_BYTES_MAX: usize = 1_024;
+
+/// Takes the streams that peers open, and reads those of members.
+pub(super) struct Inbound {
+    shared: Arc<Shared>,
+    known: KnownLookup,
+    events: mpsc::Sender<NetworkEvent>,
+    decodes: Arc<Semaphore>,
+}
+
+impl Inbound {
+    pub(super) fn new(shared: Arc<Shared>, known: KnownLookup, events: mpsc::Sender<NetworkEvent>) -> Arc<Self> {
+        Arc::new(Self { shared, known, events, decodes: Arc::new(Semaphore::new(DECODES_MAX)) })
+    }
+
+    /// Accepts streams until `incoming` ends. The latest stream of a member replaces the one before.
+    pub(super) async fn accept(self: Arc<Self>, mut incoming: IncomingStreams) {
+        let mut readers = JoinSet::new();
+        let mut latest: HashMap<MemberIndex, AbortHandle> = HashMap::new();
+        loop {
+            let (peer, stream) = tokio::select! {
+                next = incoming.next() => match next {
+                    Some(next) => next,
+                    None => return,
+                },
+                Some(_) = readers.join_next() => continue,
+            };
+            let Some(member) = self.shared.peers.member(&peer) else {
+                self.shared.stats.streams_refused.add(1);
+                debug!(%peer, "consensus stream refused: not a member");
+                continue;
+            };
+            let reader = readers.spawn(self.clone().read(member, peer, stream));
+            if let Some(former) = latest.insert(member, reader) {
+                former.abort();
+            }
+        }
+    }
+
+    /// Reads `stream` to its end, or to the first frame that no honest member sends.
+    async fn read(self: Arc<Self>, member: MemberIndex, peer: PeerId, mut stream: Stream) {
+        loop {
+            let bytes = match read_frame(&mut stream).await {
+                Ok(bytes) => bytes,
+                Err(reason) => {
+                    if reason.is_peer_fault() {
+                        warn!(%member, %peer, %reason, "consensus stream closed");
+                        self.shared.charge(peer, Fault::OversizedFrame);
+                    } else {
+                        debug!(%member, %peer, %reason, "consensus stream ended");
+                    }
+                    return;
+                }
+            };
+            self.shared.stats.frames_received.add(1);
+            let Some(message) = self.decode(member, peer, bytes).await else { return };
+            // While the node does not keep up, nothing more is read: the peer's queue, not our memory, takes the rest.
+            if self.events.send(NetworkEvent::Consensus { from: member, message }).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Decodes a frame; `None` closes the stream.
+    async fn decode(&self, member: MemberIndex, peer: PeerId, bytes: Vec<u8>) -> Option<ConsensusMessage> {
+        let decoded = if bytes.len() <= DECODED_IN_PLACE_BYTES_MAX {
+            ConsensusMessage::decode(&bytes, &*self.known)
+        } else {
+            // The permit moves into the work, so that a stream that ends meanwhile does not free the thread's place early.
+            let permit = self.decodes.clone().acquire_owned().await.ok()?;
+            let known = self.known.clone();
+            let work = spawn_blocking(move || {
+                let decoded = ConsensusMessage::decode(&bytes, &*known);
+                drop(permit);
+                decoded
+            });
+            match work.await {
+                Ok(decoded) => decoded,
+                Err(failure) => {
+                    error!(%member, %failure, "decoding a consensus message failed");
+                    return None;
+                }
+            }
+        };
+        match decoded {
+            Ok(message) => Some(message),
+            Err(reason) => {
+                warn!(%member, %peer, %reason, "consensus stream closed: undecodable frame");
+                if reason.is_peer_fault() {
+                    self.shared.charge(peer, Fault::UndecodableFrame);
+                }
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! What we say to one peer on its consensus stream: a bounded queue, and a task that keeps the stream open and empties it.
+
+use std::{io, sync::Arc, time::Duration};
+
+use baton_proto::limits::FRAME_BYTES_MAX;
+use futures::{AsyncReadExt as _, AsyncWriteExt as _, FutureExt as _};
+use libp2p::{PeerId, Stream, StreamProtocol};
+use libp2p_stream::{Control, OpenStreamError};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
+use tracing::{debug, warn};
+
+use super::{backoff::Backoff, frame::Frame, queue::DropQueue, shared::Shared};
+
+/// Most frames that wait for one peer; when more come, the stalest go. A view has a handful per member.
+const QUEUE_FRAMES_MAX: usize = 2_048;
+
+/// Most bytes that wait for one peer: four of the largest proposals.
+const QUEUE_BYTES_MAX: usize = 4 * FRAME_BYTES_MAX;
+
+/// A frame that waited longer is not sent: its view is long over, and what still matters is sent again by its maker.
+const FRAME_AGE_MAX: Duration = Duration::from_secs(10);
+
+/// Longest wait for a stream to open on a live connection.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The way to one peer.
+pub(super) struct Lane {
+    pub(super) peer: PeerId,
+    queue: DropQueue<Queued>,
+    connected: watch::Sender<bool>,
+}
+
+struct Queued {
+    frame: Frame,
+    since: Instant,
+}
+
+impl Lane {
+    pub(super) fn new(peer: PeerId) -> Arc<Self> {
+        let queue = DropQueue::new(QUEUE_FRAMES_MAX, QUEUE_BYTES_MAX);
+        Arc::new(Self { peer, queue, connected: watch::Sender::new(false) })
+    }
+
+    /// Queues `frame`; never waits.
+    pub(super) fn push(&self, frame: Frame, shared: &Shared) {
+        let weight = frame.len();
+        let dropped = self.queue.push(Queued { frame, since: Instant::now() }, weight);
+        shared.stats.frames_dropped.add(dropped);
+    }
+
+    /// Says whether there is a connection to open a stream on.
+    pub(super) fn set_connected(&self, connected: bool) {
+        self.connected.send_replace(connected);
+    }
+
+    /// Keeps a stream open while there is a connection, and sends what is queued; ends only by being dropped.
+    pub(super) async fn run(self: Arc<Self>, mut control: Control, protocol: StreamProtocol, shared: Arc<Shared>) {
+        let peer = self.peer;
+        let mut connected = self.connected.subscribe();
+        let mut backoff = Backoff::new();
+        loop {
+            if connected.wait_for(|connected| *connected).await.is_err() {
+                return;
+            }
+            match timeout(OPEN_TIMEOUT, control.open_stream(peer, protocol.clone())).await {
+                Ok(Ok(stream)) => {
+                    shared.stats.streams_opened.add(1);
+                    debug!(%peer, "consensus stream opened");
+                    let reason = self.drive(stream, &mut backoff, &shared).await;
+                    debug!(%peer, %reason, "consensus stream closed");
+                }
+                Ok(Err(OpenStreamError::UnsupportedProtocol(_))) => {
+                    warn!(%peer, ours = %protocol, "peer does not take consensus streams of this chain and version");
+                }
+                Ok(Err(error)) => debug!(%peer, %error, "consensus stream not opened"),
+                Err(_) => debug!(%peer, "consensus stream not opened in time"),
+            }
+            tokio::time::sleep(backoff.wait()).await;
+        }
+    }
+
+    /// Sends until the stream breaks, and returns why it did.
+    async fn drive(&self, stream: Stream, backoff: &mut Backoff, shared: &Shared) -> io::Error {
+        let (mut reader, mut writer) = stream.split();
+        let mut byte = [0];
+        // The peer never writes on this stream, so that the first thing read is its end, even while we have nothing to say.
+        let mut ended = reader
+            .read(&mut byte)
+            .map(|read| match read {
+                Ok(0) => io::Error::new(io::ErrorKind::UnexpectedEof, "closed by the peer"),
+                Ok(_) => io::Error::new(io::ErrorKind::InvalidData, "the peer wrote on our stream"),
+                Err(error) => error,
+            })
+            .fuse();
+        loop {
+            let queued = tokio::select! {
+                queued = self.queue.pop() => queued,
+                reason = &mut ended => return reason,
+            };
+            if queued.since.elapsed() > FRAME_AGE_MAX {
+                shared.stats.frames_dropped.add(1);
+                continue;
+            }
+            let written = tokio::select! {
+                written = write(&mut writer, &queued.frame) => written,
+                reason = &mut ended => Err(reason),
+            };
+            if let Err(reason) = written {
+                // It may have arrived in part, which the peer cannot use; on the next stream it goes first.
+                let weight = queued.frame.len();
+                if !self.queue.put_back(queued, weight) {
+                    shared.stats.frames_dropped.add(1);
+                }
+                return reason;
+            }
+            shared.stats.frames_sent.add(1);
+            // A stream that carries something is a good one; one that the peer closes at once is not.
+            backoff.reset();
+        }
+    }
+}
+
+async fn write<W: futures::AsyncWrite + Unpin>(writer: &mut W, frame: &Frame) -> io::Result<()> {
+    writer.write_all(frame).await?;
+    writer.flush().await
+}

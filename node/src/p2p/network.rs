@@ -1,0 +1,262 @@
+//! The handle by which the rest of the node uses the network.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use baton_proto::{
+    MemberIndex, Transaction,
+    wire::{ConsensusMessage, SyncRequest, SyncResponse},
+};
+use libp2p::{Multiaddr, PeerId};
+use libp2p_stream::Control;
+use tokio::{
+    sync::{Semaphore, mpsc, oneshot},
+    task::spawn_blocking,
+    time::timeout,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{debug, error};
+
+use super::{
+    Fault, KnownLookup, NetworkConfig, NetworkEvent, NetworkStats, Outbound, RequestError, StartError, behaviour,
+    dialer::Dialer,
+    frame::frame,
+    inbound::Inbound,
+    lane::Lane,
+    peers::{Peers, dial_targets},
+    protocol::ChainProtocols,
+    request::answers,
+    service::{Reports, Service, lanes_by_member},
+    shared::{Command, Shared},
+};
+
+/// Most events that wait for the node. Beyond it members' streams are not read and transactions are dropped.
+const EVENTS_MAX: usize = 256;
+
+/// Most commands that wait for the network's task.
+const COMMANDS_MAX: usize = 256;
+
+/// Most requests of ours without an answer yet.
+const REQUESTS_MAX: usize = 64;
+
+/// Longest wait for all listeners to have an address.
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A running network. Clones share it; it stops when the last one is dropped.
+#[derive(Clone)]
+pub struct Network(Arc<Inner>);
+
+struct Inner {
+    peer: PeerId,
+    shared: Arc<Shared>,
+    lanes: Arc<HashMap<PeerId, Arc<Lane>>>,
+    by_member: HashMap<MemberIndex, Arc<Lane>>,
+    known: KnownLookup,
+    requests: Semaphore,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Network {
+    /// Starts a network, and returns once it listens on all its addresses. Must be called within a tokio runtime.
+    ///
+    /// `known` answers with transactions that the node holds already; it is called from many threads and must be quick.
+    ///
+    /// # Errors
+    /// [`StartError`]: the configuration contradicts itself or our identity, or an address cannot be listened on.
+    pub async fn start(
+        config: NetworkConfig,
+        known: KnownLookup,
+    ) -> Result<(Self, mpsc::Receiver<NetworkEvent>), StartError> {
+        let peers = Peers::of(&config)?;
+        let protocols = ChainProtocols::of(&config.chain);
+        let targets = dial_targets(&config);
+        let observers = config.observers.iter().map(|(peer, _)| *peer);
+        let reserved = peers.members().map(|(_, peer)| peer).chain(observers.clone());
+        let addresses = config.listen.iter().chain(targets.values().flatten());
+        let mut swarm = behaviour::swarm(&config.identity, &protocols, reserved, addresses)?;
+
+        // Only a member has something to say.
+        let lanes: HashMap<PeerId, Arc<Lane>> = match config.me {
+            Some(_) => peers.members().map(|(_, peer)| peer).chain(observers).map(|peer| (peer, Lane::new(peer))).collect(),
+            None => HashMap::new(),
+        };
+        let lanes = Arc::new(lanes);
+        let (commands, command_inbox) = mpsc::channel(COMMANDS_MAX);
+        let (events, event_inbox) = mpsc::channel(EVENTS_MAX);
+        let shared = Arc::new(Shared::new(peers, commands));
+        let reports = Reports::new();
+
+        let mut streams = swarm.behaviour().streams.new_control();
+        let incoming = streams.accept(protocols.consensus.clone()).map_err(|e| StartError::Setup(e.to_string()))?;
+        let mut listeners = std::collections::HashSet::new();
+        for address in &config.listen {
+            listeners.insert(behaviour::listen(&mut swarm, address)?);
+        }
+        let (listening, all_listen) = oneshot::channel();
+        let listening = (!listeners.is_empty()).then_some(listening);
+        let waits = listening.is_some();
+
+        let network = Self(Arc::new(Inner {
+            peer: config.identity.public().to_peer_id(),
+            by_member: lanes_by_member(&shared, &lanes),
+            shared: shared.clone(),
+            lanes: lanes.clone(),
+            known: known.clone(),
+            requests: Semaphore::new(REQUESTS_MAX),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        }));
+        network.spawn_lanes(&streams, &protocols);
+        network.spawn(Inbound::new(shared.clone(), known, events.clone()).accept(incoming));
+        network.spawn(reports.clone().forward(events));
+        let dialer = Dialer::new(targets);
+        let service = Service {
+            swarm,
+            chain: config.chain.l2_chain_id,
+            protocols,
+            shared,
+            lanes,
+            reports,
+            dialer,
+            commands: command_inbox,
+            listening: (listeners, listening),
+        };
+        network.0.tasks.spawn(service.run(network.0.stop.clone()));
+
+        if waits && timeout(LISTEN_TIMEOUT, all_listen).await.is_err() {
+            return Err(StartError::ListenTimeout(LISTEN_TIMEOUT));
+        }
+        Ok((network, event_inbox))
+    }
+
+    fn spawn_lanes(&self, streams: &Control, protocols: &ChainProtocols) {
+        for lane in self.0.lanes.values() {
+            let shared = self.0.shared.clone();
+            self.spawn(lane.clone().run(streams.clone(), protocols.consensus.clone(), shared));
+        }
+    }
+
+    /// Runs `task` until it ends or the network stops.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.0.stop.clone();
+        self.0.tasks.spawn(async move {
+            stop.run_until_cancelled_owned(task).await;
+        });
+    }
+
+    /// Gossips transactions of our own: those that clients gave us, not those that gossip brought. Never waits; when too
+    /// many wait, the stalest go.
+    pub fn gossip(&self, transactions: Vec<Transaction>) {
+        for transaction in transactions {
+            let weight = transaction.raw().len();
+            self.0.shared.stats.gossip_unsent.add(self.0.shared.publish.push(transaction, weight));
+        }
+    }
+
+    /// Asks a member, and returns its answer decoded and of the kind asked for; whether it is true, the caller checks.
+    ///
+    /// # Errors
+    /// [`RequestError`]; a faulty answer is charged to the member already.
+    pub async fn request(&self, to: MemberIndex, request: SyncRequest) -> Result<SyncResponse, RequestError> {
+        let peer = self.0.shared.peers.peer(to).ok_or(RequestError::UnknownMember(to))?;
+        let _slot = self.0.requests.try_acquire().map_err(|_| RequestError::Busy)?;
+        let result = self.ask(peer, request).await;
+        if result.as_ref().is_err_and(RequestError::is_peer_fault) {
+            self.charge(peer, Fault::InvalidAnswer);
+        }
+        result
+    }
+
+    async fn ask(&self, to: PeerId, request: SyncRequest) -> Result<SyncResponse, RequestError> {
+        let (answer, response) = oneshot::channel();
+        let command = Command::Request { to, request: request.encode(), answer };
+        self.0.shared.commands.send(command).await.map_err(|_| RequestError::ShutDown)?;
+        let bytes = response.await.map_err(|_| RequestError::ShutDown)??;
+        let known = self.0.known.clone();
+        let decoded = spawn_blocking(move || SyncResponse::decode(&bytes, &*known)).await;
+        let response = decoded.map_err(|_| RequestError::ShutDown)??;
+        if answers(&request, &response) { Ok(response) } else { Err(RequestError::WrongKind) }
+    }
+
+    /// Charges a fault to a peer: beyond its budget it is disconnected and refused for a while. Never waits.
+    pub fn charge(&self, peer: PeerId, fault: Fault) {
+        self.0.shared.charge(peer, fault);
+    }
+
+    /// Charges a fault to a member, as [`Self::charge`]; nothing happens for an unknown one.
+    pub fn charge_member(&self, member: MemberIndex, fault: Fault) {
+        if let Some(peer) = self.0.shared.peers.peer(member) {
+            self.charge(peer, fault);
+        }
+    }
+
+    /// Returns the members that are connected and speak for this chain, in order, without ourselves.
+    #[must_use]
+    pub fn connected_members(&self) -> Vec<MemberIndex> {
+        self.0.shared.connected().iter().copied().collect()
+    }
+
+    /// Returns how many peers of any kind are connected.
+    #[must_use]
+    pub fn peer_count(&self) -> usize {
+        self.0.shared.peer_count.load(Ordering::Relaxed)
+    }
+
+    /// Returns the addresses that we listen on, with the ports that were taken.
+    #[must_use]
+    pub fn listen_addresses(&self) -> Vec<Multiaddr> {
+        self.0.shared.listen().clone()
+    }
+
+    /// Returns our peer id.
+    #[must_use]
+    pub fn peer_id(&self) -> PeerId {
+        self.0.peer
+    }
+
+    /// Returns what was counted since the start.
+    #[must_use]
+    pub fn stats(&self) -> &NetworkStats {
+        &self.0.shared.stats
+    }
+
+    /// Stops the network: when this returns, no task runs and nothing listens. The event channel ends.
+    pub async fn shutdown(&self) {
+        self.0.stop.cancel();
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+    }
+}
+
+impl Outbound for Network {
+    fn broadcast(&self, message: ConsensusMessage) {
+        if self.0.lanes.is_empty() {
+            return;
+        }
+        match frame(&message) {
+            Ok(frame) => self.0.lanes.values().for_each(|lane| lane.push(frame.clone(), &self.0.shared)),
+            Err(reason) => error!(%reason, "our message cannot be sent"),
+        }
+    }
+
+    fn send(&self, to: MemberIndex, message: ConsensusMessage) {
+        let Some(lane) = self.0.by_member.get(&to) else {
+            debug!(%to, "no way to this member: it is unknown or ourselves, or we are none");
+            return;
+        };
+        match frame(&message) {
+            Ok(frame) => lane.push(frame, &self.0.shared),
+            Err(reason) => error!(%reason, "our message cannot be sent"),
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Protocol names: they carry a version and the chain, so that peers of another chain cannot even open a stream.
+
+use baton_proto::Domain;
+use libp2p::{StreamProtocol, gossipsub::IdentTopic};
+
+/// The names under which this chain's nodes speak.
+#[derive(Clone, Debug)]
+pub(super) struct ChainProtocols {
+    /// Consensus streams.
+    pub(super) consensus: StreamProtocol,
+    /// Requests for blocks.
+    pub(super) sync: StreamProtocol,
+    /// Gossip topic of transactions.
+    pub(super) transactions: IdentTopic,
+    /// What a node says about itself in `identify`: unequal strings mean another chain or an unknown version.
+    pub(super) version: String,
+}
+
+impl ChainProtocols {
+    /// Returns the names for the chain that `domain` describes.
+    pub(super) fn of(domain: &Domain) -> Self {
+        let chain = format!("{}/{:#x}/{}", domain.l1_chain_id, domain.registry, domain.l2_chain_id);
+        let stream = |kind: &str| {
+            StreamProtocol::try_from_owned(format!("/baton/{kind}/1/{chain}")).expect("the name starts with a slash")
+        };
+        Self {
+            consensus: stream("consensus"),
+            sync: stream("sync"),
+            transactions: IdentTopic::new(format!("/baton/transactions/1/{chain}")),
+            version: format!("baton/1/{chain}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::Address;
+    use baton_proto::{L1ChainId, L2ChainId};
+
+    use super::*;
+
+    #[test]
+    fn every_part_of_the_domain_is_in_every_name() {
+        let domain = Domain {
+            l1_chain_id: L1ChainId::new(31_337),
+            registry: Address::repeat_byte(0xab),
+            l2_chain_id: L2ChainId::new(778),
+        };
+        let names = ChainProtocols::of(&domain);
+        let chain = format!("1/31337/0x{}/778", "ab".repeat(20));
+        assert_eq!(names.consensus.as_ref(), format!("/baton/consensus/{chain}"));
+        assert_eq!(names.sync.as_ref(), format!("/baton/sync/{chain}"));
+        assert_eq!(names.transactions.hash().as_str(), format!("/baton/transactions/{chain}"));
+        assert_eq!(names.version, format!("baton/{chain}"));
+    }
+}

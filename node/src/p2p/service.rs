@@ -1,0 +1,473 @@
+//! The network's own task: owns the swarm, and does nothing itself that takes long.
+
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    sync::{Arc, atomic::Ordering},
+};
+
+use baton_proto::{
+    L2ChainId, MemberIndex, Transaction,
+    limits::{GOSSIP_TRANSACTIONS_MAX, RANGE_ANSWER_BYTES_MAX},
+    wire::{SyncRequest, SyncResponse, TransactionGossip},
+};
+use futures::StreamExt as _;
+use libp2p::{
+    PeerId, Swarm,
+    core::transport::ListenerId,
+    gossipsub, identify, ping,
+    request_response::{self, OutboundFailure, OutboundRequestId, ResponseChannel},
+    swarm::{ConnectionId, DialError, SwarmEvent},
+};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::{JoinSet, spawn_blocking},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+
+use super::{
+    Fault, NetworkEvent, Refusal, RequestError,
+    backoff::Timers,
+    behaviour::{Behaviour, BehaviourEvent, SYNC_TIMEOUT},
+    charges::REFUSAL,
+    dialer::Dialer,
+    gossip::{Judge, Judged, Judgement, Received},
+    lane::Lane,
+    protocol::ChainProtocols,
+    queue::DropQueue,
+    shared::{Command, Shared},
+};
+
+/// Most requests of peers that are answered at once; those above are told that we are busy.
+const ANSWERS_MAX: usize = 64;
+
+/// Most peers refused at once; those above are only disconnected.
+const REFUSED_MAX: usize = 1_024;
+
+/// Most connections with one member or observer: each end may dial while the other does, and once more after a break.
+const CONNECTIONS_PER_PEER_MAX: u32 = 4;
+
+/// What the network's task reports, on its way to the node.
+pub(super) struct Reports {
+    /// Everything but transactions and consensus messages.
+    pub(super) notices: DropQueue<NetworkEvent>,
+    /// Accepted gossip messages, weighed in bytes.
+    pub(super) transactions: DropQueue<NetworkEvent>,
+}
+
+/// Most notices that wait.
+const NOTICES_MAX: usize = 1_024;
+
+/// Most accepted gossip messages that wait, and their most bytes.
+const TRANSACTION_MESSAGES_MAX: usize = 1_024;
+const TRANSACTION_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+impl Reports {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            notices: DropQueue::new(NOTICES_MAX, usize::MAX),
+            transactions: DropQueue::new(TRANSACTION_MESSAGES_MAX, TRANSACTION_BYTES_MAX),
+        })
+    }
+
+    /// Hands the reports on, notices first, until nobody takes them.
+    pub(super) async fn forward(self: Arc<Self>, events: mpsc::Sender<NetworkEvent>) {
+        loop {
+            // A place is taken before a report, so that a report that waits for a place can still go stale.
+            let Ok(place) = events.reserve().await else { return };
+            place.send(tokio::select! {
+                biased;
+                notice = self.notices.pop() => notice,
+                transactions = self.transactions.pop() => transactions,
+            });
+        }
+    }
+}
+
+/// The state of the network's own task.
+pub(super) struct Service {
+    pub(super) swarm: Swarm<Behaviour>,
+    pub(super) chain: L2ChainId,
+    pub(super) protocols: ChainProtocols,
+    pub(super) shared: Arc<Shared>,
+    pub(super) lanes: Arc<HashMap<PeerId, Arc<Lane>>>,
+    pub(super) reports: Arc<Reports>,
+    pub(super) dialer: Dialer,
+    pub(super) commands: mpsc::Receiver<Command>,
+    /// Listeners without an address yet, and whom to tell when there are none left.
+    pub(super) listening: (HashSet<ListenerId>, Option<oneshot::Sender<()>>),
+}
+
+/// What only the running loop needs.
+struct Running {
+    judge: Judge,
+    requests: HashMap<OutboundRequestId, oneshot::Sender<Result<Vec<u8>, RequestError>>>,
+    answers: JoinSet<(ResponseChannel<Vec<u8>>, Vec<u8>)>,
+    forgiven: Timers<PeerId>,
+    /// Connections over which the peer has learnt who we are.
+    introduced: HashSet<ConnectionId>,
+    /// Peers of another chain that have not: they are refused once they know why.
+    unwelcome: HashMap<ConnectionId, PeerId>,
+}
+
+impl Service {
+    /// Runs until `stop`.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        let mut running = Running {
+            judge: Judge::new(self.chain),
+            requests: HashMap::new(),
+            answers: JoinSet::new(),
+            forgiven: Timers::new(),
+            introduced: HashSet::new(),
+            unwelcome: HashMap::new(),
+        };
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                event = self.swarm.select_next_some() => self.on_event(event, &mut running),
+                Some(command) = self.commands.recv() => self.on_command(command, &mut running),
+                first = self.shared.publish.pop() => self.publish(first),
+                Some(judged) = running.judge.next() => self.on_judged(judged),
+                Some(answered) = running.answers.join_next() => self.on_answered(answered),
+                (peer, options) = self.dialer.due() => self.dial(peer, options),
+                peer = running.forgiven.next() => {
+                    self.swarm.behaviour_mut().refused.unblock_peer(peer);
+                    self.dialer.retry(peer);
+                }
+            }
+        }
+    }
+
+    fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>, running: &mut Running) {
+        match event {
+            SwarmEvent::Behaviour(event) => self.on_behaviour(event, running),
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, num_established, .. } => {
+                debug!(peer = %peer_id, connections = num_established, "connected");
+                if num_established.get() > CONNECTIONS_PER_PEER_MAX {
+                    self.swarm.close_connection(connection_id);
+                }
+                if let Some(lane) = self.lanes.get(&peer_id) {
+                    lane.set_connected(true);
+                }
+                self.count_peers();
+            }
+            SwarmEvent::ConnectionClosed { peer_id, connection_id, num_established, cause, .. } => {
+                running.introduced.remove(&connection_id);
+                running.unwelcome.remove(&connection_id);
+                if num_established == 0 {
+                    self.on_disconnected(peer_id, cause.map_or_else(String::new, |cause| cause.to_string()));
+                }
+            }
+            SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), error, .. } => {
+                match &error {
+                    DialError::WrongPeerId { obtained, address } => {
+                        warn!(expected = %peer, %obtained, %address, "another peer answers at a configured address");
+                    }
+                    error => debug!(%peer, %error, "not connected"),
+                }
+                if !self.swarm.is_connected(&peer) {
+                    self.dialer.retry(peer);
+                }
+            }
+            SwarmEvent::IncomingConnectionError { error, send_back_addr, .. } => {
+                debug!(from = %send_back_addr, %error, "incoming connection failed");
+            }
+            SwarmEvent::NewListenAddr { listener_id, address } => {
+                info!(%address, "listening");
+                self.shared.listen().push(address);
+                self.listening.0.remove(&listener_id);
+                if self.listening.0.is_empty()
+                    && let Some(done) = self.listening.1.take()
+                {
+                    // Whoever started us may have given up waiting.
+                    let _ = done.send(());
+                }
+            }
+            SwarmEvent::ExpiredListenAddr { address, .. } => self.shared.listen().retain(|known| *known != address),
+            SwarmEvent::ListenerClosed { addresses, reason, .. } => {
+                error!(?addresses, ?reason, "no longer listening");
+                self.shared.listen().retain(|known| !addresses.contains(known));
+            }
+            SwarmEvent::ListenerError { error, .. } => warn!(%error, "listener failed"),
+            _ => {}
+        }
+    }
+
+    fn on_behaviour(&mut self, event: BehaviourEvent, running: &mut Running) {
+        match event {
+            BehaviourEvent::Gossip(gossipsub::Event::Message { propagation_source, message_id, message }) => {
+                let received = Received { id: message_id, source: propagation_source, data: message.data };
+                if let Some(unjudged) = running.judge.push(received) {
+                    self.on_judged(unjudged);
+                }
+            }
+            BehaviourEvent::Gossip(_) => {}
+            BehaviourEvent::Sync(event) => self.on_sync(event, running),
+            BehaviourEvent::Identify(event) => self.on_identify(event, running),
+            BehaviourEvent::Ping(ping::Event { peer, connection, result: Err(failure) }) => {
+                // A peer without the ping protocol is not a dead one.
+                if !matches!(failure, ping::Failure::Unsupported) {
+                    debug!(%peer, %failure, "closing a connection that does not answer");
+                    self.swarm.close_connection(connection);
+                }
+            }
+            BehaviourEvent::Ping(_) | BehaviourEvent::Streams(()) => {}
+            BehaviourEvent::Refused(never) | BehaviourEvent::Limits(never) => match never {},
+        }
+    }
+
+    // Connections
+
+    fn dial(&mut self, peer: PeerId, options: libp2p::swarm::dial_opts::DialOpts) {
+        match self.swarm.dial(options) {
+            // Connected, or about to be: the end of that brings us back.
+            Ok(()) | Err(DialError::DialPeerConditionFalse(_)) => {}
+            Err(error) => {
+                debug!(%peer, %error, "not dialled");
+                self.dialer.retry(peer);
+            }
+        }
+    }
+
+    fn on_disconnected(&mut self, peer: PeerId, cause: String) {
+        debug!(%peer, %cause, "disconnected");
+        if let Some(lane) = self.lanes.get(&peer) {
+            lane.set_connected(false);
+        }
+        if let Some(member) = self.shared.peers.member(&peer)
+            && self.shared.connected().remove(&member)
+        {
+            info!(%member, %peer, %cause, "member disconnected");
+            self.notice(NetworkEvent::MemberDisconnected(member));
+        }
+        self.dialer.retry(peer);
+        self.count_peers();
+    }
+
+    fn on_identify(&mut self, event: identify::Event, running: &mut Running) {
+        match event {
+            identify::Event::Received { peer_id, connection_id, info } => {
+                if info.protocol_version == self.protocols.version {
+                    self.dialer.succeeded(&peer_id);
+                    self.on_identified(peer_id);
+                    return;
+                }
+                let theirs = printable(&info.protocol_version);
+                let reason = Refusal::OtherChain { ours: self.protocols.version.clone(), theirs };
+                warn!(peer = %peer_id, %reason, "peer refused");
+                self.notice(NetworkEvent::PeerRefused { peer: peer_id, reason });
+                if running.introduced.contains(&connection_id) {
+                    self.refuse(peer_id, running);
+                } else {
+                    // Its operator is to read the same reason in its own log.
+                    running.unwelcome.insert(connection_id, peer_id);
+                }
+            }
+            identify::Event::Sent { connection_id, .. } => match running.unwelcome.remove(&connection_id) {
+                Some(peer) => self.refuse(peer, running),
+                None => {
+                    running.introduced.insert(connection_id);
+                }
+            },
+            identify::Event::Error { peer_id, error, .. } => debug!(peer = %peer_id, %error, "not identified"),
+            identify::Event::Pushed { .. } => {}
+        }
+    }
+
+    fn on_identified(&mut self, peer: PeerId) {
+        let Some(member) = self.shared.peers.member(&peer) else { return };
+        if self.swarm.is_connected(&peer) && self.shared.connected().insert(member) {
+            info!(%member, %peer, "member connected");
+            self.notice(NetworkEvent::MemberConnected(member));
+        }
+    }
+
+    fn refuse(&mut self, peer: PeerId, running: &mut Running) {
+        self.shared.stats.peers_refused.add(1);
+        let refused = &mut self.swarm.behaviour_mut().refused;
+        if refused.blocked_peers().len() >= REFUSED_MAX {
+            // Not connected any more is as well.
+            let _ = self.swarm.disconnect_peer_id(peer);
+        } else if refused.block_peer(peer) {
+            running.forgiven.after(REFUSAL, peer);
+        }
+    }
+
+    fn count_peers(&self) {
+        self.shared.peer_count.store(self.swarm.connected_peers().count(), Ordering::Relaxed);
+    }
+
+    fn notice(&self, notice: NetworkEvent) {
+        self.shared.stats.events_dropped.add(self.reports.notices.push(notice, 1));
+    }
+
+    fn on_command(&mut self, command: Command, running: &mut Running) {
+        match command {
+            Command::Request { to, request, answer } => {
+                if self.swarm.is_connected(&to) {
+                    let id = self.swarm.behaviour_mut().sync.send_request(&to, request);
+                    running.requests.insert(id, answer);
+                } else {
+                    // Whoever asked may be gone; so for every answer below.
+                    let _ = answer.send(Err(RequestError::NotConnected));
+                }
+            }
+            Command::Refuse { peer, last } => {
+                if self.swarm.behaviour().refused.blocked_peers().contains(&peer) {
+                    return;
+                }
+                let reason = Refusal::Faults { last };
+                warn!(%peer, %reason, "peer refused");
+                self.notice(NetworkEvent::PeerRefused { peer, reason });
+                self.refuse(peer, running);
+            }
+        }
+    }
+
+    // Transactions
+
+    /// Publishes `first` and what else waits, several transactions per message.
+    fn publish(&mut self, first: Transaction) {
+        let mut transactions = vec![first];
+        while transactions.len() < GOSSIP_TRANSACTIONS_MAX
+            && let Some(next) = self.shared.publish.try_pop()
+        {
+            transactions.push(next);
+        }
+        let topic = self.protocols.transactions.hash();
+        for message in TransactionGossip::encode(&transactions) {
+            match self.swarm.behaviour_mut().gossip.publish(topic.clone(), message) {
+                Ok(_) => self.shared.stats.gossip_published.add(1),
+                Err(gossipsub::PublishError::Duplicate) => {}
+                Err(error) => {
+                    debug!(%error, "transactions not published");
+                    self.shared.stats.gossip_unsent.add(1);
+                }
+            }
+        }
+    }
+
+    fn on_judged(&mut self, Judged { id, source, judgement }: Judged) {
+        let stats = &self.shared.stats;
+        let acceptance = match judgement {
+            Judgement::Accept(transactions) => {
+                stats.gossip_accepted.add(1);
+                let weight = transactions.iter().map(|tx| tx.raw().len()).sum();
+                let event = NetworkEvent::Transactions { from: source, transactions };
+                stats.events_dropped.add(self.reports.transactions.push(event, weight));
+                gossipsub::MessageAcceptance::Accept
+            }
+            Judgement::Reject(reason) => {
+                stats.gossip_rejected.add(1);
+                debug!(peer = %source, %reason, "gossiped transactions rejected");
+                self.shared.charge(source, Fault::InvalidTransactions);
+                gossipsub::MessageAcceptance::Reject
+            }
+            Judgement::Ignore => {
+                stats.gossip_ignored.add(1);
+                gossipsub::MessageAcceptance::Ignore
+            }
+        };
+        self.swarm.behaviour_mut().gossip.report_message_validation_result(&id, &source, acceptance);
+    }
+
+    // Requests
+
+    fn on_sync(&mut self, event: request_response::Event<Vec<u8>, Vec<u8>>, running: &mut Running) {
+        use request_response::{Event, Message};
+        match event {
+            Event::Message { peer, message: Message::Request { request, channel, .. }, .. } => {
+                self.on_request(peer, &request, channel, running);
+            }
+            Event::Message { message: Message::Response { request_id, response }, .. } => {
+                if let Some(answer) = running.requests.remove(&request_id) {
+                    let _ = answer.send(Ok(response));
+                }
+            }
+            Event::OutboundFailure { peer, request_id, error, .. } => {
+                debug!(%peer, %error, "request failed");
+                if let Some(answer) = running.requests.remove(&request_id) {
+                    let _ = answer.send(Err(request_error(error)));
+                }
+            }
+            Event::InboundFailure { peer, error, .. } => debug!(%peer, %error, "peer's request failed"),
+            Event::ResponseSent { .. } => self.shared.stats.requests_answered.add(1),
+        }
+    }
+
+    fn on_request(
+        &mut self,
+        from: PeerId,
+        request: &[u8],
+        channel: ResponseChannel<Vec<u8>>,
+        running: &mut Running,
+    ) {
+        let request = match SyncRequest::decode(request) {
+            Ok(request) => request,
+            Err(reason) => {
+                debug!(peer = %from, %reason, "request refused");
+                self.shared.charge(from, Fault::InvalidRequest);
+                return;
+            }
+        };
+        if running.answers.len() >= ANSWERS_MAX {
+            self.respond(channel, SyncResponse::Unavailable.encode());
+            return;
+        }
+        let (respond, response) = oneshot::channel();
+        self.notice(NetworkEvent::SyncRequest { from, request, respond });
+        running.answers.spawn(async move {
+            let response = match timeout(SYNC_TIMEOUT, response).await {
+                Ok(Ok(response)) => response,
+                // Dropped or too late.
+                Ok(Err(_)) | Err(_) => SyncResponse::Unavailable,
+            };
+            let encoded = spawn_blocking(move || response.encode()).await;
+            (channel, encoded.unwrap_or_else(|_| SyncResponse::Unavailable.encode()))
+        });
+    }
+
+    fn on_answered(&mut self, answered: Result<(ResponseChannel<Vec<u8>>, Vec<u8>), tokio::task::JoinError>) {
+        match answered {
+            Ok((channel, response)) if response.len() <= RANGE_ANSWER_BYTES_MAX => self.respond(channel, response),
+            Ok((channel, response)) => {
+                error!(got = response.len(), max = RANGE_ANSWER_BYTES_MAX, "our answer is too large to send");
+                self.respond(channel, SyncResponse::Unavailable.encode());
+            }
+            Err(failure) => error!(%failure, "answering a request failed"),
+        }
+    }
+
+    fn respond(&mut self, channel: ResponseChannel<Vec<u8>>, response: Vec<u8>) {
+        if self.swarm.behaviour_mut().sync.send_response(channel, response).is_err() {
+            debug!("an answer came too late");
+        }
+    }
+}
+
+/// Returns what a peer wrote about itself in a form that fits a log line.
+fn printable(text: &str) -> String {
+    const CHARS_MAX: usize = 128;
+    text.chars().take(CHARS_MAX).map(|c| if c.is_ascii_graphic() { c } else { '?' }).collect()
+}
+
+fn request_error(failure: OutboundFailure) -> RequestError {
+    match failure {
+        OutboundFailure::DialFailure => RequestError::NotConnected,
+        OutboundFailure::Timeout => RequestError::Timeout,
+        OutboundFailure::ConnectionClosed => RequestError::Disconnected("closed".into()),
+        OutboundFailure::UnsupportedProtocols => RequestError::Unsupported,
+        OutboundFailure::Io(error) if error.kind() == io::ErrorKind::InvalidData => RequestError::Oversized,
+        OutboundFailure::Io(error) => RequestError::Disconnected(error.to_string()),
+    }
+}
+
+/// The lanes by member, for [`super::Outbound::send`].
+pub(super) fn lanes_by_member(
+    shared: &Shared,
+    lanes: &HashMap<PeerId, Arc<Lane>>,
+) -> HashMap<MemberIndex, Arc<Lane>> {
+    shared.peers.members().filter_map(|(member, peer)| Some((member, lanes.get(&peer)?.clone()))).collect()
+}
