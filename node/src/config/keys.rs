@@ -1,0 +1,166 @@
+//! Every key an operator can set: its place in the file, its flag, its environment variable, and what it is for.
+//!
+//! All are optional here: one value of these types is one layer (the file, or flags and environment), and
+//! [`Config::load`](super::Config::load) lays them over each other. clap itself puts flags above the environment.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use alloy_primitives::Address;
+use libp2p::Multiaddr;
+use serde::Deserialize;
+
+use super::{L1Url, LogFormat, Observer, Peer};
+
+/// Declares one layer of keys with their flags and environment variables, and how it is laid over a lower one.
+macro_rules! layer {
+    (
+        $(#[$doc:meta])*
+        $name:ident {
+            $( $(#[$field_doc:meta])* $field:ident: $type:ty, $flag:literal, $env:literal; )*
+            $( section $(#[$section_doc:meta])* $section:ident: $section_type:ty; )*
+        }
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default, Deserialize, clap::Args)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name {
+            $( $(#[$field_doc])* #[arg(id = $flag, long = $flag, env = $env)] pub $field: Option<$type>, )*
+            $( $(#[$section_doc])* #[command(flatten)] #[serde(default)] pub $section: $section_type, )*
+        }
+
+        impl $name {
+            /// Lays this layer over `lower`: what is set here wins.
+            #[must_use]
+            pub fn or(self, lower: Self) -> Self {
+                Self {
+                    $( $field: self.$field.or(lower.$field), )*
+                    $( $section: self.$section.or(lower.$section), )*
+                }
+            }
+        }
+    };
+}
+
+layer! {
+    /// All keys of `baton node`.
+    NodeKeys {
+        /// Folder of the chain data; made if missing. One process at a time. No default, so that two nodes of one host
+        /// never share a folder by accident.
+        data_dir: PathBuf, "data-dir", "BATON_DATA_DIR";
+        /// Folder of the record of everything this key ever signed. Default: `sign-record` beside the consensus key,
+        /// because it belongs to the key: restoring chain data must never rewind it, so it may not be inside `data_dir`.
+        sign_record_dir: PathBuf, "sign-record-dir", "BATON_SIGN_RECORD_DIR";
+        /// File of the BLS key, made by `baton keys new`.
+        consensus_key: PathBuf, "consensus-key", "BATON_CONSENSUS_KEY";
+        /// File (mode 0600, 32 bytes in hex) of the secp256k1 key that pays for batches. Default: none, and the node
+        /// attests but never posts.
+        poster_key: PathBuf, "poster-key", "BATON_POSTER_KEY";
+        /// File (mode 0600, 32 bytes in hex) of the secp256k1 key that pays for evidence: another account than the
+        /// poster's, so that evidence never waits behind a stuck batch. Default: none, and the node stores and gossips
+        /// evidence but never submits any.
+        evidence_key: PathBuf, "evidence-key", "BATON_EVIDENCE_KEY";
+        /// The rollup's chain id that you expect. Default: not checked. The chain spec on L1 decides; a difference
+        /// refuses to start.
+        l2_chain_id: u64, "l2-chain-id", "BATON_L2_CHAIN_ID";
+
+        section
+        /// The L1.
+        l1: L1Keys;
+        section
+        /// Peers.
+        p2p: P2pKeys;
+        section
+        /// JSON-RPC.
+        rpc: RpcKeys;
+        section
+        /// Health endpoints.
+        health: HealthKeys;
+        section
+        /// Log.
+        log: LogKeys;
+    }
+}
+
+layer! {
+    /// `[l1]`
+    L1Keys {
+        /// L1 JSON-RPC endpoints (http or https), tried in this order; more than one, because an endpoint that is down
+        /// stops posting. Separated by commas in the environment. They often carry an access token, so only the host is
+        /// ever printed.
+        #[arg(value_delimiter = ',', hide_env_values = true)]
+        rpc: Vec<L1Url>, "l1-rpc", "BATON_L1_RPC";
+        /// Chain id that every endpoint must report; another one refuses to start.
+        chain_id: u64, "l1-chain-id", "BATON_L1_CHAIN_ID";
+        /// Address of `SequencerRegistry`.
+        registry: Address, "l1-registry", "BATON_L1_REGISTRY";
+        /// Address of `BatchInbox`.
+        inbox: Address, "l1-inbox", "BATON_L1_INBOX";
+        /// Address of `Slasher`.
+        slasher: Address, "l1-slasher", "BATON_L1_SLASHER";
+        /// Pause between two looks at L1 in milliseconds. Default 1000: L1 blocks come every 12 s, so a block is seen a
+        /// second late at most, for one request a second.
+        poll_interval_ms: u64, "l1-poll-interval-ms", "BATON_L1_POLL_INTERVAL_MS";
+        /// Age of the newest L1 head in milliseconds from which our view of L1 is stale: the node then names no newer
+        /// origins and attests no batches, and goes on voting. Default 60000: five missed slots of 12 s.
+        stale_after_ms: u64, "l1-stale-after-ms", "BATON_L1_STALE_AFTER_MS";
+    }
+}
+
+layer! {
+    /// `[p2p]`
+    P2pKeys {
+        /// File of the ed25519 identity, made by `baton keys new`.
+        identity: PathBuf, "p2p-identity", "BATON_P2P_IDENTITY";
+        /// Multiaddrs to listen on. Default `/ip4/0.0.0.0/tcp/30303`: a sequencer must be reachable from outside.
+        #[arg(value_delimiter = ',')]
+        listen: Vec<Multiaddr>, "p2p-listen", "BATON_P2P_LISTEN";
+        /// The committee's nodes. As flag and in the environment `OWNER@MULTIADDR/p2p/PEERID`, once per address. Default
+        /// none: then this node only hears from those who dial it.
+        #[arg(value_delimiter = ',')]
+        peers: Vec<Peer>, "p2p-peer", "BATON_P2P_PEERS";
+        /// Multiaddrs, each ending in `/p2p/PEERID`, of processes that get a copy of every consensus message and are never
+        /// listened to. Default none.
+        #[arg(value_delimiter = ',')]
+        observers: Vec<Observer>, "p2p-observer", "BATON_P2P_OBSERVERS";
+    }
+}
+
+layer! {
+    /// `[rpc]`
+    RpcKeys {
+        /// Address of the JSON-RPC server. Default `127.0.0.1:8545`: whoever can reach it can fill the pool, so opening it
+        /// wider is a decision.
+        listen: SocketAddr, "rpc-listen", "BATON_RPC_LISTEN";
+        /// Host names that requests may be addressed to, `*` for any. Default `localhost`; IP addresses always pass. A web
+        /// page that rebinds its own name to this host is refused by it.
+        #[arg(value_delimiter = ',')]
+        allowed_hosts: Vec<String>, "rpc-allowed-hosts", "BATON_RPC_ALLOWED_HOSTS";
+        /// Most calls in one batch. Default 1000: the largest that client libraries send.
+        batch_items_max: u32, "rpc-batch-items-max", "BATON_RPC_BATCH_ITEMS_MAX";
+        /// Most bytes of a request's body. Default 5242880 (5 MiB): twenty of the largest transactions in hex.
+        body_bytes_max: u32, "rpc-body-bytes-max", "BATON_RPC_BODY_BYTES_MAX";
+        /// Most bytes of an answer, for a batch as a whole. Default 26214400 (25 MiB): what other clients allow a batch.
+        answer_bytes_max: u32, "rpc-answer-bytes-max", "BATON_RPC_ANSWER_BYTES_MAX";
+        /// Most open connections; further ones are closed at once. Default 500, half of the usual limit of open files.
+        connections_max: u32, "rpc-connections-max", "BATON_RPC_CONNECTIONS_MAX";
+    }
+}
+
+layer! {
+    /// `[health]`
+    HealthKeys {
+        /// Address of `/livez` and `/readyz`. Default `127.0.0.1:9001`: a port of its own, so that a flood of RPC requests
+        /// cannot make the node look dead.
+        listen: SocketAddr, "health-listen", "BATON_HEALTH_LISTEN";
+    }
+}
+
+layer! {
+    /// `[log]`
+    LogKeys {
+        /// `error`, `warn`, `info`, `debug`, `trace`, or directives such as `info,baton_node::l1=debug`. Default `info`.
+        level: String, "log-level", "BATON_LOG_LEVEL";
+        /// `text` for people, `json` for machines: one object per line. Default `text`, coloured on a terminal only.
+        format: LogFormat, "log-format", "BATON_LOG_FORMAT";
+    }
+}
