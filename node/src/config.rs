@@ -48,8 +48,8 @@ pub enum ConfigError {
     Unreadable { path: PathBuf, error: std::io::Error },
     #[error("configuration file {path} has {got} bytes, more than {FILE_BYTES_MAX}")]
     Oversized { path: PathBuf, got: u64 },
-    #[error("configuration file {path}: {error}")]
-    File { path: PathBuf, error: Box<toml::de::Error> },
+    #[error("configuration file {path}, line {line}: {message}")]
+    File { path: PathBuf, line: usize, message: String },
     #[error("`{key}` is not set: put it into the configuration file, into {env}, or pass --{flag}")]
     Missing { key: &'static str, flag: &'static str, env: &'static str },
     #[error("`{key}`: {why}")]
@@ -208,9 +208,10 @@ impl Config {
         if self.poster_key.is_some() && self.poster_key == self.evidence_key {
             return Err(ConfigError::Invalid {
                 key: "evidence_key",
-                why: "is the same file as `poster_key`; evidence must not queue behind batches, so it needs an account \
+                why:
+                    "is the same file as `poster_key`; evidence must not queue behind batches, so it needs an account \
                       of its own"
-                    .into(),
+                        .into(),
             });
         }
         Ok(())
@@ -220,7 +221,11 @@ impl Config {
 impl L1Config {
     fn resolve(keys: keys::L1Keys) -> Result<Self, ConfigError> {
         let config = Self {
-            rpc: required(keys.rpc, "l1.rpc", "l1-rpc", "BATON_L1_RPC")?,
+            rpc: required(keys.rpc, "l1.rpc", "l1-rpc", "BATON_L1_RPC")?
+                .iter()
+                .map(|url| url.parse())
+                .collect::<Result<_, ValueError>>()
+                .map_err(|error| ConfigError::Invalid { key: "l1.rpc", why: error.to_string() })?,
             chain_id: L1ChainId::new(required(keys.chain_id, "l1.chain_id", "l1-chain-id", "BATON_L1_CHAIN_ID")?),
             registry: required(keys.registry, "l1.registry", "l1-registry", "BATON_L1_REGISTRY")?,
             inbox: required(keys.inbox, "l1.inbox", "l1-inbox", "BATON_L1_INBOX")?,
@@ -235,7 +240,10 @@ impl L1Config {
         if config.stale_after_ms <= config.poll_interval_ms {
             return Err(ConfigError::Invalid {
                 key: "l1.stale_after_ms",
-                why: format!("{} is not above `l1.poll_interval_ms` {}", config.stale_after_ms, config.poll_interval_ms),
+                why: format!(
+                    "{} is not above `l1.poll_interval_ms` {}",
+                    config.stale_after_ms, config.poll_interval_ms
+                ),
             });
         }
         Ok(config)
@@ -266,7 +274,10 @@ fn merge_peers(entries: Vec<Peer>) -> Result<Vec<Peer>, ConfigError> {
     for entry in entries {
         if let Some(peer) = peers.get_mut(&entry.owner) {
             if peer.peer_id != entry.peer_id {
-                return Err(invalid(format!("{} has two peer ids, {} and {}", entry.owner, peer.peer_id, entry.peer_id)));
+                return Err(invalid(format!(
+                    "{} has two peer ids, {} and {}",
+                    entry.owner, peer.peer_id, entry.peer_id
+                )));
             }
             peer.addresses.extend(entry.addresses);
         } else {
@@ -326,7 +337,16 @@ fn read_file(path: &Path) -> Result<NodeKeys, ConfigError> {
         return Err(ConfigError::Oversized { path: path.to_owned(), got });
     }
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    parse(&text).map_err(|error| ConfigError::File { path: path.to_owned(), error: Box::new(error) })
+    parse(&text).map_err(|error| ConfigError::File {
+        path: path.to_owned(),
+        line: error.span().map_or(1, |span| line_of(&text, span.start)),
+        // Not the whole error: it would repeat the line, which may hold an access token.
+        message: error.message().to_owned(),
+    })
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
 }
 
 fn parse(text: &str) -> Result<NodeKeys, toml::de::Error> {
@@ -345,8 +365,7 @@ fn positive(key: &'static str, value: u64) -> Result<(), ConfigError> {
 }
 
 fn absolute(key: &'static str, path: &Path) -> Result<PathBuf, ConfigError> {
-    std::path::absolute(path)
-        .map_err(|error| ConfigError::Invalid { key, why: format!("{}: {error}", path.display()) })
+    std::path::absolute(path).map_err(|error| ConfigError::Invalid { key, why: format!("{}: {error}", path.display()) })
 }
 
 fn default_address(text: &'static str) -> SocketAddr {

@@ -91,7 +91,9 @@ mod tests {
         let path = dir.path().join("poster.key");
         let made = create(&path).unwrap();
         assert_eq!(load(&path).unwrap().address(), made.address());
-        assert!(matches!(create(&path), Err(AccountKeyError::Io { error, .. }) if error.kind() == io::ErrorKind::AlreadyExists));
+        assert!(
+            matches!(create(&path), Err(AccountKeyError::Io { error, .. }) if error.kind() == io::ErrorKind::AlreadyExists)
+        );
         assert_eq!(load(&path).unwrap().address(), made.address());
     }
 

@@ -9,7 +9,7 @@ use alloy_primitives::Address;
 use libp2p::Multiaddr;
 use serde::Deserialize;
 
-use super::{L1Url, LogFormat, Observer, Peer};
+use super::{LogFormat, Observer, Peer};
 
 /// Declares one layer of keys with their flags and environment variables, and how it is laid over a lower one.
 macro_rules! layer {
@@ -17,15 +17,15 @@ macro_rules! layer {
         $(#[$doc:meta])*
         $name:ident {
             $( $(#[$field_doc:meta])* $field:ident: $type:ty, $flag:literal, $env:literal; )*
-            $( section $(#[$section_doc:meta])* $section:ident: $section_type:ty; )*
         }
+        $( sections { $( $(#[$section_doc:meta])* $section:ident: $section_type:ty; )* } )?
     ) => {
         $(#[$doc])*
         #[derive(Clone, Debug, Default, Deserialize, clap::Args)]
         #[serde(deny_unknown_fields)]
         pub struct $name {
             $( $(#[$field_doc])* #[arg(id = $flag, long = $flag, env = $env)] pub $field: Option<$type>, )*
-            $( $(#[$section_doc])* #[command(flatten)] #[serde(default)] pub $section: $section_type, )*
+            $( $( $(#[$section_doc])* #[command(flatten)] #[serde(default)] pub $section: $section_type, )* )?
         }
 
         impl $name {
@@ -34,7 +34,7 @@ macro_rules! layer {
             pub fn or(self, lower: Self) -> Self {
                 Self {
                     $( $field: self.$field.or(lower.$field), )*
-                    $( $section: self.$section.or(lower.$section), )*
+                    $( $( $section: self.$section.or(lower.$section), )* )?
                 }
             }
         }
@@ -62,20 +62,16 @@ layer! {
         /// The rollup's chain id that you expect. Default: not checked. The chain spec on L1 decides; a difference
         /// refuses to start.
         l2_chain_id: u64, "l2-chain-id", "BATON_L2_CHAIN_ID";
-
-        section
+    }
+    sections {
         /// The L1.
         l1: L1Keys;
-        section
         /// Peers.
         p2p: P2pKeys;
-        section
         /// JSON-RPC.
         rpc: RpcKeys;
-        section
         /// Health endpoints.
         health: HealthKeys;
-        section
         /// Log.
         log: LogKeys;
     }
@@ -86,9 +82,9 @@ layer! {
     L1Keys {
         /// L1 JSON-RPC endpoints (http or https), tried in this order; more than one, because an endpoint that is down
         /// stops posting. Separated by commas in the environment. They often carry an access token, so only the host is
-        /// ever printed.
+        /// ever printed, and they are checked later than other values, whose errors repeat what was given.
         #[arg(value_delimiter = ',', hide_env_values = true)]
-        rpc: Vec<L1Url>, "l1-rpc", "BATON_L1_RPC";
+        rpc: Vec<String>, "l1-rpc", "BATON_L1_RPC";
         /// Chain id that every endpoint must report; another one refuses to start.
         chain_id: u64, "l1-chain-id", "BATON_L1_CHAIN_ID";
         /// Address of `SequencerRegistry`.

@@ -32,8 +32,7 @@ pub enum ValueError {
 }
 
 /// An L1 endpoint. It prints as scheme, host and port alone: the rest may be an access token.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Clone, PartialEq, Eq)]
 pub struct L1Url(Url);
 
 impl L1Url {
@@ -53,14 +52,6 @@ impl FromStr for L1Url {
             "http" | "https" => Ok(Self(url)),
             other => Err(ValueError::Scheme(other.to_owned())),
         }
-    }
-}
-
-impl TryFrom<String> for L1Url {
-    type Error = ValueError;
-
-    fn try_from(text: String) -> Result<Self, ValueError> {
-        text.parse()
     }
 }
 
@@ -163,8 +154,9 @@ impl FromStr for Observer {
     type Err = ValueError;
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
-        let whole: Multiaddr =
-            text.parse().map_err(|error| ValueError::NotAMultiaddr { got: text.to_owned(), why: format!("{error}") })?;
+        let whole: Multiaddr = text
+            .parse()
+            .map_err(|error| ValueError::NotAMultiaddr { got: text.to_owned(), why: format!("{error}") })?;
         match split_peer_id(whole) {
             (address, Some(peer_id)) if !address.is_empty() => Ok(Self { peer_id, address }),
             _ => Err(ValueError::NoPeerId(text.to_owned())),

@@ -1,1 +1,9 @@
-//! (to be written)
+//! What the node tells its operator: the log, one status that everything reads, and the health endpoints.
+
+pub mod health;
+pub mod log;
+mod readiness;
+mod status;
+
+pub use readiness::{Duty, NotReady, NotReadyCode};
+pub use status::{NodeStatus, STATUS_LINE_INTERVAL, SyncProgress, run_status_line};
