@@ -1,1 +1,31 @@
-//! (to be written)
+//! Transactions waiting for a place in a block: who may wait, for how long, and who goes first.
+//!
+//! - [`Pool::add`] admits a transaction or says why not, in the words that clients know from geth.
+//! - Each account has one queue by nonce. The run of consecutive nonces that starts at the account's next nonce is
+//!   *executable*; what lies beyond a gap is *gapped*, waits, and is never selected.
+//! - [`Pool::select`] gives a leader the transactions of its block in the chain's ordering rule; [`obeys`] and
+//!   [`consecutive_nonces`] are how voters check the order that they are given.
+//! - Every quantity is bounded (see [`PoolConfig`]). When the pool is full the newcomer takes the place of what is worth
+//!   least, or is refused: gapped before executable, then the lowest fee *on the way to it*. A transaction is never worth
+//!   more than those that must run before it, so a rich tail cannot shelter a queue of worthless predecessors.
+//!
+//! Final nonces are the only state the pool judges by. They come from the caller ([`Nonces`], [`Pool::on_final`]), as time
+//! does: nothing here reads a clock, a disk or a network, and equal calls give equal pools everywhere.
+
+mod account;
+mod admission;
+mod config;
+mod error;
+mod gas;
+mod order;
+mod pool;
+mod select;
+#[cfg(test)]
+mod testing;
+
+pub use config::PoolConfig;
+pub use error::PoolError;
+pub use gas::{floor_gas, intrinsic_gas};
+pub use order::{consecutive_nonces, obeys, priority_fee_order};
+pub use pool::{Added, Nonces, Pool};
+pub use select::Selection;

@@ -1,0 +1,139 @@
+//! What a pool is allowed to hold, and why these numbers.
+
+use baton_proto::{
+    ChainSpec, OrderingRule,
+    limits::{TRANSACTION_BYTES_MAX, TRANSACTION_GAS_MAX},
+};
+
+/// Rules of the chain and bounds of this node. The bounds are local: nodes need not agree on them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolConfig {
+    /// Chain id that transactions must carry.
+    pub chain_id: u64,
+    /// Most gas of one block, from the chain spec.
+    pub block_gas_limit: u64,
+    /// In which order blocks stand, from the chain spec.
+    pub ordering_rule: OrderingRule,
+    /// Most bytes of one transaction: 128 KiB, or a block's bytes where the chain spec sets less.
+    pub transaction_bytes_max: usize,
+    /// Least `maxPriorityFeePerGas` (or gas price), in wei.
+    pub priority_fee_min: u128,
+    /// Most transactions in the pool.
+    pub transactions_max: usize,
+    /// Most bytes of transactions in the pool, as encoded.
+    pub bytes_max: usize,
+    /// Most transactions of one account.
+    pub account_transactions_max: usize,
+    /// Most gapped transactions of one account.
+    pub account_gapped_max: usize,
+    /// How long a transaction may wait, in milliseconds.
+    pub lifetime_ms: u64,
+}
+
+impl PoolConfig {
+    /// 10,000 transactions: what reth keeps per sub-pool, and more than four of our largest blocks of plain transfers take.
+    pub const TRANSACTIONS_MAX: usize = 10_000;
+
+    /// 20 MB: ten full blocks. With it the pool's memory stays below 100 MB, indices and decoded forms included.
+    pub const BYTES_MAX: usize = 20_000_000;
+
+    /// 1,024 per account. The clients of L1 promise an account 16 places because a balance there backs few of many
+    /// promises; a rollup's exchange or test script sends hundreds in a row from one key, and here a block comes every
+    /// 100 ms. A tenth of the pool is the most that one account can take.
+    pub const ACCOUNT_TRANSACTIONS_MAX: usize = 1_024;
+
+    /// 64 gapped per account, as in geth: enough for what arrives out of order, too little to fill a pool with.
+    pub const ACCOUNT_GAPPED_MAX: usize = 64;
+
+    /// 3 hours, as in geth and reth.
+    pub const LIFETIME_MS: u64 = 3 * 60 * 60 * 1_000;
+
+    /// 0: as long as no base fee exists, a chain need not charge anything.
+    pub const PRIORITY_FEE_MIN: u128 = 0;
+
+    /// Returns the configuration of a chain with the default bounds.
+    #[must_use]
+    pub fn of(spec: &ChainSpec) -> Self {
+        let block_bytes = usize::try_from(spec.block_bytes_max).unwrap_or(usize::MAX);
+        Self {
+            transaction_bytes_max: TRANSACTION_BYTES_MAX.min(block_bytes),
+            ..Self::new(spec.l2_chain_id.get(), spec.block_gas_limit, spec.ordering_rule)
+        }
+    }
+
+    /// Returns the default bounds under these rules.
+    #[must_use]
+    pub fn new(chain_id: u64, block_gas_limit: u64, ordering_rule: OrderingRule) -> Self {
+        Self {
+            chain_id,
+            block_gas_limit,
+            ordering_rule,
+            transaction_bytes_max: TRANSACTION_BYTES_MAX,
+            priority_fee_min: Self::PRIORITY_FEE_MIN,
+            transactions_max: Self::TRANSACTIONS_MAX,
+            bytes_max: Self::BYTES_MAX,
+            account_transactions_max: Self::ACCOUNT_TRANSACTIONS_MAX,
+            account_gapped_max: Self::ACCOUNT_GAPPED_MAX,
+            lifetime_ms: Self::LIFETIME_MS,
+        }
+    }
+}
+
+const _: () = assert!(TRANSACTION_BYTES_MAX <= PoolConfig::BYTES_MAX, "the largest transaction must fit an empty pool");
+const _: () = assert!(TRANSACTION_GAS_MAX == 1 << 24, "the message of `GasLimitTooHigh` names EIP-7825's cap");
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::{Address, U256};
+    use baton_proto::{ExecutorKind, L2ChainId};
+
+    use super::*;
+
+    fn spec(block_bytes_max: u64) -> ChainSpec {
+        ChainSpec {
+            l2_chain_id: L2ChainId::new(7_777),
+            epoch_blocks: 16,
+            origin_settle_blocks: 1,
+            min_block_ms: 100,
+            idle_block_ms: 1_000,
+            delta_ms: 100,
+            inactive_views: 20,
+            clock_drift_ms: 500,
+            block_bytes_max,
+            block_gas_limit: 120_000_000,
+            exec_lag_max: 32,
+            forced_lag_blocks: 8,
+            abandon_blocks: 2_048,
+            max_origin_age_blocks: 16_384,
+            live_epochs: 16,
+            batch_bytes_max: 122_880,
+            batch_blobs_max: 0,
+            batch_age_blocks: 5,
+            post_backoff_blocks: 2,
+            correlation_epochs: 8,
+            evidence_blocks: 512,
+            jail_epochs: 2,
+            jail_min_views: 2,
+            base_slash_bps: 500,
+            reporter_bps: 1_000,
+            jail_miss_bps: 5_000,
+            min_committee: 4,
+            allow_small: false,
+            ordering_rule: OrderingRule::FirstSeen,
+            executor: ExecutorKind::None,
+            weight_unit: 1_000_000_000_000,
+            weight_cap: u64::MAX,
+            min_bond: U256::ZERO,
+            bond_token: Address::ZERO,
+        }
+    }
+
+    #[test]
+    fn the_chain_decides_what_its_blocks_can_hold() {
+        let wide = PoolConfig::of(&spec(2 * 1024 * 1024));
+        assert_eq!(wide, PoolConfig::new(7_777, 120_000_000, OrderingRule::FirstSeen));
+        assert_eq!(wide.transaction_bytes_max, 128 * 1024);
+        // No block could ever take more, so the pool does not let it in.
+        assert_eq!(PoolConfig::of(&spec(50_000)).transaction_bytes_max, 50_000);
+    }
+}

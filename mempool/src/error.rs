@@ -1,0 +1,102 @@
+//! Why the pool refuses.
+
+use baton_proto::limits::TRANSACTION_GAS_MAX;
+
+/// Why a transaction is not admitted; the pool is then as it was before.
+///
+/// Wallets and libraries match these strings, not codes, so each begins with geth's text for the case (`core/error.go`,
+/// `core/txpool/errors.go`). Over JSON-RPC all of them have code −32000.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages are the documentation")]
+pub enum PoolError {
+    #[error("invalid chain id for signer: have {have} want {want}")]
+    ChainId { have: u64, want: u64 },
+    #[error("oversized data: transaction size {got}, limit {limit}")]
+    Oversized { got: usize, limit: usize },
+    #[error("max initcode size exceeded: code size {got} limit {limit}")]
+    InitcodeTooLarge { got: usize, limit: usize },
+    #[error("transaction gas limit too high (cap: {TRANSACTION_GAS_MAX}, tx: {got})")]
+    GasLimitTooHigh { got: u64 },
+    #[error("exceeds block gas limit: gas {got}, limit {limit}")]
+    ExceedsBlockGasLimit { got: u64, limit: u64 },
+    #[error(
+        "max priority fee per gas higher than max fee per gas: maxPriorityFeePerGas: {priority_fee}, maxFeePerGas: {max_fee}"
+    )]
+    TipAboveFeeCap { priority_fee: u128, max_fee: u128 },
+    #[error("nonce has max value")]
+    NonceMax,
+    #[error("intrinsic gas too low: gas {got}, minimum needed {needed}")]
+    IntrinsicGas { got: u64, needed: u64 },
+    #[error("insufficient gas for floor data gas cost: gas {got}, minimum needed {needed}")]
+    FloorDataGas { got: u64, needed: u64 },
+    #[error("set code tx must have at least one authorization tuple")]
+    NoAuthorization,
+    #[error("transaction underpriced: gas tip cap {got}, minimum needed {needed}")]
+    Underpriced { got: u128, needed: u128 },
+    #[error("already known")]
+    AlreadyKnown,
+    #[error("nonce too low: next nonce {next}, tx nonce {got}")]
+    NonceTooLow { next: u64, got: u64 },
+    #[error(
+        "replacement transaction underpriced: gas tip cap {priority_fee_needed} and fee cap {max_fee_needed} needed"
+    )]
+    ReplacementUnderpriced { priority_fee_needed: u128, max_fee_needed: u128 },
+    #[error("account limit exceeded: pooled {pooled} txs")]
+    AccountLimit { pooled: usize },
+    #[error("txpool is full")]
+    Full,
+}
+
+impl PoolError {
+    /// Returns whether the pool holds this very transaction: for a sender that asks again, as good as an acceptance.
+    #[must_use]
+    pub fn is_already_known(&self) -> bool {
+        matches!(self, Self::AlreadyKnown)
+    }
+
+    /// Returns whether a peer that forwards such a transaction breaks a rule that every node of the chain checks, at any
+    /// time; the rest depends on this node's settings, on what it holds and on how far it has come.
+    #[must_use]
+    pub fn is_peer_fault(&self) -> bool {
+        match self {
+            Self::ChainId { .. }
+            | Self::Oversized { .. }
+            | Self::InitcodeTooLarge { .. }
+            | Self::GasLimitTooHigh { .. }
+            | Self::ExceedsBlockGasLimit { .. }
+            | Self::TipAboveFeeCap { .. }
+            | Self::NonceMax
+            | Self::IntrinsicGas { .. }
+            | Self::FloorDataGas { .. }
+            | Self::NoAuthorization => true,
+            Self::Underpriced { .. }
+            | Self::AlreadyKnown
+            | Self::NonceTooLow { .. }
+            | Self::ReplacementUnderpriced { .. }
+            | Self::AccountLimit { .. }
+            | Self::Full => false,
+        }
+    }
+
+    /// Returns whether the same transaction may be admitted later, unchanged.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::AccountLimit { .. } | Self::Full => true,
+            Self::ChainId { .. }
+            | Self::Oversized { .. }
+            | Self::InitcodeTooLarge { .. }
+            | Self::GasLimitTooHigh { .. }
+            | Self::ExceedsBlockGasLimit { .. }
+            | Self::TipAboveFeeCap { .. }
+            | Self::NonceMax
+            | Self::IntrinsicGas { .. }
+            | Self::FloorDataGas { .. }
+            | Self::NoAuthorization
+            | Self::Underpriced { .. }
+            | Self::AlreadyKnown
+            | Self::NonceTooLow { .. }
+            | Self::ReplacementUnderpriced { .. } => false,
+        }
+    }
+}
