@@ -29,6 +29,9 @@ pub trait StateView {
 pub struct StateError(pub String);
 
 /// What became of one transaction of a final block.
+///
+/// A skipped one is charged nothing and changes nothing; its signature stays good, so it can still execute in a later
+/// block, once, when its nonce is next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "status")]
 pub enum Outcome {
@@ -53,13 +56,16 @@ pub enum Outcome {
 pub struct Executed {
     /// One outcome per transaction, in block order.
     pub outcomes: Vec<Outcome>,
-    /// Next nonces of the accounts that changed.
+    /// Next nonces of the accounts that executed something, after the block.
     pub nonces: BTreeMap<Address, u64>,
     /// State root after the block; zero for [`ExecutorKind::None`].
     pub state_root: B256,
 }
 
 /// Turns one final block into its results, as a pure function of the block and the state before it.
+///
+/// Blocks come in the order of their heights, each with the state that the one before left, and nothing is kept between
+/// calls: after a crash the same block on the same state gives the same results.
 pub trait Executor: Send + Sync {
     /// Returns which executor the chain spec must name for this one.
     fn kind(&self) -> ExecutorKind;

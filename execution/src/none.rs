@@ -7,7 +7,11 @@ use baton_proto::{Block, ExecutorKind};
 
 use crate::{Executed, Executor, Outcome, StateError, StateView};
 
-/// Gives each transaction its turn if its nonce is the sender's next one. Source: protocol section 4.
+/// Gives each transaction its turn if its nonce is the sender's next one, and skips it otherwise.
+///
+/// One pass in block order, so a sender's consecutive nonces all execute in one block. A nonce that is next is used up by
+/// executing and by nothing else: so nothing executes twice, and nobody else's transactions can spoil a turn. Source:
+/// protocol section 4.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NonceExecutor;
 
@@ -38,3 +42,6 @@ impl Executor for NonceExecutor {
         Ok(Executed { outcomes, nonces, state_root: B256::ZERO })
     }
 }
+
+#[cfg(test)]
+mod tests;
