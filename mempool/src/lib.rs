@@ -3,8 +3,8 @@
 //! - [`Pool::add`] admits a transaction or says why not, in the words that clients know from geth.
 //! - Each account has one queue by nonce. The run of consecutive nonces that starts at the account's next nonce is
 //!   *executable*; what lies beyond a gap is *gapped*, waits, and is never selected.
-//! - [`Pool::select`] gives a leader the transactions of its block in the chain's ordering rule; [`obeys`] and
-//!   [`consecutive_nonces`] are how voters check the order that they are given.
+//! - [`Pool::select`] gives a leader the transactions of its block in the chain's ordering rule; [`order::obeys`] and
+//!   [`order::consecutive_nonces`] are how voters check the order that they are given.
 //! - Every quantity is bounded (see [`PoolConfig`]). When the pool is full the newcomer takes the place of what is worth
 //!   least, or is refused: gapped before executable, then the lowest fee *on the way to it*. A transaction is never worth
 //!   more than those that must run before it, so a rich tail cannot shelter a queue of worthless predecessors.
@@ -17,7 +17,7 @@ mod admission;
 mod config;
 mod error;
 mod gas;
-mod order;
+pub mod order;
 mod pool;
 mod select;
 #[cfg(test)]
@@ -26,6 +26,5 @@ mod testing;
 pub use config::PoolConfig;
 pub use error::PoolError;
 pub use gas::{floor_gas, intrinsic_gas};
-pub use order::{consecutive_nonces, obeys, priority_fee_order};
 pub use pool::{Added, Nonces, Pool};
 pub use select::Selection;

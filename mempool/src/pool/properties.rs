@@ -7,7 +7,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    Selection, consecutive_nonces, obeys,
+    Selection,
+    order::{consecutive_nonces, obeys},
     testing::{CHAIN_ID, Draft, State},
 };
 

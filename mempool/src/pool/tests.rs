@@ -4,7 +4,8 @@ use baton_proto::OrderingRule;
 
 use super::*;
 use crate::{
-    Selection, consecutive_nonces, obeys,
+    Selection,
+    order::{consecutive_nonces, obeys},
     testing::{CHAIN_ID, Draft, State, account, tx},
 };
 
