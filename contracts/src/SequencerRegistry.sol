@@ -209,15 +209,15 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         uint32 keyId = _storeKey(blsKey, possession);
 
         uint64 effectiveEpoch = _changeEpoch();
-        uint256 formerMember = _ejectionWaits ? _lowestBit(_occupied) : type(uint256).max;
+        address leaving = _ejectionWaits ? _latestOccupant(LibBit.ffs(_occupied)) : address(0);
         sequencer_.bond = bond.toUint128();
         sequencer_.admission = 1;
         sequencer_.feeRecipient = feeRecipient;
         sequencer_.seat = _takeSeat(msg.sender, effectiveEpoch);
         _writeCheckpoint(msg.sender, Checkpoint(effectiveEpoch, _weightOf(bond), 1, keyId));
-        if (formerMember != type(uint256).max) {
+        if (leaving != address(0)) {
             _ejectionWaits = false;
-            _eject(_latestOccupant(formerMember), effectiveEpoch);
+            _eject(leaving, effectiveEpoch);
         }
         emit Registered(msg.sender, feeRecipient, bond, 1, effectiveEpoch, keccak256(blsKey));
 
@@ -492,15 +492,9 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         return epochOf(block.number) + 2;
     }
 
-    /// @dev Changes of one epoch share one checkpoint, so a checkpoint that is in force is never rewritten.
+    /// @dev Of several changes in one epoch the last counts.
     function _writeCheckpoint(address owner, Checkpoint memory checkpoint) private {
-        uint32 count = _sequencers[owner].checkpoints;
-        if (count != 0 && _checkpoints[owner][count - 1].effectiveEpoch == checkpoint.effectiveEpoch) {
-            _checkpoints[owner][count - 1] = checkpoint;
-        } else {
-            _checkpoints[owner][count] = checkpoint;
-            _sequencers[owner].checkpoints = count + 1;
-        }
+        _checkpoints[owner][_sequencers[owner].checkpoints++] = checkpoint;
     }
 
     /// @dev The checkpoint of `owner` in force at `epoch`, all zero if none is.
@@ -532,19 +526,12 @@ contract SequencerRegistry is ReentrancyGuardTransient {
     /// @dev Seats the owner on the lowest free seat.
     function _takeSeat(address owner, uint64 effectiveEpoch) private returns (uint8) {
         uint256 occupied = _occupied;
-        uint256 seat = _lowestBit(~occupied);
+        uint256 seat = LibBit.ffs(~occupied);
         if (seat >= MEMBERS_MAX) revert SequencerRegistry__CommitteeFull(MEMBERS_MAX);
         // Seats are below 128.
         _occupied = uint128(occupied | (1 << seat));
         if (seat >= _seatsUsed) _seatsUsed = uint8(seat + 1);
-        SeatTerm[] storage terms = _terms[seat];
-        uint256 count = terms.length;
-        if (count != 0 && terms[count - 1].effectiveEpoch == effectiveEpoch) {
-            // The former occupant came and left before it was ever a member.
-            terms[count - 1].owner = owner;
-        } else {
-            terms.push(SeatTerm(effectiveEpoch, owner));
-        }
+        _terms[seat].push(SeatTerm(effectiveEpoch, owner));
         return uint8(seat);
     }
 
@@ -572,10 +559,6 @@ contract SequencerRegistry is ReentrancyGuardTransient {
             else high = middle;
         }
         return low == 0 ? address(0) : terms[low - 1].owner;
-    }
-
-    function _lowestBit(uint256 word) private pure returns (uint256) {
-        return LibBit.ffs(word);
     }
 
     // ---------------------------------------------------------------------------------------------- committees

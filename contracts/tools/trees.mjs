@@ -18,6 +18,7 @@ const problems = [];
 
 const pascal = (words) =>
   words
+    .replaceAll("'", "")
     .split(/[^A-Za-z0-9]+/)
     .filter(Boolean)
     .map((word) => word[0].toUpperCase() + word.slice(1))

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {SequencerRegistry} from "../../src/SequencerRegistry.sol";
+import {Slasher} from "../../src/Slasher.sol";
+import {BatchHeader, Certificate, Vote} from "../../src/Types.sol";
+import {Statements} from "../../src/libraries/Statements.sol";
+import {BatonTest} from "../support/BatonTest.sol";
+import {vm} from "../support/Vm.sol";
+
+/// Keys, proofs, the certificate and the evidence come from `tools/bls-vectors.mjs`, which computes every digest and
+/// point without the contracts or the precompiles.
+contract IndependentBlsTest is BatonTest {
+    string private json;
+
+    function setUp() public override {
+        super.setUp();
+        json = vm.readFile("test/vectors/bls.json");
+        assertEq(vm.parseJsonUint(json, ".domain.l1ChainId"), block.chainid, "l1 chain id");
+        assertEq(vm.parseJsonUint(json, ".domain.l2ChainId"), L2_CHAIN_ID, "l2 chain id");
+        assertEq(vm.parseJsonAddress(json, ".domain.deployer"), DEPLOYER, "deployer");
+        assertEq(vm.parseJsonAddress(json, ".domain.registry"), address(registry), "registry");
+        _registerAll();
+        start();
+    }
+
+    function test_It_RegistersPostsAndSlashesWithWhatAnIndependentImplementationSigned() external {
+        assertEq(
+            Statements.domainSeparator(address(registry)), vm.parseJsonBytes32(json, ".domain.separator"), "domain"
+        );
+        (BatchHeader memory header, Certificate memory certificate, bytes memory data) = _batch();
+        assertEq(attestation(2, header), vm.parseJsonBytes32(json, ".batch.digest"), "attestation");
+        inbox.post(header, certificate, data);
+        (,,,, bytes32 lastBatchHash) = inbox.tip();
+        assertEq(lastBatchHash, vm.parseJsonBytes32(json, ".batch.hash"), "batch hash");
+
+        for (uint256 i = 0; i < 3; ++i) {
+            string memory entry = string.concat(".evidence[", vm.toString(i), "]");
+            address owner = vm.parseJsonAddress(json, string.concat(entry, ".owner"));
+            Vote memory first = _vote(string.concat(entry, ".first"));
+            Vote memory second = _vote(string.concat(entry, ".second"));
+            bytes memory sum = vm.parseJsonBytes(json, string.concat(entry, ".signatureSum"));
+            vm.expectEmit(address(slasher));
+            emit Slasher.Slashed(owner, 2, uint8(i + 1), UNIT / 2, address(this));
+            slasher.submit(owner, 2, first, second, sum);
+        }
+    }
+
+    function testFuzz_When_AByteOfTheIndependentSignatureDiffers(uint256 position, uint8 difference) external {
+        vm.assume(difference != 0);
+        (BatchHeader memory header, Certificate memory certificate, bytes memory data) = _batch();
+        certificate.signature[position % 128] ^= bytes1(difference);
+        vm.expectRevert(SequencerRegistry.SequencerRegistry__InvalidSignature.selector);
+        inbox.post(header, certificate, data);
+    }
+
+    function _registerAll() private {
+        for (uint256 i = 0; i < 4; ++i) {
+            string memory entry = string.concat(".members[", vm.toString(i), "]");
+            address owner = vm.parseJsonAddress(json, string.concat(entry, ".owner"));
+            bytes memory key = vm.parseJsonBytes(json, string.concat(entry, ".key"));
+            bytes memory possession = vm.parseJsonBytes(json, string.concat(entry, ".possession"));
+            assertEq(
+                Statements.possessionMessage(address(registry), owner, key),
+                vm.parseJsonBytes32(json, string.concat(entry, ".message")),
+                "possession message"
+            );
+            fund(owner, 10 * UNIT);
+            vm.prank(owner);
+            registry.register(owner, 10 * UNIT, key, possession);
+        }
+    }
+
+    function _batch() private view returns (BatchHeader memory, Certificate memory, bytes memory) {
+        return (
+            abi.decode(vm.parseJsonBytes(json, ".batch.header"), (BatchHeader)),
+            Certificate(
+                uint64(vm.parseJsonUint(json, ".batch.committeeEpoch")),
+                uint256(vm.parseJsonBytes32(json, ".batch.bitmap")),
+                vm.parseJsonBytes(json, ".batch.signature")
+            ),
+            vm.parseJsonBytes(json, ".batch.data")
+        );
+    }
+
+    function _vote(string memory entry) private view returns (Vote memory vote) {
+        vote.kind = uint8(vm.parseJsonUint(json, string.concat(entry, ".kind")));
+        vote.viewNumber = uint64(vm.parseJsonUint(json, string.concat(entry, ".viewNumber")));
+        vote.blockDigest = vm.parseJsonBytes32(json, string.concat(entry, ".block"));
+        assertEq(digestOf(2, vote), vm.parseJsonBytes32(json, string.concat(entry, ".digest")), "digest");
+    }
+}

@@ -1,0 +1,426 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {BatchInbox} from "../../src/BatchInbox.sol";
+import {SequencerRegistry} from "../../src/SequencerRegistry.sol";
+import {BatchHeader, Certificate, ChainSpec} from "../../src/Types.sol";
+import {Statements} from "../../src/libraries/Statements.sol";
+import {BatonTest} from "../support/BatonTest.sol";
+import {vm} from "../support/Vm.sol";
+
+contract PostTest is BatonTest {
+    bytes private constant DATA = "what the batch carries";
+
+    function test_RevertGiven_TheChainIsNotActive() external {
+        BatchHeader memory header = nextHeader(2, DATA);
+        vm.expectRevert(SequencerRegistry.SequencerRegistry__NotActivated.selector);
+        inbox.post(header, Certificate(2, 15, new bytes(128)), DATA);
+    }
+
+    function test_RevertWhen_TheIndexIsNotTheNext() external {
+        BatchHeader memory header = _started();
+        header.index = 1;
+        _assertRefused(header, abi.encodeWithSelector(BatchInbox.BatchInbox__NotNextBatch.selector, 0, 1));
+        post(2);
+        header = nextHeader(2, DATA);
+        header.index = 0;
+        _assertRefused(header, abi.encodeWithSelector(BatchInbox.BatchInbox__NotNextBatch.selector, 1, 0));
+    }
+
+    function test_RevertWhen_ThePreviousHashIsAnother() external {
+        BatchHeader memory header = _started();
+        header.prevBatchHash = keccak256("other");
+        _assertRefused(
+            header,
+            abi.encodeWithSelector(BatchInbox.BatchInbox__WrongPreviousHash.selector, bytes32(0), keccak256("other"))
+        );
+        post(2);
+        (,,,, bytes32 last) = inbox.tip();
+        header = nextHeader(2, DATA);
+        header.prevBatchHash = 0;
+        _assertRefused(
+            header, abi.encodeWithSelector(BatchInbox.BatchInbox__WrongPreviousHash.selector, last, bytes32(0))
+        );
+    }
+
+    function test_RevertWhen_TheFirstHeightLeavesAGapOrOverlaps() external {
+        BatchHeader memory header = _started();
+        header.firstHeight = 0;
+        _assertRefused(header, abi.encodeWithSelector(BatchInbox.BatchInbox__WrongFirstHeight.selector, 1, 0));
+        post(2);
+        header = nextHeader(2, DATA);
+        header.firstHeight = 10;
+        _assertRefused(header, abi.encodeWithSelector(BatchInbox.BatchInbox__WrongFirstHeight.selector, 11, 10));
+        header.firstHeight = 12;
+        _assertRefused(header, abi.encodeWithSelector(BatchInbox.BatchInbox__WrongFirstHeight.selector, 11, 12));
+    }
+
+    function test_RevertWhen_TheLastHeightIsBelowTheFirst() external {
+        BatchHeader memory header = _started();
+        header.lastHeight = 0;
+        _assertRefused(header, abi.encodeWithSelector(BatchInbox.BatchInbox__WrongLastHeight.selector, 1, 0));
+        header.lastHeight = 1;
+        _accept(header);
+    }
+
+    function test_RevertWhen_TheEpochIsOver() external {
+        BatchHeader memory header = _started();
+        header.epoch = 1;
+        _assertRefused(header, abi.encodeWithSelector(BatchInbox.BatchInbox__EpochNotRunning.selector, 2, 2, 1));
+        rollToEpoch(4);
+        post(4);
+        header = nextHeader(3, DATA);
+        _assertRefused(header, abi.encodeWithSelector(BatchInbox.BatchInbox__EpochNotRunning.selector, 4, 4, 3));
+    }
+
+    function test_RevertWhen_TheEpochHasNotBegun() external {
+        _started();
+        BatchHeader memory header = nextHeader(3, DATA);
+        vm.roll(registry.epochStart(3) - 1);
+        registry.materialize(3);
+        bytes memory refusal = abi.encodeWithSelector(BatchInbox.BatchInbox__EpochNotRunning.selector, 2, 2, 3);
+        Certificate memory certificate = certify(3, 15, header);
+        vm.expectRevert(refusal);
+        inbox.post(header, certificate, DATA);
+        vm.roll(registry.epochStart(3));
+        inbox.post(header, certificate, DATA);
+    }
+
+    function test_RevertWhen_TheCommitteeIsNotTheOneOfTheEpoch() external {
+        BatchHeader memory header = _started();
+        rollToEpoch(6);
+        registry.materialize(3);
+        Certificate memory certificate = certify(3, 15, header);
+        vm.expectRevert(abi.encodeWithSelector(BatchInbox.BatchInbox__WrongCommitteeEpoch.selector, 2, 2, 3));
+        inbox.post(header, certificate, DATA);
+        certificate.committeeEpoch = 1;
+        vm.expectRevert(abi.encodeWithSelector(BatchInbox.BatchInbox__WrongCommitteeEpoch.selector, 2, 2, 1));
+        inbox.post(header, certificate, DATA);
+        // Four epochs later, the last live one, its own committee still certifies.
+        _accept(header);
+    }
+
+    function test_RevertWhen_TheCommitteeIsItsOwn() external {
+        BatchHeader memory header = _started();
+        rollToEpoch(7);
+        Certificate memory certificate = certify(2, 15, header);
+        vm.expectRevert(abi.encodeWithSelector(BatchInbox.BatchInbox__WrongCommitteeEpoch.selector, 3, 7, 2));
+        inbox.post(header, certificate, DATA);
+    }
+
+    function test_RevertWhen_TheCommitteeIsOfAComingEpoch() external {
+        BatchHeader memory header = _started();
+        rollToEpoch(7);
+        registry.materialize(8);
+        Certificate memory certificate = certify(8, 15, header);
+        vm.expectRevert(abi.encodeWithSelector(BatchInbox.BatchInbox__WrongCommitteeEpoch.selector, 3, 7, 8));
+        inbox.post(header, certificate, DATA);
+    }
+
+    function test_When_TheCommitteeIsOfARecentEpoch() external {
+        uint64[2] memory recent = [uint64(3), 7];
+        BatchHeader memory header = _started();
+        rollToEpoch(7);
+        for (uint256 i = 0; i < 2; ++i) {
+            registry.materialize(recent[i]);
+            inbox.post(header, certify(recent[i], 15, header), DATA);
+            header = nextHeader(2, DATA);
+        }
+        assertEq(inbox.nextIndex(), 2, "both were accepted");
+    }
+
+    function test_RevertWhen_TheDataKindIsBlobsOrUnknown() external {
+        BatchHeader memory header = _started();
+        header.dataKind = 0;
+        _assertRefused(header, abi.encodeWithSelector(BatchInbox.BatchInbox__UnsupportedDataKind.selector, 0));
+        header.dataKind = 2;
+        _assertRefused(header, abi.encodeWithSelector(BatchInbox.BatchInbox__UnsupportedDataKind.selector, 2));
+    }
+
+    function test_RevertWhen_TheDataIsTooLong() external {
+        _started();
+        bytes memory longest = new bytes(1024);
+        bytes memory tooLong = new bytes(1025);
+        BatchHeader memory header = nextHeader(2, tooLong);
+        Certificate memory certificate = certify(2, 15, header);
+        vm.expectRevert(abi.encodeWithSelector(BatchInbox.BatchInbox__DataTooLong.selector, 1024, 1025));
+        inbox.post(header, certificate, tooLong);
+        header = nextHeader(2, longest);
+        inbox.post(header, certify(2, 15, header), longest);
+    }
+
+    function test_RevertWhen_TheDataIsNotWhatTheHeaderCommitsTo() external {
+        BatchHeader memory header = _started();
+        Certificate memory certificate = certify(2, 15, header);
+        vm.expectRevert(
+            abi.encodeWithSelector(BatchInbox.BatchInbox__WrongDataHash.selector, keccak256(DATA), keccak256("other"))
+        );
+        inbox.post(header, certificate, "other");
+    }
+
+    function test_RevertWhen_TheLastOriginIsNotInThePast() external {
+        BatchHeader memory header = _started();
+        header.lastOriginNumber = uint64(block.number);
+        _assertRefused(
+            header, abi.encodeWithSelector(BatchInbox.BatchInbox__OriginNotPast.selector, block.number, block.number)
+        );
+    }
+
+    function test_RevertWhen_ThereIsAStateRootWithoutAnExecutor() external {
+        BatchHeader memory header = _started();
+        header.stateRoot = keccak256("root");
+        _assertRefused(
+            header, abi.encodeWithSelector(BatchInbox.BatchInbox__WrongStateRoot.selector, false, keccak256("root"))
+        );
+    }
+
+    function test_RevertWhen_TheStateRootIsZero() external {
+        _deployExecuting();
+        BatchHeader memory header = _started();
+        _assertRefused(header, abi.encodeWithSelector(BatchInbox.BatchInbox__WrongStateRoot.selector, true, bytes32(0)));
+    }
+
+    function test_When_TheStateRootIsGiven() external {
+        _deployExecuting();
+        BatchHeader memory header = _started();
+        header.stateRoot = keccak256("root");
+        _accept(header);
+    }
+
+    function test_RevertWhen_TheForcedPositionOrHashIsNotTheQueues() external {
+        BatchHeader memory header = _started();
+        header.forcedPosition = 1;
+        _assertRefused(header, abi.encodeWithSelector(BatchInbox.BatchInbox__WrongForcedPosition.selector, 0, 1));
+        header.forcedPosition = 0;
+        header.forcedHash = keccak256("queue");
+        _assertRefused(
+            header,
+            abi.encodeWithSelector(BatchInbox.BatchInbox__WrongForcedHash.selector, bytes32(0), keccak256("queue"))
+        );
+    }
+
+    function test_RevertWhen_TheCommitteeIsNotStored() external {
+        _started();
+        rollToEpoch(3);
+        BatchHeader memory header = nextHeader(3, DATA);
+        Certificate memory certificate = certify(3, 15, header);
+        vm.expectRevert(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__NotMaterialized.selector, 3));
+        inbox.post(header, certificate, DATA);
+        registry.materialize(3);
+        inbox.post(header, certificate, DATA);
+    }
+
+    function test_RevertWhen_TheSignersAreTooLight() external {
+        for (uint256 i = 0; i < 4; ++i) {
+            register(i, 10 * UNIT);
+        }
+        start();
+        BatchHeader memory header = nextHeader(2, DATA);
+        Certificate memory certificate = certify(2, 3, header);
+        vm.expectRevert(
+            abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__InsufficientWeight.selector, 20, 40)
+        );
+        inbox.post(header, certificate, DATA);
+    }
+
+    function test_RevertWhen_ABitIsBeyondTheCommittee() external {
+        BatchHeader memory header = _started();
+        Certificate memory certificate = certify(2, 15, header);
+        certificate.bitmap = 31;
+        vm.expectRevert(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__SignerOutOfRange.selector, 31, 4));
+        inbox.post(header, certificate, DATA);
+    }
+
+    /// Fields that the inbox can check itself are in its own errors; the rest rests on the signature alone.
+    function test_RevertWhen_TheCertificateIsForAnotherHeader() external {
+        BatchHeader memory header = _started();
+        Certificate memory certificate = certify(2, 15, header);
+        for (uint256 field = 0; field < 5; ++field) {
+            BatchHeader memory other = nextHeader(2, DATA);
+            if (field == 0) other.lastHeight += 1;
+            if (field == 1) other.lastDigest = keccak256("other");
+            if (field == 2) other.lastOriginNumber -= 1;
+            if (field == 3) other.lastOriginHash = keccak256("other");
+            if (field == 4) other.dutiesRoot = keccak256("other");
+            _assertInvalid(other, certificate);
+        }
+        inbox.post(header, certificate, DATA);
+    }
+
+    function test_RevertWhen_TheCertificateWasMadeForAnotherChain() external {
+        BatchHeader memory header = _started();
+        // Another L1: after a fork the same contracts stand on both sides.
+        Certificate memory certificate = certify(2, 15, header);
+        vm.chainId(1);
+        _assertInvalid(header, certificate);
+        vm.chainId(31_337);
+        // Another L2 on this L1.
+        bytes32 headerHash = Statements.batchHash(header);
+        bytes32 digest = Statements.attestDigest(address(registry), L2_CHAIN_ID + 1, 2, header, headerHash);
+        _assertInvalid(header, Certificate(2, 15, aggregate(2, 15, digest)));
+    }
+
+    function test_RevertWhen_TheCertificateWasMadeForAnotherRegistry() external {
+        BatchHeader memory header = _started();
+        bytes32 digest = Statements.attestDigest(address(0x99), L2_CHAIN_ID, 2, header, Statements.batchHash(header));
+        _assertInvalid(header, Certificate(2, 15, aggregate(2, 15, digest)));
+    }
+
+    function test_RevertWhen_MembersSignedSomethingElseThatHasTheSameFields() external {
+        BatchHeader memory header = _started();
+        bytes32 headerHash = Statements.batchHash(header);
+        // The bare hash, and a vote for a block that has the batch's hash as its digest.
+        _assertInvalid(header, Certificate(2, 15, aggregate(2, 15, headerHash)));
+        _assertInvalid(header, Certificate(2, 15, aggregate(2, 15, digestOf(2, finalize(0, headerHash)))));
+        // The attestation that names another committee epoch.
+        bytes32 digest = Statements.attestDigest(address(registry), L2_CHAIN_ID, 3, header, headerHash);
+        _assertInvalid(header, Certificate(2, 15, aggregate(2, 15, digest)));
+    }
+
+    function test_RevertWhen_TheBatchIsPostedTwice() external {
+        BatchHeader memory header = _started();
+        Certificate memory certificate = certify(2, 15, header);
+        inbox.post(header, certificate, DATA);
+        vm.expectRevert(abi.encodeWithSelector(BatchInbox.BatchInbox__NotNextBatch.selector, 1, 0));
+        inbox.post(header, certificate, DATA);
+    }
+
+    function test_When_AllIsInOrder() external {
+        BatchHeader memory header = _started();
+        Certificate memory certificate = certify(2, 14, header);
+        bytes32 batchHash = keccak256(abi.encode(header));
+        vm.recordLogs();
+        vm.prank(address(0xa11));
+        inbox.post(header, certificate, DATA);
+        assertEq(vm.getRecordedLogs().length, 1, "one event");
+        (uint64 nextIndex, uint64 lastHeight, uint64 epoch, uint64 acceptedAtBlock, bytes32 lastBatchHash) = inbox.tip();
+        assertEq(nextIndex, 1, "next index");
+        assertEq(inbox.nextIndex(), 1, "next index");
+        assertEq(lastHeight, 10, "last height");
+        assertEq(epoch, 2, "epoch");
+        assertEq(acceptedAtBlock, block.number, "block");
+        assertEq(lastBatchHash, batchHash, "hash");
+
+        header = nextHeader(2, DATA);
+        certificate = certify(2, 15, header);
+        vm.expectEmit(address(inbox));
+        emit BatchInbox.BatchPosted(1, keccak256(abi.encode(header)), 2, 11, 20, 1, keccak256(DATA));
+        inbox.post(header, certificate, DATA);
+    }
+
+    function test_When_TheLastOriginIsTooOld() external {
+        BatchHeader memory header = _started();
+        header.lastOriginNumber = uint64(block.number - 64);
+        Certificate memory certificate = certify(2, 15, header);
+        vm.recordLogs();
+        inbox.post(header, certificate, DATA);
+        assertEq(vm.getRecordedLogs().length, 1, "the oldest that is not too old");
+
+        header = nextHeader(2, DATA);
+        header.lastOriginNumber = uint64(block.number - 65);
+        certificate = certify(2, 15, header);
+        vm.expectEmit(address(inbox));
+        emit BatchInbox.OriginTooOld(1, uint64(block.number - 65), uint64(block.number - 64));
+        inbox.post(header, certificate, DATA);
+    }
+
+    function test_When_TheNextBatchFollows() external {
+        _started();
+        post(2);
+        post(2);
+        rollToEpoch(3);
+        post(2);
+        post(3);
+        assertEq(inbox.nextIndex(), 4, "batches");
+        (, uint64 lastHeight, uint64 epoch,,) = inbox.tip();
+        assertEq(lastHeight, 40, "last height");
+        assertEq(epoch, 3, "epoch");
+    }
+
+    function testFuzz_It_AcceptsAChainOfBatchesOverAnyEpochsInOrder(uint8[6] memory steps) external {
+        _started();
+        uint64 epoch = 2;
+        for (uint64 i = 0; i < 6; ++i) {
+            epoch += steps[i] % 3;
+            if (registry.epochOf(block.number) < epoch) rollToEpoch(epoch);
+            post(epoch);
+            assertEq(inbox.nextIndex(), i + 1, "accepted");
+        }
+    }
+
+    function test_Given_NoLaterEpochHasABatch() external {
+        _started();
+        assertEq(inbox.closedAt(2), 0, "before any batch");
+        post(2);
+        assertEq(inbox.closedAt(2), 0, "epoch 2 is open");
+        assertEq(inbox.nextEpochAfter(2), 0, "none follows");
+    }
+
+    function test_Given_ALaterEpochHasABatch() external {
+        _started();
+        post(2);
+        rollToEpoch(6);
+        vm.roll(block.number + 3);
+        uint256 blockNumber = block.number;
+        post(5);
+        vm.roll(blockNumber + 1);
+        post(6);
+        post(6);
+        for (uint64 epoch = 2; epoch < 5; ++epoch) {
+            assertEq(inbox.closedAt(epoch), blockNumber, "closed by the batch of epoch 5");
+            assertEq(inbox.nextEpochAfter(epoch), 5, "next epoch");
+        }
+        assertEq(inbox.closedAt(5), blockNumber + 1, "closed by the first batch of epoch 6");
+        assertEq(inbox.nextEpochAfter(5), 6, "next epoch");
+        assertEq(inbox.closedAt(6) + inbox.closedAt(7), 0, "open");
+        // Before the first batch's epoch there was none with a batch: closed with it.
+        assertEq(inbox.nextEpochAfter(1), 2, "next epoch");
+    }
+
+    function testFuzz_It_MatchesASearchThroughAllBatches(uint8[5] memory steps) external {
+        _started();
+        uint64[5] memory epochs;
+        uint256[5] memory blocks;
+        uint64 epoch = 2;
+        for (uint256 i = 0; i < 5; ++i) {
+            epoch += steps[i] % 4;
+            if (registry.epochOf(block.number) < epoch) rollToEpoch(epoch);
+            post(epoch);
+            (epochs[i], blocks[i]) = (epoch, block.number);
+        }
+        for (uint64 asked = 0; asked <= epoch + 1; ++asked) {
+            uint256 found = 0;
+            while (found < 5 && epochs[found] <= asked) ++found;
+            assertEq(inbox.closedAt(asked), found == 5 ? 0 : blocks[found], "closed at");
+            assertEq(inbox.nextEpochAfter(asked), found == 5 ? 0 : epochs[found], "next epoch");
+        }
+    }
+
+    function _started() private returns (BatchHeader memory) {
+        startDevnet();
+        return nextHeader(2, DATA);
+    }
+
+    function _deployExecuting() private {
+        ChainSpec memory spec = defaultSpec();
+        spec.executor = 1;
+        deploy(spec);
+    }
+
+    function _accept(BatchHeader memory header) private {
+        inbox.post(header, certify(header.epoch, 15, header), DATA);
+    }
+
+    /// With a certificate that is right for this very header, so that the header's fault is all there is.
+    function _assertRefused(BatchHeader memory header, bytes memory reason) private {
+        Certificate memory certificate =
+            Certificate(header.epoch, 15, aggregate(2, 15, attestation(header.epoch, header)));
+        vm.expectRevert(reason);
+        inbox.post(header, certificate, DATA);
+    }
+
+    function _assertInvalid(BatchHeader memory header, Certificate memory certificate) private {
+        vm.expectRevert(SequencerRegistry.SequencerRegistry__InvalidSignature.selector);
+        inbox.post(header, certificate, DATA);
+    }
+}

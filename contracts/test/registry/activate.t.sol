@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {SequencerRegistry} from "../../src/SequencerRegistry.sol";
+import {ChainSpec} from "../../src/Types.sol";
+import {BatonTest} from "../support/BatonTest.sol";
+import {vm} from "../support/Vm.sol";
+
+contract ActivateTest is BatonTest {
+    function test_RevertGiven_TheChainIsActive() external {
+        startDevnet();
+        vm.expectRevert(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__AlreadyActivated.selector, 101));
+        registry.activate();
+    }
+
+    function test_RevertGiven_ThreeAreRegistered() external {
+        _registerMany(3);
+        vm.expectRevert(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__TooFewMembers.selector, 4, 3));
+        registry.activate();
+    }
+
+    function test_Given_FourAreRegistered() external {
+        _registerMany(4);
+        vm.roll(777);
+        vm.expectEmit(address(registry));
+        emit SequencerRegistry.Activated(778, 4);
+        vm.prank(address(0xa11));
+        registry.activate();
+        assertEq(registry.genesisL1Block(), 778, "genesis");
+        assertEq(registry.epochStart(0), 778, "epoch 0");
+    }
+
+    function test_RevertGiven_FewerThanItsMinimumAreRegistered() external {
+        _deploySmall(2);
+        _registerMany(1);
+        vm.expectRevert(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__TooFewMembers.selector, 2, 1));
+        registry.activate();
+    }
+
+    function test_Given_ItsMinimumIsRegistered() external {
+        _deploySmall(2);
+        _registerMany(2);
+        registry.activate();
+        rollToEpoch(2);
+        assertEq(registry.committee(2).length, 2, "members");
+    }
+
+    function _registerMany(uint256 count) private {
+        for (uint256 i = 0; i < count; ++i) {
+            register(i, UNIT);
+        }
+    }
+
+    function _deploySmall(uint8 minimum) private {
+        ChainSpec memory spec = defaultSpec();
+        spec.allowSmall = true;
+        spec.minCommittee = minimum;
+        deploy(spec);
+    }
+}

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {SequencerRegistry} from "../../src/SequencerRegistry.sol";
+import {ChainSpec, Member} from "../../src/Types.sol";
+import {BatonTest} from "../support/BatonTest.sol";
+import {vm} from "../support/Vm.sol";
+
+contract PenalizeTest is BatonTest {
+    function test_RevertWhen_TheCallerIsNotTheSlasher() external {
+        startDevnet();
+        address[3] memory callers = [address(inbox), ownerOf(0), DEPLOYER];
+        for (uint256 i = 0; i < 3; ++i) {
+            vm.expectRevert(
+                abi.encodeWithSelector(
+                    SequencerRegistry.SequencerRegistry__OnlySlasher.selector, address(slasher), callers[i]
+                )
+            );
+            vm.prank(callers[i]);
+            registry.penalize(ownerOf(0), 2);
+        }
+    }
+
+    function test_RevertWhen_TheOwnerIsNoMemberOfTheEpoch() external {
+        startDevnet();
+        vm.expectRevert(
+            abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__NotAMember.selector, address(0x99), 2)
+        );
+        vm.prank(address(slasher));
+        registry.penalize(address(0x99), 2);
+    }
+
+    function test_Given_TheAdmissionIsNotPenalized() external {
+        startDevnet();
+        rollToEpoch(5);
+        address owner = ownerOf(0);
+        // A token that refuses everything cannot keep anyone from being slashed.
+        vm.mockCallRevert(address(token), "", "paused");
+        vm.expectEmit(address(registry));
+        emit SequencerRegistry.Penalized(owner, 1, 3, 32 * UNIT / 20);
+        vm.expectEmit(address(registry));
+        emit SequencerRegistry.Ejected(owner, 7);
+        assertEq(_penalize(owner, 3), 32 * UNIT / 20, "amount");
+        vm.clearMockedCalls();
+        assertEq(registry.bondOf(owner), 32 * UNIT - 32 * UNIT / 20, "bond");
+        assertEq(registry.burnable(), 32 * UNIT / 20, "burnable");
+        assertTrue(registry.isPenalized(owner, 1), "penalized");
+        assertTrue(!registry.isPenalized(owner, 2), "not a later admission");
+        (,, bool ejected,, uint64 weight, uint64 effectiveEpoch) = registry.sequencer(owner);
+        assertTrue(ejected && weight == 0, "ejected");
+        assertEq(effectiveEpoch, 7, "effective epoch");
+        assertEq(registry.weightOf(owner, 6), 32, "the committee of the next epoch was fixed before");
+    }
+
+    function test_Given_TheAdmissionIsPenalized() external {
+        startDevnet();
+        address owner = ownerOf(0);
+        _penalize(owner, 2);
+        uint256 bond = registry.bondOf(owner);
+        vm.recordLogs();
+        assertEq(_penalize(owner, 2), 0, "again");
+        assertEq(_penalize(owner, 3), 0, "for another epoch");
+        assertEq(vm.getRecordedLogs().length, 0, "events");
+        assertEq(registry.bondOf(owner), bond, "bond");
+    }
+
+    function test_Given_ItIsTheLastMember() external {
+        _deploySmall(500);
+        address owner = register(0, 10 * UNIT);
+        start();
+        vm.expectEmit(address(registry));
+        emit SequencerRegistry.EjectionDelayed(owner);
+        assertEq(_penalize(owner, 2), UNIT / 2, "amount");
+        rollToEpoch(20);
+        assertEq(registry.committee(20).length, 1, "still there");
+        (,, bool ejected,,,) = registry.sequencer(owner);
+        assertTrue(!ejected, "not yet");
+        assertEq(_penalize(owner, 20), 0, "never twice");
+    }
+
+    function test_Given_TwoOfTwoMembersArePenalized() external {
+        _deploySmall(500);
+        address first = register(0, 10 * UNIT);
+        address second = register(1, 10 * UNIT);
+        start();
+        _penalize(first, 2);
+        _penalize(second, 2);
+        rollToEpoch(10);
+        Member[] memory members = registry.committee(10);
+        assertEq(members.length, 1, "members");
+        assertEq(members[0].owner, second, "the one that is left");
+        address third = register(2, 10 * UNIT);
+        rollToEpoch(12);
+        members = registry.committee(12);
+        assertEq(members.length, 1, "members");
+        assertEq(members[0].owner, third, "the newcomer");
+    }
+
+    function test_When_TheWholeBondIsThePenalty() external {
+        _deploySmall(10_000);
+        address owner = register(0, 10 * UNIT);
+        register(1, 10 * UNIT);
+        start();
+        _penalize(owner, 2);
+        assertEq(registry.bondOf(owner), 0, "bond");
+        assertEq(registry.burnable(), 10 * UNIT, "burnable");
+    }
+
+    function testFuzz_It_RoundsThePenaltyDown(uint96 extra, uint16 bps) external {
+        bps = 1 + bps % 10_000;
+        _deploySmall(bps);
+        uint256 bond = UNIT + extra;
+        address owner = register(0, bond);
+        register(1, 10 * UNIT);
+        start();
+        uint256 amount = _penalize(owner, 2);
+        assertTrue(amount * 10_000 <= bond * bps && bond * bps < (amount + 1) * 10_000, "rounded down");
+        assertEq(registry.bondOf(owner) + registry.burnable(), bond, "nothing is lost");
+    }
+
+    function test_RevertGiven_NothingWaits() external {
+        vm.expectRevert(SequencerRegistry.SequencerRegistry__NothingToBurn.selector);
+        registry.burn();
+    }
+
+    function test_Given_APenaltyWaits() external {
+        startDevnet();
+        _penalize(ownerOf(0), 2);
+        _penalize(ownerOf(1), 2);
+        uint256 amount = 60 * UNIT / 20;
+        vm.expectEmit(address(registry));
+        emit SequencerRegistry.Burned(amount);
+        vm.prank(address(0xa11));
+        registry.burn();
+        assertEq(token.balanceOf(registry.BURN_ADDRESS()), amount, "burned");
+        assertEq(token.balanceOf(address(registry)), 100 * UNIT - amount, "bonds");
+        assertEq(registry.burnable(), 0, "burnable");
+        vm.expectRevert(SequencerRegistry.SequencerRegistry__NothingToBurn.selector);
+        registry.burn();
+    }
+
+    function _penalize(address owner, uint64 epoch) private returns (uint256) {
+        vm.prank(address(slasher));
+        return registry.penalize(owner, epoch);
+    }
+
+    function _deploySmall(uint16 bps) private {
+        ChainSpec memory spec = defaultSpec();
+        spec.allowSmall = true;
+        spec.baseSlashBps = bps;
+        deploy(spec);
+    }
+}

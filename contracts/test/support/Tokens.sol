@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
+
+/// @notice Takes one base unit of every transfer.
+contract FeeToken is ERC20 {
+    constructor() ERC20("Fee", "FEE") {}
+
+    function mint(address to, uint256 amount) external {
+        _mint(to, amount);
+    }
+
+    function _update(address from, address to, uint256 value) internal override {
+        super._update(from, to, value);
+        if (from != address(0) && to != address(0)) super._update(to, address(0xfee), 1);
+    }
+}
+
+/// @notice Answers false instead of reverting, and moves nothing.
+contract FalseToken is ERC20 {
+    constructor() ERC20("False", "FALSE") {}
+
+    function transferFrom(address, address, uint256) public pure override returns (bool) {
+        return false;
+    }
+}
+
+/// @notice Calls back once in the middle of a transfer, as tokens with hooks do.
+contract HookToken is ERC20 {
+    address public target;
+    bytes public callback;
+
+    constructor() ERC20("Hook", "HOOK") {}
+
+    function mint(address to, uint256 amount) external {
+        _mint(to, amount);
+    }
+
+    function arm(address target_, bytes calldata callback_) external {
+        target = target_;
+        callback = callback_;
+    }
+
+    function transferFrom(address from, address to, uint256 value) public override returns (bool) {
+        if (target != address(0)) {
+            (bool ok, bytes memory reason) = target.call(callback);
+            if (!ok) {
+                assembly ("memory-safe") {
+                    revert(add(reason, 0x20), mload(reason))
+                }
+            }
+        }
+        return super.transferFrom(from, to, value);
+    }
+}
