@@ -1,1 +1,224 @@
-//! (to be written)
+//! What this node keeps: blocks, certificates, results, batches, intents and evidence, behind one trait.
+//!
+//! ```text
+//!            Ledger            the questions and the steps that the rest of the node knows
+//!              │
+//!         StoreLedger<S>       every rule, once: what is final, what is pruned, which inclusion counts
+//!          ╱        ╲
+//!   MemoryStore   RocksStore   ordered bytes: get, scan, one atomic batch
+//! ```
+//! - A step is one atomic batch: after a crash it happened whole or not at all.
+//! - Writes on which safety rests are on the disk before the call returns; each method says whether it is one of them.
+//! - A folder belongs to one chain and one process, and is opened only whole: a torn last record, which nobody was ever
+//!   told about, is dropped; damage anywhere else is refused with what to do. Source: architecture "Storage".
+
+mod cache;
+mod chain;
+pub(crate) mod engine;
+mod error;
+mod keys;
+mod memory;
+mod records;
+mod rocks;
+mod state;
+mod store;
+mod types;
+
+use std::slice;
+
+use alloy_primitives::{Address, TxHash};
+use baton_proto::{BatchIndex, Block, BlockDigest, BlockHeader, Certificate, Epoch, Height, View};
+
+pub use chain::StoreLedger;
+pub use engine::EngineError;
+pub use error::LedgerError;
+pub use memory::{MemoryLedger, MemoryStore};
+pub use rocks::{RocksLedger, RocksStore};
+pub use state::FinalState;
+pub use store::{Change, Durability, Entry, Family, Order, Store};
+pub use types::{
+    BatchOnL1, BatchRecord, BlockResults, ChainIdentity, EvidenceOnL1, EvidenceRecord, FinalStep, Head, IntentState,
+    PostIntent, TransactionRecord,
+};
+
+/// The node's memory across restarts.
+///
+/// Every method may block on the disk. All of them fail with [`LedgerError`]; a failed write means that nothing that
+/// depends on it may leave the process.
+pub trait Ledger: Send + Sync {
+    /// Returns the chain whose data this is.
+    fn identity(&self) -> &ChainIdentity;
+
+    /// Writes the block that the chain starts from, durably. Writing the same one again changes nothing.
+    ///
+    /// # Errors
+    /// [`LedgerError::OtherGenesis`] if the chain already starts from another one.
+    fn init_genesis(&self, genesis: &BlockHeader) -> Result<(), LedgerError>;
+
+    /// Returns the last final block.
+    ///
+    /// # Errors
+    /// [`LedgerError::NoGenesis`] before [`Self::init_genesis`].
+    fn head(&self) -> Result<Head, LedgerError>;
+
+    /// Returns the header of the final block at `height`.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if the ledger cannot be read; so for every method that reads.
+    fn header(&self, height: Height) -> Result<Option<BlockHeader>, LedgerError>;
+
+    /// Returns the final block at `height`.
+    ///
+    /// # Errors
+    /// See [`Self::header`].
+    fn block(&self, height: Height) -> Result<Option<Block>, LedgerError>;
+
+    /// Returns a block, final or not.
+    ///
+    /// # Errors
+    /// See [`Self::header`].
+    fn block_by_digest(&self, digest: BlockDigest) -> Result<Option<Block>, LedgerError>;
+
+    /// Stores blocks that are not final yet and certificates, durably, in one step with one sync.
+    ///
+    /// A block is stored before this node votes for it. It is dropped when another block of its height becomes final.
+    /// What is stored already costs nothing.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if it is not on the disk.
+    fn persist(&self, blocks: &[Block], certificates: &[Certificate]) -> Result<(), LedgerError>;
+
+    /// [`Self::persist`] for one block.
+    ///
+    /// # Errors
+    /// See [`Self::persist`].
+    fn store_block(&self, block: &Block) -> Result<(), LedgerError> {
+        self.persist(slice::from_ref(block), &[])
+    }
+
+    /// [`Self::persist`] for one certificate.
+    ///
+    /// # Errors
+    /// See [`Self::persist`].
+    fn store_certificate(&self, certificate: &Certificate) -> Result<(), LedgerError> {
+        self.persist(&[], slice::from_ref(certificate))
+    }
+
+    /// Returns what a machine of `epoch` recovers from, ascending by view: all certificates from the view of the final
+    /// head on, the highest finalization among them. At most 49,152, the newest:
+    /// three of each view over 16,384 views without finality.
+    ///
+    /// # Errors
+    /// See [`Self::header`].
+    fn certificates(&self, epoch: Epoch) -> Result<Vec<Certificate>, LedgerError>;
+
+    /// Returns all certificates of one view, best first: finalization, notarization, nullification.
+    ///
+    /// # Errors
+    /// See [`Self::header`].
+    fn certificates_of(&self, epoch: Epoch, view: View) -> Result<Vec<Certificate>, LedgerError>;
+
+    /// Returns the best certificate of one view, for a peer that asks.
+    ///
+    /// # Errors
+    /// See [`Self::header`].
+    fn certificate(&self, epoch: Epoch, view: View) -> Result<Option<Certificate>, LedgerError> {
+        Ok(self.certificates_of(epoch, view)?.into_iter().next())
+    }
+
+    /// Makes blocks final with their results, durably, in one step: head, transaction index, outcomes and nonces.
+    ///
+    /// Blocks at or below the head with the digests that are final already are passed over with their results, so a step
+    /// that a crash interrupted may be repeated.
+    ///
+    /// # Errors
+    /// [`LedgerError::SafetyBroken`] if another block is final at one of the heights, or the first new block does not build on
+    /// the head: two quorums contradict each other. [`LedgerError::Gap`], [`LedgerError::Unlinked`],
+    /// [`LedgerError::NotAFinalization`] and [`LedgerError::ResultCount`] name a step that is wrong in itself. Nothing is changed
+    /// then.
+    fn finalize(&self, step: &FinalStep) -> Result<(), LedgerError>;
+
+    /// Returns the lowest final block at or above `height` whose own finalization is stored, and that finalization.
+    ///
+    /// # Errors
+    /// See [`Self::header`].
+    fn finalization_from(&self, height: Height) -> Result<Option<(Height, Certificate)>, LedgerError>;
+
+    /// Returns the results of the final block at `height`; the genesis block has none.
+    ///
+    /// # Errors
+    /// See [`Self::header`].
+    fn results(&self, height: Height) -> Result<Option<BlockResults>, LedgerError>;
+
+    /// Returns where a transaction is in the final chain: where it was executed, or else where it was first skipped.
+    ///
+    /// # Errors
+    /// See [`Self::header`].
+    fn transaction(&self, hash: &TxHash) -> Result<Option<TransactionRecord>, LedgerError>;
+
+    /// Returns an account's next nonce in the final state; 0 for one that never sent.
+    ///
+    /// # Errors
+    /// See [`Self::header`].
+    fn nonce(&self, account: Address) -> Result<u64, LedgerError>;
+
+    /// Stores what is known of a batch, durably, in place of what was known of this index.
+    ///
+    /// # Errors
+    /// See [`Self::persist`].
+    fn put_batch(&self, batch: &BatchRecord) -> Result<(), LedgerError>;
+
+    /// Returns what is known of a batch.
+    ///
+    /// # Errors
+    /// See [`Self::header`].
+    fn batch(&self, index: BatchIndex) -> Result<Option<BatchRecord>, LedgerError>;
+
+    /// Returns the batch with the highest index.
+    ///
+    /// # Errors
+    /// See [`Self::header`].
+    fn last_batch(&self) -> Result<Option<BatchRecord>, LedgerError>;
+
+    /// Stores an intent, durably, in place of the one with its account and nonce. Nothing is sent to L1 before.
+    ///
+    /// # Errors
+    /// See [`Self::persist`].
+    fn put_intent(&self, intent: &PostIntent) -> Result<(), LedgerError>;
+
+    /// Returns all intents, by account and then by nonce.
+    ///
+    /// # Errors
+    /// See [`Self::header`].
+    fn intents(&self) -> Result<Vec<PostIntent>, LedgerError>;
+
+    /// Removes an intent, durably. Removing one that is not there changes nothing.
+    ///
+    /// # Errors
+    /// See [`Self::persist`].
+    fn remove_intent(&self, account: Address, nonce: u64) -> Result<(), LedgerError>;
+
+    /// Stores evidence, durably, in place of what was stored for the same member, view and offence.
+    ///
+    /// # Errors
+    /// See [`Self::persist`].
+    fn put_evidence(&self, record: &EvidenceRecord) -> Result<(), LedgerError>;
+
+    /// Returns all evidence, by epoch, view, member and offence.
+    ///
+    /// # Errors
+    /// See [`Self::header`].
+    fn evidence(&self) -> Result<Vec<EvidenceRecord>, LedgerError>;
+
+    /// Stores something that was read from L1, durably.
+    ///
+    /// # Errors
+    /// See [`Self::persist`].
+    fn put_l1_fact(&self, key: &str, value: &[u8]) -> Result<(), LedgerError>;
+
+    /// Returns what [`Self::put_l1_fact`] stored last under `key`.
+    ///
+    /// # Errors
+    /// See [`Self::header`].
+    fn l1_fact(&self, key: &str) -> Result<Option<Vec<u8>>, LedgerError>;
+}

@@ -1,0 +1,553 @@
+//! The ledger's rules, over any store.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, PoisonError, RwLock},
+};
+
+use alloy_primitives::{Address, TxHash};
+use baton_execution::{Executed, Outcome};
+use baton_proto::{
+    BatchIndex, Block, BlockDigest, BlockHeader, Certificate, Epoch, Height, Statement, View,
+    wire::{
+        WireError, block_from_bytes, block_to_bytes, certificate_from_bytes, certificate_to_bytes,
+        header_of_block_bytes,
+    },
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    BatchRecord, BlockResults, ChainIdentity, Change, Durability, EvidenceRecord, Family, FinalStep, Head, Ledger,
+    LedgerError, Order, PostIntent, Store, TransactionRecord, cache::BlockCache, keys, records,
+};
+
+/// Certificates that a machine recovers from: three of each view over 16,384 views without finality, an hour of them.
+const RECOVERED_CERTIFICATES_MAX: usize = 3 * 16_384;
+
+/// Bodies that one step drops; what is left over goes with the next step.
+const DROPPED_BODIES_MAX: usize = 4_096;
+
+/// The ledger over a store.
+pub struct StoreLedger<S> {
+    store: S,
+    identity: ChainIdentity,
+    /// Held by every step that writes what it has read.
+    writer: Mutex<()>,
+    head: RwLock<Option<Head>>,
+    cache: BlockCache,
+}
+
+impl<S: Store> StoreLedger<S> {
+    /// Wraps a store that holds nothing or the chain `identity`.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if it cannot be read or its head is not what it says.
+    pub(super) fn over(store: S, identity: &ChainIdentity) -> Result<Self, LedgerError> {
+        let head = match store.get(Family::Meta, keys::HEAD)? {
+            None => None,
+            Some(bytes) => Some(
+                records::head_from_bytes(&bytes)
+                    .ok_or_else(|| corrupt(Family::Meta, keys::HEAD, "the head does not decode"))?,
+            ),
+        };
+        let ledger = Self {
+            store,
+            identity: *identity,
+            writer: Mutex::new(()),
+            head: RwLock::new(head),
+            cache: BlockCache::new(),
+        };
+        if let Some(head) = head {
+            let header = ledger.header(head.height)?;
+            if header.is_none_or(|header| header.digest() != head.digest) {
+                return Err(corrupt(Family::Meta, keys::HEAD, "the head is not the final block of its height"));
+            }
+        }
+        Ok(ledger)
+    }
+
+    fn current_head(&self) -> Option<Head> {
+        *self.head.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_head(&self, head: Head) {
+        *self.head.write().unwrap_or_else(PoisonError::into_inner) = Some(head);
+    }
+
+    fn final_digest(&self, height: Height) -> Result<Option<BlockDigest>, LedgerError> {
+        let key = keys::final_digest(height);
+        let Some(bytes) = self.store.get(Family::Blocks, &key)? else { return Ok(None) };
+        let digest = keys::digest_after(&bytes, 0);
+        digest.map(Some).ok_or_else(|| corrupt(Family::Blocks, &key, "a digest has 32 bytes"))
+    }
+
+    fn height_of(&self, digest: BlockDigest) -> Result<Option<Height>, LedgerError> {
+        let key = keys::height_of(digest);
+        let Some(bytes) = self.store.get(Family::Blocks, &key)? else { return Ok(None) };
+        let height = records::number(&bytes).map(Height::new);
+        height.map(Some).ok_or_else(|| corrupt(Family::Blocks, &key, "a height has 8 bytes"))
+    }
+
+    fn body_bytes(&self, key: &[u8]) -> Result<Vec<u8>, LedgerError> {
+        let bytes = self.store.get(Family::Blocks, key)?;
+        bytes.ok_or_else(|| corrupt(Family::Blocks, key, "an indexed block is missing"))
+    }
+
+    fn indexed_block(&self, height: Height, digest: BlockDigest) -> Result<Block, LedgerError> {
+        if let Some(block) = self.cache.get(digest) {
+            return Ok(block);
+        }
+        let key = keys::body(height, digest);
+        let block =
+            block_from_bytes(&self.body_bytes(&key)?).map_err(|error| undecodable(Family::Blocks, &key, &error))?;
+        if block.header.height != height || block.header.digest() != digest {
+            return Err(corrupt(Family::Blocks, &key, "the block is not the one its key names"));
+        }
+        self.cache.insert(digest, &block);
+        Ok(block)
+    }
+
+    fn certificate_at(&self, key: &[u8]) -> Result<Option<Certificate>, LedgerError> {
+        let Some(bytes) = self.store.get(Family::Certificates, key)? else { return Ok(None) };
+        decode_certificate(key, &bytes).map(Some)
+    }
+
+    /// Adds the writes for a certificate that is not stored yet. `newly_final` are blocks that become final with it.
+    fn add_certificate(
+        &self,
+        certificate: &Certificate,
+        newly_final: &BTreeMap<BlockDigest, Height>,
+        batch: &mut Vec<Change>,
+    ) -> Result<(), LedgerError> {
+        let key = keys::certificate(certificate);
+        // The first certificate of a statement is as good as any later one.
+        if self.store.get(Family::Certificates, &key)?.is_some() {
+            return Ok(());
+        }
+        batch.push(Change::Put(Family::Certificates, key, certificate_to_bytes(certificate)));
+        let Statement::Finalize { epoch, view, block } = certificate.statement else { return Ok(()) };
+        batch.push(Change::Put(
+            Family::Certificates,
+            keys::finalization_of(block),
+            records::place_to_bytes(epoch, view),
+        ));
+        let height = match newly_final.get(&block) {
+            Some(height) => Some(*height),
+            None => match self.height_of(block)? {
+                Some(height) if self.final_digest(height)? == Some(block) => Some(height),
+                _ => None,
+            },
+        };
+        if let Some(height) = height {
+            batch.push(finalization_at(height, epoch, view, block));
+        }
+        Ok(())
+    }
+
+    /// Adds the writes that make `block` final; its body may be stored already.
+    fn add_final_block(
+        &self,
+        block: &Block,
+        digest: BlockDigest,
+        certificate_of_step: &Certificate,
+        batch: &mut Vec<Change>,
+    ) -> Result<(), LedgerError> {
+        let height = block.header.height;
+        if self.height_of(digest)?.is_none() {
+            add_body(block, digest, batch);
+        }
+        batch.push(Change::Put(Family::Blocks, keys::final_digest(height), digest.get().to_vec()));
+        batch.push(Change::Delete(Family::Blocks, keys::unfinal(height, digest)));
+        // A finalization that came before the block's ancestors did was stored without its height.
+        if certificate_of_step.statement.block() != Some(digest) {
+            let key = keys::finalization_of(digest);
+            if let Some(bytes) = self.store.get(Family::Certificates, &key)? {
+                let (epoch, view) = records::place_from_bytes(&bytes)
+                    .ok_or_else(|| corrupt(Family::Certificates, &key, "epoch and view have 16 bytes"))?;
+                batch.push(finalization_at(height, epoch, view, digest));
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the writes for a block's results: outcomes, nonces, and the first inclusion of each transaction.
+    fn add_results(
+        &self,
+        block: &Block,
+        executed: &Executed,
+        indexed: &mut HashMap<TxHash, TransactionRecord>,
+        batch: &mut Vec<Change>,
+    ) -> Result<(), LedgerError> {
+        let height = block.header.height;
+        for (index, (transaction, outcome)) in (0..).zip(block.transactions.iter().zip(&executed.outcomes)) {
+            let hash = transaction.hash();
+            let before = match indexed.get(hash) {
+                Some(record) => Some(*record),
+                None => self.transaction(hash)?,
+            };
+            // An executed inclusion is the one that counts; where there is none, the first skipped one tells why.
+            let counts = match before {
+                None => true,
+                Some(before) => *outcome == Outcome::Executed && before.outcome != Outcome::Executed,
+            };
+            if counts {
+                let record = TransactionRecord { block: height, index, outcome: *outcome };
+                indexed.insert(*hash, record);
+                batch.push(Change::Put(Family::TxIndex, hash.to_vec(), records::transaction_to_bytes(&record)));
+            }
+        }
+        let results = records::results_to_bytes(executed.state_root, &executed.outcomes);
+        batch.push(Change::Put(Family::Receipts, keys::results(height), results));
+        for (account, nonce) in &executed.nonces {
+            batch.push(Change::Put(Family::State, keys::nonce(*account), keys::be(*nonce).to_vec()));
+        }
+        Ok(())
+    }
+
+    /// Adds the writes that drop bodies which lost to a final block, and returns their digests.
+    fn add_dropped_bodies(
+        &self,
+        up_to: Height,
+        newly_final: &BTreeMap<BlockDigest, Height>,
+        batch: &mut Vec<Change>,
+    ) -> Result<Vec<BlockDigest>, LedgerError> {
+        let (from, to) =
+            (keys::unfinal_from(Height::ZERO), up_to.next().map_or_else(keys::unfinal_end, keys::unfinal_from));
+        let mut dropped = Vec::new();
+        for (key, _) in self.store.scan(Family::Blocks, &from, &to, Order::Ascending, DROPPED_BODIES_MAX)? {
+            let (height, digest) = keys::height_in(&key)
+                .zip(keys::digest_after(&key, 9))
+                .ok_or_else(|| corrupt(Family::Blocks, &key, "the key of an unfinalized block has 41 bytes"))?;
+            if newly_final.contains_key(&digest) {
+                continue;
+            }
+            batch.push(Change::Delete(Family::Blocks, keys::body(height, digest)));
+            batch.push(Change::Delete(Family::Blocks, keys::height_of(digest)));
+            batch.push(Change::Delete(Family::Blocks, key));
+            dropped.push(digest);
+        }
+        Ok(dropped)
+    }
+
+    /// Checks a step against the final chain and returns how many of its blocks are final already.
+    fn check_step(&self, step: &FinalStep, digests: &[BlockDigest], head: Head) -> Result<usize, LedgerError> {
+        if !matches!(step.certificate.statement, Statement::Finalize { .. }) {
+            return Err(LedgerError::NotAFinalization);
+        }
+        if step.results.len() != step.blocks.len() {
+            return Err(LedgerError::ResultCount { blocks: step.blocks.len(), results: step.results.len() });
+        }
+        let (mut known, mut reached_new) = (0, false);
+        let mut below: Option<Head> = None;
+        for (block, (digest, executed)) in step.blocks.iter().zip(digests.iter().zip(&step.results)) {
+            let BlockHeader { height, parent, .. } = block.header;
+            if let Some(below) = below {
+                if below.height.next() != Some(height) {
+                    return Err(LedgerError::Gap { head: below.height, got: height });
+                }
+                if below.digest != parent {
+                    return Err(LedgerError::Unlinked { height, parent, below: below.digest });
+                }
+            }
+            below = Some(Head { height, digest: *digest });
+            if height <= head.height {
+                let stored = self.final_digest(height)?.ok_or_else(|| {
+                    corrupt(Family::Blocks, &keys::final_digest(height), "a height below the head has no block")
+                })?;
+                if stored != *digest {
+                    return Err(LedgerError::SafetyBroken { height, stored, got: *digest });
+                }
+                known += 1;
+                continue;
+            }
+            if !reached_new {
+                reached_new = true;
+                if head.height.next() != Some(height) {
+                    return Err(LedgerError::Gap { head: head.height, got: height });
+                }
+                if head.digest != parent {
+                    return Err(LedgerError::SafetyBroken { height: head.height, stored: head.digest, got: parent });
+                }
+            }
+            let (transactions, outcomes) = (block.transactions.len(), executed.outcomes.len());
+            if transactions != outcomes {
+                return Err(LedgerError::OutcomeCount { height, transactions, outcomes });
+            }
+        }
+        Ok(known)
+    }
+
+    fn json<T: DeserializeOwned>(&self, family: Family, key: &[u8], bytes: &[u8]) -> Result<T, LedgerError> {
+        serde_json::from_slice(bytes).map_err(|error| corrupt(family, key, error.to_string()))
+    }
+
+    fn batch_at(&self, key: &[u8], bytes: &[u8]) -> Result<BatchRecord, LedgerError> {
+        let mut record: BatchRecord = self.json(Family::Batches, key, bytes)?;
+        let data = self.store.get(Family::Batches, &keys::batch_data(record.header.index))?;
+        record.data = data.unwrap_or_default().into();
+        Ok(record)
+    }
+
+    fn put_json<T: Serialize>(
+        &self,
+        what: &'static str,
+        family: Family,
+        key: Vec<u8>,
+        value: &T,
+    ) -> Result<(), LedgerError> {
+        self.store.write(vec![Change::Put(family, key, to_json(what, value)?)], Durability::Synced)
+    }
+}
+
+impl<S: Store> Ledger for StoreLedger<S> {
+    fn identity(&self) -> &ChainIdentity {
+        &self.identity
+    }
+
+    fn init_genesis(&self, genesis: &BlockHeader) -> Result<(), LedgerError> {
+        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let digest = genesis.digest();
+        if let Some(stored) = self.final_digest(Height::ZERO)? {
+            return if stored == digest { Ok(()) } else { Err(LedgerError::OtherGenesis { stored, got: digest }) };
+        }
+        let head = Head { height: Height::ZERO, digest };
+        let mut batch = Vec::new();
+        add_body(&Block { header: genesis.clone(), transactions: Vec::new() }, digest, &mut batch);
+        batch.push(Change::Put(Family::Blocks, keys::final_digest(Height::ZERO), digest.get().to_vec()));
+        batch.push(Change::Put(Family::Meta, keys::HEAD.into(), records::head_to_bytes(head)));
+        self.store.write(batch, Durability::Synced)?;
+        self.set_head(head);
+        Ok(())
+    }
+
+    fn head(&self) -> Result<Head, LedgerError> {
+        self.current_head().ok_or(LedgerError::NoGenesis)
+    }
+
+    fn header(&self, height: Height) -> Result<Option<BlockHeader>, LedgerError> {
+        let Some(digest) = self.final_digest(height)? else { return Ok(None) };
+        if let Some(block) = self.cache.get(digest) {
+            return Ok(Some(block.header));
+        }
+        let key = keys::body(height, digest);
+        let header = header_of_block_bytes(&self.body_bytes(&key)?)
+            .map_err(|error| undecodable(Family::Blocks, &key, &error))?;
+        if header.digest() != digest {
+            return Err(corrupt(Family::Blocks, &key, "the header is not the one its key names"));
+        }
+        Ok(Some(header))
+    }
+
+    fn block(&self, height: Height) -> Result<Option<Block>, LedgerError> {
+        self.final_digest(height)?.map(|digest| self.indexed_block(height, digest)).transpose()
+    }
+
+    fn block_by_digest(&self, digest: BlockDigest) -> Result<Option<Block>, LedgerError> {
+        if let Some(block) = self.cache.get(digest) {
+            return Ok(Some(block));
+        }
+        self.height_of(digest)?.map(|height| self.indexed_block(height, digest)).transpose()
+    }
+
+    fn persist(&self, blocks: &[Block], certificates: &[Certificate]) -> Result<(), LedgerError> {
+        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut batch = Vec::new();
+        let mut stored = Vec::new();
+        for block in blocks {
+            let digest = block.header.digest();
+            if self.height_of(digest)?.is_none() {
+                add_body(block, digest, &mut batch);
+                batch.push(Change::Put(Family::Blocks, keys::unfinal(block.header.height, digest), Vec::new()));
+                stored.push((digest, block));
+            }
+        }
+        for certificate in certificates {
+            self.add_certificate(certificate, &BTreeMap::new(), &mut batch)?;
+        }
+        if !batch.is_empty() {
+            self.store.write(batch, Durability::Synced)?;
+        }
+        for (digest, block) in stored {
+            self.cache.insert(digest, block);
+        }
+        Ok(())
+    }
+
+    fn certificates(&self, epoch: Epoch) -> Result<Vec<Certificate>, LedgerError> {
+        let floor = match self.current_head() {
+            Some(head) => self.header(head.height)?.filter(|header| header.epoch == epoch).map(|header| header.view),
+            None => None,
+        };
+        let (from, to) = (keys::view(epoch, floor.unwrap_or_default()), keys::epoch_end(epoch));
+        let newest =
+            self.store.scan(Family::Certificates, &from, &to, Order::Descending, RECOVERED_CERTIFICATES_MAX)?;
+        newest.iter().rev().map(|(key, bytes)| decode_certificate(key, bytes)).collect()
+    }
+
+    fn certificates_of(&self, epoch: Epoch, view: View) -> Result<Vec<Certificate>, LedgerError> {
+        let (from, to) = (keys::view(epoch, view), keys::view_end(epoch, view));
+        let found = self.store.scan(Family::Certificates, &from, &to, Order::Ascending, RECOVERED_CERTIFICATES_MAX)?;
+        found.iter().map(|(key, bytes)| decode_certificate(key, bytes)).collect()
+    }
+
+    fn finalize(&self, step: &FinalStep) -> Result<(), LedgerError> {
+        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let head = self.head()?;
+        let digests: Vec<BlockDigest> = step.blocks.iter().map(|block| block.header.digest()).collect();
+        let known = self.check_step(step, &digests, head)?;
+
+        let new = || step.blocks.iter().zip(digests.iter().copied()).skip(known);
+        let newly_final: BTreeMap<BlockDigest, Height> =
+            new().map(|(block, digest)| (digest, block.header.height)).collect();
+        let mut batch = Vec::new();
+        let mut indexed = HashMap::new();
+        self.add_certificate(&step.certificate, &newly_final, &mut batch)?;
+        for ((block, digest), executed) in new().zip(step.results.iter().skip(known)) {
+            self.add_final_block(block, digest, &step.certificate, &mut batch)?;
+            self.add_results(block, executed, &mut indexed, &mut batch)?;
+        }
+        let mut dropped = Vec::new();
+        let new_head = new().last().map(|(block, digest)| Head { height: block.header.height, digest });
+        if let Some(head) = new_head {
+            dropped = self.add_dropped_bodies(head.height, &newly_final, &mut batch)?;
+            batch.push(Change::Put(Family::Meta, keys::HEAD.into(), records::head_to_bytes(head)));
+        }
+        if !batch.is_empty() {
+            self.store.write(batch, Durability::Synced)?;
+        }
+        for digest in dropped {
+            self.cache.remove(digest);
+        }
+        for (block, digest) in new() {
+            self.cache.insert(digest, block);
+        }
+        if let Some(head) = new_head {
+            self.set_head(head);
+        }
+        Ok(())
+    }
+
+    fn finalization_from(&self, height: Height) -> Result<Option<(Height, Certificate)>, LedgerError> {
+        let (from, to) = (keys::finalization_at(height), keys::finalization_at_end());
+        let found = self.store.scan(Family::Certificates, &from, &to, Order::Ascending, 1)?;
+        let Some((key, bytes)) = found.first() else { return Ok(None) };
+        let (at, (epoch, view, digest)) = keys::height_in(key)
+            .zip(records::placed_block_from_bytes(bytes))
+            .ok_or_else(|| corrupt(Family::Certificates, key, "the index entry of a finalization does not decode"))?;
+        let certificate = self.certificate_at(&keys::finalization(epoch, view, digest))?;
+        let certificate =
+            certificate.ok_or_else(|| corrupt(Family::Certificates, key, "the indexed finalization is missing"))?;
+        Ok(Some((at, certificate)))
+    }
+
+    fn results(&self, height: Height) -> Result<Option<BlockResults>, LedgerError> {
+        let key = keys::results(height);
+        let Some(bytes) = self.store.get(Family::Receipts, &key)? else { return Ok(None) };
+        let results = records::results_from_bytes(&bytes);
+        results.map(Some).ok_or_else(|| corrupt(Family::Receipts, &key, "results do not decode"))
+    }
+
+    fn transaction(&self, hash: &TxHash) -> Result<Option<TransactionRecord>, LedgerError> {
+        let Some(bytes) = self.store.get(Family::TxIndex, hash.as_slice())? else { return Ok(None) };
+        let record = records::transaction_from_bytes(&bytes);
+        record.map(Some).ok_or_else(|| corrupt(Family::TxIndex, hash.as_slice(), "the record does not decode"))
+    }
+
+    fn nonce(&self, account: Address) -> Result<u64, LedgerError> {
+        let key = keys::nonce(account);
+        let Some(bytes) = self.store.get(Family::State, &key)? else { return Ok(0) };
+        records::number(&bytes).ok_or_else(|| corrupt(Family::State, &key, "a nonce has 8 bytes"))
+    }
+
+    fn put_batch(&self, batch: &BatchRecord) -> Result<(), LedgerError> {
+        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = batch.header.index;
+        let (key, data_key) = (keys::batch(index), keys::batch_data(index));
+        // Data is up to a megabyte and mostly stays what it is while the record moves on.
+        let before = self.store.get(Family::Batches, &key)?;
+        let before: Option<BatchRecord> = before.map(|bytes| self.json(Family::Batches, &key, &bytes)).transpose()?;
+        let same_data = before.is_some_and(|before| before.header.data_hash == batch.header.data_hash);
+        let mut changes = vec![Change::Put(Family::Batches, key, to_json("a batch", batch)?)];
+        if !batch.data.is_empty() {
+            if !same_data || self.store.get(Family::Batches, &data_key)?.is_none() {
+                changes.push(Change::Put(Family::Batches, data_key, batch.data.to_vec()));
+            }
+        } else if !same_data {
+            changes.push(Change::Delete(Family::Batches, data_key));
+        }
+        self.store.write(changes, Durability::Synced)
+    }
+
+    fn batch(&self, index: BatchIndex) -> Result<Option<BatchRecord>, LedgerError> {
+        let key = keys::batch(index);
+        let bytes = self.store.get(Family::Batches, &key)?;
+        bytes.map(|bytes| self.batch_at(&key, &bytes)).transpose()
+    }
+
+    fn last_batch(&self) -> Result<Option<BatchRecord>, LedgerError> {
+        let (from, to) = keys::batches();
+        let found = self.store.scan(Family::Batches, &from, &to, Order::Descending, 1)?;
+        found.first().map(|(key, bytes)| self.batch_at(key, bytes)).transpose()
+    }
+
+    fn put_intent(&self, intent: &PostIntent) -> Result<(), LedgerError> {
+        self.put_json("an intent", Family::PostIntents, keys::intent(intent.account, intent.nonce), intent)
+    }
+
+    fn intents(&self) -> Result<Vec<PostIntent>, LedgerError> {
+        let found = self.store.scan(Family::PostIntents, &[], keys::END, Order::Ascending, usize::MAX)?;
+        found.iter().map(|(key, bytes)| self.json(Family::PostIntents, key, bytes)).collect()
+    }
+
+    fn remove_intent(&self, account: Address, nonce: u64) -> Result<(), LedgerError> {
+        self.store.write(vec![Change::Delete(Family::PostIntents, keys::intent(account, nonce))], Durability::Synced)
+    }
+
+    fn put_evidence(&self, record: &EvidenceRecord) -> Result<(), LedgerError> {
+        self.put_json("evidence", Family::Evidence, keys::evidence(&record.evidence), record)
+    }
+
+    fn evidence(&self) -> Result<Vec<EvidenceRecord>, LedgerError> {
+        let found = self.store.scan(Family::Evidence, &[], keys::END, Order::Ascending, usize::MAX)?;
+        found.iter().map(|(key, bytes)| self.json(Family::Evidence, key, bytes)).collect()
+    }
+
+    fn put_l1_fact(&self, key: &str, value: &[u8]) -> Result<(), LedgerError> {
+        self.store.write(vec![Change::Put(Family::L1View, key.into(), value.into())], Durability::Synced)
+    }
+
+    fn l1_fact(&self, key: &str) -> Result<Option<Vec<u8>>, LedgerError> {
+        self.store.get(Family::L1View, key.as_bytes())
+    }
+}
+
+fn add_body(block: &Block, digest: BlockDigest, batch: &mut Vec<Change>) {
+    let height = block.header.height;
+    batch.push(Change::Put(Family::Blocks, keys::body(height, digest), block_to_bytes(block)));
+    batch.push(Change::Put(Family::Blocks, keys::height_of(digest), keys::be(height.get()).to_vec()));
+}
+
+fn finalization_at(height: Height, epoch: Epoch, view: View, digest: BlockDigest) -> Change {
+    let place = records::placed_block_to_bytes(epoch, view, digest);
+    Change::Put(Family::Certificates, keys::finalization_at(height), place)
+}
+
+fn decode_certificate(key: &[u8], bytes: &[u8]) -> Result<Certificate, LedgerError> {
+    let certificate = certificate_from_bytes(bytes).map_err(|error| undecodable(Family::Certificates, key, &error))?;
+    if keys::certificate(&certificate) != key {
+        return Err(corrupt(Family::Certificates, key, "the certificate is not the one its key names"));
+    }
+    Ok(certificate)
+}
+
+fn to_json<T: Serialize>(what: &'static str, value: &T) -> Result<Vec<u8>, LedgerError> {
+    serde_json::to_vec(value).map_err(|error| LedgerError::Unwritable { what, detail: error.to_string() })
+}
+
+fn corrupt(family: Family, key: &[u8], detail: impl Into<String>) -> LedgerError {
+    LedgerError::Corrupt { family: family.name(), key: hex::encode(key), detail: detail.into() }
+}
+
+fn undecodable(family: Family, key: &[u8], error: &WireError) -> LedgerError {
+    corrupt(family, key, error.to_string())
+}
