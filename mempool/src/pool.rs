@@ -136,6 +136,12 @@ impl Pool {
         self.accounts.values().flat_map(Account::iter).map(|(_, queued)| &queued.transaction)
     }
 
+    /// Returns whether some transaction could take its turn now, as far as the pool knows the final state.
+    #[must_use]
+    pub fn has_executable(&self) -> bool {
+        self.accounts.values().any(|account| account.len() > account.gapped_len())
+    }
+
     /// Returns the first nonce that `account` has neither used nor in the pool: what the tag `pending` counts.
     #[must_use]
     pub fn pending_nonce(&self, account: Address, nonces: &dyn Nonces) -> u64 {

@@ -24,6 +24,9 @@ use super::{
 /// Certificates that a machine recovers from: three of each view over 16,384 views without finality, an hour of them.
 const RECOVERED_CERTIFICATES_MAX: usize = 3 * 16_384;
 
+/// Unfinalized headers that a machine recovers: what a proposal may build on at the most.
+pub const RECOVERED_HEADERS_MAX: usize = 4_096;
+
 /// Bodies that one step drops; what is left over goes with the next step.
 const DROPPED_BODIES_MAX: usize = 4_096;
 
@@ -347,6 +350,23 @@ impl<S: Store> Ledger for StoreLedger<S> {
             return Ok(Some(block));
         }
         self.height_of(digest)?.map(|height| self.indexed_block(height, digest)).transpose()
+    }
+
+    fn unfinal_headers(&self) -> Result<Vec<BlockHeader>, LedgerError> {
+        let from = self.head()?.height.next().map_or_else(keys::unfinal_end, keys::unfinal_from);
+        let found =
+            self.store.scan(Family::Blocks, &from, &keys::unfinal_end(), Order::Ascending, RECOVERED_HEADERS_MAX)?;
+        let mut headers = Vec::with_capacity(found.len());
+        for (key, _) in found {
+            let (height, digest) = keys::height_in(&key)
+                .zip(keys::digest_after(&key, 9))
+                .ok_or_else(|| corrupt(Family::Blocks, &key, "the key of an unfinalized block has 41 bytes"))?;
+            let body = keys::body(height, digest);
+            let header = header_of_block_bytes(&self.body_bytes(&body)?)
+                .map_err(|error| undecodable(Family::Blocks, &body, &error))?;
+            headers.push(header);
+        }
+        Ok(headers)
     }
 
     fn persist(&self, blocks: &[Block], certificates: &[Certificate]) -> Result<(), LedgerError> {

@@ -79,6 +79,13 @@ pub trait Ledger: Send + Sync {
     /// See [`Self::header`].
     fn block_by_digest(&self, digest: BlockDigest) -> Result<Option<Block>, LedgerError>;
 
+    /// Returns the headers of the stored blocks above the final head, by height. At most
+    /// [`chain::RECOVERED_HEADERS_MAX`], the lowest.
+    ///
+    /// # Errors
+    /// See [`Self::header`].
+    fn unfinal_headers(&self) -> Result<Vec<BlockHeader>, LedgerError>;
+
     /// Stores blocks that are not final yet and certificates, durably, in one step with one sync.
     ///
     /// A block is stored before this node votes for it. It is dropped when another block of its height becomes final.
