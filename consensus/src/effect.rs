@@ -86,14 +86,10 @@ pub enum Effect {
     /// A member signed two statements that an honest one never signs both: store, gossip, submit. Comes once for each
     /// (signer, view, offence) while the view is remembered.
     Report(Evidence),
-    /// Two certificates exist that cannot both exist while less than a third of the weight is Byzantine. The machine
-    /// signs nothing from here on. Persist both, raise the alarm, keep serving reads.
-    SafetyBroken {
-        /// The certificate we held.
-        held: Certificate,
-        /// The one that contradicts it.
-        got: Certificate,
-    },
+    /// These certificates, or one of them and our final head, cannot both exist while less than a third of the weight is
+    /// Byzantine. The machine signs nothing from here on and refuses every input but
+    /// [`Input::CertificateWanted`](crate::Input::CertificateWanted). Persist them, raise the alarm, keep serving reads.
+    SafetyBroken(Vec<Certificate>),
     /// A new view began. Say [`Input::WorkArrived`](crate::Input::WorkArrived) if its leader has work.
     Entered {
         /// The view.

@@ -39,8 +39,8 @@ pub enum Input {
     },
     /// Answer to [`Effect::Fetch`](crate::Effect::Fetch): the block is durably stored, whole.
     ///
-    /// The driver has checked that the body is the one the header commits to; the machine checks that it asked for the
-    /// header's digest. Validity is not judged: a quorum has done that.
+    /// The driver has checked that the body is the one the header commits to. A block that is not wanted (any more) is
+    /// ignored. Validity is not judged here: a quorum has done that.
     Fetched {
         /// The block's header.
         header: BlockHeader,
@@ -78,6 +78,8 @@ pub enum Input {
     /// Counts for the current view only: the driver says it again after each [`Effect::Entered`](crate::Effect::Entered)
     /// while it holds. Saying it twice in a view is harmless.
     WorkArrived,
+    /// A member (re)connected: it is told at once what a retry would tell it.
+    Connected(MemberIndex),
     /// A member asked for what we know about a view. The driver bounds how often one member may ask.
     CertificateWanted {
         /// The view.

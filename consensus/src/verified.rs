@@ -14,7 +14,6 @@ use crate::{Committee, MinSig, Scheme, bls::BlsError};
 pub struct Verified<T>(T);
 
 impl<T> Verified<T> {
-    #[expect(dead_code, reason = "the machine adds up certificates with it")]
     pub(crate) const fn new(checked: T) -> Self {
         Self(checked)
     }

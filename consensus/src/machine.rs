@@ -1,0 +1,487 @@
+//! [`Machine`]: what it remembers, and how an input reaches the rules.
+
+mod counting;
+mod healing;
+mod rules;
+mod signing;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    marker::PhantomData,
+    sync::Arc,
+};
+
+use baton_proto::{
+    BlockDigest, BlockHeader, Certificate, Epoch, MemberIndex, SignedStatement, SignerSet, Statement, StatementKind,
+    View,
+};
+
+use crate::{
+    Committee, Config, Effect, Input, MinSig, Outgoing, Recovered, Rejected, Schedule, Scheme, Timer, Verdict,
+    Verified,
+    chain::Chain,
+    view::{Own, OwnState, Validation, ViewState},
+};
+
+/// Views below the highest finalization whose votes are kept, so that a late second vote still meets the first (R11).
+///
+/// At 128 members a view's votes take some 90 KiB, so all of them stay near 12 MiB.
+pub const RETENTION_VIEWS: u64 = 128;
+
+/// Views ahead of the current one from which votes and proposals are taken (R11).
+pub const AHEAD_VIEWS: u64 = 2;
+
+/// Views above the final one whose votes are kept while nothing finalizes. Older ones keep their certificates, which
+/// ancestry needs; a Finalize that comes later still follows from any finalization above it.
+const UNFINAL_VOTES_VIEWS: u64 = 1_024;
+
+/// Most turns of inactive leaders that are skipped at once before a block must become final. Two thirds of the weight
+/// lead most turns, so runs of absent leaders are shorter; if what we believe about them is wrong, the waiting resumes.
+const SKIPS_MAX: u32 = 8;
+
+/// One epoch's consensus at one node (protocol section 5; the rules stand in the [crate docs](crate)).
+///
+/// The same inputs give the same effects everywhere. A machine without a place in the committee (`me` is `None`) follows
+/// certificates and says nothing.
+#[derive(Debug)]
+pub struct Machine<S: Scheme = MinSig> {
+    config: Config,
+    committee: Arc<Committee>,
+    schedule: Schedule,
+    me: Option<MemberIndex>,
+    epoch: Epoch,
+    phase: Phase,
+    /// The view we are in; never falls (I6).
+    current: View,
+    /// What happened in the current view.
+    entry: Entry,
+    /// Views that something is known about, from [`RETENTION_VIEWS`] below the highest finalization.
+    views: BTreeMap<View, ViewState>,
+    /// Blocks above the final head.
+    chain: Chain,
+    /// The highest finalization we hold; its block can lie above the chain's head until its ancestry is here.
+    finalization: Option<Verified<Certificate>>,
+    /// View of the highest finalization (or of the final head); never falls (I6).
+    final_view: View,
+    /// The latest view of any statement of each member.
+    heard: Vec<View>,
+    /// The first view after the start: before that we cannot know who was silent.
+    started: View,
+    /// Turns of inactive leaders that may still be skipped before the next finalization.
+    skips: u32,
+    /// Views entered and retries made since the last finalization; timeouts grow with it.
+    stall: u32,
+    /// What was asked of others in this view since the last retry.
+    asked: Asked,
+    scheme: PhantomData<fn() -> S>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Waiting,
+    Running,
+    Halted,
+}
+
+/// The current view's own story: which moments have passed.
+#[derive(Debug, Default)]
+struct Entry {
+    /// There is work for the leader.
+    work: bool,
+    /// entry + MIN_BLOCK_MS has passed.
+    paced: bool,
+    /// entry + IDLE_BLOCK_MS has passed.
+    idle: bool,
+    /// t_L and t_A are running.
+    timing: bool,
+    /// t_L has passed.
+    leader_late: bool,
+    /// t_A has passed.
+    advance_late: bool,
+    /// The leader is skipped for inactivity.
+    skipped: bool,
+    /// We lead and cannot build.
+    not_built: bool,
+    /// We lead and have asked for a block on this parent.
+    building: Option<BlockDigest>,
+}
+
+#[derive(Debug, Default)]
+struct Asked {
+    views: BTreeSet<View>,
+    blocks: BTreeSet<BlockDigest>,
+    behind: Option<View>,
+}
+
+impl Machine {
+    /// Creates the machine of the committee's epoch at `me`'s node, on top of `root`: the genesis block, or the last
+    /// block of the epoch before. It does nothing until [`Input::Started`].
+    ///
+    /// After a restart `recovered` makes it take up where it was: one past the highest certificate, bound by every
+    /// statement in the sign record (R12).
+    #[must_use]
+    pub fn new(
+        config: Config,
+        committee: Arc<Committee>,
+        schedule: Schedule,
+        me: Option<MemberIndex>,
+        root: &BlockHeader,
+        recovered: Recovered,
+    ) -> Self {
+        Self::with_scheme(config, committee, schedule, me, root, recovered)
+    }
+}
+
+impl<S: Scheme> Machine<S> {
+    /// Like [`Machine::new`], for any scheme.
+    #[must_use]
+    pub fn with_scheme(
+        config: Config,
+        committee: Arc<Committee>,
+        schedule: Schedule,
+        me: Option<MemberIndex>,
+        root: &BlockHeader,
+        recovered: Recovered,
+    ) -> Self {
+        let Recovered { head, statements, certificates, headers } = recovered;
+        let mut machine = Self {
+            epoch: committee.epoch(),
+            heard: vec![View::ZERO; committee.len()],
+            config,
+            committee,
+            schedule,
+            me,
+            phase: Phase::Waiting,
+            current: View::ZERO,
+            entry: Entry::default(),
+            views: BTreeMap::new(),
+            final_view: View::ZERO,
+            chain: Chain::new(root, head),
+            finalization: None,
+            started: View::ZERO,
+            skips: SKIPS_MAX,
+            stall: 0,
+            asked: Asked::default(),
+            scheme: PhantomData,
+        };
+        machine.final_view = machine.chain.head_view();
+        for header in headers {
+            machine.chain.insert(header.digest(), header, true);
+        }
+        for certificate in certificates {
+            machine.restore(certificate);
+        }
+        for statement in statements {
+            machine.remember(statement);
+        }
+        machine
+    }
+
+    /// Applies one input and appends what the node must do, in order, to `effects`.
+    ///
+    /// Time enters only as [`Input::TimerFired`].
+    ///
+    /// # Errors
+    /// [`Rejected`] when a rule is broken; the machine is then as it was before the call and `effects` unchanged.
+    pub fn handle(&mut self, input: Input, effects: &mut Vec<Effect>) -> Result<(), Rejected> {
+        match (self.phase, &input) {
+            (Phase::Waiting, Input::Started) | (Phase::Halted, Input::CertificateWanted { .. }) => {}
+            (Phase::Waiting, _) => return Err(Rejected::NotStarted),
+            (Phase::Running, Input::Started) => return Err(Rejected::AlreadyStarted),
+            (Phase::Running, _) => {}
+            (Phase::Halted, _) => return Err(Rejected::Halted),
+        }
+        match input {
+            Input::Started => self.on_started(effects),
+            Input::Proposal { header, notarize } => self.on_proposal(header, &notarize, effects)?,
+            Input::Vote { vote, leader } => self.on_vote(&vote, leader.as_ref(), effects)?,
+            Input::Certificate(certificate) => self.on_certificate(certificate, effects)?,
+            Input::Validated { block, verdict } => self.on_validated(block, verdict),
+            Input::Fetched { header } => self.on_fetched(header),
+            Input::Synced { header, certificate } => self.on_synced(header, certificate)?,
+            Input::Built { view, header } => self.on_built(view, header, effects)?,
+            Input::NotBuilt { view } => self.on_not_built(view),
+            Input::Signed(signed) => self.on_signed(signed, effects)?,
+            Input::SignRefused(statement) => self.on_sign_refused(&statement)?,
+            Input::TimerFired(timer) => self.on_timer(timer, effects),
+            Input::WorkArrived => self.on_work(effects),
+            Input::Connected(member) => self.on_connected(member, effects),
+            Input::CertificateWanted { view, from } => self.serve(view, from, effects),
+        }
+        self.settle(effects);
+        Ok(())
+    }
+
+    /// Returns the view the machine is in; zero before the start.
+    #[must_use]
+    pub const fn view(&self) -> View {
+        self.current
+    }
+
+    /// Returns the view of the highest finalization known; its block may still have to be fetched.
+    #[must_use]
+    pub const fn final_view(&self) -> View {
+        self.final_view
+    }
+
+    /// Returns the final head: what the driver was last told to make final.
+    #[must_use]
+    pub const fn head(&self) -> &BlockHeader {
+        self.chain.head()
+    }
+
+    /// Returns the highest block that can be built on: certified, or the final head.
+    #[must_use]
+    pub fn certified_head(&self) -> &BlockHeader {
+        let certified = self.views.range(self.above_head()..).rev().find_map(|(_, state)| state.certified);
+        certified.and_then(|block| self.chain.header(block)).unwrap_or(self.chain.head())
+    }
+
+    /// Returns whether a finalization is known whose block is not the final head yet.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.final_view > self.chain.head_view()
+    }
+
+    /// Returns the weight of the members heard of within the last `inactive_views` views, our own included.
+    #[must_use]
+    pub fn seen_weight(&self) -> u128 {
+        self.committee.weight_of(self.recently_heard()).unwrap_or(0)
+    }
+
+    /// Returns whether a vote, not yet verified, is worth verifying: inside the window and not the one already held.
+    ///
+    /// A vote for a view that has its certificate is still wanted: only a vote at hand can convict a later second one.
+    #[must_use]
+    pub fn wants_vote(&self, vote: &SignedStatement) -> bool {
+        let Some(view) = vote.statement.view() else { return false };
+        if vote.statement.epoch() != self.epoch || self.check_window(view).is_err() {
+            return false;
+        }
+        let held = self.views.get(&view).and_then(|state| state.votes.vote(vote.statement.kind(), vote.signer));
+        held.is_none_or(|held| **held != *vote)
+    }
+
+    /// Returns whether a certificate, not yet verified, is worth verifying: of this epoch, above the highest finalization
+    /// and not held yet.
+    #[must_use]
+    pub fn wants_certificate(&self, certificate: &Certificate) -> bool {
+        let statement = &certificate.statement;
+        let Some(view) = statement.view() else { return false };
+        let held = self.views.get(&view).and_then(|state| match statement.kind() {
+            StatementKind::Notarize => state.notarization.as_ref(),
+            StatementKind::Nullify => state.nullification.as_ref(),
+            StatementKind::Finalize => state.finalization.as_ref(),
+            StatementKind::Attest => None,
+        });
+        // A different block under the same kind is wanted: the two together show that safety is broken.
+        let known = held.is_some_and(|held| held.statement == *statement);
+        statement.epoch() == self.epoch && view > self.final_view && !known
+    }
+
+    fn on_proposal(
+        &mut self,
+        header: BlockHeader,
+        notarize: &Verified<SignedStatement>,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Rejected> {
+        let (view, block) = (header.view, header.digest());
+        if notarize.statement != (Statement::Notarize { epoch: self.epoch, view, block }) {
+            return Err(Rejected::ProposalMismatch);
+        }
+        if header.epoch != self.epoch || header.l2_chain_id != self.chain.head().l2_chain_id {
+            return Err(Rejected::WrongChain);
+        }
+        self.check_window(view)?;
+        let expected = self.schedule.leader(view);
+        if notarize.signer != expected || header.proposer != expected {
+            return Err(Rejected::NotLeader { view, expected, got: notarize.signer });
+        }
+        let state = self.state(view);
+        match (state.proposal, state.second) {
+            (None, _) => state.proposal = Some(block),
+            (Some(first), _) if first == block => {}
+            (Some(_), None) => state.second = Some(block),
+            (Some(_), Some(second)) if second == block => {}
+            (Some(_), Some(_)) => return Err(Rejected::TooManyProposals(view)),
+        }
+        if view > self.chain.head_view() {
+            self.chain.insert(block, header, false);
+        }
+        self.count(notarize, effects);
+        Ok(())
+    }
+
+    fn on_vote(
+        &mut self,
+        vote: &Verified<SignedStatement>,
+        leader: Option<&Verified<SignedStatement>>,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Rejected> {
+        let Some(view) = vote.statement.view() else { return Err(Rejected::NotAVote(vote.statement.kind())) };
+        self.check_window(view)?;
+        if vote.statement.kind() == StatementKind::Notarize && vote.signer != self.schedule.leader(view) {
+            let expected = self.schedule.leader(view);
+            let fits = |own: &&Verified<SignedStatement>| own.signer == expected && own.statement == vote.statement;
+            let missing = Rejected::LeaderVoteMissing { view, signer: vote.signer };
+            let own = leader.filter(fits).ok_or(missing)?;
+            self.count(own, effects);
+        }
+        self.count(vote, effects);
+        Ok(())
+    }
+
+    fn on_certificate(
+        &mut self,
+        certificate: Verified<Certificate>,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Rejected> {
+        match certificate.statement.view() {
+            None => return Err(Rejected::NotAVote(certificate.statement.kind())),
+            Some(View::ZERO) => return Err(Rejected::StaleView { got: View::ZERO, oldest: View::new(1) }),
+            Some(_) => self.hold(certificate, effects),
+        }
+        Ok(())
+    }
+
+    fn on_validated(&mut self, block: BlockDigest, verdict: Verdict) {
+        // The view can be long over, and its block pruned: then the judgement does not matter any more.
+        let Some(view) = self.chain.header(block).map(|header| header.view) else { return };
+        if verdict == Verdict::Valid {
+            self.chain.mark_stored(block);
+        }
+        if let Some(state) = self.views.get_mut(&view)
+            && state.proposal == Some(block)
+            && state.validation == Validation::Asked
+        {
+            state.validation = Validation::Done(verdict);
+        }
+    }
+
+    fn on_fetched(&mut self, header: BlockHeader) {
+        let block = header.digest();
+        let newest = View::new(self.current.get().saturating_add(AHEAD_VIEWS));
+        let named = || self.views.range(self.above_head()..).any(|(_, state)| state.notarized() == Some(block));
+        let proposed = || {
+            let proposal = self.views.get(&self.current).and_then(|state| state.proposal);
+            proposal.and_then(|proposal| self.chain.header(proposal)).is_some_and(|header| header.parent == block)
+        };
+        // A proposal can name anything as its parent; what lies ahead of every view would never be forgotten.
+        let wanted = self.chain.header(block).is_some() || self.chain.is_parent(block) || proposed();
+        if named() || (wanted && header.view <= newest) {
+            self.chain.insert(block, header, true);
+        }
+    }
+
+    fn on_synced(&mut self, header: BlockHeader, certificate: Verified<Certificate>) -> Result<(), Rejected> {
+        let certified =
+            certificate.statement.view().filter(|_| certificate.statement.kind() == StatementKind::Finalize);
+        if header.epoch != self.epoch || certified.is_none_or(|view| view < header.view) {
+            return Err(Rejected::NotAFinalization);
+        }
+        if header.height > self.chain.head().height {
+            let view = header.view;
+            self.chain.advance(header);
+            self.final_view = self.final_view.max(view);
+            self.asked.behind = None;
+        }
+        // The ledger has stored it with the blocks, so it is neither persisted nor spread again.
+        self.restore(certificate);
+        self.prune();
+        Ok(())
+    }
+
+    fn on_built(&mut self, view: View, header: BlockHeader, effects: &mut Vec<Effect>) -> Result<(), Rejected> {
+        // Too late is no fault: the view can be over, or given up.
+        let Some(parent) = self.entry.building.filter(|_| view == self.current) else { return Ok(()) };
+        let height = self.chain.header(parent).and_then(|parent| parent.height.next());
+        let fits = header.view == view
+            && header.epoch == self.epoch
+            && header.l2_chain_id == self.chain.head().l2_chain_id
+            && header.parent == parent
+            && Some(header.height) == height
+            && Some(header.proposer) == self.me;
+        if !fits {
+            return Err(Rejected::BuiltOther(view));
+        }
+        let (block, epoch) = (header.digest(), self.epoch);
+        let state = self.state(view);
+        if state.proposal.is_none() {
+            state.proposal = Some(block);
+            state.validation = Validation::Done(Verdict::Valid);
+            self.chain.insert(block, header, true);
+            self.sign(Statement::Notarize { epoch, view, block }, effects);
+        }
+        Ok(())
+    }
+
+    fn on_not_built(&mut self, view: View) {
+        if view == self.current && self.entry.building.is_some() {
+            self.entry.not_built = true;
+        }
+    }
+
+    fn on_timer(&mut self, timer: Timer, effects: &mut Vec<Effect>) {
+        if timer.view() != self.current {
+            return;
+        }
+        match timer {
+            Timer::Pace(_) => self.entry.paced = true,
+            Timer::Idle(_) => self.entry.idle = true,
+            Timer::Leader(_) => self.entry.leader_late = true,
+            Timer::Advance(_) => self.entry.advance_late = true,
+            Timer::Retry(_) => self.retry(effects),
+        }
+        self.time_leader(effects);
+    }
+
+    fn on_work(&mut self, effects: &mut Vec<Effect>) {
+        self.entry.work = true;
+        self.time_leader(effects);
+    }
+
+    /// Refuses views outside (final − retention, current + 2] (R11).
+    fn check_window(&self, got: View) -> Result<(), Rejected> {
+        let below_final = self.final_view.get().saturating_sub(RETENTION_VIEWS);
+        let below_current = self.current.get().saturating_sub(UNFINAL_VOTES_VIEWS);
+        let oldest = View::new(below_final.max(below_current).saturating_add(1));
+        let newest = View::new(self.current.get().saturating_add(AHEAD_VIEWS));
+        if got < oldest {
+            return Err(Rejected::StaleView { got, oldest });
+        }
+        if got > newest {
+            return Err(Rejected::FutureView { got, newest });
+        }
+        Ok(())
+    }
+
+    /// Forgets what lies too far back.
+    fn prune(&mut self) {
+        let below_final = View::new(self.final_view.get().saturating_sub(RETENTION_VIEWS).saturating_add(1));
+        self.views = self.views.split_off(&below_final);
+        self.chain.forget_before(below_final);
+        let below_current = View::new(self.current.get().saturating_sub(UNFINAL_VOTES_VIEWS).saturating_add(1));
+        for (_, state) in self.views.range_mut(..below_current) {
+            state.votes.forget_votes();
+        }
+    }
+
+    fn state(&mut self, view: View) -> &mut ViewState {
+        let schedule = &self.schedule;
+        self.views.entry(view).or_insert_with(|| ViewState::new(schedule.leader(view)))
+    }
+
+    /// The lowest view above the final head's.
+    fn above_head(&self) -> View {
+        self.chain.head_view().next().unwrap_or(View::new(u64::MAX))
+    }
+
+    fn recently_heard(&self) -> SignerSet {
+        let oldest = View::new(self.current.get().saturating_sub(self.config.inactive_views));
+        let recent = |member: &MemberIndex| {
+            Some(*member) == self.me
+                || self.heard.get(member.as_usize()).is_some_and(|at| *at > View::ZERO && *at >= oldest)
+        };
+        self.committee.indices().filter(recent).collect()
+    }
+}

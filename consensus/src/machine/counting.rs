@@ -1,0 +1,91 @@
+//! Votes become certificates, certificates become the highest finalization (R4, R7, R8).
+
+use super::*;
+
+impl<S: Scheme> Machine<S> {
+    /// Counts a vote inside the window, reports what it proves, and adds up a certificate when it completes a quorum.
+    pub(super) fn count(&mut self, vote: &Verified<SignedStatement>, effects: &mut Vec<Effect>) {
+        let Some(view) = vote.statement.view() else { return };
+        self.hear(vote.signer, view);
+        let statement = vote.statement;
+        let state = self.state(view);
+        let added = state.votes.add(vote);
+        effects.extend(added.evidence.into_iter().map(Effect::Report));
+        let held = state.slot(statement.kind()).is_none_or(|slot| slot.is_some());
+        if !added.counted || held || view <= self.final_view {
+            return;
+        }
+        let (signers, signatures) = self.state(view).votes.signers(&statement);
+        if !self.committee.is_quorum(signers) {
+            return;
+        }
+        // Each signature is verified, so the sum needs no check of its own. It fails only if the sum is zero, which
+        // members that registered cancelling keys can bring about for a set of their own choice; then the next vote helps.
+        if let Ok(signature) = S::aggregate(&signatures) {
+            self.hold(Verified::new(Certificate { statement, signers, signature }), effects);
+        }
+    }
+
+    /// Keeps a certificate that is new: durable, then spread once if it moves anything.
+    pub(super) fn hold(&mut self, certificate: Verified<Certificate>, effects: &mut Vec<Effect>) {
+        let Some(view) = certificate.statement.view() else { return };
+        let held = self.views.get(&view).and_then(|state| state.contradicted(&certificate));
+        if let Some(held) = held.cloned() {
+            return self.halt(vec![held.into_inner(), certificate.into_inner()], effects);
+        }
+        let finalizes = certificate.statement.kind() == StatementKind::Finalize;
+        if view <= self.final_view {
+            return;
+        }
+        for signer in certificate.signers.iter() {
+            self.hear(signer, view);
+        }
+        let Some(slot) = self.state(view).slot(certificate.statement.kind()) else { return };
+        if slot.is_some() {
+            return;
+        }
+        *slot = Some(certificate.clone());
+        effects.push(Effect::Persist((*certificate).clone()));
+        // Older ones, which fill the gaps of somebody's ancestry, were spread when they moved views.
+        if finalizes || view >= self.current {
+            effects.push(Effect::Broadcast(Outgoing::Certificate((*certificate).clone())));
+        }
+        if finalizes {
+            self.raise(view, certificate);
+        }
+    }
+
+    /// Takes a certificate that is stored already: at start-up, or from catching up.
+    pub(super) fn restore(&mut self, certificate: Verified<Certificate>) {
+        let Some(view) = certificate.statement.view() else { return };
+        let finalizes = certificate.statement.kind() == StatementKind::Finalize;
+        let finalized = self.finalization.as_ref().and_then(|held| held.statement.view());
+        if finalizes && view >= self.final_view && finalized.is_none_or(|held| held < view) {
+            self.raise(view, certificate.clone());
+        }
+        if view >= self.final_view
+            && let Some(slot) = self.state(view).slot(certificate.statement.kind())
+        {
+            slot.get_or_insert(certificate);
+        }
+    }
+
+    fn raise(&mut self, view: View, certificate: Verified<Certificate>) {
+        self.final_view = self.final_view.max(view);
+        self.finalization = Some(certificate);
+        self.stall = 0;
+        self.skips = SKIPS_MAX;
+    }
+
+    /// Safety is broken: whatever we said next could only make it worse.
+    pub(super) fn halt(&mut self, certificates: Vec<Certificate>, effects: &mut Vec<Effect>) {
+        self.phase = Phase::Halted;
+        effects.push(Effect::SafetyBroken(certificates));
+    }
+
+    fn hear(&mut self, member: MemberIndex, view: View) {
+        if let Some(heard) = self.heard.get_mut(member.as_usize()) {
+            *heard = view.max(*heard);
+        }
+    }
+}
