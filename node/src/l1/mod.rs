@@ -1,1 +1,41 @@
-//! (to be written)
+//! L1: reading what is final, following what is new, and getting transactions in.
+//!
+//! ```text
+//!   L1Client ──▶ Watcher ──▶ L1View, Origins          what consensus and status read
+//!      │    ╲──▶ inbox watcher ──▶ InboxView          where the chain of batches stands
+//!      │
+//!      ╰──▶ Sender (one per account, durable intents)
+//!              ├── Poster    certified batches
+//!              └── Reporter  evidence
+//! ```
+//! Nothing here decides about blocks: only final L1 blocks reach consensus, through [`Origins`]. When L1 is down every
+//! task goes on asking, says so once, and takes up its work where it was when L1 returns.
+
+mod account;
+mod anvil;
+pub mod bindings;
+mod client;
+pub mod deploy;
+mod facts;
+mod fees;
+mod inbox;
+mod origins;
+mod poster;
+mod replay;
+mod reporter;
+mod sender;
+mod watcher;
+
+pub use account::{AccountConfig, AccountContext};
+pub use anvil::{Anvil, AnvilError, AnvilOptions};
+pub use bindings::RevertReason;
+pub use client::{At, Broadcast, CALL_TIMEOUT, L1Block, L1Client, L1Error};
+pub use facts::{ChainFacts, FACTS_KEY, FIRST_EPOCH, FactsError, chain_facts, read_chain_facts};
+pub use fees::{AboveCeiling, Fees};
+pub use inbox::{InboxTip, InboxView, read_tip, spawn_inbox_watcher};
+pub use origins::{OriginVerdict, Origins};
+pub use poster::{CertifiedBatch, Poster, PosterStatus};
+pub use replay::{PostedBatch, PostedChain, ReplayError, posted_batches, read_posted_chain};
+pub use reporter::{rank as report_rank, spawn_reporter};
+pub use sender::{Call, SendError, Sender, SenderConfig, Standing};
+pub use watcher::{L1Head, L1View, Watcher};

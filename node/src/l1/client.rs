@@ -1,0 +1,566 @@
+//! L1 over JSON-RPC: several endpoints tried in order, each known to be on the right chain before it is believed.
+
+use std::{
+    fmt,
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use alloy::{
+    eips::{BlockId, BlockNumberOrTag},
+    network::{Ethereum, TransactionBuilder},
+    providers::{Provider, RootProvider},
+    rpc::{
+        json_rpc::{ErrorPayload, RpcError, RpcRecv, RpcSend},
+        types::{Filter, Log, Transaction, TransactionReceipt, TransactionRequest},
+    },
+    transports::{TransportError, TransportErrorKind},
+};
+use alloy_primitives::{Address, B256, Bytes, TxHash, U256};
+use alloy_sol_types::SolCall;
+use baton_proto::{L1BlockNumber, L1ChainId, L1Origin};
+
+use super::bindings::{BindingError, RevertReason};
+
+/// How long one call to one endpoint may take, by default.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Most endpoints: each is asked in turn, so a long list would only delay the answer that none works.
+const ENDPOINTS_MAX: usize = 8;
+
+/// Why L1 gave no answer, or not the one asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages are the documentation")]
+pub enum L1Error {
+    #[error("{got} L1 endpoints are configured, from 1 to {ENDPOINTS_MAX} are allowed")]
+    EndpointCount { got: usize },
+    #[error("not a URL of an L1 endpoint: {0}")]
+    BadUrl(String),
+    #[error("L1 endpoint {endpoint} is on chain {got}, expected chain {expected}")]
+    WrongChain { endpoint: String, expected: L1ChainId, got: L1ChainId },
+    #[error("L1 endpoint {endpoint} did not answer {method} within {timeout_ms} ms")]
+    Timeout { endpoint: String, method: &'static str, timeout_ms: u64 },
+    #[error("L1 endpoint {endpoint} cannot be reached for {method}: {message}")]
+    Unreachable { endpoint: String, method: &'static str, message: String },
+    #[error("L1 endpoint {endpoint} answered {method} with error {code}: {message}")]
+    Refused { endpoint: String, method: &'static str, code: i64, message: String },
+    #[error("the call to {to} reverts: {reason}")]
+    Reverted { to: Address, reason: Box<RevertReason> },
+    #[error("L1 answered {method} with what cannot be read: {message}")]
+    Unreadable { method: &'static str, message: String },
+    #[error("L1 has no {what}")]
+    Missing { what: String },
+    #[error("L1 endpoints disagree on {what}")]
+    Disagree { what: String },
+    #[error("L1 holds what this version cannot use: {0}")]
+    Binding(#[from] BindingError),
+}
+
+impl L1Error {
+    /// Returns whether the same question may have another answer later, without anybody changing a configuration.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        match self {
+            Self::Timeout { .. }
+            | Self::Unreachable { .. }
+            | Self::Refused { .. }
+            | Self::Unreadable { .. }
+            | Self::Missing { .. }
+            | Self::Disagree { .. } => true,
+            Self::EndpointCount { .. }
+            | Self::BadUrl(_)
+            | Self::WrongChain { .. }
+            | Self::Reverted { .. }
+            | Self::Binding(_) => false,
+        }
+    }
+
+    /// Returns the contract's reason, when a contract refused.
+    #[must_use]
+    pub fn revert(&self) -> Option<&RevertReason> {
+        match self {
+            Self::Reverted { reason, .. } => Some(reason),
+            _ => None,
+        }
+    }
+}
+
+/// The parts of an L1 block header that Baton reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct L1Block {
+    /// Number and hash.
+    pub origin: L1Origin,
+    /// Unix seconds.
+    pub timestamp_s: u64,
+    /// `prevrandao`.
+    pub mix_hash: B256,
+    /// Wei per gas; 0 before EIP-1559.
+    pub base_fee_wei: u128,
+}
+
+/// Which state of L1 is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    /// The newest block.
+    Latest,
+    /// The newest block that L1 calls final.
+    Finalized,
+    /// A block by number.
+    Number(L1BlockNumber),
+}
+
+impl At {
+    const fn tag(self) -> BlockNumberOrTag {
+        match self {
+            Self::Latest => BlockNumberOrTag::Latest,
+            Self::Finalized => BlockNumberOrTag::Finalized,
+            Self::Number(number) => BlockNumberOrTag::Number(number.get()),
+        }
+    }
+}
+
+/// What a broadcast achieved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Broadcast {
+    /// At least one endpoint holds the transaction.
+    Accepted,
+    /// Every endpoint that answered says that the nonce is used up.
+    NonceTooLow,
+    /// Every endpoint that answered wants more for replacing the transaction it holds at this nonce.
+    Underpriced,
+    /// Every endpoint that answered refused; this is the first reason.
+    Refused(String),
+}
+
+struct Endpoint {
+    /// Scheme, host and port only: paths and queries often hold access keys.
+    label: String,
+    provider: RootProvider<Ethereum>,
+    chain_checked: AtomicBool,
+}
+
+/// A client of one L1 chain. Cheap to clone.
+#[derive(Clone)]
+pub struct L1Client {
+    endpoints: Arc<[Endpoint]>,
+    chain_id: L1ChainId,
+    timeout: Duration,
+}
+
+impl fmt::Debug for L1Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let labels: Vec<&str> = self.endpoints.iter().map(|endpoint| endpoint.label.as_str()).collect();
+        f.debug_struct("L1Client").field("chain_id", &self.chain_id).field("endpoints", &labels).finish()
+    }
+}
+
+impl L1Client {
+    /// Makes a client of chain `chain_id` that asks `urls` in this order. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`L1Error::EndpointCount`], [`L1Error::BadUrl`].
+    pub fn new(urls: &[String], chain_id: L1ChainId, timeout: Duration) -> Result<Self, L1Error> {
+        if urls.is_empty() || urls.len() > ENDPOINTS_MAX {
+            return Err(L1Error::EndpointCount { got: urls.len() });
+        }
+        let endpoints = urls
+            .iter()
+            .map(|text| {
+                let url: reqwest::Url = text.parse().map_err(|_| L1Error::BadUrl(text.clone()))?;
+                if !matches!(url.scheme(), "http" | "https") {
+                    return Err(L1Error::BadUrl(text.clone()));
+                }
+                let host = url.host_str().ok_or_else(|| L1Error::BadUrl(text.clone()))?;
+                let label = match url.port_or_known_default() {
+                    Some(port) => format!("{}://{host}:{port}", url.scheme()),
+                    None => format!("{}://{host}", url.scheme()),
+                };
+                Ok(Endpoint { label, provider: RootProvider::new_http(url), chain_checked: AtomicBool::new(false) })
+            })
+            .collect::<Result<Vec<_>, L1Error>>()?;
+        Ok(Self { endpoints: endpoints.into(), chain_id, timeout })
+    }
+
+    /// Returns the chain that every endpoint must be on.
+    #[must_use]
+    pub const fn chain_id(&self) -> L1ChainId {
+        self.chain_id
+    }
+
+    /// Asks every endpoint for its chain id, so that a wrong one is refused at start and not when it is first needed.
+    ///
+    /// # Errors
+    /// [`L1Error::WrongChain`] if any endpoint that answers is on another chain; otherwise the first endpoint's error
+    /// if none answers.
+    pub async fn check_chain(&self) -> Result<(), L1Error> {
+        let mut answered = false;
+        let mut unanswered = None;
+        for endpoint in self.endpoints.iter() {
+            match self.ensure_chain(endpoint).await {
+                Ok(()) => answered = true,
+                Err(error @ L1Error::WrongChain { .. }) => return Err(error),
+                Err(error) => unanswered = unanswered.or(Some(error)),
+            }
+        }
+        match unanswered {
+            Some(error) if !answered => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    async fn ensure_chain(&self, endpoint: &Endpoint) -> Result<(), L1Error> {
+        if endpoint.chain_checked.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let got = L1ChainId::new(
+            self.timed(endpoint, "eth_chainId", None, async { endpoint.provider.get_chain_id().await }).await?,
+        );
+        if got != self.chain_id {
+            return Err(L1Error::WrongChain { endpoint: endpoint.label.clone(), expected: self.chain_id, got });
+        }
+        endpoint.chain_checked.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn timed<T>(
+        &self,
+        endpoint: &Endpoint,
+        method: &'static str,
+        to: Option<Address>,
+        call: impl Future<Output = Result<T, TransportError>>,
+    ) -> Result<T, L1Error> {
+        let result = match tokio::time::timeout(self.timeout, call).await {
+            Ok(result) => result.map_err(|error| classify(&endpoint.label, method, to, error)),
+            Err(_) => Err(L1Error::Timeout {
+                endpoint: endpoint.label.clone(),
+                method,
+                timeout_ms: u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX),
+            }),
+        };
+        if matches!(result, Err(L1Error::Timeout { .. } | L1Error::Unreachable { .. })) {
+            // Whatever comes up at that address next must say again which chain it is on.
+            endpoint.chain_checked.store(false, Ordering::Relaxed);
+        }
+        result
+    }
+
+    async fn ask_one<T, F: Future<Output = Result<T, TransportError>>>(
+        &self,
+        endpoint: &Endpoint,
+        method: &'static str,
+        to: Option<Address>,
+        call: impl Fn(RootProvider<Ethereum>) -> F,
+    ) -> Result<T, L1Error> {
+        self.ensure_chain(endpoint).await?;
+        self.timed(endpoint, method, to, call(endpoint.provider.clone())).await
+    }
+
+    /// Asks the endpoints in order until one answers. A revert is an answer. The error is the first endpoint's.
+    async fn ask<T, F: Future<Output = Result<T, TransportError>>>(
+        &self,
+        method: &'static str,
+        to: Option<Address>,
+        call: impl Fn(RootProvider<Ethereum>) -> F,
+    ) -> Result<T, L1Error> {
+        let mut first = None;
+        for endpoint in self.endpoints.iter() {
+            match self.ask_one(endpoint, method, to, &call).await {
+                Ok(value) => return Ok(value),
+                Err(error @ L1Error::Reverted { .. }) => return Err(error),
+                Err(error) => first = first.or(Some(error)),
+            }
+        }
+        Err(first.unwrap_or(L1Error::EndpointCount { got: 0 }))
+    }
+
+    /// Calls any method on the first endpoint that answers.
+    ///
+    /// # Errors
+    /// [`L1Error`].
+    pub async fn request<P: RpcSend, R: RpcRecv>(&self, method: &'static str, params: P) -> Result<R, L1Error> {
+        self.ask(method, None, |provider| {
+            let params = params.clone();
+            async move { provider.client().request(method, params).await }
+        })
+        .await
+    }
+
+    /// Returns a block, or `None` if L1 has none there.
+    ///
+    /// # Errors
+    /// [`L1Error`].
+    pub async fn block(&self, at: At) -> Result<Option<L1Block>, L1Error> {
+        let block = self
+            .ask("eth_getBlockByNumber", None, |provider| async move { provider.get_block_by_number(at.tag()).await })
+            .await?;
+        Ok(block.as_ref().map(block_from_rpc))
+    }
+
+    /// Returns the block at `at`, which must exist.
+    ///
+    /// # Errors
+    /// [`L1Error::Missing`] when it does not.
+    pub async fn existing_block(&self, at: At) -> Result<L1Block, L1Error> {
+        self.block(at).await?.ok_or_else(|| L1Error::Missing { what: format!("block {at:?}") })
+    }
+
+    /// Returns the newest block that a majority of all configured endpoints call final and agree on.
+    ///
+    /// With one endpoint that is what it says. With several, one that lies or lags cannot bring a block into
+    /// consensus. Source: protocol section 2.
+    ///
+    /// # Errors
+    /// The first endpoint's error when no majority answers; [`L1Error::Disagree`] when they answer differently.
+    pub async fn agreed_final(&self) -> Result<L1Block, L1Error> {
+        let majority = self.endpoints.len() / 2 + 1;
+        let tag = BlockNumberOrTag::Finalized;
+        let mut blocks = Vec::with_capacity(self.endpoints.len());
+        let mut first_error = None;
+        for endpoint in self.endpoints.iter() {
+            let answer = self
+                .ask_one(endpoint, "eth_getBlockByNumber", None, |provider| async move {
+                    provider.get_block_by_number(tag).await
+                })
+                .await;
+            match answer {
+                Ok(Some(block)) => blocks.push(block_from_rpc(&block)),
+                Ok(None) => {}
+                Err(error) => first_error = first_error.or(Some(error)),
+            }
+        }
+        if blocks.len() < majority {
+            return Err(first_error.unwrap_or_else(|| L1Error::Missing { what: "finalized block".into() }));
+        }
+        blocks.sort_by_key(|block| std::cmp::Reverse(block.origin.number));
+        // The highest number that `majority` endpoints have reached.
+        let Some(candidate) = blocks.get(majority - 1).copied() else {
+            return Err(L1Error::Missing { what: "finalized block".into() });
+        };
+        if majority == 1 {
+            return Ok(candidate);
+        }
+        let number = candidate.origin.number;
+        let mut votes: Vec<(L1Block, usize)> = Vec::new();
+        for endpoint in self.endpoints.iter() {
+            let answer = self
+                .ask_one(endpoint, "eth_getBlockByNumber", None, |provider| async move {
+                    provider.get_block_by_number(BlockNumberOrTag::Number(number.get())).await
+                })
+                .await;
+            if let Ok(Some(block)) = answer {
+                let block = block_from_rpc(&block);
+                match votes.iter_mut().find(|(seen, _)| seen.origin == block.origin) {
+                    Some((_, count)) => *count += 1,
+                    None => votes.push((block, 1)),
+                }
+            }
+        }
+        votes
+            .into_iter()
+            .find(|(_, count)| *count >= majority)
+            .map(|(block, _)| block)
+            .ok_or_else(|| L1Error::Disagree { what: format!("the hash of final block {number}") })
+    }
+
+    /// Calls a view function.
+    ///
+    /// # Errors
+    /// [`L1Error::Reverted`] with the named reason, [`L1Error::Unreadable`] when no such contract is there.
+    pub async fn call<C: SolCall>(&self, to: Address, call: &C, at: At) -> Result<C::Return, L1Error> {
+        let request = TransactionRequest::default().with_to(to).with_input(call.abi_encode());
+        let data = self.call_request(request, at).await?;
+        C::abi_decode_returns(&data).map_err(|error| L1Error::Unreadable {
+            method: "eth_call",
+            message: format!("{} of the contract at {to}: {error}", C::SIGNATURE),
+        })
+    }
+
+    /// Simulates a transaction on the newest state.
+    ///
+    /// # Errors
+    /// [`L1Error::Reverted`] with the named reason.
+    pub async fn simulate(&self, from: Address, to: Address, data: &Bytes) -> Result<(), L1Error> {
+        let request = TransactionRequest::default().with_from(from).with_to(to).with_input(data.clone());
+        self.call_request(request, At::Latest).await.map(|_| ())
+    }
+
+    async fn call_request(&self, request: TransactionRequest, at: At) -> Result<Bytes, L1Error> {
+        let to = request.to.and_then(|kind| kind.to().copied());
+        self.ask("eth_call", to, |provider| {
+            let request = request.clone();
+            // Without a block alloy asks for `pending`, which not every client has.
+            async move { provider.call(request).block(BlockId::Number(at.tag())).await }
+        })
+        .await
+    }
+
+    /// Returns how much gas a transaction would use on the newest state.
+    ///
+    /// # Errors
+    /// [`L1Error::Reverted`] with the named reason.
+    pub async fn estimate_gas(&self, from: Address, to: Address, data: &Bytes) -> Result<u64, L1Error> {
+        let request = TransactionRequest::default().with_from(from).with_to(to).with_input(data.clone());
+        self.ask("eth_estimateGas", Some(to), |provider| {
+            let request = request.clone();
+            async move { provider.estimate_gas(request).block(BlockId::Number(BlockNumberOrTag::Latest)).await }
+        })
+        .await
+    }
+
+    /// Returns how many transactions of `account` are in the chain up to `at`: its next nonce there.
+    ///
+    /// # Errors
+    /// [`L1Error`].
+    pub async fn transaction_count(&self, account: Address, at: At) -> Result<u64, L1Error> {
+        self.ask("eth_getTransactionCount", None, |provider| async move {
+            provider.get_transaction_count(account).block_id(BlockId::Number(at.tag())).await
+        })
+        .await
+    }
+
+    /// Returns the balance of `account` in wei in the newest state.
+    ///
+    /// # Errors
+    /// [`L1Error`].
+    pub async fn balance(&self, account: Address) -> Result<U256, L1Error> {
+        self.ask("eth_getBalance", None, |provider| async move {
+            provider.get_balance(account).block_id(BlockId::Number(BlockNumberOrTag::Latest)).await
+        })
+        .await
+    }
+
+    /// Returns the priority fee in wei that L1 suggests.
+    ///
+    /// # Errors
+    /// [`L1Error`].
+    pub async fn priority_fee(&self) -> Result<u128, L1Error> {
+        self.ask(
+            "eth_maxPriorityFeePerGas",
+            None,
+            |provider| async move { provider.get_max_priority_fee_per_gas().await },
+        )
+        .await
+    }
+
+    /// Returns the receipt of a transaction that is in the chain.
+    ///
+    /// # Errors
+    /// [`L1Error`].
+    pub async fn receipt(&self, hash: TxHash) -> Result<Option<TransactionReceipt>, L1Error> {
+        self.ask(
+            "eth_getTransactionReceipt",
+            None,
+            |provider| async move { provider.get_transaction_receipt(hash).await },
+        )
+        .await
+    }
+
+    /// Returns a transaction.
+    ///
+    /// # Errors
+    /// [`L1Error`].
+    pub async fn transaction(&self, hash: TxHash) -> Result<Option<Transaction>, L1Error> {
+        self.ask(
+            "eth_getTransactionByHash",
+            None,
+            |provider| async move { provider.get_transaction_by_hash(hash).await },
+        )
+        .await
+    }
+
+    /// Returns the logs that match.
+    ///
+    /// # Errors
+    /// [`L1Error`].
+    pub async fn logs(&self, filter: &Filter) -> Result<Vec<Log>, L1Error> {
+        self.ask("eth_getLogs", None, |provider| {
+            let filter = filter.clone();
+            async move { provider.get_logs(&filter).await }
+        })
+        .await
+    }
+
+    /// Hands a signed transaction to every endpoint. One that holds it already counts as having taken it.
+    ///
+    /// # Errors
+    /// The first endpoint's error when none answered.
+    pub async fn broadcast(&self, raw: &Bytes) -> Result<Broadcast, L1Error> {
+        let mut answers = Vec::with_capacity(self.endpoints.len());
+        let mut first_error = None;
+        for endpoint in self.endpoints.iter() {
+            let answer = self
+                .ask_one(endpoint, "eth_sendRawTransaction", None, |provider| {
+                    let raw = raw.clone();
+                    async move { provider.client().request::<_, B256>("eth_sendRawTransaction", (raw,)).await }
+                })
+                .await;
+            match answer {
+                Ok(_) => answers.push(Broadcast::Accepted),
+                Err(L1Error::Refused { message, .. }) => answers.push(broadcast_refusal(message)),
+                Err(L1Error::Reverted { reason, .. }) => answers.push(Broadcast::Refused(reason.to_string())),
+                Err(error) => first_error = first_error.or(Some(error)),
+            }
+        }
+        if answers.contains(&Broadcast::Accepted) {
+            return Ok(Broadcast::Accepted);
+        }
+        match answers.into_iter().next() {
+            Some(answer) => Ok(answer),
+            None => Err(first_error.unwrap_or(L1Error::EndpointCount { got: 0 })),
+        }
+    }
+}
+
+fn broadcast_refusal(message: String) -> Broadcast {
+    let lower = message.to_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    if says(&["already known", "already imported", "known transaction", "already in mempool"]) {
+        Broadcast::Accepted
+    } else if says(&["nonce too low", "nonce is too low", "old nonce"]) {
+        Broadcast::NonceTooLow
+    } else if says(&["underpriced"]) {
+        Broadcast::Underpriced
+    } else {
+        Broadcast::Refused(message)
+    }
+}
+
+fn block_from_rpc(block: &alloy::rpc::types::Block) -> L1Block {
+    let header = &block.header;
+    L1Block {
+        origin: L1Origin { number: L1BlockNumber::new(header.number), hash: header.hash },
+        timestamp_s: header.timestamp,
+        mix_hash: header.mix_hash,
+        base_fee_wei: u128::from(header.base_fee_per_gas.unwrap_or_default()),
+    }
+}
+
+fn classify(endpoint: &str, method: &'static str, to: Option<Address>, error: TransportError) -> L1Error {
+    let endpoint = endpoint.to_owned();
+    match error {
+        RpcError::ErrorResp(payload) => match (to, revert_of(&payload)) {
+            (Some(to), Some(reason)) => L1Error::Reverted { to, reason: Box::new(reason) },
+            _ => L1Error::Refused { endpoint, method, code: payload.code, message: payload.message.to_string() },
+        },
+        RpcError::NullResp => L1Error::Missing { what: format!("answer to {method}") },
+        RpcError::DeserError { err, .. } => L1Error::Unreadable { method, message: err.to_string() },
+        RpcError::Transport(TransportErrorKind::HttpError(http)) => {
+            L1Error::Unreachable { endpoint, method, message: format!("HTTP status {}", http.status) }
+        }
+        // reqwest's own words repeat the URL, which may hold an access key.
+        RpcError::Transport(_) => L1Error::Unreachable { endpoint, method, message: "connection failed".into() },
+        other => L1Error::Unreadable { method, message: other.to_string() },
+    }
+}
+
+fn revert_of(payload: &ErrorPayload) -> Option<RevertReason> {
+    if let Some(data) = payload.as_revert_data() {
+        return Some(RevertReason::decode(&data));
+    }
+    // A revert without data, as an out-of-gas or a call of a function that is not there gives it.
+    payload.message.to_lowercase().contains("revert").then(|| RevertReason::Message(payload.message.to_string()))
+}

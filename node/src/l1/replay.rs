@@ -1,0 +1,220 @@
+//! Rebuilds a chain from L1 alone: what anyone can do, whatever becomes of the sequencers.
+
+use alloy::{
+    consensus::Transaction as _,
+    rpc::types::{Filter, Log},
+};
+use alloy_primitives::{B256, Bytes, TxHash, keccak256};
+use alloy_sol_types::{SolCall, SolEvent};
+use baton_consensus::{Committee, CommitteeError, DutyTable, KeyError, Schedule, Verifier, VerifyError};
+use baton_proto::{
+    Attestation, BatchHash, BatchHeader, BatchIndex, Block, BlockHeader, Certificate, Epoch, L1BlockNumber, SignerSet,
+    Statement,
+    batch_data::{self, BatchContext, BatchDataError},
+};
+
+use super::{
+    bindings::{BatchInbox, BindingError, batch_header_from_l1, signature_from_l1},
+    client::{At, L1Client, L1Error},
+    facts::ChainFacts,
+};
+
+/// L1 blocks asked for in one question: what public endpoints answer.
+const LOG_RANGE: u64 = 2_000;
+
+/// A batch as L1 holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PostedBatch {
+    /// Its header.
+    pub header: BatchHeader,
+    /// The certificate that the inbox accepted.
+    pub certificate: Certificate,
+    /// Its data.
+    pub data: Bytes,
+    /// The L1 block that accepted it.
+    pub l1_block: L1BlockNumber,
+    /// The transaction that carried it.
+    pub transaction: TxHash,
+}
+
+/// A chain as L1 holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PostedChain {
+    /// Its batches, from index 0.
+    pub batches: Vec<PostedBatch>,
+    /// Their blocks, from height 1.
+    pub blocks: Vec<Block>,
+}
+
+/// Why what L1 holds is no chain of Baton. None of these can come from an inbox that runs the committed contracts.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages are the documentation")]
+pub enum ReplayError {
+    #[error(transparent)]
+    L1(#[from] L1Error),
+    #[error(transparent)]
+    Committee(#[from] CommitteeError),
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error("batch {index}: {error}")]
+    Binding { index: BatchIndex, error: BindingError },
+    #[error("the batch at index {expected} is missing on L1, the next one there is {got}")]
+    Gap { expected: BatchIndex, got: BatchIndex },
+    #[error("batch {index}: {what} is {got}, expected {expected}")]
+    Mismatch { index: BatchIndex, what: &'static str, expected: String, got: String },
+    #[error("batch {index}: {error}")]
+    Certificate { index: BatchIndex, error: VerifyError },
+    #[error("batch {index}: {error}")]
+    Data { index: BatchIndex, error: BatchDataError },
+    #[error("batch {index}: its blocks' views do not ascend within the epoch")]
+    Views { index: BatchIndex },
+}
+
+/// Reads the batches that the inbox accepted in the L1 blocks `from` to `to`, both included, except those that `skip`
+/// knows by index and hash.
+///
+/// # Errors
+/// [`ReplayError`].
+pub async fn posted_batches(
+    client: &L1Client,
+    facts: &ChainFacts,
+    from: L1BlockNumber,
+    to: L1BlockNumber,
+    skip: impl Fn(BatchIndex, BatchHash) -> bool,
+) -> Result<Vec<PostedBatch>, ReplayError> {
+    let mut batches = Vec::new();
+    for log in posted_logs(client, facts, from, to).await? {
+        let event = event_of(&log)?;
+        if !skip(BatchIndex::new(event.index), BatchHash::new(event.batchHash)) {
+            batches.push(read_batch(client, &log).await?);
+        }
+    }
+    Ok(batches)
+}
+
+/// Rebuilds the whole chain up to L1's newest block and checks everything that is checkable: order, links, every
+/// certificate against the committee, data hashes, decoding, the headers' last block and duties.
+///
+/// # Errors
+/// [`ReplayError`].
+pub async fn read_posted_chain(client: &L1Client, facts: &ChainFacts) -> Result<PostedChain, ReplayError> {
+    let committee = std::sync::Arc::new(Committee::new(facts.epoch, facts.committee.clone())?);
+    let verifier = Verifier::new(facts.domain, std::sync::Arc::clone(&committee))?;
+    let leaders = Schedule::leaders(&facts.domain, &committee, facts.randomness);
+    let mut duties = DutyTable::new(&committee);
+
+    let mut chain = PostedChain { batches: Vec::new(), blocks: Vec::new() };
+    let head = client.existing_block(At::Latest).await?.origin.number;
+    for log in posted_logs(client, facts, facts.genesis_l1, head).await? {
+        let batch = read_batch(client, &log).await?;
+        let parent = chain.blocks.last().map_or(&facts.genesis, |block| &block.header);
+        let previous = chain.batches.last().map(|batch| &batch.header);
+        check_order(&batch.header, previous, parent)?;
+        let index = batch.header.index;
+        verifier
+            .verify_certificate(batch.certificate.clone())
+            .map_err(|error| ReplayError::Certificate { index, error })?;
+        let context = BatchContext::after_block(parent, batch.header.epoch);
+        let blocks = batch_data::decode(&batch.data, &context).map_err(|error| ReplayError::Data { index, error })?;
+        for block in &blocks {
+            if !duties.extend(&leaders, &block.header) {
+                return Err(ReplayError::Views { index });
+            }
+        }
+        check_last(&batch.header, &blocks, duties.root())?;
+        chain.blocks.extend(blocks);
+        chain.batches.push(batch);
+    }
+    Ok(chain)
+}
+
+fn filter(facts: &ChainFacts) -> Filter {
+    Filter::new().address(facts.inbox).event_signature(BatchInbox::BatchPosted::SIGNATURE_HASH)
+}
+
+async fn posted_logs(
+    client: &L1Client,
+    facts: &ChainFacts,
+    from: L1BlockNumber,
+    last: L1BlockNumber,
+) -> Result<Vec<Log>, ReplayError> {
+    let mut logs = Vec::new();
+    let mut from = from.get();
+    while from <= last.get() {
+        let to = from.saturating_add(LOG_RANGE - 1).min(last.get());
+        logs.extend(client.logs(&filter(facts).from_block(from).to_block(to)).await?);
+        from = to.saturating_add(1);
+    }
+    Ok(logs)
+}
+
+fn event_of(log: &Log) -> Result<BatchInbox::BatchPosted, ReplayError> {
+    BatchInbox::BatchPosted::decode_log_data(log.data())
+        .map_err(|error| ReplayError::L1(L1Error::Unreadable { method: "eth_getLogs", message: error.to_string() }))
+}
+
+async fn read_batch(client: &L1Client, log: &Log) -> Result<PostedBatch, ReplayError> {
+    let missing = |what: &str| ReplayError::L1(L1Error::Missing { what: what.to_owned() });
+    let event = event_of(log)?;
+    let index = BatchIndex::new(event.index);
+    let binding = |error| ReplayError::Binding { index, error };
+    let hash = log.transaction_hash.ok_or_else(|| missing("transaction of a log"))?;
+    let l1_block = log.block_number.ok_or_else(|| missing("block of a log"))?;
+    let transaction = client.transaction(hash).await?.ok_or_else(|| missing("posting transaction"))?;
+    let call = BatchInbox::postCall::abi_decode(transaction.input()).map_err(|_| binding(BindingError::NotAPost))?;
+    let header = batch_header_from_l1(&call.header).map_err(binding)?;
+    let certificate = certificate_from_l1(&header, &call.certificate).map_err(binding)?;
+    mismatch(index, "header hash", BatchHash::new(event.batchHash), header.hash())?;
+    mismatch(index, "data hash", header.data_hash, keccak256(&call.data))?;
+    Ok(PostedBatch { header, certificate, data: call.data, l1_block: L1BlockNumber::new(l1_block), transaction: hash })
+}
+
+fn certificate_from_l1(
+    header: &BatchHeader,
+    certificate: &BatchInbox::Certificate,
+) -> Result<Certificate, BindingError> {
+    let signers = u128::try_from(certificate.bitmap).map_err(|_| BindingError::Bitmap(certificate.bitmap))?;
+    Ok(Certificate {
+        statement: Statement::Attest(Attestation::of(Epoch::new(certificate.committeeEpoch), header)),
+        signers: SignerSet::from_bits(signers),
+        signature: signature_from_l1(&certificate.signature)?,
+    })
+}
+
+fn check_order(header: &BatchHeader, previous: Option<&BatchHeader>, parent: &BlockHeader) -> Result<(), ReplayError> {
+    let expected = previous.map_or(BatchIndex::ZERO, |header| header.index.next().unwrap_or_default());
+    if header.index != expected {
+        return Err(ReplayError::Gap { expected, got: header.index });
+    }
+    let index = header.index;
+    let hash = previous.map_or(BatchHash::ZERO, BatchHeader::hash);
+    mismatch(index, "previous batch hash", hash, header.prev_batch_hash)?;
+    mismatch(index, "first height", parent.height.next().unwrap_or_default(), header.first_height)
+}
+
+fn check_last(header: &BatchHeader, blocks: &[Block], duties_root: B256) -> Result<(), ReplayError> {
+    let index = header.index;
+    let last = blocks.last().map(|block| &block.header);
+    let got = |value: Option<String>| value.unwrap_or_else(|| "nothing".into());
+    mismatch(index, "last height", header.last_height.to_string(), got(last.map(|last| last.height.to_string())))?;
+    mismatch(index, "last digest", header.last_digest.to_string(), got(last.map(|last| last.digest().to_string())))?;
+    mismatch(
+        index,
+        "last origin",
+        format!("{:?}", header.last_origin),
+        got(last.map(|last| format!("{:?}", last.origin))),
+    )?;
+    mismatch(index, "duties root", header.duties_root, duties_root)
+}
+
+fn mismatch<T: PartialEq + ToString>(
+    index: BatchIndex,
+    what: &'static str,
+    expected: T,
+    got: T,
+) -> Result<(), ReplayError> {
+    if expected == got {
+        return Ok(());
+    }
+    Err(ReplayError::Mismatch { index, what, expected: expected.to_string(), got: got.to_string() })
+}

@@ -1,0 +1,282 @@
+//! Takes evidence to L1, from an account of its own, so that a stuck batch never protects an offender.
+//!
+//! Every node that holds a pair stores it and submits it, one after the other: the rank says how many L1 blocks to wait
+//! while somebody else may do it. Stored evidence is taken up again after a restart, an outage or a reorg, until L1 has
+//! the penalty in a final block or refuses the pair for good.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use alloy_primitives::{B256, Bytes, keccak256};
+use alloy_sol_types::SolCall;
+use baton_consensus::{Committee, aggregate, to_eip2537};
+use baton_proto::{Evidence, L1BlockNumber, MemberIndex};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+
+use super::{
+    account::AccountContext,
+    bindings::{RevertReason, Slasher, votes_of},
+    client::{At, L1Client},
+    facts::ChainFacts,
+    sender::{Call, SendError, Sender},
+    watcher::L1View,
+};
+use crate::ledger::{EvidenceOnL1, EvidenceRecord, Ledger};
+
+/// Most pairs that wait: at most one for each member of a committee is worth anything on L1.
+const CASES_MAX: usize = 128;
+
+/// Returns how many L1 blocks member `me` leaves to others before it submits `evidence`: its distance from a member that
+/// the pair's own hash picks, so that no one member can prepare to be first. An observer comes after all members.
+#[must_use]
+pub fn rank(evidence: &Evidence, members: usize, me: Option<MemberIndex>) -> u64 {
+    let members = members.max(1) as u64;
+    let digest = case_id(evidence);
+    let first = digest.as_slice().iter().fold(0_u64, |sum, byte| (sum * 256 + u64::from(*byte)) % members);
+    match me {
+        Some(me) => (u64::from(me.get()) % members + members - first) % members,
+        None => members,
+    }
+}
+
+/// One case for each member and epoch: whatever the pair, L1 punishes it once.
+fn case_id(evidence: &Evidence) -> B256 {
+    let epoch = evidence.epoch().get().to_be_bytes();
+    keccak256([epoch.as_slice(), &[evidence.signer().get()]].concat())
+}
+
+/// Starts taking evidence to L1. What comes through `incoming` must have been verified.
+///
+/// # Errors
+/// [`SendError`] when stored evidence or intents cannot be read.
+pub fn spawn_reporter(
+    account: AccountContext,
+    committee: Arc<Committee>,
+    me: Option<MemberIndex>,
+    incoming: mpsc::Receiver<Evidence>,
+) -> Result<JoinHandle<Result<(), SendError>>, SendError> {
+    let sender = account.open("evidence")?;
+    let AccountContext { client, facts, ledger, config, l1, cancel, .. } = account;
+    let mut work = Work { client, facts, committee, me, ledger, sender, cases: BTreeMap::new() };
+    for record in work.ledger.evidence()? {
+        if record.l1 != EvidenceOnL1::Closed {
+            work.open(record.evidence);
+        }
+    }
+    Ok(tokio::spawn(work.run(config.poll, incoming, l1, cancel)))
+}
+
+struct Case {
+    evidence: Evidence,
+    /// Newest L1 block when this process took the case up.
+    since: Option<L1BlockNumber>,
+    /// Whether the contract's refusal was logged.
+    refusal: Option<RevertReason>,
+    /// Whether L1 was seen to have it.
+    charged: bool,
+}
+
+/// What L1 says about a case.
+enum Verdict {
+    /// The penalty is in a final block.
+    Settled,
+    /// Somebody's transaction has it, not yet final.
+    Charged,
+    Open,
+}
+
+struct Work {
+    client: L1Client,
+    facts: Arc<ChainFacts>,
+    committee: Arc<Committee>,
+    me: Option<MemberIndex>,
+    ledger: Arc<dyn Ledger>,
+    sender: Sender,
+    cases: BTreeMap<B256, Case>,
+}
+
+impl Work {
+    async fn run(
+        mut self,
+        poll: Duration,
+        mut incoming: mpsc::Receiver<Evidence>,
+        mut l1: watch::Receiver<L1View>,
+        cancel: CancellationToken,
+    ) -> Result<(), SendError> {
+        loop {
+            let (head, healthy) = {
+                let view = l1.borrow_and_update();
+                (view.head, view.healthy)
+            };
+            if let (true, Some(head)) = (healthy, head)
+                && (!self.cases.is_empty() || self.sender.unfinal() > 0)
+            {
+                let round = tokio::select! {
+                    () = cancel.cancelled() => return Ok(()),
+                    round = self.round(head.number) => round,
+                };
+                match round {
+                    Ok(()) => {}
+                    Err(error @ (SendError::Ledger(_) | SendError::Sign(_))) => return Err(error),
+                    Err(error) => debug!(%error, "evidence waits"),
+                }
+            }
+            let busy = !self.cases.is_empty() || self.sender.unfinal() > 0;
+            tokio::select! {
+                () = cancel.cancelled() => return Ok(()),
+                evidence = incoming.recv() => match evidence {
+                    Some(evidence) => self.take(evidence)?,
+                    None => return Ok(()),
+                },
+                changed = l1.changed() => if changed.is_err() { return Ok(()) },
+                () = tokio::time::sleep(poll), if busy && healthy => {}
+            }
+        }
+    }
+
+    fn take(&mut self, evidence: Evidence) -> Result<(), SendError> {
+        if self.cases.contains_key(&case_id(&evidence)) {
+            return Ok(());
+        }
+        warn!(
+            member = %evidence.signer(),
+            owner = ?self.committee.member(evidence.signer()).map(|member| member.owner),
+            view = %evidence.view(),
+            offence = ?evidence.offence(),
+            "evidence of a punishable pair"
+        );
+        self.ledger.put_evidence(&EvidenceRecord { evidence: evidence.clone(), l1: EvidenceOnL1::Open })?;
+        self.open(evidence);
+        Ok(())
+    }
+
+    fn open(&mut self, evidence: Evidence) {
+        if self.me == Some(evidence.signer()) {
+            error!("the evidence is against this node's own key; it is left to others");
+            return;
+        }
+        if self.cases.len() >= CASES_MAX {
+            warn!(cases = self.cases.len(), "too many open cases; the pair stays stored");
+            return;
+        }
+        self.cases.entry(case_id(&evidence)).or_insert(Case { evidence, since: None, refusal: None, charged: false });
+    }
+
+    async fn round(&mut self, head: L1BlockNumber) -> Result<(), SendError> {
+        let mut want = None;
+        for id in self.cases.keys().copied().collect::<Vec<_>>() {
+            let Some(case) = self.cases.get_mut(&id) else { continue };
+            let since = *case.since.get_or_insert(head);
+            let evidence = case.evidence.clone();
+            match self.verdict(&evidence).await? {
+                Verdict::Settled => self.close(&id, &evidence, "the penalty is in a final block")?,
+                Verdict::Charged => self.charged(&id, &evidence, head)?,
+                Verdict::Open => {
+                    // An L1 reorg can take the penalty back.
+                    if let Some(case) = self.cases.get_mut(&id) {
+                        case.charged = false;
+                    }
+                    let due = since.get().saturating_add(rank(&evidence, self.committee.len(), self.me));
+                    if want.is_none() && head.get() >= due {
+                        match self.submission(&evidence) {
+                            Some(call) => want = Some((id, evidence, call)),
+                            None => self.close(&id, &evidence, "its signatures add up to nothing")?,
+                        }
+                    }
+                }
+            }
+        }
+        let Some((id, evidence, call)) = want else {
+            self.sender.drive(None).await?;
+            return Ok(());
+        };
+        match self.sender.drive(Some(&call)).await {
+            Ok(_) => Ok(()),
+            Err(SendError::Refused(reason)) => self.refused(&id, &evidence, reason),
+            Err(SendError::KeepsFailing(times)) => {
+                error!(times, "the slasher keeps refusing what its simulation accepts; giving the case up");
+                self.close(&id, &evidence, "the slasher keeps refusing it")
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn verdict(&self, evidence: &Evidence) -> Result<Verdict, SendError> {
+        let Some(member) = self.committee.member(evidence.signer()) else { return Ok(Verdict::Open) };
+        let question = Slasher::hasOffendedCall { owner: member.owner, epoch: evidence.epoch().get() };
+        if !self.client.call(self.facts.slasher, &question, At::Latest).await? {
+            return Ok(Verdict::Open);
+        }
+        let settled = self.client.call(self.facts.slasher, &question, At::Finalized).await?;
+        Ok(if settled { Verdict::Settled } else { Verdict::Charged })
+    }
+
+    fn submission(&self, evidence: &Evidence) -> Option<Call> {
+        let member = self.committee.member(evidence.signer())?;
+        // Verified signatures are points; two of them that cancel out would verify for no pair of messages.
+        let sum = aggregate(&[evidence.first().signature, evidence.second().signature]).ok()?;
+        let sum = to_eip2537(&sum).ok()?;
+        let (first, second) = votes_of(evidence);
+        let call = Slasher::submitCall {
+            owner: member.owner,
+            epoch: evidence.epoch().get(),
+            first,
+            second,
+            signatureSum: Bytes::copy_from_slice(&sum),
+        };
+        Some(Call { to: self.facts.slasher, data: call.abi_encode().into() })
+    }
+
+    fn refused(&mut self, id: &B256, evidence: &Evidence, reason: RevertReason) -> Result<(), SendError> {
+        use Slasher::SlasherErrors as E;
+        if is_final_refusal(&reason) {
+            error!(%reason, member = %evidence.signer(), "the slasher refuses the evidence for good");
+            return self.close(id, evidence, "the slasher refuses it for good");
+        }
+        // Somebody was faster, and the next round sees it; anything else is told once and tried again.
+        let faster = matches!(reason, RevertReason::Slasher(E::Slasher__AlreadySlashed(_)));
+        if let Some(case) = self.cases.get_mut(id)
+            && !faster
+            && case.refusal.as_ref() != Some(&reason)
+        {
+            warn!(%reason, member = %evidence.signer(), "the slasher does not take the evidence now");
+            case.refusal = Some(reason);
+        }
+        Ok(())
+    }
+
+    fn charged(&mut self, id: &B256, evidence: &Evidence, head: L1BlockNumber) -> Result<(), SendError> {
+        let Some(case) = self.cases.get_mut(id).filter(|case| !case.charged) else { return Ok(()) };
+        case.charged = true;
+        info!(member = %evidence.signer(), l1_block = %head, "the offender is penalized; waiting for finality");
+        let l1 = EvidenceOnL1::Charged { block: head };
+        self.ledger.put_evidence(&EvidenceRecord { evidence: evidence.clone(), l1 })?;
+        Ok(())
+    }
+
+    fn close(&mut self, id: &B256, evidence: &Evidence, why: &'static str) -> Result<(), SendError> {
+        info!(member = %evidence.signer(), why, "case closed");
+        self.ledger.put_evidence(&EvidenceRecord { evidence: evidence.clone(), l1: EvidenceOnL1::Closed })?;
+        self.cases.remove(id);
+        Ok(())
+    }
+}
+
+/// Whether no later block can make the slasher take the pair.
+const fn is_final_refusal(reason: &RevertReason) -> bool {
+    use Slasher::SlasherErrors as E;
+    matches!(
+        reason,
+        RevertReason::Slasher(
+            E::Slasher__WindowClosed(_)
+                | E::Slasher__NotPunishable(_)
+                | E::Slasher__SameStatement(_)
+                | E::Slasher__NotAMember(_)
+                | E::Slasher__InvalidSignature(_)
+        )
+    )
+}
