@@ -1,6 +1,11 @@
 //! The libp2p parts that one node runs, with their limits.
 
-use std::{collections::HashSet, io, time::Duration};
+use std::{
+    collections::HashSet,
+    io,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use baton_proto::limits::GOSSIP_BYTES_MAX;
 use libp2p::{
@@ -82,9 +87,9 @@ pub(super) fn swarm<'a>(
     reserved: impl Iterator<Item = PeerId>,
     addresses: impl Iterator<Item = &'a Multiaddr>,
 ) -> Result<Swarm<Behaviour>, StartError> {
-    let needs_dns = addresses.flat_map(Multiaddr::iter).any(|part| {
-        matches!(part, Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_) | Protocol::Dnsaddr(_))
-    });
+    let needs_dns = addresses
+        .flat_map(Multiaddr::iter)
+        .any(|part| matches!(part, Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_) | Protocol::Dnsaddr(_)));
     let transport = transport(identity, needs_dns)?;
     let config = swarm::Config::with_tokio_executor()
         .with_idle_connection_timeout(IDLE_TIMEOUT)
@@ -202,13 +207,30 @@ fn message_id(topic: &gossipsub::TopicHash, data: &[u8]) -> gossipsub::MessageId
 /// # Errors
 /// [`StartError::Listen`]: the address is in use, not ours, or of a kind that we do not speak.
 pub(super) fn listen(swarm: &mut Swarm<Behaviour>, address: &Multiaddr) -> Result<ListenerId, StartError> {
-    swarm.listen_on(address.clone()).map_err(|error| StartError::Listen {
-        address: address.clone(),
-        source: match error {
+    let failed = |source| StartError::Listen { address: address.clone(), source };
+    if let Some(socket) = socket_address(address) {
+        // libp2p lets several processes share a port, and each would then get some of the connections: ask without sharing.
+        std::net::TcpListener::bind(socket).map_err(failed)?;
+    }
+    swarm.listen_on(address.clone()).map_err(|error| {
+        failed(match error {
             libp2p::TransportError::Other(source) => source,
             libp2p::TransportError::MultiaddrNotSupported(_) => {
                 io::Error::new(io::ErrorKind::Unsupported, "only /ip4 or /ip6 with /tcp")
             }
-        },
+        })
     })
+}
+
+fn socket_address(address: &Multiaddr) -> Option<SocketAddr> {
+    let mut parts = address.iter();
+    let ip = match parts.next()? {
+        Protocol::Ip4(ip) => IpAddr::V4(ip),
+        Protocol::Ip6(ip) => IpAddr::V6(ip),
+        _ => return None,
+    };
+    match parts.next()? {
+        Protocol::Tcp(port) => Some(SocketAddr::new(ip, port)),
+        _ => None,
+    }
 }

@@ -67,16 +67,15 @@ impl Judge {
         dropped.map(|Received { id, source, .. }| Judged { id, source, judgement: Judgement::Ignore })
     }
 
-    /// Returns the next judged message, or `None` while nothing is in work. Nothing is lost when the future is dropped.
+    /// Returns the next judged message, or `None` when nothing is in work. Nothing is lost when the future is dropped.
     pub(super) async fn next(&mut self) -> Option<Judged> {
-        let done = self.work.join_next().await?;
-        self.start();
-        match done {
-            Ok(judged) => Some(judged),
-            Err(failure) => {
+        loop {
+            let done = self.work.join_next().await?;
+            self.start();
+            match done {
+                Ok(judged) => return Some(judged),
                 // The message stays unforwarded in gossip's cache until it is forgotten there.
-                error!(%failure, "decoding gossiped transactions failed");
-                None
+                Err(failure) => error!(%failure, "decoding gossiped transactions failed"),
             }
         }
     }

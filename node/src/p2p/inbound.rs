@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use baton_proto::{MemberIndex, wire::ConsensusMessage};
+use baton_proto::{MemberIndex, limits::FRAME_BYTES_MAX, wire::ConsensusMessage};
 use futures::StreamExt as _;
 use libp2p::{PeerId, Stream};
 use libp2p_stream::IncomingStreams;
@@ -61,7 +61,7 @@ impl Inbound {
     /// Reads `stream` to its end, or to the first frame that no honest member sends.
     async fn read(self: Arc<Self>, member: MemberIndex, peer: PeerId, mut stream: Stream) {
         loop {
-            let bytes = match read_frame(&mut stream).await {
+            let bytes = match read_frame(&mut stream, FRAME_BYTES_MAX).await {
                 Ok(bytes) => bytes,
                 Err(reason) => {
                     if reason.is_peer_fault() {

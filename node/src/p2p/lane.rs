@@ -26,6 +26,10 @@ const FRAME_AGE_MAX: Duration = Duration::from_secs(10);
 /// Longest wait for a stream to open on a live connection.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A stream that lasted this long was a good one, and its end starts the back-off over; one that the peer closes at once,
+/// because it does not know us, does not.
+const GOOD_STREAM: Duration = Duration::from_secs(5);
+
 /// The way to one peer.
 pub(super) struct Lane {
     pub(super) peer: PeerId,
@@ -69,8 +73,12 @@ impl Lane {
                 Ok(Ok(stream)) => {
                     shared.stats.streams_opened.add(1);
                     debug!(%peer, "consensus stream opened");
-                    let reason = self.drive(stream, &mut backoff, &shared).await;
+                    let opened = Instant::now();
+                    let reason = self.drive(stream, &shared).await;
                     debug!(%peer, %reason, "consensus stream closed");
+                    if opened.elapsed() > GOOD_STREAM {
+                        backoff.reset();
+                    }
                 }
                 Ok(Err(OpenStreamError::UnsupportedProtocol(_))) => {
                     warn!(%peer, ours = %protocol, "peer does not take consensus streams of this chain and version");
@@ -83,7 +91,7 @@ impl Lane {
     }
 
     /// Sends until the stream breaks, and returns why it did.
-    async fn drive(&self, stream: Stream, backoff: &mut Backoff, shared: &Shared) -> io::Error {
+    async fn drive(&self, stream: Stream, shared: &Shared) -> io::Error {
         let (mut reader, mut writer) = stream.split();
         let mut byte = [0];
         // The peer never writes on this stream, so that the first thing read is its end, even while we have nothing to say.
@@ -117,8 +125,6 @@ impl Lane {
                 return reason;
             }
             shared.stats.frames_sent.add(1);
-            // A stream that carries something is a good one; one that the peer closes at once is not.
-            backoff.reset();
         }
     }
 }

@@ -44,6 +44,8 @@ mod service;
 mod shared;
 mod stats;
 mod sync_codec;
+#[cfg(test)]
+mod tests;
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
@@ -103,6 +105,7 @@ pub trait Outbound: Send + Sync {
 
 /// What the network tells the node.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "the largest is by far the most frequent: boxing it would only add work")]
 pub enum NetworkEvent {
     /// A member said something. Its stream is read no further until this is taken.
     Consensus {
@@ -171,7 +174,7 @@ impl fmt::Display for Refusal {
 #[expect(missing_docs, reason = "the messages are the documentation")]
 pub enum StartError {
     #[error("member {me} is ourselves, but the configuration gives it peer {configured} and our identity is {ours}")]
-    OtherIdentity { me: MemberIndex, configured: PeerId, ours: PeerId },
+    OtherIdentity { me: MemberIndex, configured: Box<PeerId>, ours: Box<PeerId> },
     #[error("the configuration gives member {member} our own peer id {ours}, but we are not that member")]
     OurIdentity { member: MemberIndex, ours: PeerId },
     #[error("member {0} is configured twice")]

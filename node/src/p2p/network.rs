@@ -87,7 +87,9 @@ impl Network {
 
         // Only a member has something to say.
         let lanes: HashMap<PeerId, Arc<Lane>> = match config.me {
-            Some(_) => peers.members().map(|(_, peer)| peer).chain(observers).map(|peer| (peer, Lane::new(peer))).collect(),
+            Some(_) => {
+                peers.members().map(|(_, peer)| peer).chain(observers).map(|peer| (peer, Lane::new(peer))).collect()
+            }
             None => HashMap::new(),
         };
         let lanes = Arc::new(lanes);
@@ -154,8 +156,8 @@ impl Network {
         });
     }
 
-    /// Gossips transactions of our own: those that clients gave us, not those that gossip brought. Never waits; when too
-    /// many wait, the stalest go.
+    /// Gossips transactions of our own: those that clients gave us, not those that gossip brought. Never waits; they
+    /// wait for a peer that takes transactions, and when too many do, the stalest go.
     pub fn gossip(&self, transactions: Vec<Transaction>) {
         for transaction in transactions {
             let weight = transaction.raw().len();
@@ -230,7 +232,7 @@ impl Network {
         &self.0.shared.stats
     }
 
-    /// Stops the network: when this returns, no task runs and nothing listens. The event channel ends.
+    /// Stops the network: when this returns, its tasks have ended and nothing listens. The event channel ends.
     pub async fn shutdown(&self) {
         self.0.stop.cancel();
         self.0.tasks.close();

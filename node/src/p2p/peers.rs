@@ -24,7 +24,8 @@ impl Peers {
         for member in &config.members {
             if Some(member.index) == config.me {
                 if member.peer != ours {
-                    return Err(StartError::OtherIdentity { me: member.index, configured: member.peer, ours });
+                    let (configured, ours) = (Box::new(member.peer), Box::new(ours));
+                    return Err(StartError::OtherIdentity { me: member.index, configured, ours });
                 }
                 continue;
             }

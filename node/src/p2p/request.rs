@@ -22,8 +22,8 @@ pub enum RequestError {
     Disconnected(String),
     #[error("the peer does not answer requests of this chain and version")]
     Unsupported,
-    #[error("answer of more than {RANGE_ANSWER_BYTES_MAX} bytes")]
-    Oversized,
+    #[error("answer of no bytes, or of more than {RANGE_ANSWER_BYTES_MAX}")]
+    WrongLength,
     #[error("undecodable answer: {0}")]
     Undecodable(#[from] WireError),
     #[error("the answer is of another kind than the question")]
@@ -37,7 +37,7 @@ impl RequestError {
     #[must_use]
     pub const fn is_peer_fault(&self) -> bool {
         match self {
-            Self::Oversized | Self::WrongKind => true,
+            Self::WrongLength | Self::WrongKind => true,
             Self::Undecodable(error) => error.is_peer_fault(),
             Self::UnknownMember(_)
             | Self::NotConnected
@@ -56,7 +56,7 @@ impl RequestError {
             Self::NotConnected | Self::Busy | Self::Timeout | Self::Disconnected(_) => true,
             Self::UnknownMember(_)
             | Self::Unsupported
-            | Self::Oversized
+            | Self::WrongLength
             | Self::Undecodable(_)
             | Self::WrongKind
             | Self::ShutDown => false,

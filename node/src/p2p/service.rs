@@ -4,6 +4,7 @@ use std::{
     collections::{HashMap, HashSet},
     io,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use baton_proto::{
@@ -17,7 +18,7 @@ use libp2p::{
     core::transport::ListenerId,
     gossipsub, identify, ping,
     request_response::{self, OutboundFailure, OutboundRequestId, ResponseChannel},
-    swarm::{ConnectionId, DialError, SwarmEvent},
+    swarm::{DialError, SwarmEvent},
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -48,6 +49,9 @@ const REFUSED_MAX: usize = 1_024;
 
 /// Most connections with one member or observer: each end may dial while the other does, and once more after a break.
 const CONNECTIONS_PER_PEER_MAX: u32 = 4;
+
+/// A peer of another chain stays connected this long, so that its operator reads the same reason in its own log.
+const INTRODUCTION: Duration = Duration::from_millis(500);
 
 /// What the network's task reports, on its way to the node.
 pub(super) struct Reports {
@@ -106,10 +110,10 @@ struct Running {
     requests: HashMap<OutboundRequestId, oneshot::Sender<Result<Vec<u8>, RequestError>>>,
     answers: JoinSet<(ResponseChannel<Vec<u8>>, Vec<u8>)>,
     forgiven: Timers<PeerId>,
-    /// Connections over which the peer has learnt who we are.
-    introduced: HashSet<ConnectionId>,
-    /// Peers of another chain that have not: they are refused once they know why.
-    unwelcome: HashMap<ConnectionId, PeerId>,
+    /// Connected peers that take transactions.
+    subscribers: HashSet<PeerId>,
+    /// Peers of another chain that are about to be refused.
+    unwelcome: (HashSet<PeerId>, Timers<PeerId>),
 }
 
 impl Service {
@@ -120,21 +124,26 @@ impl Service {
             requests: HashMap::new(),
             answers: JoinSet::new(),
             forgiven: Timers::new(),
-            introduced: HashSet::new(),
-            unwelcome: HashMap::new(),
+            subscribers: HashSet::new(),
+            unwelcome: (HashSet::new(), Timers::new()),
         };
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 event = self.swarm.select_next_some() => self.on_event(event, &mut running),
                 Some(command) = self.commands.recv() => self.on_command(command, &mut running),
-                first = self.shared.publish.pop() => self.publish(first),
+                // Without anybody to take them, transactions wait, and the stalest go.
+                first = self.shared.publish.pop(), if !running.subscribers.is_empty() => self.publish(first),
                 Some(judged) = running.judge.next() => self.on_judged(judged),
                 Some(answered) = running.answers.join_next() => self.on_answered(answered),
                 (peer, options) = self.dialer.due() => self.dial(peer, options),
                 peer = running.forgiven.next() => {
                     self.swarm.behaviour_mut().refused.unblock_peer(peer);
                     self.dialer.retry(peer);
+                }
+                peer = running.unwelcome.1.next() => {
+                    running.unwelcome.0.remove(&peer);
+                    self.refuse(peer, &mut running);
                 }
             }
         }
@@ -153,12 +162,9 @@ impl Service {
                 }
                 self.count_peers();
             }
-            SwarmEvent::ConnectionClosed { peer_id, connection_id, num_established, cause, .. } => {
-                running.introduced.remove(&connection_id);
-                running.unwelcome.remove(&connection_id);
-                if num_established == 0 {
-                    self.on_disconnected(peer_id, cause.map_or_else(String::new, |cause| cause.to_string()));
-                }
+            SwarmEvent::ConnectionClosed { peer_id, num_established: 0, cause, .. } => {
+                running.subscribers.remove(&peer_id);
+                self.on_disconnected(peer_id, cause.map_or_else(String::new, |cause| cause.to_string()));
             }
             SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), error, .. } => {
                 match &error {
@@ -202,6 +208,13 @@ impl Service {
                 if let Some(unjudged) = running.judge.push(received) {
                     self.on_judged(unjudged);
                 }
+            }
+            // Only our topic passes the subscription filter.
+            BehaviourEvent::Gossip(gossipsub::Event::Subscribed { peer_id, .. }) => {
+                running.subscribers.insert(peer_id);
+            }
+            BehaviourEvent::Gossip(gossipsub::Event::Unsubscribed { peer_id, .. }) => {
+                running.subscribers.remove(&peer_id);
             }
             BehaviourEvent::Gossip(_) => {}
             BehaviourEvent::Sync(event) => self.on_sync(event, running),
@@ -248,31 +261,22 @@ impl Service {
 
     fn on_identify(&mut self, event: identify::Event, running: &mut Running) {
         match event {
-            identify::Event::Received { peer_id, connection_id, info } => {
-                if info.protocol_version == self.protocols.version {
-                    self.dialer.succeeded(&peer_id);
-                    self.on_identified(peer_id);
-                    return;
-                }
-                let theirs = printable(&info.protocol_version);
-                let reason = Refusal::OtherChain { ours: self.protocols.version.clone(), theirs };
-                warn!(peer = %peer_id, %reason, "peer refused");
-                self.notice(NetworkEvent::PeerRefused { peer: peer_id, reason });
-                if running.introduced.contains(&connection_id) {
-                    self.refuse(peer_id, running);
-                } else {
-                    // Its operator is to read the same reason in its own log.
-                    running.unwelcome.insert(connection_id, peer_id);
+            identify::Event::Received { peer_id, info, .. } if info.protocol_version == self.protocols.version => {
+                self.dialer.succeeded(&peer_id);
+                self.on_identified(peer_id);
+            }
+            identify::Event::Received { peer_id, info, .. } => {
+                let (unwelcome, timers) = &mut running.unwelcome;
+                if unwelcome.insert(peer_id) {
+                    timers.after(INTRODUCTION, peer_id);
+                    let theirs = printable(&info.protocol_version);
+                    let reason = Refusal::OtherChain { ours: self.protocols.version.clone(), theirs };
+                    warn!(peer = %peer_id, %reason, "peer refused");
+                    self.notice(NetworkEvent::PeerRefused { peer: peer_id, reason });
                 }
             }
-            identify::Event::Sent { connection_id, .. } => match running.unwelcome.remove(&connection_id) {
-                Some(peer) => self.refuse(peer, running),
-                None => {
-                    running.introduced.insert(connection_id);
-                }
-            },
             identify::Event::Error { peer_id, error, .. } => debug!(peer = %peer_id, %error, "not identified"),
-            identify::Event::Pushed { .. } => {}
+            identify::Event::Sent { .. } | identify::Event::Pushed { .. } => {}
         }
     }
 
@@ -397,13 +401,7 @@ impl Service {
         }
     }
 
-    fn on_request(
-        &mut self,
-        from: PeerId,
-        request: &[u8],
-        channel: ResponseChannel<Vec<u8>>,
-        running: &mut Running,
-    ) {
+    fn on_request(&mut self, from: PeerId, request: &[u8], channel: ResponseChannel<Vec<u8>>, running: &mut Running) {
         let request = match SyncRequest::decode(request) {
             Ok(request) => request,
             Err(reason) => {
@@ -459,15 +457,12 @@ fn request_error(failure: OutboundFailure) -> RequestError {
         OutboundFailure::Timeout => RequestError::Timeout,
         OutboundFailure::ConnectionClosed => RequestError::Disconnected("closed".into()),
         OutboundFailure::UnsupportedProtocols => RequestError::Unsupported,
-        OutboundFailure::Io(error) if error.kind() == io::ErrorKind::InvalidData => RequestError::Oversized,
+        OutboundFailure::Io(error) if error.kind() == io::ErrorKind::InvalidData => RequestError::WrongLength,
         OutboundFailure::Io(error) => RequestError::Disconnected(error.to_string()),
     }
 }
 
 /// The lanes by member, for [`super::Outbound::send`].
-pub(super) fn lanes_by_member(
-    shared: &Shared,
-    lanes: &HashMap<PeerId, Arc<Lane>>,
-) -> HashMap<MemberIndex, Arc<Lane>> {
+pub(super) fn lanes_by_member(shared: &Shared, lanes: &HashMap<PeerId, Arc<Lane>>) -> HashMap<MemberIndex, Arc<Lane>> {
     shared.peers.members().filter_map(|(member, peer)| Some((member, lanes.get(&peer)?.clone()))).collect()
 }

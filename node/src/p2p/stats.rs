@@ -33,7 +33,7 @@ pub struct NetworkStats {
     pub streams_refused: Counter,
     /// Gossip messages published.
     pub gossip_published: Counter,
-    /// Gossip messages that no peer took (none subscribed, or all queues full), and transactions dropped before that.
+    /// Gossip messages that no peer took because all queues were full, and transactions that went stale before that.
     pub gossip_unsent: Counter,
     /// Gossip messages accepted and forwarded.
     pub gossip_accepted: Counter,

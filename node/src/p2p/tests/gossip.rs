@@ -1,0 +1,100 @@
+use baton_proto::{limits::GOSSIP_TRANSACTIONS_MAX, wire::TransactionGossip};
+use libp2p::{gossipsub, swarm::SwarmEvent};
+
+use super::{raw::Raw, *};
+use crate::p2p::{behaviour::BehaviourEvent, protocol::ChainProtocols};
+
+/// Members 0, 1 and 2 in a line: only the middle one knows both ends.
+async fn line() -> (Node, Node, Node) {
+    let mut zero = Node::start(member(0, &[(1, None)])).await;
+    let mut two = Node::start(member(2, &[(1, None)])).await;
+    let (left, right) = (zero.address(), two.address());
+    let mut one = Node::start(member(1, &[(0, Some(&left)), (2, Some(&right)), (3, None)])).await;
+    zero.connected(1).await;
+    two.connected(1).await;
+    one.until(|event| matches!(event, NetworkEvent::MemberConnected(_)).then_some(())).await;
+    one.until(|event| matches!(event, NetworkEvent::MemberConnected(_)).then_some(())).await;
+    (zero, one, two)
+}
+
+/// Takes transactions from events until there are `count`, and returns their nonces in order.
+async fn nonces(node: &mut Node, count: usize) -> Vec<u64> {
+    let mut nonces = vec![];
+    while nonces.len() < count {
+        nonces.extend(node.transactions().await.iter().map(Transaction::nonce));
+    }
+    nonces.sort_unstable();
+    nonces
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transactions_reach_nodes_that_the_sender_does_not_know() {
+    let (zero, mut one, mut two) = line().await;
+    // More than one message takes, and given before anybody may have subscribed.
+    let count = GOSSIP_TRANSACTIONS_MAX + 10;
+    let transactions: Vec<Transaction> = (0..count as u64).map(|nonce| transaction(L2, nonce, 0)).collect();
+    zero.network.gossip(transactions.clone());
+    let expected: Vec<u64> = (0..count as u64).collect();
+    assert_eq!(nonces(&mut one, count).await, expected);
+    assert_eq!(nonces(&mut two, count).await, expected);
+    assert!(zero.network.stats().gossip_published.get() >= 2);
+
+    // The same message again is no news: the next thing that arrives is something else.
+    zero.network.gossip(transactions[..1].to_vec());
+    zero.network.gossip(vec![transaction(L2, 5_000, 128 * 1024 - 200)]);
+    let next = two.transactions().await;
+    assert!(next.iter().any(|tx| tx.nonce() == 5_000 || tx.nonce() == 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invalid_transactions_stop_at_the_first_node() {
+    let (_zero, mut one, mut two) = line().await;
+    let mut liar = Raw::start(3).await;
+    liar.connect(one.network.peer_id(), one.address()).await;
+    let middle = one.network.peer_id();
+    liar.until(|event| match event {
+        SwarmEvent::Behaviour(BehaviourEvent::Gossip(gossipsub::Event::Subscribed { peer_id, .. })) => {
+            (peer_id == middle).then_some(())
+        }
+        _ => None,
+    })
+    .await;
+
+    let good = transaction(L2, 1, 10);
+    let other_chain = transaction(L2 + 1, 2, 10);
+    let messages = [
+        vec![0xff; 100],
+        TransactionGossip::encode(&[good.clone(), other_chain]).remove(0),
+        TransactionGossip::encode(std::slice::from_ref(&good)).remove(0),
+    ];
+    for message in messages {
+        liar.order(move |swarm| {
+            let topic = ChainProtocols::of(&chain(L2)).transactions;
+            swarm.behaviour_mut().gossip.publish(topic, message).unwrap();
+        });
+    }
+    assert_eq!(one.transactions().await, std::slice::from_ref(&good));
+    assert_eq!(two.transactions().await, [good]);
+    // Each was judged on its own, in parallel: the good one may be first.
+    let stats = one.network.stats();
+    assert_eq!(stats.gossip_accepted.get(), 1);
+    within(async {
+        while stats.gossip_rejected.get() < 2 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(stats.faults_charged.get(), 2);
+    assert_eq!(two.network.stats().gossip_rejected.get(), 0);
+    assert_eq!(two.network.stats().gossip_accepted.get(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transactions_wait_for_somebody_to_take_them() {
+    let mut zero = Node::start(member(0, &[(1, None)])).await;
+    zero.network.gossip(vec![transaction(L2, 1, 0)]);
+    let mut one = Node::start(member(1, &[(0, Some(&zero.address()))])).await;
+    assert_eq!(nonces(&mut one, 1).await, [1]);
+    one.network.gossip(vec![transaction(L2, 2, 0)]);
+    assert_eq!(nonces(&mut zero, 1).await, [2]);
+}

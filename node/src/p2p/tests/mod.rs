@@ -1,0 +1,213 @@
+//! Networks on loopback with real sockets. Every wait is for an event, with one generous overall limit.
+
+mod consensus;
+mod gossip;
+mod peers;
+mod raw;
+mod sync;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use alloy::signers::{SignerSync as _, local::PrivateKeySigner};
+use alloy_consensus::{SignableTransaction as _, TxEip1559, TxEnvelope};
+use alloy_eips::eip2718::Encodable2718 as _;
+use alloy_primitives::{Address, B256, Bytes, TxHash, TxKind};
+use baton_proto::{
+    Block, BlockDigest, BlockHeader, BlsSignature, Domain, Epoch, Height, L1BlockNumber, L1ChainId, L1Origin,
+    L2ChainId, MemberIndex, PayloadCommitment, SignedStatement, Statement, TimestampMs, Transaction, View,
+    wire::ConsensusMessage,
+};
+use libp2p::{Multiaddr, PeerId, identity::Keypair};
+use tokio::sync::mpsc;
+
+use super::{KnownLookup, MemberAddress, Network, NetworkConfig, NetworkEvent};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+const L2: u64 = 778;
+
+/// Waits for `future` within the overall limit.
+#[track_caller]
+fn within<F: Future>(future: F) -> impl Future<Output = F::Output> {
+    let place = std::panic::Location::caller();
+    async move {
+        match tokio::time::timeout(LIMIT, future).await {
+            Ok(output) => output,
+            Err(_) => panic!("waited in vain at {place}"),
+        }
+    }
+}
+
+fn chain(l2: u64) -> Domain {
+    Domain {
+        l1_chain_id: L1ChainId::new(31_337),
+        registry: Address::repeat_byte(0x11),
+        l2_chain_id: L2ChainId::new(l2),
+    }
+}
+
+fn identity(seed: u8) -> Keypair {
+    Keypair::ed25519_from_bytes([seed; 32]).unwrap()
+}
+
+/// The peer whose identity has this seed; tests give member `i` the seed `i`.
+fn peer(seed: u8) -> PeerId {
+    identity(seed).public().to_peer_id()
+}
+
+fn index(i: u8) -> MemberIndex {
+    MemberIndex::new(i)
+}
+
+fn loopback() -> Multiaddr {
+    "/ip4/127.0.0.1/tcp/0".parse().unwrap()
+}
+
+fn nothing_known() -> KnownLookup {
+    Arc::new(|_| None)
+}
+
+fn knows(transactions: &[Transaction]) -> KnownLookup {
+    let known: HashMap<TxHash, Transaction> = transactions.iter().map(|tx| (*tx.hash(), tx.clone())).collect();
+    Arc::new(move |hash| known.get(hash).cloned())
+}
+
+/// The configuration of member `seed`, which knows the members in `others`, some of them by address.
+fn member(seed: u8, others: &[(u8, Option<&Multiaddr>)]) -> NetworkConfig {
+    let members = others
+        .iter()
+        .map(|(other, address)| MemberAddress {
+            index: index(*other),
+            peer: peer(*other),
+            addresses: address.iter().map(|address| (*address).clone()).collect(),
+        })
+        .collect();
+    NetworkConfig {
+        identity: identity(seed),
+        listen: vec![loopback()],
+        chain: chain(L2),
+        me: Some(index(seed)),
+        members,
+        observers: vec![],
+    }
+}
+
+/// A running network with its events.
+struct Node {
+    network: Network,
+    events: mpsc::Receiver<NetworkEvent>,
+}
+
+impl Node {
+    async fn start(config: NetworkConfig) -> Self {
+        Self::start_knowing(config, nothing_known()).await
+    }
+
+    async fn start_knowing(config: NetworkConfig, known: KnownLookup) -> Self {
+        let (network, events) = within(Network::start(config, known)).await.unwrap();
+        Self { network, events }
+    }
+
+    fn address(&self) -> Multiaddr {
+        self.network.listen_addresses()[0].clone()
+    }
+
+    /// Waits for the first event that `pick` takes; passes over the others.
+    #[track_caller]
+    fn until<T>(&mut self, mut pick: impl FnMut(NetworkEvent) -> Option<T>) -> impl Future<Output = T> {
+        within(async move {
+            loop {
+                let event = self.events.recv().await.expect("the network runs");
+                if let Some(picked) = pick(event) {
+                    return picked;
+                }
+            }
+        })
+    }
+
+    #[track_caller]
+    fn connected(&mut self, member: u8) -> impl Future<Output = ()> {
+        self.until(move |event| matches!(event, NetworkEvent::MemberConnected(m) if m == index(member)).then_some(()))
+    }
+
+    #[track_caller]
+    fn disconnected(&mut self, member: u8) -> impl Future<Output = ()> {
+        self.until(move |event| {
+            matches!(event, NetworkEvent::MemberDisconnected(m) if m == index(member)).then_some(())
+        })
+    }
+
+    /// The next consensus message.
+    #[track_caller]
+    fn message(&mut self) -> impl Future<Output = (MemberIndex, ConsensusMessage)> {
+        self.until(|event| match event {
+            NetworkEvent::Consensus { from, message } => Some((from, message)),
+            _ => None,
+        })
+    }
+
+    /// The next gossiped transactions.
+    #[track_caller]
+    fn transactions(&mut self) -> impl Future<Output = Vec<Transaction>> {
+        self.until(|event| match event {
+            NetworkEvent::Transactions { transactions, .. } => Some(transactions),
+            _ => None,
+        })
+    }
+}
+
+/// Members 0 and 1, connected.
+async fn pair() -> (Node, Node) {
+    let mut one = Node::start(member(1, &[(0, None)])).await;
+    let mut zero = Node::start(member(0, &[(1, Some(&one.address()))])).await;
+    zero.connected(1).await;
+    one.connected(0).await;
+    (zero, one)
+}
+
+/// A small message; `n` tells one from another.
+fn request(n: u64) -> ConsensusMessage {
+    ConsensusMessage::CertificateRequest { epoch: Epoch::new(2), view: View::new(n) }
+}
+
+/// A signed transaction for `chain_id` with `data_bytes` of calldata.
+fn transaction(chain_id: u64, nonce: u64, data_bytes: usize) -> Transaction {
+    let signer = PrivateKeySigner::from_bytes(&B256::repeat_byte(7)).unwrap();
+    let tx = TxEip1559 {
+        chain_id,
+        nonce,
+        gas_limit: 1 << 24,
+        max_fee_per_gas: 1_000_000_000,
+        max_priority_fee_per_gas: 1,
+        to: TxKind::Call(Address::repeat_byte(9)),
+        input: Bytes::from(vec![0x5a; data_bytes]),
+        ..Default::default()
+    };
+    let signature = signer.sign_hash_sync(&tx.signature_hash()).unwrap();
+    Transaction::decode(TxEnvelope::from(tx.into_signed(signature)).encoded_2718().into()).unwrap()
+}
+
+/// A proposal of these transactions; its signature says nothing.
+fn proposal(transactions: Vec<Transaction>) -> ConsensusMessage {
+    let commitment = PayloadCommitment::of(&transactions);
+    let header = BlockHeader {
+        l2_chain_id: L2ChainId::new(L2),
+        epoch: Epoch::new(2),
+        view: View::new(7),
+        height: Height::new(5),
+        parent: BlockDigest::new(B256::repeat_byte(3)),
+        timestamp_ms: TimestampMs::new(1_800_000_000_000),
+        origin: L1Origin { number: L1BlockNumber::new(12), hash: B256::repeat_byte(4) },
+        forced_position: 0,
+        forced_hash: B256::ZERO,
+        payload_root: commitment.payload_root,
+        transaction_count: commitment.transaction_count,
+        payload_bytes: commitment.payload_bytes,
+        declared_gas: commitment.declared_gas,
+        proposer: index(0),
+        fee_recipient: Address::repeat_byte(5),
+    };
+    let statement = Statement::Notarize { epoch: header.epoch, view: header.view, block: header.digest() };
+    let notarize = SignedStatement { statement, signer: index(0), signature: BlsSignature::new([6; 48]) };
+    ConsensusMessage::Proposal { block: Block { header, transactions }, notarize }
+}

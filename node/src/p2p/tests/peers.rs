@@ -1,0 +1,97 @@
+use libp2p::swarm::SwarmEvent;
+
+use super::{raw::Raw, *};
+use crate::p2p::{Outbound as _, Refusal, StartError, protocol::ChainProtocols};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_chain_is_refused_and_both_sides_say_why() {
+    let mut one = Node::start(member(1, &[(0, None)])).await;
+    let mut config = member(0, &[(1, Some(&one.address()))]);
+    config.chain = chain(L2 + 1);
+    let mut zero = Node::start(config).await;
+    zero.network.broadcast(request(1));
+    one.network.broadcast(request(1));
+    let version = |l2| ChainProtocols::of(&chain(l2)).version;
+    for (node, other, ours, theirs) in [(&mut zero, 1, L2 + 1, L2), (&mut one, 0, L2, L2 + 1)] {
+        let refused = node.until(|event| match event {
+            NetworkEvent::PeerRefused { peer, reason } => Some((peer, reason)),
+            NetworkEvent::MemberConnected(_) | NetworkEvent::Consensus { .. } => panic!("{event:?}"),
+            _ => None,
+        });
+        let reason = Refusal::OtherChain { ours: version(ours), theirs: version(theirs) };
+        assert_eq!(refused.await, (peer(other), reason));
+        assert!(node.network.connected_members().is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_may_connect_but_not_speak_for_members() {
+    let mut zero = Node::start(member(0, &[(1, None)])).await;
+    let mut stranger = Raw::start(7).await;
+    stranger.connect(zero.network.peer_id(), zero.address()).await;
+    let mut stream = stranger.open_stream(zero.network.peer_id()).await;
+    raw::write(&mut stream, &crate::p2p::frame::frame(&request(1)).unwrap()).await;
+    raw::closed(stream).await;
+
+    // Nor does somebody at a member's address become that member: the key decides.
+    let mut other = Raw::start(8).await;
+    let mut config = member(5, &[(1, Some(&other.address))]);
+    config.me = Some(index(5));
+    let five = Node::start(config).await;
+    other
+        .until(|event| {
+            matches!(event, SwarmEvent::ConnectionClosed { .. } | SwarmEvent::IncomingConnectionError { .. })
+                .then_some(())
+        })
+        .await;
+    assert!(five.network.connected_members().is_empty());
+
+    let one = Node::start(member(1, &[(0, Some(&zero.address()))])).await;
+    one.network.broadcast(request(2));
+    assert_eq!(zero.message().await, (index(1), request(2)));
+    assert_eq!(zero.network.stats().streams_refused.get(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn contradictions_do_not_start() {
+    let fails = async |config| match Network::start(config, nothing_known()).await {
+        Ok(_) => panic!("started"),
+        Err(error) => error,
+    };
+    let mut config = member(0, &[(1, None)]);
+    config.members.push(MemberAddress { index: index(0), peer: peer(9), addresses: vec![] });
+    let error = fails(config).await;
+    assert!(
+        matches!(&error, StartError::OtherIdentity { configured, ours, .. } if **configured == peer(9) && **ours == peer(0)),
+        "{error}"
+    );
+    assert!(matches!(fails(member(0, &[(1, None), (1, None)])).await, StartError::DuplicateMember(m) if m == index(1)));
+    let mut config = member(0, &[]);
+    config.members.push(MemberAddress { index: index(1), peer: peer(0), addresses: vec![] });
+    assert!(matches!(fails(config).await, StartError::OurIdentity { .. }));
+    let mut config = member(0, &[(1, None)]);
+    config.members.push(MemberAddress { index: index(2), peer: peer(1), addresses: vec![] });
+    assert!(matches!(fails(config).await, StartError::DuplicatePeer(p) if p == peer(1)));
+    let mut config = member(0, &[(1, None)]);
+    config.observers = vec![(peer(1), loopback())];
+    assert!(matches!(fails(config).await, StartError::DuplicatePeer(p) if p == peer(1)));
+
+    let zero = Node::start(member(0, &[])).await;
+    let mut config = member(1, &[]);
+    config.listen = vec![zero.address()];
+    let error = fails(config).await;
+    assert!(matches!(&error, StartError::Listen { address, .. } if *address == zero.address()), "{error}");
+    let mut config = member(1, &[]);
+    config.listen = vec!["/ip4/127.0.0.1/udp/0/quic-v1".parse().unwrap()];
+    assert!(matches!(fails(config).await, StartError::Listen { .. }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_own_place_may_be_in_the_list() {
+    let mut config = member(0, &[(1, None)]);
+    config.members.push(MemberAddress { index: index(0), peer: peer(0), addresses: vec![loopback()] });
+    let mut zero = Node::start(config).await;
+    let _one = Node::start(member(1, &[(0, Some(&zero.address()))])).await;
+    zero.connected(1).await;
+    assert_eq!(zero.network.connected_members(), [index(1)]);
+}
