@@ -98,6 +98,9 @@ contract SequencerRegistry is ReentrancyGuardTransient {
 
     /// Seats whose latest occupant is not ejected.
     uint128 private _occupied;
+    /// What waits to be burned, in base units.
+    uint128 private _burnable;
+
     uint64 private _genesisL1Block;
     uint32 private _keyCount;
     /// Seats that were ever occupied: always the lowest ones.
@@ -105,7 +108,6 @@ contract SequencerRegistry is ReentrancyGuardTransient {
     /// Whether the one member that is left stays only until another registers.
     bool private _ejectionWaits;
 
-    uint256 private _burnable;
     mapping(address owner => Sequencer) private _sequencers;
     mapping(address owner => mapping(uint256 position => Checkpoint)) private _checkpoints;
     mapping(address owner => mapping(uint64 admission => bool)) private _penalized;
@@ -263,7 +265,7 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         uint256 bond = sequencer_.bond;
         amount = bond * BASE_SLASH_BPS / BPS;
         sequencer_.bond = (bond - amount).toUint128();
-        _burnable += amount;
+        _burnable += amount.toUint128();
         emit Penalized(owner, standing.admission, epoch, amount);
 
         if (memberCount() == 1) {
@@ -353,21 +355,17 @@ contract SequencerRegistry is ReentrancyGuardTransient {
 
         bytes memory content = ContentStore.get(stored.content);
         uint256 chunks = (members + CHUNK_KEYS - 1) / CHUNK_KEYS;
-        uint256 signed = 0;
-        for (uint256 i = 0; i < members; ++i) {
-            if (bitmap & (1 << i) != 0) {
-                signed += uint64(bytes8(_wordAt(content, chunks * POINTER_BYTES + i * WEIGHT_BYTES)));
-            }
-        }
+        uint256 signed = _signedWeight(content, chunks * POINTER_BYTES, bitmap);
         if (3 * signed <= 2 * uint256(stored.totalWeight)) {
             revert SequencerRegistry__InsufficientWeight(signed, stored.totalWeight);
         }
 
-        bytes memory key = new bytes(Bls12381.G2_BYTES);
+        bytes memory key = new bytes(2 * Bls12381.G2_BYTES);
         for (uint256 i = 0; i < chunks; ++i) {
             address chunk = address(bytes20(_wordAt(content, i * POINTER_BYTES)));
             Bls12381.addSelected(key, ContentStore.get(chunk), bitmap >> (i * CHUNK_KEYS));
         }
+        key = Bls12381.finishSum(key);
         if (Bls12381.isInfinity(key)) revert SequencerRegistry__ZeroAggregateKey(bitmap);
         if (!Bls12381.verify(Bls12381.SIGNATURE_DST, digest, signature, key)) {
             revert SequencerRegistry__InvalidSignature();
@@ -381,15 +379,19 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         view
         returns (bytes memory key, uint64 weight, uint64 admission)
     {
-        Checkpoint memory standing = _standingAt(owner, epoch);
-        if (standing.weight == 0) revert SequencerRegistry__NotAMember(owner, epoch);
-        return (ContentStore.get(_keys[standing.keyId]), standing.weight, standing.admission);
+        (key, weight, admission) = memberAt(owner, epoch);
+        if (weight == 0) revert SequencerRegistry__NotAMember(owner, epoch);
     }
 
-    /// @notice The weight of `owner` in `epoch` before clipping, 0 when it is no member; the committee of `epoch` must
-    /// be fixed.
-    function weightOf(address owner, uint64 epoch) external view returns (uint64) {
-        return _standingAt(owner, epoch).weight;
+    /// @notice As `keyOf`, with weight 0 and an empty key when `owner` is no member of `epoch`.
+    function memberAt(address owner, uint64 epoch)
+        public
+        view
+        returns (bytes memory key, uint64 weight, uint64 admission)
+    {
+        Checkpoint memory standing = _standingAt(owner, epoch);
+        if (standing.weight == 0) return ("", 0, 0);
+        return (ContentStore.get(_keys[standing.keyId]), standing.weight, standing.admission);
     }
 
     /// @notice Locked bond of `owner`, in base units.
@@ -622,6 +624,20 @@ contract SequencerRegistry is ReentrancyGuardTransient {
             for (uint256 j = 0; j < WEIGHT_BYTES; ++j) {
                 // Truncation is meant: one byte at a time, the highest first.
                 packed[i * WEIGHT_BYTES + j] = bytes1(uint8(weight >> (8 * (WEIGHT_BYTES - 1 - j))));
+            }
+        }
+    }
+
+    /// @dev The sum of those weights whose bit is set; the first lies at `offset`. At most 128 weights below 2^56.
+    function _signedWeight(bytes memory content, uint256 offset, uint256 bitmap) private pure returns (uint256 signed) {
+        for (; bitmap != 0; bitmap >>= 1) {
+            if (bitmap & 1 != 0) {
+                unchecked {
+                    signed += uint64(bytes8(_wordAt(content, offset)));
+                }
+            }
+            unchecked {
+                offset += WEIGHT_BYTES;
             }
         }
     }

@@ -71,10 +71,10 @@ contract Slasher {
         bytes32 secondDigest = Statements.voteDigest(address(REGISTRY), L2_CHAIN_ID, epoch, second);
         if (firstDigest == secondDigest) revert Slasher__SameStatement(firstDigest);
         if (_offended[owner][epoch]) revert Slasher__AlreadySlashed(owner, epoch);
-        if (REGISTRY.weightOf(owner, epoch) == 0) revert Slasher__NotAMember(owner, epoch);
+        (bytes memory key, uint64 weight,) = REGISTRY.memberAt(owner, epoch);
+        if (weight == 0) revert Slasher__NotAMember(owner, epoch);
         _requireOpen(epoch);
 
-        (bytes memory key,,) = REGISTRY.keyOf(owner, epoch);
         bytes memory hashSum = Bls12381.addG1(
             Bls12381.hashToG1(Bls12381.SIGNATURE_DST, bytes.concat(firstDigest)),
             Bls12381.hashToG1(Bls12381.SIGNATURE_DST, bytes.concat(secondDigest))

@@ -78,12 +78,27 @@ library Bls12381 {
 
     /// @notice Hashes `message` to G1 by RFC 9380's suite `BLS12381G1_XMD:SHA-256_SSWU_RO_` under `dst`.
     /// @dev The mapping precompile clears the cofactor, which is linear, so the sum of the two mapped points is the
-    /// suite's result.
-    function hashToG1(bytes memory dst, bytes memory message) internal view returns (bytes memory) {
-        (bytes32 b1, bytes32 b2, bytes32 b3, bytes32 b4) = _expandMessage(dst, message);
-        bytes memory q0 = call(MAP_FP_TO_G1, MAP_FP_TO_G1_GAS_CAP, _reduce(b1, b2), G1_BYTES);
-        bytes memory q1 = call(MAP_FP_TO_G1, MAP_FP_TO_G1_GAS_CAP, _reduce(b3, b4), G1_BYTES);
-        return addG1(q0, q1);
+    /// suite's result. The buffers are used in place: a digest is hashed for every certificate, and twice for evidence.
+    function hashToG1(bytes memory dst, bytes memory message) internal view returns (bytes memory point) {
+        bytes32[4] memory uniform = _expandMessage(dst, message);
+        // The input of MODEXP: lengths of base, exponent and modulus, the base, the exponent 1, the modulus.
+        bytes memory reduction =
+            abi.encodePacked(uint256(64), uint256(1), uint256(64), bytes32(0), bytes32(0), uint8(1), P_HIGH, P_LOW);
+        uint256 input = _start(reduction);
+        uint256 element = input + 96;
+        point = new bytes(2 * G1_BYTES);
+        uint256 output = _start(point);
+        for (uint256 i = 0; i < 2; ++i) {
+            assembly ("memory-safe") {
+                mcopy(element, add(uniform, mul(i, 64)), 64)
+            }
+            _call(MODEXP, MODEXP_GAS_CAP, input, reduction.length, element, 64);
+            _call(MAP_FP_TO_G1, MAP_FP_TO_G1_GAS_CAP, element, 64, output + i * G1_BYTES, G1_BYTES);
+        }
+        _call(G1ADD, G1ADD_GAS_CAP, output, 2 * G1_BYTES, output, G1_BYTES);
+        assembly ("memory-safe") {
+            mstore(point, G1_BYTES)
+        }
     }
 
     /// @notice The sum of two points of G1.
@@ -104,101 +119,124 @@ library Bls12381 {
         return sum;
     }
 
-    /// @notice The sum of those points of `keys`, 256 bytes each, whose bit is set in `bitmap`, added to `sum`.
-    /// @dev Bit 0 is the first key of `keys`; bits beyond the last are ignored, so the caller refuses them. Works in
-    /// place on one buffer of two points: this loop is what makes a large committee's certificate dear.
+    /// @notice Adds those points of `keys`, 256 bytes each, whose bit is set in `bitmap` to the running sum.
+    /// @dev `sum` is 512 bytes long: the sum, and room for the point that is added next, so that the two lie as the
+    /// precompile wants them. Bit 0 is the first key of `keys`; bits beyond the last are ignored, so the caller refuses
+    /// them. This loop is what makes a large committee's certificate dear.
     function addSelected(bytes memory sum, bytes memory keys, uint256 bitmap) internal view {
-        bytes memory input = new bytes(2 * G2_BYTES);
-        bool ok = true;
-        uint256 answered = G2_BYTES;
-        address precompile = G2ADD;
-        uint256 count = keys.length / G2_BYTES;
-        for (uint256 i = 0; i < count && ok && answered == G2_BYTES; ++i) {
-            if (bitmap & (1 << i) == 0) continue;
-            assembly ("memory-safe") {
-                mcopy(add(input, 0x20), add(sum, 0x20), 0x100)
-                mcopy(add(input, 0x120), add(add(keys, 0x20), mul(i, 0x100)), 0x100)
-                ok := staticcall(G2ADD_GAS_CAP, precompile, add(input, 0x20), 0x200, add(sum, 0x20), 0x100)
-                answered := returndatasize()
+        if (sum.length != 2 * G2_BYTES) revert Bls12381__InvalidPoint();
+        uint256 total = _start(sum);
+        uint256 next = total + G2_BYTES;
+        uint256 end = _start(keys) + keys.length;
+        for (uint256 key = _start(keys); key < end; key += G2_BYTES) {
+            if (bitmap & 1 != 0) {
+                assembly ("memory-safe") {
+                    mcopy(next, key, G2_BYTES)
+                }
+                // Registered keys are on the curve, so a failure is the EVM's and not that of an input.
+                _call(G2ADD, G2ADD_GAS_CAP, total, 2 * G2_BYTES, total, G2_BYTES);
             }
+            bitmap >>= 1;
         }
-        // Registered keys are on the curve, so this is the EVM's failure and not that of an input.
-        if (!ok || answered != G2_BYTES) _fail(G2ADD, G2ADD_GAS_CAP);
     }
 
-    /// @notice Whether every byte of a point is zero.
+    /// @notice The running sum of `addSelected`, whose buffer it takes over.
+    function finishSum(bytes memory sum) internal pure returns (bytes memory) {
+        assembly ("memory-safe") {
+            mstore(sum, G2_BYTES)
+        }
+        return sum;
+    }
+
+    /// @notice Whether every byte of a point is zero; `point` is a whole number of words long.
     function isInfinity(bytes memory point) internal pure returns (bool) {
         uint256 bits;
-        for (uint256 offset = 0x20; offset <= point.length; offset += 0x20) {
-            assembly ("memory-safe") {
-                bits := or(bits, mload(add(point, offset)))
+        assembly ("memory-safe") {
+            let word := add(point, 0x20)
+            for { let end := add(word, mload(point)) } lt(word, end) { word := add(word, 0x20) } {
+                bits := or(bits, mload(word))
             }
         }
         return bits == 0;
     }
 
-    /// @notice Calls a precompile that cannot refuse this input.
-    function call(address precompile, uint256 gasCap, bytes memory input, uint256 outputBytes)
-        internal
-        view
-        returns (bytes memory output)
-    {
-        bool ok;
-        (ok, output) = tryCall(precompile, gasCap, input, outputBytes);
-        if (!ok) _fail(precompile, gasCap);
-    }
-
     /// @notice Calls a precompile with at most `gasCap` gas; false when it refuses its input.
-    /// @dev An account without code succeeds with an empty answer, so the answer's length is checked: without that, an
-    /// L1 that lacks the precompile would read whatever is in memory.
     function tryCall(address precompile, uint256 gasCap, bytes memory input, uint256 outputBytes)
         internal
         view
         returns (bool ok, bytes memory output)
     {
         output = new bytes(outputBytes);
-        uint256 answered;
-        assembly ("memory-safe") {
-            ok := staticcall(gasCap, precompile, add(input, 0x20), mload(input), add(output, 0x20), outputBytes)
-            answered := returndatasize()
-        }
-        if (ok && answered != outputBytes) revert Bls12381__PrecompileFailed(precompile);
-        if (!ok) _requireGas(precompile, gasCap);
+        ok = _tryCall(precompile, gasCap, _start(input), input.length, _start(output), outputBytes);
     }
 
     /// @dev expand_message_xmd of RFC 9380 section 5.3.1 with SHA-256 for 128 bytes.
-    function _expandMessage(bytes memory dst, bytes memory message)
-        private
-        view
-        returns (bytes32 b1, bytes32 b2, bytes32 b3, bytes32 b4)
-    {
+    function _expandMessage(bytes memory dst, bytes memory message) private view returns (bytes32[4] memory uniform) {
         if (dst.length > 255) revert Bls12381__DstTooLong(dst.length);
-        bytes memory dstPrime = abi.encodePacked(dst, uint8(dst.length));
-        bytes32 b0 = _sha256(abi.encodePacked(bytes32(0), bytes32(0), message, uint16(128), uint8(0), dstPrime));
-        b1 = _sha256(abi.encodePacked(b0, uint8(1), dstPrime));
-        b2 = _sha256(abi.encodePacked(b0 ^ b1, uint8(2), dstPrime));
-        b3 = _sha256(abi.encodePacked(b0 ^ b2, uint8(3), dstPrime));
-        b4 = _sha256(abi.encodePacked(b0 ^ b3, uint8(4), dstPrime));
+        bytes memory tail = abi.encodePacked(dst, uint8(dst.length));
+        bytes32 first = _sha256(abi.encodePacked(bytes32(0), bytes32(0), message, uint16(128), uint8(0), tail));
+        // What each further hash takes: the first hash combined with the last, a counter, the tag.
+        bytes memory input = abi.encodePacked(bytes32(0), uint8(0), tail);
+        bytes32 last = 0;
+        for (uint256 i = 0; i < 4; ++i) {
+            assembly ("memory-safe") {
+                mstore(add(input, 0x20), xor(first, last))
+                mstore8(add(input, 0x40), add(i, 1))
+            }
+            last = _sha256(input);
+            uniform[i] = last;
+        }
     }
 
-    function _sha256(bytes memory input) private view returns (bytes32) {
-        return bytes32(call(SHA256, SHA256_GAS_CAP, input, 32));
+    function _sha256(bytes memory input) private view returns (bytes32 hash) {
+        // The first word of memory is scratch space.
+        _call(SHA256, SHA256_GAS_CAP, _start(input), input.length, 0, 32);
+        assembly ("memory-safe") {
+            hash := mload(0)
+        }
     }
 
-    /// @dev The 64-byte big-endian number (high, low) modulo p, as a padded field element.
-    function _reduce(bytes32 high, bytes32 low) private view returns (bytes memory) {
-        bytes memory input = abi.encodePacked(uint256(64), uint256(1), uint256(64), high, low, uint8(1), P_HIGH, P_LOW);
-        return call(MODEXP, MODEXP_GAS_CAP, input, 64);
+    /// @dev Where the content of `buffer` begins in memory.
+    function _start(bytes memory buffer) private pure returns (uint256 position) {
+        assembly ("memory-safe") {
+            position := add(buffer, 0x20)
+        }
     }
 
-    function _fail(address precompile, uint256 gasCap) private view {
-        _requireGas(precompile, gasCap);
-        revert Bls12381__PrecompileFailed(precompile);
+    /// @dev Calls a precompile that cannot refuse this input.
+    function _call(
+        address precompile,
+        uint256 gasCap,
+        uint256 input,
+        uint256 inputBytes,
+        uint256 output,
+        uint256 outputBytes
+    ) private view {
+        if (!_tryCall(precompile, gasCap, input, inputBytes, output, outputBytes)) {
+            revert Bls12381__PrecompileFailed(precompile);
+        }
     }
 
-    /// @dev After a failed call: a call gets at most 63/64 of the gas at hand (EIP-150), so if less than a 63rd of the
-    /// cap is left now, the precompile may have been given less than its cap.
-    function _requireGas(address precompile, uint256 gasCap) private view {
-        if (gasleft() < gasCap / 63) revert Bls12381__NotEnoughGas(precompile);
+    /// @dev The one place that calls a precompile. Input and output are ranges of memory, allocated by the caller.
+    ///
+    /// An account without code succeeds with an empty answer, so the answer's length is checked: without that, an L1
+    /// that lacks the precompile would read whatever is in memory. And a call gets at most 63/64 of the gas at hand
+    /// (EIP-150): if less than a 63rd of the cap is left after a failure, the precompile may have been given less than
+    /// its cap, and its failure says nothing about the input.
+    function _tryCall(
+        address precompile,
+        uint256 gasCap,
+        uint256 input,
+        uint256 inputBytes,
+        uint256 output,
+        uint256 outputBytes
+    ) private view returns (bool ok) {
+        uint256 answered;
+        assembly ("memory-safe") {
+            ok := staticcall(gasCap, precompile, input, inputBytes, output, outputBytes)
+            answered := returndatasize()
+        }
+        if (!ok && gasleft() < gasCap / 63) revert Bls12381__NotEnoughGas(precompile);
+        if (ok && answered != outputBytes) revert Bls12381__PrecompileFailed(precompile);
     }
 }

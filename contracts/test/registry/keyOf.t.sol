@@ -56,13 +56,17 @@ contract KeyOfTest is BatonTest {
     function test_RevertWhen_TheCommitteeIsNotFixed() external {
         startDevnet();
         vm.expectRevert(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__CommitteeNotFixed.selector, 3, 9));
-        registry.weightOf(ownerOf(0), 9);
+        registry.memberAt(ownerOf(0), 9);
     }
 
     function test_When_TheOwnerIsNoMember() external {
         startDevnet();
-        assertEq(registry.weightOf(address(0x99), 2), 0, "stranger");
-        assertEq(registry.weightOf(ownerOf(0), 2), 32, "member");
+        (bytes memory key, uint64 weight, uint64 admission) = registry.memberAt(address(0x99), 2);
+        assertEq(key, "", "key of a stranger");
+        assertEq(weight + admission, 0, "weight and admission of a stranger");
+        (key, weight,) = registry.memberAt(ownerOf(0), 2);
+        assertEq(key, Bls.publicKey(secretOf(ownerOf(0))), "key of a member");
+        assertEq(weight, 32, "weight of a member");
     }
 
     function _assertNoMember(address owner, uint64 epoch) private {

@@ -49,7 +49,7 @@ contract PenalizeTest is BatonTest {
         (,, bool ejected,, uint64 weight, uint64 effectiveEpoch) = registry.sequencer(owner);
         assertTrue(ejected && weight == 0, "ejected");
         assertEq(effectiveEpoch, 7, "effective epoch");
-        assertEq(registry.weightOf(owner, 6), 32, "the committee of the next epoch was fixed before");
+        assertEq(weightOf(owner, 6), 32, "the committee of the next epoch was fixed before");
     }
 
     function test_Given_TheAdmissionIsPenalized() external {

@@ -225,7 +225,7 @@ contract RegisterTest is BatonTest {
         registry.activate();
         _register();
         rollToEpoch(1);
-        assertEq(registry.weightOf(OWNER, 2), 10, "weight in epoch 2");
+        assertEq(weightOf(OWNER, 2), 10, "weight in epoch 2");
     }
 
     function test_Given_TheChainIsInALaterEpoch() external {
@@ -235,8 +235,8 @@ contract RegisterTest is BatonTest {
         vm.roll(registry.epochStart(6) - 1);
         _register();
         rollToEpoch(7);
-        assertEq(registry.weightOf(OWNER, 6), 0, "epoch 6");
-        assertEq(registry.weightOf(OWNER, 7), 10, "epoch 7");
+        assertEq(weightOf(OWNER, 6), 0, "epoch 6");
+        assertEq(weightOf(OWNER, 7), 10, "epoch 7");
         assertEq(registry.committee(6).length, 4, "members of epoch 6");
         assertEq(registry.committee(7).length, 5, "members of epoch 7");
     }
@@ -268,7 +268,7 @@ contract RegisterTest is BatonTest {
         rollToEpoch(2);
         slashDoubleNotarize(last, 2);
         rollToEpoch(8);
-        assertEq(registry.weightOf(last, 9), 10, "stays until replaced");
+        assertEq(weightOf(last, 9), 10, "stays until replaced");
 
         address next = register(1, BOND);
         rollToEpoch(9);

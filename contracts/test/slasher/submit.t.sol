@@ -198,7 +198,7 @@ contract SubmitTest is BatonTest {
         assertTrue(slasher.hasOffended(offender, 2), "offended");
         assertTrue(!slasher.hasOffended(offender, 3), "not in another epoch");
         rollToEpoch(4);
-        assertEq(registry.weightOf(offender, 4), 0, "ejected");
+        assertEq(weightOf(offender, 4), 0, "ejected");
     }
 
     function test_When_TheOwnerFinalizedTwoBlocksInOneView() external {

@@ -143,6 +143,10 @@ abstract contract BatonTest is Assertions {
         vm.roll(registry.epochStart(epoch));
     }
 
+    function weightOf(address owner, uint64 epoch) internal view returns (uint64 weight) {
+        (, weight,) = registry.memberAt(owner, epoch);
+    }
+
     // ----------------------------------------------------------------------------------------------- statements
 
     function notarize(uint64 viewNumber, bytes32 digest) internal pure returns (Vote memory) {
