@@ -274,3 +274,80 @@ fn merkle_roots() -> Vec<Value> {
         })
         .collect()
 }
+
+/// The digests once more, from type definitions that a library hashes by EIP-712's own rules.
+mod by_library {
+    use alloy_sol_types::{SolStruct, eip712_domain, sol};
+
+    use super::*;
+    use crate::strategies::{config, statement};
+
+    sol! {
+        struct Notarize { uint64 l2ChainId; uint64 epoch; uint64 view; bytes32 blockDigest; }
+        struct Finalize { uint64 l2ChainId; uint64 epoch; uint64 view; bytes32 blockDigest; }
+        struct Nullify { uint64 l2ChainId; uint64 epoch; uint64 view; }
+        struct Attest {
+            uint64 l2ChainId;
+            uint64 committeeEpoch;
+            uint64 batchIndex;
+            bytes32 prevBatchHash;
+            bytes32 headerHash;
+            uint64 lastHeight;
+            bytes32 lastDigest;
+            bytes32 stateRoot;
+        }
+    }
+
+    fn digest(statement: &Statement, domain: &Domain) -> B256 {
+        let typed = eip712_domain! {
+            name: "Baton",
+            version: "1",
+            chain_id: domain.l1_chain_id.get(),
+            verifying_contract: domain.registry,
+        };
+        let l2_chain_id = domain.l2_chain_id.get();
+        match *statement {
+            Statement::Notarize { epoch, view, block } => {
+                let (epoch, view, digest) = (epoch.get(), view.get(), block.get());
+                Notarize { l2ChainId: l2_chain_id, epoch, view, blockDigest: digest }.eip712_signing_hash(&typed)
+            }
+            Statement::Finalize { epoch, view, block } => {
+                let (epoch, view, digest) = (epoch.get(), view.get(), block.get());
+                Finalize { l2ChainId: l2_chain_id, epoch, view, blockDigest: digest }.eip712_signing_hash(&typed)
+            }
+            Statement::Nullify { epoch, view } => {
+                Nullify { l2ChainId: l2_chain_id, epoch: epoch.get(), view: view.get() }.eip712_signing_hash(&typed)
+            }
+            Statement::Attest(a) => Attest {
+                l2ChainId: l2_chain_id,
+                committeeEpoch: a.committee_epoch.get(),
+                batchIndex: a.batch_index.get(),
+                prevBatchHash: a.prev_batch_hash.get(),
+                headerHash: a.header_hash.get(),
+                lastHeight: a.last_height.get(),
+                lastDigest: a.last_digest.get(),
+                stateRoot: a.state_root,
+            }
+            .eip712_signing_hash(&typed),
+        }
+    }
+
+    proptest::proptest! {
+        #![proptest_config(config(200))]
+
+        #[test]
+        fn statements_are_hashed_as_eip_712_says(
+            statement in statement(),
+            l1_chain_id in proptest::prelude::any::<u64>(),
+            l2_chain_id in proptest::prelude::any::<u64>(),
+            registry in proptest::prelude::any::<[u8; 20]>(),
+        ) {
+            let domain = Domain {
+                l1_chain_id: L1ChainId::new(l1_chain_id),
+                registry: Address::new(registry),
+                l2_chain_id: L2ChainId::new(l2_chain_id),
+            };
+            proptest::prop_assert_eq!(statement.digest(&domain), digest(&statement, &domain));
+        }
+    }
+}

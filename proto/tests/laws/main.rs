@@ -4,6 +4,8 @@
 
 mod batch_data;
 mod digests;
+mod evidence;
 mod golden;
-#[expect(dead_code, reason = "some strategies wait for their laws")]
 mod strategies;
+mod transactions;
+mod wire;

@@ -1,4 +1,6 @@
 //! Values of every type: real signed transactions, linked blocks, statements, messages.
+//!
+//! The strategies are boxed, because their value trees together outgrow the stack of a test.
 
 use alloy_consensus::{
     SignableTransaction, Signed, TxEip1559, TxEip2930, TxEip7702, TxEnvelope, TxLegacy, crypto::secp256k1::sign_message,
@@ -54,7 +56,22 @@ pub(crate) fn secret(key: u8) -> B256 {
 
 /// A plain transfer of type 2 with a chosen size of data.
 pub(crate) fn transfer(key: u8, nonce: u64, data: usize) -> Transaction {
-    let tx = TxEip1559 {
+    signed(unsigned_transfer(nonce, vec![0x5a; data]), key)
+}
+
+/// A transfer whose raw encoding has exactly `size` bytes; from 100,200 on, where its lengths take three bytes each.
+pub(crate) fn transfer_of_size(key: u8, nonce: u64, size: usize) -> Transaction {
+    let data = 100_000 + size - raw_signed(unsigned_transfer(nonce, vec![0x5a; 100_000]), key).len();
+    // r and s lose a byte now and then, so the data is varied until the sum is right.
+    (0..=255)
+        .map(|fill| raw_signed(unsigned_transfer(nonce, vec![fill; data]), key))
+        .find(|raw| raw.len() == size)
+        .map(|raw| Transaction::decode(Bytes::from(raw)).expect("a signed transaction decodes"))
+        .expect("most signatures have the same length")
+}
+
+fn unsigned_transfer(nonce: u64, data: Vec<u8>) -> TxEip1559 {
+    TxEip1559 {
         chain_id: CHAIN.get(),
         nonce,
         gas_limit: 21_000,
@@ -62,10 +79,9 @@ pub(crate) fn transfer(key: u8, nonce: u64, data: usize) -> Transaction {
         max_priority_fee_per_gas: 1_000_000_000,
         to: TxKind::Call(Address::repeat_byte(0xaa)),
         value: U256::from(1_000_000_000_000_000_000_u128),
-        input: Bytes::from(vec![0x5a; data]),
+        input: Bytes::from(data),
         ..Default::default()
-    };
-    signed(tx, key)
+    }
 }
 
 fn hash() -> impl Strategy<Value = B256> {
@@ -112,47 +128,49 @@ fn authorizations() -> impl Strategy<Value = Vec<SignedAuthorization>> {
 }
 
 /// A signed transaction of any type that Baton orders.
-pub(crate) fn transaction() -> impl Strategy<Value = Transaction> {
+pub(crate) fn transaction() -> BoxedStrategy<Transaction> {
     let common = (0..5_u8, number(), number(), fee(), fee());
     let rest = (kind(), word(), data(), access_list(), authorizations());
-    (0..4_u8, common, rest).prop_map(|(of, common, rest)| {
-        let (key, nonce, gas_limit, max_fee_per_gas, max_priority_fee_per_gas) = common;
-        let (to, value, input, access_list, authorization_list) = rest;
-        let (chain_id, gas_price) = (CHAIN.get(), max_fee_per_gas);
-        match of {
-            0 => signed(TxLegacy { chain_id: Some(chain_id), nonce, gas_price, gas_limit, to, value, input }, key),
-            1 => signed(TxEip2930 { chain_id, nonce, gas_price, gas_limit, to, value, access_list, input }, key),
-            2 => signed(
-                TxEip1559 {
-                    chain_id,
-                    nonce,
-                    gas_limit,
-                    max_fee_per_gas,
-                    max_priority_fee_per_gas,
-                    to,
-                    value,
-                    access_list,
-                    input,
-                },
-                key,
-            ),
-            _ => signed(
-                TxEip7702 {
-                    chain_id,
-                    nonce,
-                    gas_limit,
-                    max_fee_per_gas,
-                    max_priority_fee_per_gas,
-                    to: to.to().copied().unwrap_or_default(),
-                    value,
-                    access_list,
-                    authorization_list,
-                    input,
-                },
-                key,
-            ),
-        }
-    })
+    (0..4_u8, common, rest)
+        .prop_map(|(of, common, rest)| {
+            let (key, nonce, gas_limit, max_fee_per_gas, max_priority_fee_per_gas) = common;
+            let (to, value, input, access_list, authorization_list) = rest;
+            let (chain_id, gas_price) = (CHAIN.get(), max_fee_per_gas);
+            match of {
+                0 => signed(TxLegacy { chain_id: Some(chain_id), nonce, gas_price, gas_limit, to, value, input }, key),
+                1 => signed(TxEip2930 { chain_id, nonce, gas_price, gas_limit, to, value, access_list, input }, key),
+                2 => signed(
+                    TxEip1559 {
+                        chain_id,
+                        nonce,
+                        gas_limit,
+                        max_fee_per_gas,
+                        max_priority_fee_per_gas,
+                        to,
+                        value,
+                        access_list,
+                        input,
+                    },
+                    key,
+                ),
+                _ => signed(
+                    TxEip7702 {
+                        chain_id,
+                        nonce,
+                        gas_limit,
+                        max_fee_per_gas,
+                        max_priority_fee_per_gas,
+                        to: to.to().copied().unwrap_or_default(),
+                        value,
+                        access_list,
+                        authorization_list,
+                        input,
+                    },
+                    key,
+                ),
+            }
+        })
+        .boxed()
 }
 
 pub(crate) fn origin() -> impl Strategy<Value = L1Origin> {
@@ -164,26 +182,28 @@ fn member() -> impl Strategy<Value = MemberIndex> {
 }
 
 /// A header that commits to nothing in particular.
-pub(crate) fn header() -> impl Strategy<Value = BlockHeader> {
+pub(crate) fn header() -> BoxedStrategy<BlockHeader> {
     let numbers = (number(), number(), number(), number(), number(), number(), number());
     let rest = (hash(), hash(), hash(), origin(), any::<u32>(), any::<u32>(), member(), address());
-    (numbers, rest).prop_map(|(numbers, rest)| BlockHeader {
-        l2_chain_id: L2ChainId::new(numbers.0),
-        epoch: Epoch::new(numbers.1),
-        view: View::new(numbers.2),
-        height: Height::new(numbers.3),
-        parent: BlockDigest::new(rest.0),
-        timestamp_ms: TimestampMs::new(numbers.4),
-        origin: rest.3,
-        forced_position: numbers.5,
-        forced_hash: rest.1,
-        payload_root: rest.2,
-        transaction_count: rest.4,
-        payload_bytes: rest.5,
-        declared_gas: numbers.6,
-        proposer: rest.6,
-        fee_recipient: rest.7,
-    })
+    (numbers, rest)
+        .prop_map(|(numbers, rest)| BlockHeader {
+            l2_chain_id: L2ChainId::new(numbers.0),
+            epoch: Epoch::new(numbers.1),
+            view: View::new(numbers.2),
+            height: Height::new(numbers.3),
+            parent: BlockDigest::new(rest.0),
+            timestamp_ms: TimestampMs::new(numbers.4),
+            origin: rest.3,
+            forced_position: numbers.5,
+            forced_hash: rest.1,
+            payload_root: rest.2,
+            transaction_count: rest.4,
+            payload_bytes: rest.5,
+            declared_gas: numbers.6,
+            proposer: rest.6,
+            fee_recipient: rest.7,
+        })
+        .boxed()
 }
 
 /// Makes `header` commit to `transactions`.
@@ -196,30 +216,32 @@ pub(crate) fn block_of(header: BlockHeader, transactions: Vec<Transaction>) -> B
     }
 }
 
-pub(crate) fn block() -> impl Strategy<Value = Block> {
-    (header(), vec(transaction(), 0..4)).prop_map(|(header, transactions)| block_of(header, transactions))
+pub(crate) fn block() -> BoxedStrategy<Block> {
+    (header(), vec(transaction(), 0..4)).prop_map(|(header, transactions)| block_of(header, transactions)).boxed()
 }
 
 /// Consecutive blocks of one epoch on one chain, of the kind that chains have and of any other kind.
-pub(crate) fn chain(blocks: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Block>> {
+pub(crate) fn chain(blocks: std::ops::Range<usize>) -> BoxedStrategy<Vec<Block>> {
     let usual = (1..3_u64, 1..2_000_u64, 0..4_u8, prop::bool::weighted(0.2), prop::bool::weighted(0.1));
     let step = prop_oneof![
         3 => usual.prop_map(Step::Usual),
         1 => header().prop_map(Step::Any),
     ];
     let steps = vec((step, vec(transaction(), 0..3)), blocks);
-    (steps, header(), 0..u64::MAX / 2).prop_map(|(steps, mut previous, height)| {
-        previous.l2_chain_id = CHAIN;
-        previous.height = Height::new(height);
-        let mut chain = Vec::new();
-        for (step, transactions) in steps {
-            let header = step.apply(&previous);
-            let block = block_of(header, transactions);
-            previous = block.header.clone();
-            chain.push(block);
-        }
-        chain
-    })
+    (steps, header(), 0..u64::MAX / 2)
+        .prop_map(|(steps, mut previous, height)| {
+            previous.l2_chain_id = CHAIN;
+            previous.height = Height::new(height);
+            let mut chain = Vec::new();
+            for (step, transactions) in steps {
+                let header = step.apply(&previous);
+                let block = block_of(header, transactions);
+                previous = block.header.clone();
+                chain.push(block);
+            }
+            chain
+        })
+        .boxed()
 }
 
 #[derive(Clone, Debug)]
@@ -287,8 +309,8 @@ fn attest() -> impl Strategy<Value = Statement> {
     })
 }
 
-pub(crate) fn statement() -> impl Strategy<Value = Statement> {
-    prop_oneof![3 => vote(), 1 => attest()]
+pub(crate) fn statement() -> BoxedStrategy<Statement> {
+    prop_oneof![3 => vote(), 1 => attest()].boxed()
 }
 
 pub(crate) fn sign_with(statement: impl Strategy<Value = Statement>) -> impl Strategy<Value = SignedStatement> {
@@ -299,18 +321,20 @@ pub(crate) fn sign_with(statement: impl Strategy<Value = Statement>) -> impl Str
     })
 }
 
-pub(crate) fn certificate() -> impl Strategy<Value = Certificate> {
-    (statement(), any::<u128>(), bls()).prop_map(|(statement, bits, signature)| Certificate {
-        statement,
-        signers: SignerSet::from_bits(bits),
-        signature,
-    })
+pub(crate) fn certificate() -> BoxedStrategy<Certificate> {
+    (statement(), any::<u128>(), bls())
+        .prop_map(|(statement, bits, signature)| Certificate {
+            statement,
+            signers: SignerSet::from_bits(bits),
+            signature,
+        })
+        .boxed()
 }
 
-pub(crate) fn evidence() -> impl Strategy<Value = Evidence> {
+pub(crate) fn evidence() -> BoxedStrategy<Evidence> {
     let blocks = (hash(), hash()).prop_filter("two blocks", |(a, b)| a != b);
-    (0..4_u8, number(), number(), blocks, member(), bls(), bls()).prop_map(
-        |(pair, epoch, view, (a, b), signer, first, second)| {
+    (0..4_u8, number(), number(), blocks, member(), bls(), bls())
+        .prop_map(|(pair, epoch, view, (a, b), signer, first, second)| {
             let (epoch, view) = (Epoch::new(epoch), View::new(view));
             let (a, b) = (BlockDigest::new(a), BlockDigest::new(b));
             let notarize = |block| Statement::Notarize { epoch, view, block };
@@ -324,15 +348,15 @@ pub(crate) fn evidence() -> impl Strategy<Value = Evidence> {
             };
             let sign = |statement, signature| SignedStatement { statement, signer, signature };
             Evidence::new(sign(x, first), sign(y, second)).expect("each pair is an offence")
-        },
-    )
+        })
+        .boxed()
 }
 
-pub(crate) fn batch_header() -> impl Strategy<Value = BatchHeader> {
+pub(crate) fn batch_header() -> BoxedStrategy<BatchHeader> {
     let numbers = (number(), number(), number(), number(), number());
     let hashes = (hash(), hash(), hash(), hash(), hash(), hash());
-    (numbers, hashes, origin(), select(vec![DataKind::Blobs, DataKind::Calldata])).prop_map(
-        |(numbers, hashes, last_origin, data_kind)| BatchHeader {
+    (numbers, hashes, origin(), select(vec![DataKind::Blobs, DataKind::Calldata]))
+        .prop_map(|(numbers, hashes, last_origin, data_kind)| BatchHeader {
             index: BatchIndex::new(numbers.0),
             prev_batch_hash: BatchHash::new(hashes.0),
             epoch: Epoch::new(numbers.1),
@@ -346,19 +370,21 @@ pub(crate) fn batch_header() -> impl Strategy<Value = BatchHeader> {
             data_kind,
             data_hash: hashes.4,
             duties_root: hashes.5,
-        },
-    )
+        })
+        .boxed()
 }
 
-pub(crate) fn proposal() -> impl Strategy<Value = ConsensusMessage> {
-    (block(), number(), member(), bls()).prop_map(|(block, view, signer, signature)| {
-        let statement =
-            Statement::Notarize { epoch: block.header.epoch, view: View::new(view), block: block.header.digest() };
-        ConsensusMessage::Proposal { block, notarize: SignedStatement { statement, signer, signature } }
-    })
+pub(crate) fn proposal() -> BoxedStrategy<ConsensusMessage> {
+    (block(), number(), member(), bls())
+        .prop_map(|(block, view, signer, signature)| {
+            let statement =
+                Statement::Notarize { epoch: block.header.epoch, view: View::new(view), block: block.header.digest() };
+            ConsensusMessage::Proposal { block, notarize: SignedStatement { statement, signer, signature } }
+        })
+        .boxed()
 }
 
-pub(crate) fn consensus_message() -> impl Strategy<Value = ConsensusMessage> {
+pub(crate) fn consensus_message() -> BoxedStrategy<ConsensusMessage> {
     let vote = (sign_with(vote()), option::of(bls())).prop_map(|(vote, leader)| {
         let leader = leader.filter(|_| matches!(vote.statement, Statement::Notarize { .. }));
         ConsensusMessage::Vote { vote, leader }
@@ -375,6 +401,7 @@ pub(crate) fn consensus_message() -> impl Strategy<Value = ConsensusMessage> {
             .prop_map(|(header, data)| ConsensusMessage::BatchProposal { header, data }),
         1 => sign_with(attest()).prop_map(ConsensusMessage::Attestation),
     ]
+    .boxed()
 }
 
 pub(crate) fn sync_request() -> impl Strategy<Value = SyncRequest> {
@@ -386,18 +413,20 @@ pub(crate) fn sync_request() -> impl Strategy<Value = SyncRequest> {
     ]
 }
 
-pub(crate) fn final_range() -> impl Strategy<Value = FinalRange> {
-    (chain(1..6), 0..5_usize, number(), any::<u128>(), bls()).prop_map(|(mut blocks, tail, view, bits, signature)| {
-        let tail = tail.min(blocks.len() - 1);
-        let last = blocks[blocks.len() - 1].header.clone();
-        let tail = blocks.split_off(blocks.len() - tail).into_iter().map(|block| block.header).collect();
-        let statement = Statement::Finalize { epoch: last.epoch, view: View::new(view), block: last.digest() };
-        let finalization = Certificate { statement, signers: SignerSet::from_bits(bits), signature };
-        FinalRange { blocks, tail, finalization }
-    })
+pub(crate) fn final_range() -> BoxedStrategy<FinalRange> {
+    (chain(1..6), 0..5_usize, number(), any::<u128>(), bls())
+        .prop_map(|(mut blocks, tail, view, bits, signature)| {
+            let tail = tail.min(blocks.len() - 1);
+            let last = blocks[blocks.len() - 1].header.clone();
+            let tail = blocks.split_off(blocks.len() - tail).into_iter().map(|block| block.header).collect();
+            let statement = Statement::Finalize { epoch: last.epoch, view: View::new(view), block: last.digest() };
+            let finalization = Certificate { statement, signers: SignerSet::from_bits(bits), signature };
+            FinalRange { blocks, tail, finalization }
+        })
+        .boxed()
 }
 
-pub(crate) fn sync_response() -> impl Strategy<Value = SyncResponse> {
+pub(crate) fn sync_response() -> BoxedStrategy<SyncResponse> {
     prop_oneof![
         (number(), hash()).prop_map(|(height, digest)| SyncResponse::Head {
             height: Height::new(height),
@@ -407,4 +436,5 @@ pub(crate) fn sync_response() -> impl Strategy<Value = SyncResponse> {
         option::of(block()).prop_map(SyncResponse::Block),
         Just(SyncResponse::Unavailable),
     ]
+    .boxed()
 }
