@@ -80,11 +80,12 @@ pub(super) struct Behaviour {
 /// Makes a swarm that listens nowhere yet. `reserved` are peers that the limits for strangers do not apply to.
 ///
 /// # Errors
-/// [`StartError::Dns`]: some address needs a resolver and the system has none. [`StartError::Setup`] does not happen.
+/// [`StartError::Dns`]: some address needs a resolver and the system has none. [`StartError::Setup`]: a setting of ours
+/// contradicts another.
 pub(super) fn swarm<'a>(
     identity: &Keypair,
     protocols: &ChainProtocols,
-    reserved: impl Iterator<Item = PeerId>,
+    reserved: impl Iterator<Item = &'a PeerId>,
     addresses: impl Iterator<Item = &'a Multiaddr>,
 ) -> Result<Swarm<Behaviour>, StartError> {
     let needs_dns = addresses
@@ -112,10 +113,10 @@ fn transport(identity: &Keypair, needs_dns: bool) -> Result<Boxed<(PeerId, Strea
     })
 }
 
-fn behaviour(
+fn behaviour<'a>(
     identity: &Keypair,
     protocols: &ChainProtocols,
-    reserved: impl Iterator<Item = PeerId>,
+    reserved: impl Iterator<Item = &'a PeerId>,
 ) -> Result<Behaviour, StartError> {
     let mut limits = connection_limits::Behaviour::new(
         connection_limits::ConnectionLimits::default()
@@ -124,7 +125,7 @@ fn behaviour(
             .with_max_established_per_peer(Some(CONNECTIONS_PER_STRANGER_MAX)),
     );
     for peer in reserved {
-        limits.bypass_peer_id(&peer);
+        limits.bypass_peer_id(peer);
     }
     let sync_config = request_response::Config::default()
         .with_request_timeout(SYNC_TIMEOUT)

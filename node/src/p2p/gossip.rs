@@ -100,3 +100,45 @@ fn judge(data: &[u8], chain: L2ChainId) -> Judgement {
         Err(_) => Judgement::Ignore,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_peer_that_floods_loses_its_own_messages_only() {
+        let mut judge = Judge::new(L2ChainId::new(1));
+        let (flood, other) = (PeerId::random(), PeerId::random());
+        let received = |source, n: u8| Received { id: MessageId::new(&[n]), source, data: vec![0xff] };
+        assert!(judge.push(received(other, 0)).is_none());
+        assert!(judge.push(received(other, 1)).is_none());
+        assert!(judge.push(received(other, 2)).is_none());
+        let mut unjudged = vec![];
+        for n in 100..200 {
+            unjudged.extend(judge.push(received(flood, n)));
+        }
+        assert_eq!(unjudged.len(), 100 - WAITING_PER_PEER_MAX);
+        assert!(unjudged.iter().all(|judged| judged.source == flood));
+        assert!(unjudged.iter().all(|judged| matches!(judged.judgement, Judgement::Ignore)));
+        assert_eq!(unjudged[0].id, MessageId::new(&[100]), "the stalest go first");
+
+        let mut judged = 0;
+        while let Some(Judged { judgement, .. }) = judge.next().await {
+            assert!(matches!(judgement, Judgement::Reject(_)));
+            judged += 1;
+        }
+        assert_eq!(judged, 3 + WAITING_PER_PEER_MAX);
+    }
+
+    #[tokio::test]
+    async fn all_peers_together_are_bounded() {
+        let mut judge = Judge::new(L2ChainId::new(1));
+        let mut unjudged = 0;
+        for n in 0..1_000_u32 {
+            let received =
+                Received { id: MessageId::new(&n.to_be_bytes()), source: PeerId::random(), data: vec![0xff] };
+            unjudged += usize::from(judge.push(received).is_some());
+        }
+        assert_eq!(unjudged, 1_000 - WAITING_MAX - DECODES_MAX);
+    }
+}

@@ -20,8 +20,8 @@
 //! - **Requests** for blocks are answered by any node to any node.
 //! - Configured peers are dialled for ever, with jittered back-off up to three seconds, never twice at once. Nothing that a
 //!   peer says about addresses is used.
-//! - Stream and topic names carry the version and the chain. A peer that names another chain in `identify` is refused for a
-//!   while, with both names in the log and in [`NetworkEvent::PeerRefused`].
+//! - Stream and topic names carry the version and the chain. A Baton node that names another chain in `identify`, and a
+//!   configured peer that is none, is refused for a while, with both names in the log and in [`NetworkEvent::PeerRefused`].
 //! - Faults that no honest peer commits cost points ([`Fault`]); whoever has too many is disconnected and refused for a
 //!   while, and forgiven after. Everything a peer sends is bounded before memory is taken for it, and decoded away from the
 //!   network's own task.

@@ -1,7 +1,7 @@
 //! The handle by which the rest of the node uses the network.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -81,15 +81,13 @@ impl Network {
         let protocols = ChainProtocols::of(&config.chain);
         let targets = dial_targets(&config);
         let observers = config.observers.iter().map(|(peer, _)| *peer);
-        let reserved = peers.members().map(|(_, peer)| peer).chain(observers.clone());
+        let reserved: HashSet<PeerId> = peers.members().map(|(_, peer)| peer).chain(observers).collect();
         let addresses = config.listen.iter().chain(targets.values().flatten());
-        let mut swarm = behaviour::swarm(&config.identity, &protocols, reserved, addresses)?;
+        let mut swarm = behaviour::swarm(&config.identity, &protocols, reserved.iter(), addresses)?;
 
         // Only a member has something to say.
         let lanes: HashMap<PeerId, Arc<Lane>> = match config.me {
-            Some(_) => {
-                peers.members().map(|(_, peer)| peer).chain(observers).map(|peer| (peer, Lane::new(peer))).collect()
-            }
+            Some(_) => reserved.iter().map(|peer| (*peer, Lane::new(*peer))).collect(),
             None => HashMap::new(),
         };
         let lanes = Arc::new(lanes);
@@ -100,7 +98,7 @@ impl Network {
 
         let mut streams = swarm.behaviour().streams.new_control();
         let incoming = streams.accept(protocols.consensus.clone()).map_err(|e| StartError::Setup(e.to_string()))?;
-        let mut listeners = std::collections::HashSet::new();
+        let mut listeners = HashSet::new();
         for address in &config.listen {
             listeners.insert(behaviour::listen(&mut swarm, address)?);
         }
@@ -129,6 +127,7 @@ impl Network {
             shared,
             lanes,
             reports,
+            reserved,
             dialer,
             commands: command_inbox,
             listening: (listeners, listening),

@@ -3,6 +3,9 @@
 use baton_proto::Domain;
 use libp2p::{StreamProtocol, gossipsub::IdentTopic};
 
+/// How every Baton node's version begins.
+pub(super) const VERSION_PREFIX: &str = "baton/";
+
 /// The names under which this chain's nodes speak.
 #[derive(Clone, Debug)]
 pub(super) struct ChainProtocols {
@@ -27,7 +30,7 @@ impl ChainProtocols {
             consensus: stream("consensus"),
             sync: stream("sync"),
             transactions: IdentTopic::new(format!("/baton/transactions/1/{chain}")),
-            version: format!("baton/1/{chain}"),
+            version: format!("{VERSION_PREFIX}1/{chain}"),
         }
     }
 }

@@ -36,7 +36,7 @@ use super::{
     dialer::Dialer,
     gossip::{Judge, Judged, Judgement, Received},
     lane::Lane,
-    protocol::ChainProtocols,
+    protocol::{ChainProtocols, VERSION_PREFIX},
     queue::DropQueue,
     shared::{Command, Shared},
 };
@@ -98,6 +98,8 @@ pub(super) struct Service {
     pub(super) shared: Arc<Shared>,
     pub(super) lanes: Arc<HashMap<PeerId, Arc<Lane>>>,
     pub(super) reports: Arc<Reports>,
+    /// The configured members and observers.
+    pub(super) reserved: HashSet<PeerId>,
     pub(super) dialer: Dialer,
     pub(super) commands: mpsc::Receiver<Command>,
     /// Listeners without an address yet, and whom to tell when there are none left.
@@ -265,6 +267,9 @@ impl Service {
                 self.dialer.succeeded(&peer_id);
                 self.on_identified(peer_id);
             }
+            identify::Event::Received { peer_id, info, .. } if !self.is_of_another_chain(&peer_id, &info) => {
+                debug!(peer = %peer_id, version = %printable(&info.protocol_version), "a stranger of another kind");
+            }
             identify::Event::Received { peer_id, info, .. } => {
                 let (unwelcome, timers) = &mut running.unwelcome;
                 if unwelcome.insert(peer_id) {
@@ -278,6 +283,12 @@ impl Service {
             identify::Event::Error { peer_id, error, .. } => debug!(peer = %peer_id, %error, "not identified"),
             identify::Event::Sent { .. } | identify::Event::Pushed { .. } => {}
         }
+    }
+
+    /// Returns whether a peer that does not say what we say is to be refused: it is one of ours by configuration, or it is
+    /// a Baton node. Other programs are borne within the limits for strangers.
+    fn is_of_another_chain(&self, peer: &PeerId, info: &identify::Info) -> bool {
+        self.reserved.contains(peer) || info.protocol_version.starts_with(VERSION_PREFIX)
     }
 
     fn on_identified(&mut self, peer: PeerId) {
@@ -465,4 +476,36 @@ fn request_error(failure: OutboundFailure) -> RequestError {
 /// The lanes by member, for [`super::Outbound::send`].
 pub(super) fn lanes_by_member(shared: &Shared, lanes: &HashMap<PeerId, Arc<Lane>>) -> HashMap<MemberIndex, Arc<Lane>> {
     shared.peers.members().filter_map(|(member, peer)| Some((member, lanes.get(&peer)?.clone()))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn notices_come_first_and_what_nobody_takes_goes_stale() {
+        let reports = Reports::new();
+        let transactions = || NetworkEvent::Transactions { from: PeerId::random(), transactions: vec![] };
+        for _ in 0..TRANSACTION_MESSAGES_MAX {
+            assert_eq!(reports.transactions.push(transactions(), 1), 0);
+        }
+        assert_eq!(reports.transactions.push(transactions(), 1), 1);
+        reports.notices.push(NetworkEvent::MemberConnected(MemberIndex::new(1)), 1);
+        let (events, mut inbox) = mpsc::channel(1);
+        let forwarding = tokio::spawn(reports.forward(events));
+        assert!(matches!(inbox.recv().await, Some(NetworkEvent::MemberConnected(_))));
+        for _ in 0..TRANSACTION_MESSAGES_MAX {
+            assert!(matches!(inbox.recv().await, Some(NetworkEvent::Transactions { .. })));
+        }
+        inbox.close();
+        drop(inbox);
+        forwarding.abort();
+    }
+
+    #[test]
+    fn what_peers_write_about_themselves_fits_a_log_line() {
+        assert_eq!(printable("baton/1/x"), "baton/1/x");
+        assert_eq!(printable("a\nb\u{1b}[31m\u{e9}"), "a?b?[31m?");
+        assert_eq!(printable(&"x".repeat(1_000)).len(), 128);
+    }
 }
