@@ -1,0 +1,50 @@
+//! What the methods read, and the one thing they may ask for.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use alloy_primitives::TxHash;
+use baton_consensus::Committee;
+use baton_mempool::{Pool, PoolError};
+use baton_proto::Transaction;
+use tokio::sync::watch;
+
+use crate::{l1::ChainFacts, ledger::Ledger, telemetry::NodeStatus};
+
+/// Takes transactions into the node: into the pool, to the peers, and to whoever waits for work.
+pub trait Submit: Send + Sync {
+    /// Takes one transaction and returns its hash. May block on the ledger.
+    ///
+    /// # Errors
+    /// [`PoolError`] with the text that the client gets.
+    fn submit(&self, transaction: Transaction) -> Result<TxHash, PoolError>;
+}
+
+impl<F: Fn(Transaction) -> Result<TxHash, PoolError> + Send + Sync> Submit for F {
+    fn submit(&self, transaction: Transaction) -> Result<TxHash, PoolError> {
+        self(transaction)
+    }
+}
+
+/// What the server needs of the node. It changes nothing but by [`Submit`].
+#[derive(Clone)]
+pub struct RpcContext {
+    /// The chain as L1 describes it.
+    pub facts: Arc<ChainFacts>,
+    /// The final chain.
+    pub ledger: Arc<dyn Ledger>,
+    /// Transactions that wait.
+    pub pool: Arc<Mutex<Pool>>,
+    /// Where transactions go.
+    pub submit: Arc<dyn Submit>,
+    /// What the node knows about itself.
+    pub status: watch::Receiver<NodeStatus>,
+    /// The running committee.
+    pub committee: Arc<Committee>,
+}
+
+impl RpcContext {
+    /// Returns the pool. A thread that panicked with it held left it whole: every change to it is made last.
+    pub(super) fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

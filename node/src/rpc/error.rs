@@ -1,0 +1,102 @@
+//! Errors as clients get them.
+
+use alloy_primitives::TxHash;
+use baton_mempool::PoolError;
+use baton_proto::{Height, TransactionError};
+use jsonrpsee::types::{ErrorObjectOwned, error::ErrorCode};
+
+use crate::ledger::LedgerError;
+
+/// Server error of geth: the request was understood and refused.
+const SERVER_ERROR: i32 = -32_000;
+
+/// Resource unavailable; geth's code when time runs out.
+const TIMED_OUT: i32 = -32_002;
+
+/// An answer, or a batch of them, grew too large; geth's code.
+const RESPONSE_TOO_LARGE: i32 = -32_003;
+
+/// Most characters of a method's name that an error repeats.
+const NAME_CHARS_MAX: usize = 64;
+
+/// Why a call has no result. The texts are geth's where geth has the case, because clients match them.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages are the documentation")]
+pub enum RpcError {
+    #[error("the method {} does not exist/is not available", shortened(.0))]
+    UnknownMethod(String),
+    #[error("non-array args")]
+    ArgumentsNotAList,
+    #[error("missing value for required argument {0}")]
+    MissingArgument(usize),
+    #[error("too many arguments, want at most {0}")]
+    TooManyArguments(usize),
+    #[error("invalid argument {index}: {why}")]
+    InvalidArgument { index: usize, why: String },
+    #[error(transparent)]
+    Transaction(#[from] TransactionError),
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    #[error("header not found")]
+    HeaderNotFound,
+    #[error("state at block {asked} is not available: only the state at the latest block, {kept}, is kept")]
+    StateNotKept { asked: Height, kept: Height },
+    #[error("batch too large")]
+    BatchTooLarge,
+    #[error("request timed out")]
+    TimedOut,
+    #[error("response too large")]
+    ResponseTooLarge,
+    #[error("ledger cannot be read")]
+    Ledger(#[from] LedgerError),
+    #[error("block {block} is final, but its data lacks transaction {hash}")]
+    IndexWithoutBlock { hash: TxHash, block: Height },
+    #[error("internal error")]
+    Internal(String),
+}
+
+impl RpcError {
+    /// Returns the code of the error object (`rpc.md` of the project lists them by case).
+    #[must_use]
+    pub fn code(&self) -> i32 {
+        match self {
+            Self::UnknownMethod(_) => ErrorCode::MethodNotFound.code(),
+            Self::ArgumentsNotAList
+            | Self::MissingArgument(_)
+            | Self::TooManyArguments(_)
+            | Self::InvalidArgument { .. } => ErrorCode::InvalidParams.code(),
+            Self::Transaction(_) | Self::Pool(_) | Self::HeaderNotFound | Self::StateNotKept { .. } => SERVER_ERROR,
+            Self::BatchTooLarge => ErrorCode::InvalidRequest.code(),
+            Self::TimedOut => TIMED_OUT,
+            Self::ResponseTooLarge => RESPONSE_TOO_LARGE,
+            Self::Ledger(_) | Self::IndexWithoutBlock { .. } | Self::Internal(_) => ErrorCode::InternalError.code(),
+        }
+    }
+
+    /// Returns whether the node, not the client, is at fault: worth a line in the log.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        self.code() == ErrorCode::InternalError.code()
+    }
+}
+
+impl From<RpcError> for ErrorObjectOwned {
+    fn from(error: RpcError) -> Self {
+        Self::owned(error.code(), error.to_string(), None::<()>)
+    }
+}
+
+fn shortened(name: &str) -> &str {
+    name.char_indices().nth(NAME_CHARS_MAX).map_or(name, |(end, _)| &name[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endless_method_name_is_not_repeated() {
+        let message = RpcError::UnknownMethod("é".repeat(100_000)).to_string();
+        assert_eq!(message, format!("the method {} does not exist/is not available", "é".repeat(NAME_CHARS_MAX)));
+    }
+}

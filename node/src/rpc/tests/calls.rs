@@ -1,0 +1,285 @@
+//! Every method: what it answers, and what it refuses in which words.
+
+use alloy_eips::eip2718::Encodable2718;
+use alloy_primitives::{Bytes, hex};
+use baton_proto::{Height, MemberIndex, limits::TRANSACTION_BYTES_MAX};
+use serde_json::{Value, json};
+
+use super::node::{TestNode, account, header, legacy, raw, tx, view};
+use crate::{
+    rpc::CommitteeView,
+    telemetry::{NodeStatus, NotReady},
+};
+
+const ZERO: &str = "0x0000000000000000000000000000000000000000000000000000000000000000";
+const EMPTY_OMMERS: &str = "0x1dcc4de8dec75d7aab85b567b6ccd41ad312451b948a7413f0a142fd40d49347";
+
+#[tokio::test]
+async fn identity_of_the_chain_and_the_client() {
+    let node = TestNode::start().await;
+    assert_eq!(node.call("eth_chainId", json!([])).await, "0x1770");
+    assert_eq!(node.call("net_version", json!([])).await, "6000");
+    assert_eq!(node.call("eth_blockNumber", json!([])).await, "0x0");
+    let version = node.call("web3_clientVersion", json!([])).await;
+    assert!(version.as_str().unwrap().starts_with(concat!("Baton/v", env!("CARGO_PKG_VERSION"), "/")), "{version}");
+    node.finalize(vec![]);
+    assert_eq!(node.call("eth_blockNumber", json!([])).await, "0x1");
+}
+
+#[tokio::test]
+async fn the_genesis_block_has_every_field_that_clients_need() {
+    let node = TestNode::start().await;
+    let genesis = header(&node, 0);
+    let block = node.call("eth_getBlockByNumber", json!(["0x0", true])).await;
+    let expected = json!({
+        "number": "0x0", "hash": genesis.digest(), "parentHash": ZERO, "timestamp": "0x6553f100",
+        "transactions": [], "uncles": [], "gasLimit": "0x7270e00", "gasUsed": "0x0", "baseFeePerGas": "0x0",
+        "miner": "0x0000000000000000000000000000000000000000", "stateRoot": ZERO, "receiptsRoot": ZERO,
+        "transactionsRoot": ZERO, "sha3Uncles": EMPTY_OMMERS, "extraData": "0x", "difficulty": "0x0", "size": "0x200",
+        "mixHash": ZERO, "nonce": "0x0000000000000000", "logsBloom": format!("0x{}", "0".repeat(512)),
+        "baton": {
+            "epoch": 2, "view": 0, "proposer": 0, "timestampMs": 1_700_000_000_000_u64, "declaredGas": 0, "payloadBytes": 0,
+            "l1Origin": {"number": 1_023, "hash": format!("0x{}", "09".repeat(32))},
+        },
+    });
+    assert_eq!(block, expected);
+    // What other programs read it with.
+    serde_json::from_value::<alloy::rpc::types::Block>(block).unwrap();
+}
+
+#[tokio::test]
+async fn a_block_shows_its_transactions_as_hashes_or_whole() {
+    let node = TestNode::start().await;
+    let transactions = vec![tx(1, 0, 7), tx(1, 2, 3), tx(2, 0, 1)];
+    let digest = node.finalize(transactions.clone());
+
+    let hashes = node.call("eth_getBlockByNumber", json!(["latest", false])).await;
+    let expected: Vec<_> = transactions.iter().map(|tx| json!(tx.hash())).collect();
+    assert_eq!(hashes["transactions"], json!(expected));
+    assert_eq!(hashes["hash"], json!(digest));
+    assert_eq!(hashes["parentHash"], json!(header(&node, 0).digest()));
+    assert_eq!(hashes["transactionsRoot"], json!(header(&node, 1).payload_root));
+    // 1.25 s after the genesis block: the EVM's clock drops the fraction, the protocol's keeps it.
+    assert_eq!(hashes["timestamp"], "0x6553f101");
+    assert_eq!(hashes["baton"]["timestampMs"], 1_700_000_001_250_u64);
+    assert_eq!((&hashes["baton"]["view"], &hashes["baton"]["proposer"]), (&json!(1), &json!(1)));
+    assert_eq!(hashes["baton"]["declaredGas"], 63_000);
+    assert_eq!(hashes["miner"], format!("0x{}", "fe".repeat(20)));
+
+    let full = node.call("eth_getBlockByNumber", json!(["0x1", true])).await;
+    for (index, transaction) in transactions.iter().enumerate() {
+        let shown = &full["transactions"][index];
+        assert_eq!(shown["hash"], json!(transaction.hash()));
+        assert_eq!(shown["from"], json!(transaction.sender()));
+        assert_eq!(shown["blockHash"], json!(digest));
+        assert_eq!((&shown["blockNumber"], &shown["type"]), (&json!("0x1"), &json!("0x2")));
+        assert_eq!(shown["transactionIndex"], format!("0x{index:x}"));
+    }
+    assert_eq!(full["transactions"][0]["baton"], json!({"status": "executed"}));
+    assert_eq!(full["transactions"][1]["baton"], json!({"status": "skippedGap", "expected": 1}));
+    assert_eq!(full["transactions"][0]["gasPrice"], "0x7");
+    serde_json::from_value::<alloy::rpc::types::Block>(full).unwrap();
+}
+
+#[tokio::test]
+async fn tags_name_final_posted_settled_and_genesis() {
+    let node = TestNode::start().await;
+    for _ in 0..4 {
+        node.finalize(vec![]);
+    }
+    node.status.send_modify(|status| {
+        status.posted_height = Height::new(3);
+        status.settled_height = Height::new(2);
+    });
+    for (tag, number) in [
+        ("latest", "0x4"),
+        ("pending", "0x4"),
+        ("safe", "0x3"),
+        ("finalized", "0x2"),
+        ("earliest", "0x0"),
+        ("0x1", "0x1"),
+    ] {
+        assert_eq!(node.call("eth_getBlockByNumber", json!([tag, false])).await["number"], number, "{tag}");
+    }
+    assert_eq!(node.call("eth_getBlockByNumber", json!(["0x5", false])).await, Value::Null);
+    assert_eq!(node.call("eth_getBlockByNumber", json!(["0xffffffffffffffff", true])).await, Value::Null);
+    // L1 knows a batch whose blocks this node still lacks.
+    node.status.send_modify(|status| status.posted_height = Height::new(9));
+    assert_eq!(node.call("eth_getBlockByNumber", json!(["safe", false])).await["number"], "0x4");
+}
+
+#[tokio::test]
+async fn a_transaction_is_followed_from_the_pool_to_its_block() {
+    let node = TestNode::start().await;
+    let transaction = tx(1, 0, 7);
+    let by_hash = json!([transaction.hash()]);
+    assert_eq!(node.call("eth_getTransactionByHash", by_hash.clone()).await, Value::Null);
+
+    assert_eq!(node.send(&transaction).await, json!(transaction.hash()));
+    let pooled = node.call("eth_getTransactionByHash", by_hash.clone()).await;
+    for field in ["blockHash", "blockNumber", "transactionIndex"] {
+        assert_eq!(pooled.get(field), Some(&Value::Null), "{field}");
+    }
+    assert_eq!(pooled["baton"], json!({"status": "pooled"}));
+    assert_eq!(
+        (&pooled["nonce"], &pooled["gas"], &pooled["chainId"]),
+        (&json!("0x0"), &json!("0x5208"), &json!("0x1770"))
+    );
+    assert_eq!((&pooled["maxFeePerGas"], &pooled["maxPriorityFeePerGas"]), (&json!("0x64"), &json!("0x7")));
+
+    let digest = node.finalize(vec![transaction.clone()]);
+    let included = node.call("eth_getTransactionByHash", by_hash).await;
+    assert_eq!((&included["blockHash"], &included["blockNumber"]), (&json!(digest), &json!("0x1")));
+    assert_eq!((&included["transactionIndex"], &included["blockTimestamp"]), (&json!("0x0"), &json!("0x6553f101")));
+    assert_eq!(included["baton"], json!({"status": "executed"}));
+    serde_json::from_value::<alloy::rpc::types::Transaction>(included).unwrap();
+}
+
+#[tokio::test]
+async fn a_skipped_transaction_is_found_but_never_looks_done() {
+    let node = TestNode::start().await;
+    let early = tx(1, 5, 7);
+    let digest = node.finalize(vec![tx(2, 0, 1), early.clone()]);
+    let by_hash = json!([early.hash()]);
+    let skipped = node.call("eth_getTransactionByHash", by_hash.clone()).await;
+    assert_eq!(skipped["hash"], json!(early.hash()));
+    for field in ["blockHash", "blockNumber", "transactionIndex"] {
+        assert_eq!(skipped.get(field), Some(&Value::Null), "{field}");
+    }
+    assert_eq!(
+        skipped["baton"],
+        json!({"status": "skippedGap", "expected": 0, "block": {"number": 1, "hash": digest, "index": 1}})
+    );
+
+    // Waiting for another turn, and at last taking it.
+    node.send(&early).await;
+    assert_eq!(node.call("eth_getTransactionByHash", by_hash.clone()).await["baton"]["status"], "pooled");
+    node.finalize((0..=5).map(|nonce| tx(1, nonce, 7)).collect());
+    let done = node.call("eth_getTransactionByHash", by_hash).await;
+    assert_eq!((&done["blockNumber"], &done["transactionIndex"]), (&json!("0x2"), &json!("0x5")));
+    assert_eq!(done["baton"]["status"], "executed");
+}
+
+#[tokio::test]
+async fn nonces_are_those_of_the_newest_state_or_an_honest_error() {
+    let node = TestNode::start().await;
+    let address = account(1);
+    let count = |tag: Value| node.call("eth_getTransactionCount", json!([address, tag]));
+    node.finalize(vec![tx(1, 0, 1), tx(1, 1, 1)]);
+    let second = node.finalize(vec![tx(1, 2, 1)]);
+    node.send(&tx(1, 3, 1)).await;
+    node.send(&tx(1, 4, 1)).await;
+    node.send(&tx(1, 6, 1)).await;
+
+    assert_eq!(count(json!("latest")).await, "0x3");
+    assert_eq!(count(json!("pending")).await, "0x5");
+    assert_eq!(count(json!("earliest")).await, "0x0");
+    assert_eq!(count(json!("0x2")).await, "0x3");
+    assert_eq!(count(json!({"blockHash": second})).await, "0x3");
+    assert_eq!(count(json!({"blockNumber": "0x2"})).await, "0x3");
+    assert_eq!(count(json!({"blockHash": header(&node, 0).digest()})).await, "0x0");
+    // Nothing is posted yet, so both are the genesis block, where nobody has sent anything.
+    assert_eq!(count(json!("safe")).await, "0x0");
+    assert_eq!(node.call("eth_getTransactionCount", json!([account(9), "latest"])).await, "0x0");
+    assert_eq!(node.call("eth_getTransactionCount", json!([account(9), "pending"])).await, "0x0");
+
+    node.status.send_modify(|status| {
+        status.posted_height = Height::new(2);
+        status.settled_height = Height::new(1);
+    });
+    assert_eq!(count(json!("safe")).await, "0x3");
+    let not_kept = "state at block 1 is not available: only the state at the latest block, 2, is kept";
+    for tag in [json!("finalized"), json!("0x1"), json!({"blockHash": header(&node, 1).digest()})] {
+        let refused = node.refused("eth_getTransactionCount", json!([address, tag])).await;
+        assert_eq!(refused, (-32_000, not_kept.to_owned()), "{tag}");
+    }
+    for tag in [json!("0x3"), json!({"blockHash": account(1).into_word()})] {
+        let refused = node.refused("eth_getTransactionCount", json!([address, tag])).await;
+        assert_eq!(refused, (-32_000, "header not found".to_owned()), "{tag}");
+    }
+}
+
+#[tokio::test]
+async fn refused_transactions_get_the_texts_that_clients_match() {
+    let node = TestNode::start().await;
+    let node = &node;
+    let refused = |raw: String| async move { node.refused("eth_sendRawTransaction", json!([raw])).await };
+    let plain = |nonce, chain_id, input: Vec<u8>| {
+        hex::encode_prefixed(legacy(1, nonce, chain_id, Bytes::from(input)).encoded_2718())
+    };
+    node.finalize(vec![tx(1, 0, 5)]);
+    node.send(&tx(1, 1, 5)).await;
+
+    let cases = [
+        (raw(&tx(1, 1, 5)), "already known"),
+        (raw(&tx(1, 0, 5)), "nonce too low: next nonce 1, tx nonce 0"),
+        (raw(&tx(1, 1, 6)), "replacement transaction underpriced"),
+        (plain(2, Some(1), vec![]), "invalid chain id for signer: have 1 want 6000"),
+        (plain(2, None, vec![]), "only replay-protected (EIP-155) transactions allowed over RPC"),
+        (plain(2, Some(6_000), vec![0; TRANSACTION_BYTES_MAX]), "oversized data: transaction size"),
+        (raw(&tx(1, u64::MAX, 5)), "nonce has max value"),
+        ("0x".to_owned(), ""),
+        ("0x03c0".to_owned(), ""),
+        ("0x05aabb".to_owned(), ""),
+    ];
+    for (transaction, text) in cases {
+        let (code, message) = refused(transaction).await;
+        assert_eq!(code, -32_000, "{message}");
+        assert!(!message.is_empty() && message.starts_with(text), "{message}");
+    }
+    assert_eq!(node.pool.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn wrong_arguments_are_named_by_place() {
+    let node = TestNode::start().await;
+    let address = json!(account(1));
+    let cases = [
+        ("eth_sendRawTransaction", json!([]), "missing value for required argument 0"),
+        ("eth_sendRawTransaction", json!([null]), "missing value for required argument 0"),
+        ("eth_sendRawTransaction", json!(["abcd"]), "invalid argument 0: hex string without 0x prefix"),
+        ("eth_sendRawTransaction", json!(["0xzz"]), "invalid argument 0: "),
+        ("eth_sendRawTransaction", json!(["0xabc"]), "invalid argument 0: "),
+        ("eth_sendRawTransaction", json!([7]), "invalid argument 0: "),
+        ("eth_sendRawTransaction", json!({"raw": "0x"}), "non-array args"),
+        ("eth_sendRawTransaction", json!(["0x00", 1]), "too many arguments, want at most 1"),
+        ("eth_getTransactionByHash", json!(["0x12"]), "invalid argument 0: "),
+        ("eth_getBlockByNumber", json!(["latest"]), "missing value for required argument 1"),
+        ("eth_getBlockByNumber", json!(["latest", "yes"]), "invalid argument 1: "),
+        ("eth_getBlockByNumber", json!(["newest", false]), "invalid argument 0: "),
+        ("eth_getBlockByNumber", json!(["0x10000000000000000", false]), "invalid argument 0: "),
+        ("eth_getTransactionCount", json!([address]), "missing value for required argument 1"),
+        ("eth_getTransactionCount", json!(["0x12", "latest"]), "invalid argument 0: "),
+        ("eth_getTransactionCount", json!([address, "latest", 1]), "too many arguments, want at most 2"),
+        ("eth_chainId", json!([1]), "too many arguments, want at most 0"),
+    ];
+    for (method, params, text) in cases {
+        let (code, message) = node.refused(method, params.clone()).await;
+        assert_eq!(code, -32_602, "{method} {params}: {message}");
+        assert!(message.starts_with(text), "{method} {params}: {message}");
+    }
+    // Trailing nulls count as left out, as client libraries send them.
+    assert_eq!(node.call("eth_chainId", json!([null])).await, "0x1770");
+}
+
+#[tokio::test]
+async fn status_and_committee_are_what_the_node_published() {
+    let node = TestNode::start().await;
+    node.status.send_modify(|status| {
+        status.view = view(17);
+        status.leader = Some(MemberIndex::new(2));
+        status.not_ready = vec![NotReady::below_quorum(60, 100)];
+    });
+    let status = node.call("baton_status", json!([])).await;
+    assert_eq!(serde_json::from_value::<NodeStatus>(status).unwrap(), *node.status.borrow());
+
+    let committee = node.call("baton_committee", json!([])).await;
+    assert_eq!((&committee["epoch"], &committee["totalWeight"]), (&json!(2), &json!(100)));
+    assert_eq!((&committee["view"], &committee["leader"]), (&json!(17), &json!(2)));
+    let first = &committee["members"][0];
+    assert_eq!(first["owner"], format!("0x{}", "01".repeat(20)));
+    assert_eq!(first["feeRecipient"], format!("0x{}", "fe".repeat(20)));
+    assert_eq!((&first["index"], &first["weight"], &first["share"]), (&json!(0), &json!(32), &json!(0.32)));
+    assert_eq!(first["blsKey"], format!("0x{}", "01".repeat(256)));
+    assert_eq!(serde_json::from_value::<CommitteeView>(committee).unwrap().members.len(), 4);
+}

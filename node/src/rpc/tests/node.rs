@@ -1,0 +1,286 @@
+//! A node in miniature behind the server, and a client that says exactly what it is told.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope, TxLegacy, crypto::secp256k1::sign_message};
+use alloy_eips::eip2718::Encodable2718;
+use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, hex};
+use baton_consensus::{Committee, CommitteeMember};
+use baton_execution::{Executor, NonceExecutor};
+use baton_mempool::{Nonces, Pool, PoolConfig, PoolError};
+use baton_proto::{
+    Block, BlockDigest, BlockHeader, BlsPublicKey, BlsSignature, Certificate, ChainSpec, Domain, Epoch, ExecutorKind,
+    Height, L1BlockNumber, L1ChainId, L1Origin, L2ChainId, MemberIndex, OrderingRule, PayloadCommitment, SignerSet,
+    Statement, TimestampMs, Transaction, View, Weight,
+};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::{
+    config::RpcConfig,
+    l1::ChainFacts,
+    ledger::{ChainIdentity, FinalState, FinalStep, Ledger, MemoryLedger},
+    rpc::{RpcContext, RpcServer, serve},
+    telemetry::NodeStatus,
+};
+
+pub(super) const CHAIN_ID: u64 = 6_000;
+const FEE_RECIPIENT: Address = Address::repeat_byte(0xfe);
+
+pub(super) struct TestNode {
+    pub(super) server: RpcServer,
+    pub(super) ledger: Arc<MemoryLedger>,
+    pub(super) pool: Arc<Mutex<Pool>>,
+    pub(super) status: watch::Sender<NodeStatus>,
+    client: reqwest::Client,
+}
+
+struct LedgerNonces<'a>(&'a dyn Ledger);
+
+impl Nonces for LedgerNonces<'_> {
+    fn nonce(&self, account: Address) -> u64 {
+        self.0.nonce(account).unwrap()
+    }
+}
+
+fn spec() -> ChainSpec {
+    ChainSpec {
+        l2_chain_id: L2ChainId::new(CHAIN_ID),
+        epoch_blocks: 512,
+        origin_settle_blocks: 1,
+        min_block_ms: 100,
+        idle_block_ms: 1_000,
+        delta_ms: 100,
+        inactive_views: 20,
+        clock_drift_ms: 500,
+        block_bytes_max: 2 << 20,
+        block_gas_limit: 120_000_000,
+        exec_lag_max: 32,
+        forced_lag_blocks: 8,
+        abandon_blocks: 2_048,
+        max_origin_age_blocks: 16_384,
+        live_epochs: 16,
+        batch_bytes_max: 100_000,
+        batch_blobs_max: 6,
+        batch_age_blocks: 5,
+        post_backoff_blocks: 2,
+        correlation_epochs: 8,
+        evidence_blocks: 512,
+        jail_epochs: 2,
+        jail_min_views: 2,
+        base_slash_bps: 500,
+        reporter_bps: 1_000,
+        jail_miss_bps: 5_000,
+        min_committee: 4,
+        allow_small: true,
+        ordering_rule: OrderingRule::PriorityFee,
+        executor: ExecutorKind::None,
+        weight_unit: 1_000_000_000_000,
+        weight_cap: 1 << 40,
+        min_bond: U256::from(1),
+        bond_token: Address::ZERO,
+    }
+}
+
+/// Four members with the devnet's stakes, in address order.
+fn committee() -> Committee {
+    let members = [32, 28, 22, 18].into_iter().zip(1_u8..).map(|(weight, byte)| CommitteeMember {
+        owner: Address::repeat_byte(byte),
+        fee_recipient: FEE_RECIPIENT,
+        weight: Weight::new(weight),
+        key: BlsPublicKey::new([byte; 256]),
+    });
+    Committee::new(Epoch::new(2), members.collect()).unwrap()
+}
+
+impl TestNode {
+    pub(super) async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// Starts a node whose server's bounds `change` may narrow.
+    pub(super) async fn with(change: impl FnOnce(&mut RpcConfig)) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let spec = spec();
+        let domain = Domain {
+            l1_chain_id: L1ChainId::new(31_337),
+            registry: Address::repeat_byte(0xaa),
+            l2_chain_id: spec.l2_chain_id,
+        };
+        let identity = ChainIdentity { domain, inbox: Address::repeat_byte(0xbb), slasher: Address::repeat_byte(0xcc) };
+        let ledger = Arc::new(MemoryLedger::new(&identity).unwrap());
+        let origin = L1Origin { number: L1BlockNumber::new(1_023), hash: B256::repeat_byte(9) };
+        let genesis = BlockHeader::genesis(spec.l2_chain_id, origin, 1_700_000_000);
+        ledger.init_genesis(&genesis).unwrap();
+        let pool = Arc::new(Mutex::new(Pool::new(PoolConfig::of(&spec))));
+        let (status, status_seen) = watch::channel(NodeStatus::starting(spec.l2_chain_id));
+
+        let mut config = RpcConfig { listen: "127.0.0.1:0".parse().unwrap(), ..RpcConfig::default() };
+        change(&mut config);
+        let submit = {
+            let (pool, ledger) = (Arc::clone(&pool), Arc::clone(&ledger));
+            move |transaction: Transaction| -> Result<_, PoolError> {
+                let added = pool.lock().unwrap().add(transaction, 0, &LedgerNonces(ledger.as_ref()))?;
+                Ok(added.hash)
+            }
+        };
+        let committee = committee();
+        let facts = ChainFacts {
+            spec,
+            domain,
+            inbox: identity.inbox,
+            slasher: identity.slasher,
+            genesis_l1: L1BlockNumber::ZERO,
+            epoch: committee.epoch(),
+            committee: committee.members().to_vec(),
+            randomness: B256::ZERO,
+            genesis,
+            last_origin: L1BlockNumber::new(1_535),
+        };
+        let context = RpcContext {
+            facts: Arc::new(facts),
+            ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
+            pool: Arc::clone(&pool),
+            submit: Arc::new(submit),
+            status: status_seen,
+            committee: Arc::new(committee),
+        };
+        let server = serve(&config, context).await.unwrap();
+        Self { server, ledger, pool, status, client: reqwest::Client::new() }
+    }
+
+    /// Makes a block with `transactions` final and returns its digest.
+    pub(super) fn finalize(&self, transactions: Vec<Transaction>) -> BlockDigest {
+        let parent = self.ledger.header(self.ledger.head().unwrap().height).unwrap().unwrap();
+        let commitment = PayloadCommitment::of(&transactions);
+        let header = BlockHeader {
+            view: parent.view.next().unwrap(),
+            height: parent.height.next().unwrap(),
+            parent: parent.digest(),
+            timestamp_ms: TimestampMs::new(parent.timestamp_ms.get() + 1_250),
+            payload_root: commitment.payload_root,
+            transaction_count: commitment.transaction_count,
+            payload_bytes: commitment.payload_bytes,
+            declared_gas: commitment.declared_gas,
+            proposer: MemberIndex::new(1),
+            fee_recipient: FEE_RECIPIENT,
+            ..parent
+        };
+        let digest = header.digest();
+        let statement = Statement::Finalize { epoch: header.epoch, view: header.view, block: digest };
+        let block = Block { header, transactions };
+        let executed = NonceExecutor.execute(&block, &FinalState::new(self.ledger.as_ref())).unwrap();
+        let included: Vec<_> = block.transactions.iter().map(|transaction| *transaction.hash()).collect();
+        let nonces: BTreeMap<Address, u64> = executed.nonces.clone();
+        let signers = SignerSet::from_bits(0b111);
+        let certificate = Certificate { statement, signers, signature: BlsSignature::new([1; 48]) };
+        self.ledger.finalize(&FinalStep { blocks: vec![block], certificate, results: vec![executed] }).unwrap();
+        self.pool.lock().unwrap().on_final(&nonces, &included);
+        digest
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("http://{}", self.server.address())
+    }
+
+    /// Posts exactly `body` and returns the status code and the answer.
+    pub(super) async fn post(&self, body: impl Into<reqwest::Body>) -> (u16, String) {
+        let answer =
+            self.client.post(self.url()).header("content-type", "application/json").body(body).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    /// Calls a method and returns its result.
+    pub(super) async fn call(&self, method: &str, params: Value) -> Value {
+        let mut answer = self.answer(method, params).await;
+        assert!(answer.get("error").is_none(), "{method}: {answer}");
+        answer["result"].take()
+    }
+
+    /// Calls a method that must fail and returns code and message.
+    pub(super) async fn refused(&self, method: &str, params: Value) -> (i64, String) {
+        let answer = self.answer(method, params).await;
+        assert!(answer.get("result").is_none(), "{method}: {answer}");
+        (answer["error"]["code"].as_i64().unwrap(), answer["error"]["message"].as_str().unwrap().to_owned())
+    }
+
+    async fn answer(&self, method: &str, params: Value) -> Value {
+        let request = json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params});
+        let (code, text) = self.post(request.to_string()).await;
+        assert_eq!(code, 200, "{text}");
+        let answer: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&answer["jsonrpc"], &answer["id"]), (&json!("2.0"), &json!(7)));
+        answer
+    }
+
+    pub(super) async fn send(&self, transaction: &Transaction) -> Value {
+        self.call("eth_sendRawTransaction", json!([raw(transaction)])).await
+    }
+}
+
+pub(super) fn raw(transaction: &Transaction) -> String {
+    hex::encode_prefixed(transaction.raw())
+}
+
+/// Transaction number `nonce` of account `key` with this tip, of type 2.
+pub(super) fn tx(key: u64, nonce: u64, tip: u128) -> Transaction {
+    sign(
+        key,
+        TxEip1559 {
+            chain_id: CHAIN_ID,
+            nonce,
+            gas_limit: 21_000,
+            max_fee_per_gas: 100,
+            max_priority_fee_per_gas: tip,
+            to: TxKind::Call(Address::repeat_byte(0xee)),
+            ..Default::default()
+        },
+    )
+}
+
+/// One of type 0.
+pub(super) fn legacy(key: u64, nonce: u64, chain_id: Option<u64>, input: Bytes) -> TxEnvelope {
+    envelope(
+        key,
+        TxLegacy {
+            chain_id,
+            nonce,
+            gas_price: 50,
+            gas_limit: 2_000_000,
+            to: TxKind::Call(Address::repeat_byte(0xee)),
+            value: U256::from(5),
+            input,
+        },
+    )
+}
+
+pub(super) fn account(key: u64) -> Address {
+    tx(key, 0, 0).sender()
+}
+
+fn sign<T: SignableTransaction<Signature>>(key: u64, unsigned: T) -> Transaction
+where
+    TxEnvelope: From<alloy_consensus::Signed<T>>,
+{
+    Transaction::decode(envelope(key, unsigned).encoded_2718().into()).unwrap()
+}
+
+fn envelope<T: SignableTransaction<Signature>>(key: u64, unsigned: T) -> TxEnvelope
+where
+    TxEnvelope: From<alloy_consensus::Signed<T>>,
+{
+    let signature = sign_message(U256::from(key).into(), unsigned.signature_hash()).unwrap();
+    unsigned.into_signed(signature).into()
+}
+
+/// The view of the chain's header at `height`, for what a test compares with.
+pub(super) fn header(node: &TestNode, height: u64) -> BlockHeader {
+    node.ledger.header(Height::new(height)).unwrap().unwrap()
+}
+
+pub(super) fn view(number: u64) -> View {
+    View::new(number)
+}

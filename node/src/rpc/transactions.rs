@@ -1,0 +1,44 @@
+//! Transactions: taking them in and finding them again.
+
+use alloy_primitives::TxHash;
+use baton_execution::Outcome;
+use baton_proto::Transaction;
+
+use super::{
+    RpcContext, RpcError,
+    arguments::Arguments,
+    render::{self, Place},
+};
+
+/// `eth_sendRawTransaction`: decodes, recovers the sender, and hands the transaction to the node.
+pub(super) fn send_raw(context: &RpcContext, arguments: &Arguments) -> Result<TxHash, RpcError> {
+    let transaction = Transaction::decode(arguments.bytes(0)?)?;
+    Ok(context.submit.submit(transaction)?)
+}
+
+/// `eth_getTransactionByHash`: where a transaction is, or `null` if this node does not know it.
+///
+/// Block fields are set only where the transaction took its turn. One that was skipped has them `null`, as one that
+/// waits has: a wallet that sees a block takes the transaction for done. What became of it, and in which block, stands
+/// under `baton`.
+pub(super) fn by_hash(context: &RpcContext, arguments: &Arguments) -> Result<Option<render::RpcTransaction>, RpcError> {
+    let hash = arguments.hash(0)?;
+    // The pool first: it drops a transaction only after the ledger has it, so one of the two always knows.
+    let pooled = context.pool().get(&hash);
+    let Some(record) = context.ledger.transaction(&hash)? else { return Ok(pooled.map(|tx| render::pooled(&tx))) };
+    if let (Some(transaction), false) = (&pooled, record.outcome == Outcome::Executed) {
+        // Skipped once, and waiting for another turn.
+        return Ok(Some(render::pooled(transaction)));
+    }
+    let lacking = || RpcError::IndexWithoutBlock { hash, block: record.block };
+    let block = context.ledger.block(record.block)?.ok_or_else(lacking)?;
+    let transaction =
+        block.transactions.get(record.index as usize).filter(|tx| *tx.hash() == hash).ok_or_else(lacking)?;
+    let place = Place::of(&block.header, record.index);
+    Ok(Some(match record.outcome {
+        Outcome::Executed => render::included(transaction, &place, Some(record.outcome)),
+        Outcome::SkippedReplay { .. } | Outcome::SkippedGap { .. } => {
+            render::skipped(transaction, &place, record.outcome)
+        }
+    }))
+}
