@@ -39,7 +39,7 @@
 //! The forced queue's entries are on L1 already; blocks that carry any are not encoded by this version.
 //!
 //! A list of blocks has exactly one body, and [`decode`] refuses any other. So whoever holds the blocks compares bodies
-//! ([`matches`]) and needs no decoding to attest.
+//! ([`matches()`]) and needs no decoding to attest.
 
 mod columns;
 mod compression;

@@ -2,7 +2,7 @@
 //!
 //! The schema is `proto/baton/v1/*.proto`; the code generated from it stays private. Every conversion checks, in this
 //! order and before it allocates for what it checks: the message's length, the number of its repeated parts (counted on
-//! the bytes, see [`count`]), then that the encoding is the canonical one (so nothing unknown, doubled or trailing is
+//! the bytes, in `count.rs`), then that the encoding is the canonical one (so nothing unknown, doubled or trailing is
 //! accepted, and equal values have equal bytes), then every field's length and range, and last what ties parts together:
 //! a block's transactions are those its header commits to, a proposal's signature names its block, a range is linked by
 //! parent digests, and evidence is an offence.

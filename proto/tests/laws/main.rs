@@ -9,3 +9,4 @@ mod golden;
 mod strategies;
 mod transactions;
 mod wire;
+mod wire_limits;

@@ -1,4 +1,4 @@
-//! The wire format: identity, one encoding for each value, bounds, and what malformed bytes do.
+//! The wire format: identity, one encoding for each value, and what malformed bytes do.
 
 use std::cell::Cell;
 
@@ -6,11 +6,7 @@ use alloy_primitives::{B256, Bytes, TxHash};
 use baton_proto::{
     Block, BlockDigest, BlsSignature, Certificate, Epoch, Evidence, Height, MemberIndex, PayloadCommitment,
     SignedStatement, SignerSet, Statement, StatementKind, Transaction, TransactionError, View,
-    limits::{
-        BATCH_DATA_BYTES_MAX, BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, FRAME_BYTES_MAX, GOSSIP_BYTES_MAX,
-        GOSSIP_TRANSACTIONS_MAX, RANGE_ANSWER_BYTES_MAX, RANGE_BLOCKS_MAX, RANGE_TAIL_MAX, RANGE_TRANSACTIONS_TARGET,
-        RECORD_BYTES_MAX, SYNC_REQUEST_BYTES_MAX, TRANSACTION_BYTES_MAX,
-    },
+    limits::SYNC_REQUEST_BYTES_MAX,
     wire::{
         self, ConsensusMessage, FinalRange, NOTHING_KNOWN, SyncRequest, SyncResponse, TransactionGossip, WireError,
     },
@@ -21,7 +17,7 @@ use crate::{
     golden,
     strategies::{
         self, batch_header, block, block_of, certificate, config, consensus_message, evidence, header, sign_with,
-        statement, sync_request, sync_response, transaction, transfer, transfer_of_size,
+        statement, sync_request, sync_response, transaction, transfer,
     },
 };
 
@@ -122,7 +118,7 @@ proptest! {
     }
 }
 
-fn decode(message: &ConsensusMessage) -> Result<ConsensusMessage, WireError> {
+pub(crate) fn decode(message: &ConsensusMessage) -> Result<ConsensusMessage, WireError> {
     ConsensusMessage::decode(&message.encode(), NOTHING_KNOWN)
 }
 
@@ -142,18 +138,18 @@ fn digest(fill: u8) -> BlockDigest {
     BlockDigest::new(B256::repeat_byte(fill))
 }
 
-fn plain_header() -> baton_proto::BlockHeader {
+pub(crate) fn plain_header() -> baton_proto::BlockHeader {
     let origin = baton_proto::L1Origin { number: baton_proto::L1BlockNumber::new(32), hash: B256::repeat_byte(0x32) };
     baton_proto::BlockHeader::genesis(strategies::CHAIN, origin, 1_763_700_000)
 }
 
-fn proposal(block: Block) -> ConsensusMessage {
+pub(crate) fn proposal(block: Block) -> ConsensusMessage {
     let notarize = signed(notarize(block.header.digest()));
     ConsensusMessage::Proposal { block, notarize }
 }
 
 /// `count` blocks on genesis, each with `transactions`, finalized by a certificate of the last of `tail` headers above.
-fn range(count: usize, tail: usize, transactions: &[Transaction]) -> FinalRange {
+pub(crate) fn range(count: usize, tail: usize, transactions: &[Transaction]) -> FinalRange {
     let mut blocks: Vec<Block> = Vec::new();
     let mut headers = Vec::new();
     let mut previous = plain_header();
@@ -170,7 +166,7 @@ fn range(count: usize, tail: usize, transactions: &[Transaction]) -> FinalRange 
     FinalRange { blocks, tail: headers, finalization }
 }
 
-fn decode_range(range: &FinalRange) -> Result<FinalRange, WireError> {
+pub(crate) fn decode_range(range: &FinalRange) -> Result<FinalRange, WireError> {
     let bytes = SyncResponse::Range(range.clone()).encode();
     match SyncResponse::decode(&bytes, NOTHING_KNOWN)? {
         SyncResponse::Range(range) => Ok(range),
@@ -179,7 +175,7 @@ fn decode_range(range: &FinalRange) -> Result<FinalRange, WireError> {
 }
 
 /// Fields of hand-made protobuf.
-fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
     let mut out = vec![number << 3 | 2];
     let mut length = bytes.len();
     while length >= 0x80 {
@@ -211,133 +207,6 @@ fn a_known_transaction_is_not_recovered_again() {
     let other = transfer(2, 9, 9);
     let lies = |_: &TxHash| Some(other.clone());
     assert_eq!(ConsensusMessage::decode(&message.encode(), &lies), Ok(message));
-}
-
-#[test]
-fn a_full_block_of_the_smallest_transactions_fits_a_frame() {
-    // As many transactions as a block may have, of as many bytes as it may have: 64 bytes each. A transfer cannot be that
-    // small, so one real transaction stands for all of the bytes, and the same one in any number for the count.
-    let smallest = transfer(0, 0, 0);
-    let count = BLOCK_TRANSACTIONS_MAX.min(BLOCK_BYTES_MAX / smallest.raw().len());
-    let block = block_of(plain_header(), vec![smallest.clone(); count]);
-    assert!(BLOCK_BYTES_MAX - (block.header.payload_bytes as usize) < smallest.raw().len());
-    let message = proposal(block);
-    let bytes = message.encode();
-    assert!(bytes.len() <= FRAME_BYTES_MAX, "{} bytes", bytes.len());
-    let known = |_: &TxHash| Some(smallest.clone());
-    assert_eq!(ConsensusMessage::decode(&bytes, &known), Ok(message));
-}
-
-#[test]
-fn block_bytes_at_the_bound_and_one_over() {
-    let of_size = |nonce, size| transfer_of_size(0, nonce, size);
-    let mut transactions: Vec<Transaction> = (1..=16).map(|nonce| of_size(nonce, TRANSACTION_BYTES_MAX)).collect();
-    let full = proposal(block_of(plain_header(), transactions.clone()));
-    assert!(full.encode().len() <= FRAME_BYTES_MAX);
-    assert_eq!(decode(&full), Ok(full));
-
-    transactions.push(transfer(0, 20, 0));
-    let bytes = BLOCK_BYTES_MAX + transactions[16].raw().len();
-    let over = proposal(block_of(plain_header(), transactions.clone()));
-    assert_eq!(
-        decode(&over),
-        Err(WireError::Oversize { what: "block.transactions", got: bytes, max: BLOCK_BYTES_MAX })
-    );
-    transactions.pop();
-    transactions[15] = of_size(16, TRANSACTION_BYTES_MAX - transfer(0, 20, 0).raw().len() + 1);
-    transactions.push(transfer(0, 20, 0));
-    let over = proposal(block_of(plain_header(), transactions));
-    assert_eq!(
-        decode(&over),
-        Err(WireError::Oversize { what: "block.transactions", got: BLOCK_BYTES_MAX + 1, max: BLOCK_BYTES_MAX })
-    );
-}
-
-#[test]
-fn transactions_in_a_block_at_the_bound_and_one_over() {
-    // Entries of no bytes are enough: they are counted before any is decoded, and at the bound the first is refused for
-    // what it is.
-    let with = |count: usize| {
-        let block = field(1, &[field(1, &[]), [0x12, 0x00].repeat(count)].concat());
-        field(1, &block)
-    };
-    let most = ConsensusMessage::decode(&with(BLOCK_TRANSACTIONS_MAX), NOTHING_KNOWN);
-    assert_eq!(most, Err(WireError::Missing { what: "proposal.notarize" }));
-    let over = ConsensusMessage::decode(&with(BLOCK_TRANSACTIONS_MAX + 1), NOTHING_KNOWN);
-    let too_many =
-        WireError::TooMany { what: "block.transactions", got: BLOCK_TRANSACTIONS_MAX + 1, max: BLOCK_TRANSACTIONS_MAX };
-    assert_eq!(over, Err(too_many.clone()));
-    let stored = [field(1, &[]), [0x12, 0x00].repeat(BLOCK_TRANSACTIONS_MAX + 1)].concat();
-    assert_eq!(wire::block_from_bytes(&stored), Err(too_many.clone()));
-    assert_eq!(SyncResponse::decode(&field(3, &field(1, &stored)), NOTHING_KNOWN), Err(too_many));
-}
-
-#[test]
-fn a_frame_over_the_bound_is_not_decoded() {
-    let at = vec![0xff; FRAME_BYTES_MAX];
-    let over = vec![0xff; FRAME_BYTES_MAX + 1];
-    let decode = |bytes: &[u8]| ConsensusMessage::decode(bytes, NOTHING_KNOWN).unwrap_err();
-    assert_eq!(decode(&at), WireError::Truncated { what: "block.transactions" });
-    assert_eq!(
-        decode(&over),
-        WireError::Oversize { what: "consensus_message", got: FRAME_BYTES_MAX + 1, max: FRAME_BYTES_MAX }
-    );
-    assert_eq!(
-        SyncResponse::decode(&vec![0; RANGE_ANSWER_BYTES_MAX + 1], NOTHING_KNOWN),
-        Err(WireError::Oversize {
-            what: "sync_response",
-            got: RANGE_ANSWER_BYTES_MAX + 1,
-            max: RANGE_ANSWER_BYTES_MAX
-        })
-    );
-    assert_eq!(
-        SyncRequest::decode(&[0; SYNC_REQUEST_BYTES_MAX + 1]),
-        Err(WireError::Oversize { what: "sync_request", got: SYNC_REQUEST_BYTES_MAX + 1, max: SYNC_REQUEST_BYTES_MAX })
-    );
-    assert_eq!(
-        TransactionGossip::decode(&vec![0; GOSSIP_BYTES_MAX + 1]),
-        Err(WireError::Oversize { what: "transaction_gossip", got: GOSSIP_BYTES_MAX + 1, max: GOSSIP_BYTES_MAX })
-    );
-    assert_eq!(
-        wire::header_from_bytes(&[0; RECORD_BYTES_MAX + 1]),
-        Err(WireError::Oversize { what: "block_header", got: RECORD_BYTES_MAX + 1, max: RECORD_BYTES_MAX })
-    );
-    assert_eq!(
-        wire::block_from_bytes(&vec![0; FRAME_BYTES_MAX + 1]),
-        Err(WireError::Oversize { what: "block", got: FRAME_BYTES_MAX + 1, max: FRAME_BYTES_MAX })
-    );
-}
-
-#[test]
-fn batch_data_at_the_bound_and_one_over() {
-    let with = |length: usize| {
-        let header = baton_proto::BatchHeader {
-            index: baton_proto::BatchIndex::ZERO,
-            prev_batch_hash: Default::default(),
-            epoch: Epoch::new(2),
-            first_height: Height::new(1),
-            last_height: Height::new(1),
-            last_digest: digest(1),
-            last_origin: plain_header().origin,
-            state_root: B256::ZERO,
-            forced_position: 0,
-            forced_hash: B256::ZERO,
-            data_kind: baton_proto::DataKind::Calldata,
-            data_hash: B256::ZERO,
-            duties_root: B256::ZERO,
-        };
-        ConsensusMessage::BatchProposal { header, data: Bytes::from(vec![7; length]) }
-    };
-    let most = with(BATCH_DATA_BYTES_MAX);
-    assert_eq!(decode(&most), Ok(most));
-    assert_eq!(
-        decode(&with(BATCH_DATA_BYTES_MAX + 1)),
-        Err(WireError::Oversize {
-            what: "batch_proposal.data",
-            got: BATCH_DATA_BYTES_MAX + 1,
-            max: BATCH_DATA_BYTES_MAX
-        })
-    );
 }
 
 #[test]
@@ -501,94 +370,6 @@ fn batch_data_is_of_a_known_kind() {
         wire::batch_header_from_bytes(&header),
         Err(WireError::OutOfRange { what: "batch_header.data_kind", got: 256, min: 0, max: 1 })
     );
-}
-
-#[test]
-fn gossip_is_split_by_bytes_and_by_count() {
-    assert!(TransactionGossip::encode(&[]).is_empty());
-    let small = transfer(0, 0, 0);
-    let messages = TransactionGossip::encode(&vec![small.clone(); 2 * GOSSIP_TRANSACTIONS_MAX + 1]);
-    let sizes: Vec<usize> = messages.iter().map(|bytes| bytes.len() / (small.raw().len() + 2)).collect();
-    assert_eq!(sizes, [GOSSIP_TRANSACTIONS_MAX, GOSSIP_TRANSACTIONS_MAX, 1]);
-    assert_eq!(TransactionGossip::decode(&messages[0]).unwrap().len(), GOSSIP_TRANSACTIONS_MAX);
-    let over = [&messages[0][..], &messages[2]].concat();
-    assert_eq!(
-        TransactionGossip::decode(&over),
-        Err(WireError::TooMany {
-            what: "transaction_gossip.transactions",
-            got: GOSSIP_TRANSACTIONS_MAX + 1,
-            max: GOSSIP_TRANSACTIONS_MAX
-        })
-    );
-
-    let largest = |nonce| transfer_of_size(0, nonce, TRANSACTION_BYTES_MAX);
-    let transactions: Vec<Transaction> = (1..5).map(largest).collect();
-    let messages = TransactionGossip::encode(&transactions);
-    assert!(messages.iter().all(|bytes| bytes.len() <= GOSSIP_BYTES_MAX));
-    let decoded: Vec<Transaction> =
-        messages.iter().flat_map(|bytes| TransactionGossip::decode(bytes).unwrap()).collect();
-    assert_eq!(decoded, transactions);
-}
-
-#[test]
-fn a_gossip_message_may_be_exactly_full() {
-    // Two entries that fill the message to the byte: a tag and three bytes of length each.
-    let half = GOSSIP_BYTES_MAX / 2 - 4;
-    let of_size = |nonce, size| transfer_of_size(0, nonce, size);
-    let full = [of_size(1, half), of_size(2, half)];
-    let messages = TransactionGossip::encode(&full);
-    assert_eq!(messages.iter().map(Vec::len).collect::<Vec<_>>(), [GOSSIP_BYTES_MAX]);
-    assert_eq!(TransactionGossip::decode(&messages[0]).unwrap(), full);
-    assert_eq!(TransactionGossip::encode(&[of_size(1, half), of_size(2, half + 1)]).len(), 2);
-}
-
-#[test]
-fn a_range_at_its_bounds_and_one_over() {
-    let most = range(RANGE_BLOCKS_MAX, RANGE_TAIL_MAX, &[]);
-    assert_eq!(decode_range(&most), Ok(most));
-    let too_many = |what, max: usize| WireError::TooMany { what, got: max + 1, max };
-    assert_eq!(
-        decode_range(&range(RANGE_BLOCKS_MAX + 1, 0, &[])),
-        Err(too_many("final_range.blocks", RANGE_BLOCKS_MAX))
-    );
-    assert_eq!(decode_range(&range(1, RANGE_TAIL_MAX + 1, &[])), Err(too_many("final_range.tail", RANGE_TAIL_MAX)));
-    assert_eq!(decode_range(&range(0, 1, &[])), Err(WireError::Empty { what: "final_range.blocks" }));
-
-    let transactions_max = RANGE_TRANSACTIONS_TARGET + BLOCK_TRANSACTIONS_MAX;
-    let with = |count: usize| field(2, &field(1, &[field(1, &[]), [0x12, 0x00].repeat(count)].concat()));
-    assert_eq!(
-        SyncResponse::decode(&with(transactions_max + 1), NOTHING_KNOWN),
-        Err(too_many("final_range.blocks.transactions", transactions_max))
-    );
-}
-
-#[test]
-fn the_largest_range_that_has_room_fits_an_answer() {
-    let one = transfer(0, 0, 0);
-    let full = BLOCK_BYTES_MAX / one.raw().len();
-    // Blocks until there is no room, the last of them full.
-    let mut blocks = range(RANGE_BLOCKS_MAX - 1, 0, &vec![one.clone(); full / RANGE_BLOCKS_MAX]);
-    assert!(FinalRange::has_room(&blocks.blocks));
-    let last = blocks.blocks[RANGE_BLOCKS_MAX - 2].header.clone();
-    let header = baton_proto::BlockHeader { height: last.height.next().unwrap(), parent: last.digest(), ..last };
-    let block = block_of(header, vec![one.clone(); full]);
-    let mut tail = Vec::new();
-    let mut previous = block.header.clone();
-    blocks.blocks.push(block);
-    for _ in 0..RANGE_TAIL_MAX {
-        previous =
-            baton_proto::BlockHeader { height: previous.height.next().unwrap(), parent: previous.digest(), ..previous };
-        tail.push(previous.clone());
-    }
-    blocks.tail = tail;
-    blocks.finalization.statement =
-        Statement::Finalize { epoch: Epoch::new(2), view: View::new(1), block: previous.digest() };
-    assert!(!FinalRange::has_room(&blocks.blocks));
-    let answer = SyncResponse::Range(blocks);
-    let bytes = answer.encode();
-    assert!(bytes.len() <= RANGE_ANSWER_BYTES_MAX, "{} bytes", bytes.len());
-    let known = |_: &TxHash| Some(one.clone());
-    assert_eq!(SyncResponse::decode(&bytes, &known), Ok(answer));
 }
 
 #[test]
