@@ -167,6 +167,8 @@ impl L1Client {
         if urls.is_empty() || urls.len() > ENDPOINTS_MAX {
             return Err(L1Error::EndpointCount { got: urls.len() });
         }
+        // reqwest is built without a provider of its own and panics without one; whoever came first keeps its choice.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let endpoints = urls
             .iter()
             .map(|text| {

@@ -24,6 +24,10 @@ mod poster;
 mod replay;
 mod reporter;
 mod sender;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod watcher;
 
 pub use account::{AccountConfig, AccountContext};

@@ -1,0 +1,250 @@
+//! What tests of L1 and of batches share: a real anvil with a real chain on it, and final blocks for that chain.
+
+use std::{future::Future, path::Path, sync::Arc, time::Duration};
+
+use alloy::{
+    consensus::{SignableTransaction, TxEip1559, TxEnvelope},
+    eips::eip2718::Encodable2718,
+    network::TxSignerSync,
+    signers::local::PrivateKeySigner,
+};
+use alloy_primitives::{Address, B256, TxKind, U256};
+use baton_consensus::{Committee, Schedule, SecretKey, Verifier, aggregate};
+use baton_execution::{Executor as _, NonceExecutor};
+use baton_proto::{
+    Attestation, BatchHeader, Block, BlockDigest, BlockHeader, BlsSignature, Certificate, Domain, Height, L1ChainId,
+    L2ChainId, MemberIndex, PayloadCommitment, SignerSet, Statement, TimestampMs, Transaction, View,
+};
+
+use super::{
+    anvil::{Anvil, AnvilOptions},
+    client::L1Client,
+    deploy::{self, Deployment, Founder},
+    facts::{ChainFacts, read_chain_facts},
+};
+use crate::ledger::{ChainIdentity, FinalState, FinalStep, Ledger, MemoryLedger};
+
+/// The L2 chain id of every test chain.
+pub(crate) const L2_CHAIN: u64 = 4_242;
+
+/// How often tests look at L1.
+pub(crate) const POLL: Duration = Duration::from_millis(20);
+
+/// How long an event may take before a test gives up: far more than it ever takes.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The first accounts of anvil's well-known mnemonic.
+const ACCOUNTS: [&str; 10] = [
+    "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80",
+    "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d",
+    "0x5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a",
+    "0x7c852118294e51e653712a81e05800f419141751be58f605c371e15141b007a6",
+    "0x47e179ec197488593b187f80a00eb0da91f1b9d0b13f8733639f19c30a34926a",
+    "0x8b3a350cf5c34c9194ca85829a2df0ec3153be0318b5e2d3348e872092edffba",
+    "0x92db14e403b83dfe3df233f83dfa3a0d7096f21ca9b0d6d6b8d88b2b4ec1564e",
+    "0x4bbbf85ce3377467afe5d46f804f221813b2bb87f24d81f60f1fcdbf7cbf4356",
+    "0xdbda1821b80551c9d65939329250298aa3472ba22feea921c0cf5d620ea67b97",
+    "0x2a871d0798f97d79848a013d4936a73bf4cc922c825d33c1cf7073dff6d409c6",
+];
+
+/// A funded account of anvil. 0 deploys, 1 to 4 own the sequencers.
+pub(crate) fn account(index: usize) -> PrivateKeySigner {
+    ACCOUNTS[index].parse().unwrap()
+}
+
+pub(crate) async fn start_anvil() -> Anvil {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    Anvil::start(&AnvilOptions::new(AnvilOptions::binary_in(&root))).await.unwrap()
+}
+
+pub(crate) fn client_of(anvil: &Anvil) -> L1Client {
+    L1Client::new(&[anvil.url().to_owned()], L1ChainId::new(anvil.chain_id()), Duration::from_secs(20)).unwrap()
+}
+
+/// Calls one of anvil's own methods that answers nothing of interest.
+pub(crate) async fn anvil_call<P: alloy::rpc::json_rpc::RpcSend>(client: &L1Client, method: &'static str, params: P) {
+    client.request::<_, Option<serde_json::Value>>(method, params).await.unwrap();
+}
+
+/// Sends a signal to a process of this test.
+pub(crate) fn signal(pid: u32, name: &str) {
+    let status = std::process::Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().unwrap();
+    assert!(status.success(), "kill -{name} {pid}");
+}
+
+/// Asks again and again until the answer is yes.
+pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, ask: impl Fn() -> F) {
+    let all = async {
+        while !ask().await {
+            tokio::time::sleep(POLL).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, all).await.unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}"));
+}
+
+/// A chain with four sequencers on an anvil of its own, in its first epoch.
+pub(crate) struct TestChain {
+    pub(crate) anvil: Anvil,
+    pub(crate) client: L1Client,
+    pub(crate) deployment: Deployment,
+    pub(crate) facts: Arc<ChainFacts>,
+    pub(crate) committee: Arc<Committee>,
+    pub(crate) verifier: Arc<Verifier>,
+    pub(crate) leaders: Schedule,
+    pub(crate) posters: Schedule,
+    /// Consensus keys, in committee order.
+    pub(crate) keys: Vec<SecretKey>,
+}
+
+impl TestChain {
+    /// Bonds 32, 28, 22 and 18 shares, in epochs of 16 L1 blocks.
+    pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    pub(crate) async fn start_with(adjust: impl FnOnce(&mut baton_proto::ChainSpec)) -> Self {
+        let anvil = start_anvil().await;
+        let client = client_of(&anvil);
+        let keys: Vec<SecretKey> = (1..=4).map(|seed| SecretKey::generate(&[seed; 32])).collect();
+        let owners: Vec<PrivateKeySigner> = (1..=4).map(account).collect();
+        let founders: Vec<Founder<'_>> = [32_u64, 28, 22, 18]
+            .iter()
+            .zip(keys.iter().zip(&owners))
+            .map(|(share, (key, owner))| Founder {
+                owner,
+                fee_recipient: owner.address(),
+                key,
+                bond: U256::from(*share) * U256::from(10_u64.pow(18)),
+            })
+            .collect();
+        let spec = |token| {
+            let mut spec = deploy::devnet_spec(L2ChainId::new(L2_CHAIN), 16, token);
+            adjust(&mut spec);
+            spec
+        };
+        let deployment = deploy::deploy_chain(&client, &account(0), &founders, spec, &mut |_| {}).await.unwrap();
+        deploy::mine_to_start(&client, deployment.registry, 4, &mut |_| {}).await.unwrap();
+        let facts = Arc::new(read_chain_facts(&client, deployment.registry, POLL).await.unwrap());
+        let committee = Arc::new(Committee::new(facts.epoch, facts.committee.clone()).unwrap());
+        let verifier = Arc::new(Verifier::new(facts.domain, Arc::clone(&committee)).unwrap());
+        let leaders = Schedule::leaders(&facts.domain, &committee, facts.randomness);
+        let posters = Schedule::posters(&facts.domain, &committee, facts.randomness);
+        let keys = committee
+            .members()
+            .iter()
+            .map(|member| {
+                let key = keys.iter().find(|key| key.public_key() == member.key).unwrap();
+                SecretKey::from_bytes(&key.to_bytes()).unwrap()
+            })
+            .collect();
+        Self { anvil, client, deployment, facts, committee, verifier, leaders, posters, keys }
+    }
+
+    pub(crate) fn identity(&self) -> ChainIdentity {
+        ChainIdentity { domain: self.facts.domain, inbox: self.facts.inbox, slasher: self.facts.slasher }
+    }
+
+    /// An empty ledger of this chain.
+    pub(crate) fn ledger(&self) -> Arc<dyn Ledger> {
+        let ledger = MemoryLedger::new(&self.identity()).unwrap();
+        ledger.init_genesis(&self.facts.genesis).unwrap();
+        Arc::new(ledger)
+    }
+
+    /// The next `count` final blocks after `parent`, with `transactions` signed transfers in each. Every fifth view is
+    /// skipped, so that duties are missed too.
+    pub(crate) fn blocks_after(&self, parent: &BlockHeader, count: u64, transactions: u64) -> Vec<Block> {
+        let mut parent = parent.clone();
+        let mut nonce = parent.height.get() * transactions;
+        let mut blocks = Vec::new();
+        for _ in 0..count {
+            let view = parent.view.get() + if (parent.view.get() + 1).is_multiple_of(5) { 2 } else { 1 };
+            let transactions: Vec<Transaction> = (0..transactions)
+                .map(|_| {
+                    nonce += 1;
+                    transfer(&account(9), nonce - 1)
+                })
+                .collect();
+            let commitment = PayloadCommitment::of(&transactions);
+            let proposer = self.leaders.leader(View::new(view));
+            let header = BlockHeader {
+                l2_chain_id: self.facts.spec.l2_chain_id,
+                epoch: self.facts.epoch,
+                view: View::new(view),
+                height: parent.height.next().unwrap(),
+                parent: parent.digest(),
+                timestamp_ms: TimestampMs::new(parent.timestamp_ms.get() + 100),
+                origin: parent.origin,
+                forced_position: 0,
+                forced_hash: B256::ZERO,
+                payload_root: commitment.payload_root,
+                transaction_count: commitment.transaction_count,
+                payload_bytes: commitment.payload_bytes,
+                declared_gas: commitment.declared_gas,
+                proposer,
+                fee_recipient: self.committee.member(proposer).unwrap().fee_recipient,
+            };
+            parent = header.clone();
+            blocks.push(Block { header, transactions });
+        }
+        blocks
+    }
+
+    /// A certificate of `signers` for any statement; nothing is checked, so that wrong ones can be made.
+    pub(crate) fn certificate(&self, statement: Statement, signers: &[u8], domain: &Domain) -> Certificate {
+        let signatures: Vec<BlsSignature> =
+            signers.iter().map(|signer| self.keys[usize::from(*signer)].sign(&statement, domain)).collect();
+        Certificate {
+            statement,
+            signers: signers.iter().copied().map(MemberIndex::new).collect::<SignerSet>(),
+            signature: aggregate(&signatures).unwrap(),
+        }
+    }
+
+    /// A batch certificate of all members.
+    pub(crate) fn attested(&self, header: &BatchHeader) -> Certificate {
+        let statement = Statement::Attest(Attestation::of(self.facts.epoch, header));
+        self.certificate(statement, &[0, 1, 2, 3], &self.facts.domain)
+    }
+}
+
+/// Makes `blocks` final in `ledger`, as consensus would.
+pub(crate) fn finalize(ledger: &dyn Ledger, blocks: &[Block]) -> Height {
+    for block in blocks {
+        let results = vec![NonceExecutor.execute(block, &FinalState::new(ledger)).unwrap()];
+        let certificate = Certificate {
+            statement: Statement::Finalize {
+                epoch: block.header.epoch,
+                view: block.header.view,
+                block: block.header.digest(),
+            },
+            signers: SignerSet::EMPTY,
+            signature: BlsSignature::new([0; 48]),
+        };
+        ledger.finalize(&FinalStep { blocks: vec![block.clone()], certificate, results }).unwrap();
+    }
+    blocks.last().map_or(Height::ZERO, |block| block.header.height)
+}
+
+/// A signed transfer on the test chain.
+pub(crate) fn transfer(from: &PrivateKeySigner, nonce: u64) -> Transaction {
+    let mut transaction = TxEip1559 {
+        chain_id: L2_CHAIN,
+        nonce,
+        gas_limit: 21_000,
+        max_fee_per_gas: 1_000_000_000,
+        max_priority_fee_per_gas: 1_000_000,
+        to: TxKind::Call(Address::repeat_byte(0x77)),
+        value: U256::from(nonce),
+        access_list: Default::default(),
+        input: Default::default(),
+    };
+    let signature = from.sign_transaction_sync(&mut transaction).unwrap();
+    let raw = TxEnvelope::from(transaction.into_signed(signature)).encoded_2718();
+    Transaction::decode(raw.into()).unwrap()
+}
+
+/// A digest that no block has.
+pub(crate) fn other_digest(byte: u8) -> BlockDigest {
+    BlockDigest::new(B256::repeat_byte(byte))
+}

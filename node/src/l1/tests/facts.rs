@@ -1,0 +1,93 @@
+//! Reading a chain from L1, and refusing everything else.
+
+use std::time::Duration;
+
+use alloy_primitives::Address;
+use baton_proto::{L1BlockNumber, L1ChainId, View};
+
+use crate::l1::{
+    At, ChainFacts, FactsError, L1Client, L1Error,
+    bindings::SequencerRegistry,
+    chain_facts, read_chain_facts,
+    testing::{POLL, TestChain, start_anvil},
+};
+
+#[tokio::test]
+async fn facts_come_from_l1_and_agree_with_what_it_computes() {
+    let chain = TestChain::start().await;
+    let facts = &chain.facts;
+    assert_eq!(facts.committee.len(), 4);
+    assert!(facts.committee.is_sorted_by_key(|member| member.owner));
+    let weights: Vec<u64> = facts.committee.iter().map(|member| member.weight.get()).collect();
+    let mut sorted = weights.clone();
+    sorted.sort_unstable();
+    assert_eq!(sorted, [18_000_000, 22_000_000, 28_000_000, 32_000_000]);
+
+    let first = facts.genesis_l1.get() + 2 * 16;
+    assert_eq!(facts.genesis.origin.number, L1BlockNumber::new(first - 1));
+    assert_eq!(facts.last_origin, L1BlockNumber::new(first + 15));
+    let origin = chain.client.existing_block(At::Number(facts.genesis.origin.number)).await.unwrap();
+    assert_eq!(origin.origin, facts.genesis.origin);
+    assert_eq!(facts.genesis.timestamp_ms.get(), origin.timestamp_s * 1_000);
+
+    // Solidity draws the same turns from the same seed.
+    for (schedule, posting) in [(&chain.leaders, false), (&chain.posters, true)] {
+        let (epoch, randomness) = (2, facts.randomness);
+        let turns: Vec<u8> = if posting {
+            let call = SequencerRegistry::postingScheduleCall { epoch, randomness, firstTurn: 1, count: 64 };
+            chain.client.call(chain.deployment.registry, &call, At::Latest).await.unwrap()
+        } else {
+            let call = SequencerRegistry::leaderScheduleCall { epoch, randomness, firstView: 1, count: 64 };
+            chain.client.call(chain.deployment.registry, &call, At::Latest).await.unwrap()
+        };
+        let ours: Vec<u8> = (1..=64).map(|view| schedule.leader(View::new(view)).get()).collect();
+        assert_eq!(turns, ours);
+    }
+
+    // What the ledger keeps is the same again, and L1 is compared with it.
+    let stored = ChainFacts::from_json(&facts.to_json().unwrap()).unwrap();
+    assert_eq!(&stored, facts.as_ref());
+    let again = chain_facts(&chain.client, chain.deployment.registry, Some(stored.clone()), POLL).await.unwrap();
+    assert_eq!(&again, facts.as_ref());
+
+    let mut other = stored.clone();
+    other.committee[1].weight = baton_proto::Weight::new(7);
+    let error = chain_facts(&chain.client, chain.deployment.registry, Some(other), POLL).await.unwrap_err();
+    let FactsError::Changed { field, stored: was, got } = error else { panic!("{error}") };
+    assert_eq!((field.as_str(), was.as_str()), ("chain.committee[1].weight", "7"));
+    assert_eq!(got, facts.committee[1].weight.to_string());
+
+    let error = chain_facts(&chain.client, Address::repeat_byte(1), Some(stored.clone()), POLL).await.unwrap_err();
+    assert!(matches!(error, FactsError::OtherRegistry { .. }), "{error}");
+
+    // L1 is gone: what is stored is enough.
+    let dead = L1Client::new(&["http://127.0.0.1:1".into()], chain.client.chain_id(), Duration::from_secs(5)).unwrap();
+    let offline = chain_facts(&dead, chain.deployment.registry, Some(stored), POLL).await.unwrap();
+    assert_eq!(&offline, facts.as_ref());
+}
+
+#[tokio::test]
+async fn another_chain_and_another_contract_are_refused_with_both_values() {
+    let anvil = start_anvil().await;
+    let wrong = L1Client::new(&[anvil.url().to_owned()], L1ChainId::new(5), Duration::from_secs(10)).unwrap();
+    let error = read_chain_facts(&wrong, Address::repeat_byte(1), POLL).await.unwrap_err();
+    let FactsError::L1(L1Error::WrongChain { expected, got, .. }) = &error else { panic!("{error}") };
+    assert_eq!((*expected, *got), (L1ChainId::new(5), L1ChainId::new(31_337)));
+    assert!(!error.is_retryable());
+
+    let right = L1Client::new(&[anvil.url().to_owned()], L1ChainId::new(31_337), Duration::from_secs(10)).unwrap();
+    let error = read_chain_facts(&right, Address::repeat_byte(1), POLL).await.unwrap_err();
+    assert!(matches!(error, FactsError::NotARegistry { .. }) && !error.is_retryable(), "{error}");
+
+    // One endpoint that is down and one that is up make one that is up.
+    let urls = ["http://127.0.0.1:1".to_owned(), anvil.url().to_owned()];
+    let both = L1Client::new(&urls, L1ChainId::new(31_337), Duration::from_secs(10)).unwrap();
+    both.check_chain().await.unwrap();
+    assert!(both.block(At::Latest).await.unwrap().is_some());
+    // Yet no majority of two stands behind its finality.
+    assert!(both.agreed_final().await.unwrap_err().is_retryable());
+
+    assert!(matches!(L1Client::new(&[], L1ChainId::new(1), Duration::ZERO), Err(L1Error::EndpointCount { got: 0 })));
+    let error = L1Client::new(&["not a url".into()], L1ChainId::new(1), Duration::ZERO).unwrap_err();
+    assert_eq!(error, L1Error::BadUrl("not a url".into()));
+}

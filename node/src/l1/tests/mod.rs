@@ -1,0 +1,7 @@
+//! Tests with a real anvil, which `npm ci` in `contracts/` brings.
+
+mod contracts;
+mod facts;
+mod reporter;
+mod sender;
+mod watcher;
