@@ -41,13 +41,15 @@ pub struct Ahead {
 }
 
 impl Ahead {
-    /// Adds a block's transactions.
-    pub fn extend(&mut self, transactions: &[Transaction]) {
+    /// Adds a block's transactions. A nonce counts only where it is the sender's next one: a gapped transaction in an
+    /// ancestor will be skipped, and must not hide what its sender can still send.
+    pub fn extend(&mut self, transactions: &[Transaction], state: &dyn Nonces) {
         for transaction in transactions {
             self.hashes.insert(*transaction.hash());
-            let next = transaction.nonce().saturating_add(1);
-            let nonce = self.nonces.entry(transaction.sender()).or_default();
-            *nonce = next.max(*nonce);
+            let next = self.nonces.entry(transaction.sender()).or_insert_with(|| state.nonce(transaction.sender()));
+            if transaction.nonce() == *next {
+                *next = next.saturating_add(1);
+            }
         }
     }
 }

@@ -1,1 +1,9 @@
-//! End-to-end stories.
+//! What the end-to-end stories share: a devnet of real processes, clients, and a witness that records statements.
+//!
+//! Stories wait for events with a generous limit, never for an amount of time, and stop every process they started by
+//! its id, also when they fail.
+
+pub mod devnet;
+pub mod rpc;
+pub mod transactions;
+pub mod witness;

@@ -1,1 +1,299 @@
-//! (to be written)
+//! A whole Baton network on one machine: a local L1, contracts, bonds, and staked nodes as processes of their own.
+//!
+//! What runs is what operators run: the same binary, the same configuration file, the same contracts. Only the L1 is a
+//! development one, whose first epochs can be mined in seconds.
+
+mod accounts;
+mod banner;
+mod child;
+mod folders;
+mod info;
+mod live;
+mod table;
+
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use alloy_primitives::{Address, U256};
+use anyhow::{Context as _, bail, ensure};
+use baton_proto::{ChainSpec, L1ChainId, L2ChainId};
+use tokio::process::Command;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+pub use self::info::{AccountInfo, DevnetInfo, L1Info, NodeInfo};
+use self::{child::ChildProcess, folders::NodeFolder, live::Live};
+use crate::{
+    cli::devnet::DevnetArgs,
+    l1::{
+        L1Client,
+        anvil::{Anvil, AnvilOptions},
+        deploy::{self, Deployment, Founder, Progress},
+    },
+};
+
+/// The devnet's chain id: not in use by a public chain.
+pub const L2_CHAIN_ID: u64 = 2_028;
+
+/// L1 blocks in an epoch. Until epochs can hand over to one another, a devnet lives in one.
+const EPOCH_BLOCKS: u64 = 512;
+
+/// Anvil's `finalized` is this many blocks behind its head: two slots in an epoch, twice.
+const FINALITY_BLOCKS: u64 = 4;
+
+/// Base units of a whole token, of 18 decimals.
+const TOKEN_UNIT: u64 = 1_000_000_000_000_000_000;
+
+/// Wei that every account of a node starts with on L1: enough for thousands of batches.
+const ACCOUNT_WEI: u128 = 1_000_000_000_000_000_000_000;
+
+/// How long nodes may take to be ready after they were started.
+const READY_WITHIN: Duration = Duration::from_secs(120);
+
+/// How long one question to L1 may take.
+const L1_CALL_WITHIN: Duration = Duration::from_secs(30);
+
+/// A running devnet.
+pub(crate) struct Devnet {
+    pub(crate) info: DevnetInfo,
+    pub(crate) nodes: Vec<ChildProcess>,
+    anvil: Option<Anvil>,
+    temporary: Option<PathBuf>,
+}
+
+/// Runs a devnet until Ctrl-C or SIGTERM, and stops all that it started.
+///
+/// # Errors
+/// When something cannot be started, with what to do; everything started before is stopped.
+pub async fn run(args: DevnetArgs) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    tokio::spawn(crate::node::stop_on_signals(stop.clone()));
+    let started = Instant::now();
+    let mut devnet = tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        devnet = start(&args) => devnet?,
+    };
+    if let Some(path) = &args.info {
+        info::write(path, &devnet.info).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    let took = started.elapsed();
+    let result = if args.headless {
+        println!("{}", banner::text(&devnet.info, took, false));
+        Live::new(&devnet.info).run_headless(&mut devnet.nodes, &stop).await
+    } else {
+        println!("{}", banner::text(&devnet.info, took, true));
+        Live::new(&devnet.info).run_table(&mut devnet.nodes, &stop).await
+    };
+    devnet.stop().await;
+    result
+}
+
+async fn start(args: &DevnetArgs) -> anyhow::Result<Devnet> {
+    let stakes = stakes(args)?;
+    let (folder, temporary) = match &args.data_dir {
+        Some(folder) => (folder.clone(), None),
+        None => {
+            let folder = std::env::temp_dir().join(format!("baton-devnet-{}", std::process::id()));
+            (folder.clone(), Some(folder))
+        }
+    };
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    ensure!(
+        !folder.join("node-0").exists(),
+        "{} holds an earlier devnet; a devnet always starts anew: remove the folder or name another",
+        folder.display()
+    );
+
+    let (anvil, l1_url) = match &args.l1_rpc {
+        Some(url) => (None, url.clone()),
+        None => {
+            let anvil = Anvil::start(&AnvilOptions::new(find_anvil()?)).await?;
+            let url = anvil.url().to_owned();
+            (Some(anvil), url)
+        }
+    };
+    let l1_chain_id = chain_id(&l1_url).await?;
+    let client = L1Client::new(std::slice::from_ref(&l1_url), l1_chain_id, L1_CALL_WITHIN)?;
+
+    let mut nodes = Vec::with_capacity(stakes.len());
+    for index in 0..stakes.len() {
+        nodes.push(NodeFolder::create(&folder.join(format!("node-{index}")))?);
+    }
+    let deployment = bond_all(&client, &nodes, &stakes, args).await?;
+    if anvil.is_some() {
+        client
+            .request::<_, serde_json::Value>("evm_setIntervalMining", (args.block_time,))
+            .await
+            .context("anvil does not take a block time")?;
+    }
+
+    let chain = folders::ChainOfNodes { l1_url: &l1_url, l1_chain_id, deployment: &deployment };
+    let mut children = Vec::with_capacity(nodes.len());
+    for (index, node) in nodes.iter().enumerate() {
+        node.write_config(&chain, &nodes, &args.observers)?;
+        let program = args.node_binary(index).map_or_else(std::env::current_exe, Ok)?;
+        let mut command = Command::new(program);
+        command.arg("node").arg("--config").arg(&node.config).arg("--stop-with-stdin");
+        children.push(ChildProcess::spawn(&format!("node {index}"), command, node.folder.join("node.log")).await?);
+    }
+    let info = DevnetInfo {
+        chain_id: L2_CHAIN_ID,
+        nodes: nodes
+            .iter()
+            .zip(&stakes)
+            .zip(&children)
+            .map(|((node, bond), child)| NodeInfo {
+                rpc: format!("http://{}", node.rpc),
+                health: format!("http://{}", node.health),
+                data_dir: node.data_dir.clone(),
+                config: node.config.clone(),
+                log: child.log().clone(),
+                pid: child.id().unwrap_or_default(),
+                bond: bond.to_string(),
+                owner: node.owner.address(),
+                evidence_account: node.evidence.address(),
+            })
+            .collect(),
+        l1: L1Info {
+            rpc: l1_url.clone(),
+            chain_id: l1_chain_id.get(),
+            registry: deployment.registry,
+            inbox: deployment.inbox,
+            slasher: deployment.slasher,
+            token: deployment.token,
+            pid: anvil.as_ref().and_then(Anvil::pid),
+        },
+        accounts: accounts::developer_accounts(),
+    };
+    let mut devnet = Devnet { info, nodes: children, anvil, temporary };
+    if let Err(error) = devnet.until_ready().await {
+        devnet.stop().await;
+        return Err(error);
+    }
+    Ok(devnet)
+}
+
+impl Devnet {
+    async fn until_ready(&mut self) -> anyhow::Result<()> {
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(2)).build()?;
+        let deadline = Instant::now() + READY_WITHIN;
+        for (node, child) in self.info.nodes.iter().zip(&mut self.nodes) {
+            let url = format!("{}/readyz", node.health);
+            loop {
+                if client.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
+                    break;
+                }
+                if let Some(status) = child.exited() {
+                    bail!("{} ended with {status}:\n{}", child.name(), last_lines(child.log()));
+                }
+                ensure!(Instant::now() < deadline, "{} is not ready:\n{}", child.name(), last_lines(child.log()));
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn stop(mut self) {
+        info!("stopping the devnet");
+        futures::future::join_all(self.nodes.iter_mut().map(ChildProcess::stop)).await;
+        if let Some(anvil) = self.anvil {
+            let _ = anvil.stop().await;
+        }
+        if let Some(folder) = self.temporary {
+            let _ = std::fs::remove_dir_all(folder);
+        }
+    }
+}
+
+/// Deploys the chain, bonds every node, and mines to where the L2 chain starts.
+async fn bond_all(
+    client: &L1Client,
+    nodes: &[NodeFolder],
+    stakes: &[U256],
+    args: &DevnetArgs,
+) -> anyhow::Result<Deployment> {
+    for account in nodes.iter().flat_map(NodeFolder::l1_accounts) {
+        client
+            .request::<_, serde_json::Value>("anvil_setBalance", (account, U256::from(ACCOUNT_WEI)))
+            .await
+            .context("the L1 must be an anvil: its accounts are filled and its first epochs mined")?;
+    }
+    let founders: Vec<Founder<'_>> = nodes
+        .iter()
+        .zip(stakes)
+        .map(|(node, bond)| Founder {
+            owner: &node.owner,
+            fee_recipient: node.owner.address(),
+            key: &node.key,
+            bond: *bond,
+        })
+        .collect();
+    let spec = |token: Address| -> anyhow::Result<ChainSpec> {
+        args.apply_to(deploy::devnet_spec(L2ChainId::new(L2_CHAIN_ID), EPOCH_BLOCKS, token))
+    };
+    // The overrides are checked before anything is deployed.
+    spec(Address::ZERO)?;
+    let mut say = |step: Progress| match step {
+        Progress::Deployed(contract, address) => info!(%address, "{contract} deployed"),
+        Progress::Registered(owner) => info!(%owner, "sequencer bonded"),
+        Progress::Activated => info!("registry activated"),
+        Progress::Mining { done, total } => info!(done, total, "mining to the first epoch"),
+    };
+    let deployment = deploy::deploy_chain(
+        client,
+        &accounts::deployer(),
+        &founders,
+        |token| spec(token).expect("the same overrides passed above"),
+        &mut say,
+    )
+    .await?;
+    deploy::mine_to_start(client, deployment.registry, FINALITY_BLOCKS, &mut say).await?;
+    Ok(deployment)
+}
+
+/// Bonds in base units, one per node.
+fn stakes(args: &DevnetArgs) -> anyhow::Result<Vec<U256>> {
+    let shares = args.stakes()?;
+    Ok(shares.iter().map(|share| U256::from(*share) * U256::from(TOKEN_UNIT)).collect())
+}
+
+async fn chain_id(url: &str) -> anyhow::Result<L1ChainId> {
+    let body = serde_json::json!({"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []});
+    let client = reqwest::Client::builder().timeout(L1_CALL_WITHIN).build()?;
+    let answer: serde_json::Value = client
+        .post(url)
+        .json(&body)
+        .send()
+        .await
+        .with_context(|| format!("no L1 answers at {url}"))?
+        .json()
+        .await
+        .with_context(|| format!("what answers at {url} is no L1"))?;
+    let text = answer["result"].as_str().with_context(|| format!("{url} does not say its chain id"))?;
+    Ok(L1ChainId::new(u64::from_str_radix(text.trim_start_matches("0x"), 16)?))
+}
+
+/// Returns the anvil that npm installed in `contracts/` of this or a parent folder, or the one on the path.
+fn find_anvil() -> anyhow::Result<PathBuf> {
+    let here = std::env::current_dir().context("the current folder cannot be read")?;
+    let from_npm = here.ancestors().map(AnvilOptions::binary_in).find(|path| path.exists());
+    let on_path = || {
+        let path = std::env::var_os("PATH")?;
+        std::env::split_paths(&path).map(|folder| folder.join("anvil")).find(|path| path.is_file())
+    };
+    match from_npm.or_else(on_path) {
+        Some(anvil) => Ok(anvil),
+        None => bail!(
+            "anvil is not installed: run `make setup` in Baton's folder, or start an anvil yourself and pass --l1-rpc URL"
+        ),
+    }
+}
+
+fn last_lines(log: &Path) -> String {
+    const SHOWN: usize = 20;
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(SHOWN)..].join("\n")
+}

@@ -25,7 +25,7 @@ use super::{
 const RECOVERED_CERTIFICATES_MAX: usize = 3 * 16_384;
 
 /// Unfinalized headers that a machine recovers: what a proposal may build on at the most.
-pub const RECOVERED_HEADERS_MAX: usize = 4_096;
+pub(super) const RECOVERED_HEADERS_MAX: usize = 4_096;
 
 /// Bodies that one step drops; what is left over goes with the next step.
 const DROPPED_BODIES_MAX: usize = 4_096;

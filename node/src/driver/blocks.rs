@@ -1,0 +1,153 @@
+//! The blocks between final and tip: their bodies, what they already hold, and what may not be repeated.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::Arc,
+};
+
+use alloy_primitives::{Address, TxHash};
+use baton_mempool::Nonces;
+use baton_proto::{Block, BlockDigest, BlockHeader, Height};
+
+use crate::{
+    ledger::{Ledger, LedgerError},
+    proposer::Ahead,
+    validity::DUP_WINDOW,
+};
+
+/// Bodies kept in memory; more are read back from the ledger. At a block per view this is half a minute without finality.
+const BODIES_MAX: usize = 256;
+
+/// Unfinalized ancestors that a proposal may have. Finality that lags further behind stops proposing, not voting.
+const ANCESTORS_MAX: usize = 4_096;
+
+/// Bodies of blocks that are not final yet, and the transactions of the last final ones.
+pub struct Blocks {
+    ledger: Arc<dyn Ledger>,
+    bodies: BTreeMap<(Height, BlockDigest), Arc<Block>>,
+    heights: HashMap<BlockDigest, Height>,
+    recent: VecDeque<Vec<TxHash>>,
+    recent_set: HashMap<TxHash, usize>,
+}
+
+/// Why the ancestors of a block cannot be listed.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages are the documentation")]
+pub enum AncestryError {
+    #[error("the body of {0} is not stored")]
+    Missing(BlockDigest),
+    #[error("{got} blocks are not final, more than {ANCESTORS_MAX}")]
+    TooLong { got: usize },
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+impl Blocks {
+    /// Starts from what the ledger holds.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the last final blocks cannot be read.
+    pub fn new(ledger: Arc<dyn Ledger>) -> Result<Self, LedgerError> {
+        let head = ledger.head()?.height.get();
+        let mut blocks = Self {
+            ledger,
+            bodies: BTreeMap::new(),
+            heights: HashMap::new(),
+            recent: VecDeque::new(),
+            recent_set: HashMap::new(),
+        };
+        let first = head.saturating_sub(DUP_WINDOW as u64 - 1).max(1);
+        for height in first..=head {
+            if let Some(block) = blocks.ledger.block(Height::new(height))? {
+                blocks.remember_final(&block);
+            }
+        }
+        Ok(blocks)
+    }
+
+    /// Keeps a body at hand.
+    pub fn insert(&mut self, block: Arc<Block>) {
+        let (height, digest) = (block.header.height, block.header.digest());
+        self.heights.insert(digest, height);
+        self.bodies.insert((height, digest), block);
+        while self.bodies.len() > BODIES_MAX {
+            if let Some(((_, digest), _)) = self.bodies.pop_first() {
+                self.heights.remove(&digest);
+            }
+        }
+    }
+
+    /// Returns a block by digest, from memory or from the ledger.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger cannot be read.
+    pub fn get(&self, digest: &BlockDigest) -> Result<Option<Arc<Block>>, LedgerError> {
+        if let Some(block) = self.heights.get(digest).and_then(|height| self.bodies.get(&(*height, *digest))) {
+            return Ok(Some(Arc::clone(block)));
+        }
+        Ok(self.ledger.block_by_digest(*digest)?.map(Arc::new))
+    }
+
+    /// Returns what unfinalized blocks hold, ascending.
+    ///
+    /// # Errors
+    /// [`AncestryError`] when one of them is not stored or there are too many.
+    pub fn ahead(&self, ancestors: &[BlockHeader]) -> Result<Ahead, AncestryError> {
+        if ancestors.len() > ANCESTORS_MAX {
+            return Err(AncestryError::TooLong { got: ancestors.len() });
+        }
+        let mut ahead = Ahead::default();
+        for header in ancestors {
+            let digest = header.digest();
+            let block = self.get(&digest)?.ok_or(AncestryError::Missing(digest))?;
+            ahead.extend(&block.transactions, &LedgerNonces(self.ledger.as_ref()));
+        }
+        Ok(ahead)
+    }
+
+    /// Returns whether a transaction is in one of the last [`DUP_WINDOW`] final blocks.
+    #[must_use]
+    pub fn recently_final(&self, hash: &TxHash) -> bool {
+        self.recent_set.contains_key(hash)
+    }
+
+    /// Takes note of a block that became final, and forgets what lies at or below it.
+    pub fn on_final(&mut self, block: &Block) {
+        self.remember_final(block);
+        let height = block.header.height;
+        while let Some(entry) = self.bodies.first_entry() {
+            if entry.key().0 > height {
+                break;
+            }
+            let ((_, digest), _) = entry.remove_entry();
+            self.heights.remove(&digest);
+        }
+    }
+
+    fn remember_final(&mut self, block: &Block) {
+        let hashes: Vec<TxHash> = block.transactions.iter().map(|tx| *tx.hash()).collect();
+        for hash in &hashes {
+            *self.recent_set.entry(*hash).or_default() += 1;
+        }
+        self.recent.push_back(hashes);
+        while self.recent.len() > DUP_WINDOW {
+            for hash in self.recent.pop_front().unwrap_or_default() {
+                if let Some(count) = self.recent_set.get_mut(&hash) {
+                    *count -= 1;
+                    if *count == 0 {
+                        self.recent_set.remove(&hash);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Nonces of the final state. A read that fails gives a nonce that selects nothing; the next write ends the node.
+pub struct LedgerNonces<'a>(pub &'a dyn Ledger);
+
+impl Nonces for LedgerNonces<'_> {
+    fn nonce(&self, account: Address) -> u64 {
+        self.0.nonce(account).unwrap_or(u64::MAX)
+    }
+}

@@ -1,0 +1,70 @@
+//! Making blocks final: execute in order, store in one step, then tell everybody.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError},
+};
+
+use alloy_primitives::{Address, TxHash};
+use baton_execution::{Executed, StateError, StateView};
+use baton_proto::{Block, Certificate};
+use tracing::info;
+
+use super::{Driver, DriverError};
+use crate::ledger::{FinalStep, Ledger};
+
+/// The ledger's state with the results of blocks that are about to be stored with it.
+struct Overlay<'a> {
+    ledger: &'a dyn Ledger,
+    nonces: BTreeMap<Address, u64>,
+}
+
+impl StateView for Overlay<'_> {
+    fn nonce(&self, account: Address) -> Result<u64, StateError> {
+        match self.nonces.get(&account) {
+            Some(nonce) => Ok(*nonce),
+            None => self.ledger.nonce(account).map_err(|error| StateError(error.to_string())),
+        }
+    }
+}
+
+impl Driver {
+    /// Makes `blocks` final, in order, on top of the ledger's head. `certificate` finalizes the last one or a descendant.
+    ///
+    /// Head, results and certificate reach the disk in one synced step; pool and readers hear of it afterwards.
+    pub(super) fn commit(&mut self, blocks: Vec<Arc<Block>>, certificate: Certificate) -> Result<(), DriverError> {
+        let Some(last) = blocks.last().map(|block| block.header.clone()) else { return Ok(()) };
+        let ledger = Arc::clone(&self.context.ledger);
+        let mut overlay = Overlay { ledger: ledger.as_ref(), nonces: BTreeMap::new() };
+        let mut results: Vec<Executed> = Vec::with_capacity(blocks.len());
+        for block in &blocks {
+            let executed = self.context.executor.execute(block, &overlay)?;
+            overlay.nonces.extend(executed.nonces.iter().map(|(account, nonce)| (*account, *nonce)));
+            results.push(executed);
+        }
+        let signers = certificate.signers.len();
+        let nonces: Vec<_> = results.iter().map(|executed| executed.nonces.clone()).collect();
+        let step = FinalStep {
+            blocks: blocks.iter().map(|block| Block::clone(block)).collect(),
+            certificate,
+            results,
+        };
+        tokio::task::block_in_place(|| ledger.finalize(&step))?;
+
+        let pool = Arc::clone(&self.context.pool);
+        for (block, nonces) in blocks.iter().zip(&nonces) {
+            let included: Vec<TxHash> = block.transactions.iter().map(|transaction| *transaction.hash()).collect();
+            pool.lock().unwrap_or_else(PoisonError::into_inner).on_final(nonces, &included);
+            self.blocks.on_final(block);
+        }
+        self.status.final_height = last.height;
+        self.status.time_to_final_ms = Some(self.now().get().saturating_sub(last.timestamp_ms.get()));
+        self.context.heads.send_replace(last.height);
+        for block in &blocks {
+            let header = &block.header;
+            info!(height = %header.height, view = %header.view, proposer = %header.proposer,
+                transactions = header.transaction_count, signers, "block final");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,337 @@
+//! Running what the machine asks for, in its order.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use baton_consensus::{Effect, Input, Outgoing, Verdict};
+use baton_proto::{
+    Block, BlockDigest, BlockHeader, Certificate, MemberIndex, Statement, View,
+    wire::{ConsensusMessage, SyncRequest, SyncResponse},
+};
+use tokio::sync::mpsc;
+use tracing::{debug, error, info, warn};
+
+use super::{Driver, DriverError, FETCHED_QUEUE_MAX, RANGES_MAX, blocks::LedgerNonces, waiting::Proposed};
+use crate::{
+    l1::OriginVerdict,
+    ledger::Ledger,
+    proposer::{self, Proposal},
+    signer::SignError,
+    sync::{CatchUp, Progress},
+    validity::{self, Judgement, OriginSeen},
+};
+
+/// Times all members are asked for one block before the machine's own retry asks again.
+const FETCH_ROUNDS: usize = 2;
+
+impl Driver {
+    /// Hands `input` to the machine and runs all that follows from it.
+    pub(super) async fn input(&mut self, input: Input) -> Result<(), DriverError> {
+        let mut inputs = VecDeque::from([input]);
+        let mut effects = Vec::new();
+        while let Some(input) = inputs.pop_front() {
+            if let Err(rejected) = self.machine.handle(input, &mut effects) {
+                debug!(%rejected, "the machine refused an input");
+            }
+            for effect in effects.drain(..) {
+                self.run_effect(effect, &mut inputs).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs one effect; answers that are at hand at once are appended to `answers`.
+    async fn run_effect(&mut self, effect: Effect, answers: &mut VecDeque<Input>) -> Result<(), DriverError> {
+        match effect {
+            Effect::Sign(statement) => answers.extend(self.sign(statement)?),
+            Effect::Persist(certificate) => {
+                self.note_notarized(&certificate)?;
+                tokio::task::block_in_place(|| self.context.ledger.store_certificate(&certificate))?;
+            }
+            Effect::Broadcast(outgoing) => {
+                if let Some(message) = self.message(outgoing)? {
+                    self.context.outbound.broadcast(message);
+                }
+            }
+            Effect::Send(member, outgoing) => {
+                if let Some(message) = self.message(outgoing)? {
+                    self.context.outbound.send(member, message);
+                }
+            }
+            Effect::Build { view, parent, ancestors } => answers.push_back(self.build(view, &parent, &ancestors)?),
+            Effect::Validate { header, parent, ancestors } => {
+                answers.extend(self.judge(Proposed { header, parent, ancestors })?);
+            }
+            Effect::Fetch { block, from, .. } => answers.extend(self.fetch(block, from)?),
+            Effect::Finalized { certificate, chain } => self.finalize(&chain, certificate)?,
+            Effect::Behind { certificate } => self.catch_up(&certificate)?,
+            Effect::SetTimer { timer, after_ms } => self.timers.set(timer, after_ms),
+            Effect::Report(evidence) => {
+                warn!(offender = %evidence.signer(), view = %evidence.view(), offence = ?evidence.offence(),
+                    "a member signed two conflicting statements");
+                self.context.outbound.broadcast(ConsensusMessage::Evidence(evidence.clone()));
+                self.report(evidence).await?;
+            }
+            Effect::SafetyBroken { held, got } => {
+                tokio::task::block_in_place(|| {
+                    self.context.ledger.store_certificate(&held)?;
+                    self.context.ledger.store_certificate(&got)
+                })?;
+                error!(?held, ?got, "two certificates contradict each other: a third of the stake lied; this node stops voting");
+                self.status.halted = Some(format!("{:?} and {:?} are both certified", held.statement, got.statement));
+            }
+            Effect::Entered { view, leader } => {
+                self.status.view = view;
+                self.status.leader = Some(leader);
+                self.timers.retain(|timer| timer.view() >= view);
+                if self.has_work() {
+                    answers.push_back(Input::WorkArrived);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Records, then signs. A refusal of the record is the machine's to know; a failure of the disk ends the node.
+    fn sign(&self, statement: Statement) -> Result<Option<Input>, DriverError> {
+        let Some(signer) = &self.context.signer else { return Ok(None) };
+        match tokio::task::block_in_place(|| signer.sign(&[statement])) {
+            Ok(signed) => {
+                let Some(signed) = signed.into_iter().next() else { return Ok(None) };
+                match self.context.verifier.verify(signed) {
+                    Ok(signed) => Ok(Some(Input::Signed(signed))),
+                    Err(error) => {
+                        error!(%error, "our own signature does not verify");
+                        Ok(Some(Input::SignRefused(statement)))
+                    }
+                }
+            }
+            Err(error @ (SignError::Conflict { .. } | SignError::Forgotten { .. })) => {
+                warn!(%error, "the sign record refused a statement");
+                Ok(Some(Input::SignRefused(statement)))
+            }
+            Err(error) => Err(DriverError::Signer(error)),
+        }
+    }
+
+    /// Turns what the machine wants to say into a message; a proposal gets its body.
+    fn message(&self, outgoing: Outgoing) -> Result<Option<ConsensusMessage>, DriverError> {
+        Ok(Some(match outgoing {
+            Outgoing::Proposal { header, notarize } => {
+                let Some(block) = self.blocks.get(&header.digest())? else {
+                    warn!(view = %header.view, "the body of our own proposal is gone");
+                    return Ok(None);
+                };
+                ConsensusMessage::Proposal { block: Block::clone(&block), notarize }
+            }
+            Outgoing::Vote { vote, leader } => {
+                ConsensusMessage::Vote { vote, leader: leader.map(|leader| leader.signature) }
+            }
+            Outgoing::Certificate(certificate) => ConsensusMessage::Certificate(certificate),
+            Outgoing::CertificateRequest { view } => {
+                ConsensusMessage::CertificateRequest { epoch: self.context.committee.epoch(), view }
+            }
+        }))
+    }
+
+    fn build(
+        &mut self,
+        view: View,
+        parent: &BlockHeader,
+        ancestors: &[BlockHeader],
+    ) -> Result<Input, DriverError> {
+        let Some((me, member)) = self.context.me.and_then(|me| Some((me, self.context.committee.member(me)?))) else {
+            return Ok(Input::NotBuilt { view });
+        };
+        let ahead = match self.blocks.ahead(ancestors) {
+            Ok(ahead) => ahead,
+            Err(reason) => {
+                warn!(%view, %reason, "cannot build a block");
+                return Ok(Input::NotBuilt { view });
+            }
+        };
+        let block = proposer::build(
+            &Proposal {
+                spec: &self.context.facts.spec,
+                view,
+                parent,
+                ahead: &ahead,
+                recently_final: &|hash| self.blocks.recently_final(hash),
+                origin: self.context.l1.borrow().settled_origin,
+                now: self.now(),
+                proposer: me,
+                fee_recipient: member.fee_recipient,
+            },
+            &self.context.pool.lock().unwrap_or_else(std::sync::PoisonError::into_inner),
+            &LedgerNonces(self.context.ledger.as_ref()),
+        );
+        tokio::task::block_in_place(|| self.context.ledger.store_block(&block))?;
+        let header = block.header.clone();
+        debug!(height = %header.height, %view, transactions = header.transaction_count, "block built");
+        self.blocks.insert(Arc::new(block));
+        Ok(Input::Built { view, header })
+    }
+
+    /// Judges a proposal. "Not yet" has no answer now; the proposal is judged again while it waits.
+    fn judge(&mut self, proposed: Proposed) -> Result<Option<Input>, DriverError> {
+        let digest = proposed.header.digest();
+        let Some(block) = self.blocks.get(&digest)? else {
+            debug!(view = %proposed.header.view, "the body of a proposal is gone before it was judged");
+            return Ok(None);
+        };
+        let ahead = match self.blocks.ahead(&proposed.ancestors) {
+            Ok(ahead) => ahead,
+            Err(reason) => {
+                debug!(view = %proposed.header.view, %reason, "a proposal waits for its ancestors");
+                self.waiting.insert(proposed);
+                return Ok(None);
+            }
+        };
+        let origin =
+            match self.context.origins.judge(&proposed.header.origin) {
+            OriginVerdict::Final => OriginSeen::Final,
+            OriginVerdict::Conflicts { .. } | OriginVerdict::NotYet => OriginSeen::NotYet,
+        };
+        let judgement = validity::judge(
+            &block,
+            &validity::Context {
+                spec: &self.context.facts.spec,
+                parent: &proposed.parent,
+                last_origin: self.context.facts.last_origin,
+                now: self.now(),
+                origin,
+                in_ancestors: &ahead.hashes,
+                recently_final: &|hash| self.blocks.recently_final(hash),
+            },
+        );
+        let verdict = match judgement {
+            Judgement::Valid => {
+                tokio::task::block_in_place(|| self.context.ledger.store_block(&block))?;
+                Verdict::Valid
+            }
+            Judgement::Wait(reason) => {
+                debug!(view = %proposed.header.view, ?reason, "a proposal waits");
+                self.waiting.insert(proposed);
+                return Ok(None);
+            }
+            Judgement::Invalid(reason) => {
+                warn!(view = %proposed.header.view, proposer = %proposed.header.proposer, %reason, "an invalid block was proposed");
+                Verdict::Invalid
+            }
+        };
+        Ok(Some(Input::Validated { block: digest, verdict }))
+    }
+
+    /// Judges again what waits; answers go to the machine.
+    pub(super) async fn judge_waiting(&mut self) -> Result<(), DriverError> {
+        for proposed in self.waiting.take() {
+            if proposed.header.view < self.status.view {
+                continue;
+            }
+            if let Some(answer) = self.judge(proposed)? {
+                self.input(answer).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gets a block that a quorum voted for: from memory, or from peers, one request at a time.
+    fn fetch(&mut self, digest: BlockDigest, from: Option<MemberIndex>) -> Result<Option<Input>, DriverError> {
+        if let Some(block) = self.blocks.get(&digest)? {
+            tokio::task::block_in_place(|| self.context.ledger.store_block(&block))?;
+            return Ok(Some(Input::Fetched { header: block.header.clone() }));
+        }
+        if self.fetching.len() >= FETCHED_QUEUE_MAX || !self.fetching.insert(digest) {
+            return Ok(None);
+        }
+        let others = self.context.committee.indices().filter(|member| Some(*member) != self.context.me);
+        let order: Vec<MemberIndex> = from.into_iter().chain(others.filter(|member| Some(*member) != from)).collect();
+        let (network, done) = (self.context.network.clone(), self.fetched.0.clone());
+        tokio::spawn(async move {
+            let mut found = None;
+            'rounds: for _ in 0..FETCH_ROUNDS {
+                for member in &order {
+                    let answer = network.request(*member, SyncRequest::Block(digest)).await;
+                    if let Ok(SyncResponse::Block(Some(block))) = answer
+                        && block.header.digest() == digest
+                    {
+                        found = Some(block);
+                        break 'rounds;
+                    }
+                }
+            }
+            let _ = done.send((digest, found)).await;
+        });
+        Ok(None)
+    }
+
+    /// Takes a fetched block. That its transactions are the header's was checked when its bytes were decoded.
+    pub(super) async fn on_fetched(&mut self, digest: BlockDigest, block: Option<Block>) -> Result<(), DriverError> {
+        self.fetching.remove(&digest);
+        let Some(block) = block else { return Ok(()) };
+        tokio::task::block_in_place(|| self.context.ledger.store_block(&block))?;
+        let header = block.header.clone();
+        self.blocks.insert(Arc::new(block));
+        self.input(Input::Fetched { header }).await
+    }
+
+    fn finalize(&mut self, chain: &[BlockHeader], certificate: Certificate) -> Result<(), DriverError> {
+        let mut blocks = Vec::with_capacity(chain.len());
+        for header in chain.iter().filter(|header| header.height > self.status.final_height) {
+            let digest = header.digest();
+            let Some(block) = self.blocks.get(&digest)? else {
+                return Err(DriverError::BodyLost { height: header.height, digest });
+            };
+            blocks.push(block);
+        }
+        self.commit(blocks, certificate)
+    }
+
+    /// Starts catching up, unless a run is on its way.
+    fn catch_up(&mut self, certificate: &Certificate) -> Result<(), DriverError> {
+        let Some(target) = certificate.statement.block() else { return Ok(()) };
+        if self.catching_up.is_some() {
+            return Ok(());
+        }
+        let head = self.context.ledger.head()?;
+        info!(from = %head.height, "behind the chain; catching up from peers");
+        let (sender, ranges) = mpsc::channel(RANGES_MAX);
+        let run = CatchUp {
+            network: self.context.network.clone(),
+            members: self.context.committee.indices().filter(|member| Some(*member) != self.context.me).collect(),
+            verifier: Arc::clone(&self.context.verifier),
+            head: (head.height, head.digest),
+            target,
+        };
+        tokio::spawn(run.run(sender));
+        self.catching_up = Some(ranges);
+        Ok(())
+    }
+
+    /// Takes a range of final blocks into the ledger and tells the machine.
+    pub(super) async fn on_range(&mut self, progress: Option<Progress>) -> Result<(), DriverError> {
+        let Some(Progress::Range(range)) = progress else {
+            self.catching_up = None;
+            return Ok(());
+        };
+        let head = self.status.final_height;
+        let blocks: Vec<Arc<Block>> =
+            range.blocks.into_iter().filter(|block| block.header.height > head).map(Arc::new).collect();
+        let Some(header) = blocks.last().map(|block| block.header.clone()) else { return Ok(()) };
+        self.commit(blocks, Certificate::clone(&range.certificate))?;
+        self.input(Input::Synced { header, certificate: range.certificate }).await
+    }
+
+    /// Whether this node holds transactions that are not in a block yet.
+    fn has_work(&self) -> bool {
+        self.context.pool.lock().unwrap_or_else(std::sync::PoisonError::into_inner).has_executable()
+    }
+
+    fn note_notarized(&mut self, certificate: &Certificate) -> Result<(), DriverError> {
+        if let Statement::Notarize { block, .. } = certificate.statement
+            && let Some(block) = self.blocks.get(&block)?
+        {
+            self.status.notarized_height = self.status.notarized_height.max(block.header.height);
+        }
+        Ok(())
+    }
+}

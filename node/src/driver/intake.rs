@@ -1,0 +1,201 @@
+//! The stage between network and driver: signatures are checked here, on a thread of their own, and nowhere else.
+//!
+//! A pairing costs about a millisecond, so it must not run on the driver's loop; and the same statements arrive again and
+//! again by design (every certificate from every member, every vote re-sent until a view ends), so what was checked once is
+//! remembered. Order per peer is kept. When this stage falls behind, the streams it reads from wait.
+
+use std::{num::NonZeroUsize, sync::Arc};
+
+use baton_consensus::{Committee, Schedule, Verified, Verifier};
+use baton_proto::{
+    Block, Certificate, Epoch, Evidence, MemberIndex, SignedStatement, Statement, View, wire::ConsensusMessage,
+};
+use lru::LruCache;
+use tokio::sync::mpsc;
+use tracing::{debug, warn};
+
+use crate::p2p::{Fault, Network};
+
+/// Messages that may wait for the checks: about a second of the busiest committee.
+pub const INTAKE_QUEUE_MAX: usize = 1_024;
+
+/// Checked statements that are remembered: all members' votes of about ten views.
+const STATEMENTS_REMEMBERED: NonZeroUsize = NonZeroUsize::new(4_096).expect("not zero");
+
+/// Checked certificates that are remembered.
+const CERTIFICATES_REMEMBERED: NonZeroUsize = NonZeroUsize::new(512).expect("not zero");
+
+/// A consensus message whose signatures hold.
+#[derive(Debug)]
+pub enum Checked {
+    /// A whole block with its leader's Notarize.
+    Proposal {
+        /// The block; its transactions are the ones its header commits to.
+        block: Arc<Block>,
+        /// The sender's Notarize of it.
+        notarize: Verified<SignedStatement>,
+    },
+    /// A vote, and the leader's own Notarize of the same block where the vote is one.
+    Vote {
+        /// The sender's vote.
+        vote: Verified<SignedStatement>,
+        /// The leader's Notarize.
+        leader: Option<Verified<SignedStatement>>,
+    },
+    /// A certificate of the running epoch.
+    Certificate(Verified<Certificate>),
+    /// A member asks for the best certificate of a view.
+    Wanted {
+        /// The view.
+        view: View,
+        /// Who asks.
+        from: MemberIndex,
+    },
+    /// Two statements of one member that are an offence, both with valid signatures.
+    Evidence(Evidence),
+    /// A member is connected: it may have missed what was said before.
+    Connected(MemberIndex),
+}
+
+/// Checks signatures and remembers what it checked.
+pub struct Intake {
+    epoch: Epoch,
+    schedule: Schedule,
+    verifier: Arc<Verifier>,
+    network: Network,
+    statements: LruCache<SignedStatement, Verified<SignedStatement>>,
+    certificates: LruCache<Certificate, Verified<Certificate>>,
+}
+
+impl Intake {
+    /// Makes the stage for the committee's epoch.
+    #[must_use]
+    pub fn new(committee: &Committee, schedule: Schedule, verifier: Arc<Verifier>, network: Network) -> Self {
+        Self {
+            epoch: committee.epoch(),
+            schedule,
+            verifier,
+            network,
+            statements: LruCache::new(STATEMENTS_REMEMBERED),
+            certificates: LruCache::new(CERTIFICATES_REMEMBERED),
+        }
+    }
+
+    /// Checks messages until either channel closes; runs on a thread of its own.
+    pub fn run(
+        mut self,
+        mut messages: mpsc::Receiver<(MemberIndex, ConsensusMessage)>,
+        checked: &mpsc::Sender<Checked>,
+    ) {
+        while let Some((from, message)) = messages.blocking_recv() {
+            match self.check(from, message) {
+                Ok(Some(message)) => {
+                    if checked.blocking_send(message).is_err() {
+                        return;
+                    }
+                }
+                Ok(None) => {}
+                Err(reason) => {
+                    warn!(%from, reason, "refused a consensus message");
+                    self.network.charge_member(from, Fault::InvalidMessage);
+                }
+            }
+        }
+    }
+
+    /// Returns the message if it is worth handing on, nothing if it is harmless but of no use, and what is wrong with it if
+    /// it is the sender's fault.
+    fn check(&mut self, from: MemberIndex, message: ConsensusMessage) -> Result<Option<Checked>, &'static str> {
+        match message {
+            ConsensusMessage::Proposal { block, notarize } => self.proposal(from, block, notarize),
+            ConsensusMessage::Vote { vote, leader } => {
+                if vote.signer != from {
+                    return Err("a vote that another member signed");
+                }
+                if vote.statement.epoch() != self.epoch {
+                    return Ok(None);
+                }
+                let leader = leader.and_then(|signature| {
+                    let signer = self.schedule.leader(vote.statement.view()?);
+                    matches!(vote.statement, Statement::Notarize { .. }).then_some(SignedStatement {
+                        statement: vote.statement,
+                        signer,
+                        signature,
+                    })
+                });
+                let vote = self.statement(vote).ok_or("a vote with an invalid signature")?;
+                // The vote stands on its own; a bad leader signature beside it is dropped and charged.
+                let leader = match leader {
+                    Some(leader) => Some(self.statement(leader).ok_or("a vote with an invalid leader signature")?),
+                    None => None,
+                };
+                Ok(Some(Checked::Vote { vote, leader }))
+            }
+            ConsensusMessage::Certificate(certificate) => {
+                if certificate.statement.epoch() != self.epoch || certificate.statement.view().is_none() {
+                    return Ok(None);
+                }
+                let certificate = self.certificate(certificate).ok_or("an invalid certificate")?;
+                Ok(Some(Checked::Certificate(certificate)))
+            }
+            ConsensusMessage::CertificateRequest { epoch, view } => {
+                Ok((epoch == self.epoch).then_some(Checked::Wanted { view, from }))
+            }
+            ConsensusMessage::Evidence(evidence) => {
+                if evidence.epoch() != self.epoch {
+                    return Ok(None);
+                }
+                let holds = self.statement(evidence.first().clone()).is_some()
+                    && self.statement(evidence.second().clone()).is_some();
+                if holds { Ok(Some(Checked::Evidence(evidence))) } else { Err("evidence with an invalid signature") }
+            }
+            ConsensusMessage::BatchProposal { .. } | ConsensusMessage::Attestation(_) => {
+                debug!(%from, "a batch message reached consensus");
+                Ok(None)
+            }
+        }
+    }
+
+    fn proposal(
+        &mut self,
+        from: MemberIndex,
+        block: Block,
+        notarize: SignedStatement,
+    ) -> Result<Option<Checked>, &'static str> {
+        let Statement::Notarize { epoch, view, block: digest } = notarize.statement else {
+            return Err("a proposal without a Notarize");
+        };
+        if notarize.signer != from {
+            return Err("a proposal that another member signed");
+        }
+        if epoch != self.epoch {
+            return Ok(None);
+        }
+        if self.schedule.leader(view) != from {
+            return Err("a proposal from a member that does not lead the view");
+        }
+        if block.header.digest() != digest || block.header.proposer != from {
+            return Err("a proposal whose Notarize names another block");
+        }
+        let notarize = self.statement(notarize).ok_or("a proposal with an invalid signature")?;
+        Ok(Some(Checked::Proposal { block: Arc::new(block), notarize }))
+    }
+
+    fn statement(&mut self, signed: SignedStatement) -> Option<Verified<SignedStatement>> {
+        if let Some(known) = self.statements.get(&signed) {
+            return Some(known.clone());
+        }
+        let verified = self.verifier.verify(signed.clone()).ok()?;
+        self.statements.put(signed, verified.clone());
+        Some(verified)
+    }
+
+    fn certificate(&mut self, certificate: Certificate) -> Option<Verified<Certificate>> {
+        if let Some(known) = self.certificates.get(&certificate) {
+            return Some(known.clone());
+        }
+        let verified = self.verifier.verify_certificate(certificate.clone()).ok()?;
+        self.certificates.put(certificate, verified.clone());
+        Some(verified)
+    }
+}

@@ -1,0 +1,261 @@
+//! The one task that owns the consensus machine: an input at a time, its effects in order, nothing else in between.
+//!
+//! ```text
+//!  network ─▶ intake (signatures) ─┐                       ┌─▶ signer (record, then sign) ─▶ back as input
+//!  timers ─────────────────────────┤   ┌─────────┐ effects ├─▶ ledger (synced)
+//!  pool, L1 ───────────────────────┼──▶│ machine │────────▶├─▶ network
+//!  catch-up, fetched blocks ───────┘   └─────────┘         └─▶ heads: "this height is final"
+//! ```
+//! Durable before visible: effects run in the order the machine gave them, every write is synced before the next effect
+//! starts, and a failed write ends the process before anything else is sent. What the network has seen is on this disk.
+
+mod blocks;
+mod commit;
+mod effects;
+mod intake;
+mod timers;
+mod waiting;
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use baton_consensus::{Committee, Input, Machine, Verifier};
+use baton_execution::Executor;
+use baton_mempool::Pool;
+use baton_proto::{
+    Block, BlockDigest, BlockHeader, Evidence, Height, MemberIndex, TimestampMs, View, wire::ConsensusMessage,
+};
+use tokio::{
+    sync::{Notify, mpsc, watch},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info};
+
+pub use self::{
+    blocks::{AncestryError, LedgerNonces},
+    intake::{Checked, INTAKE_QUEUE_MAX, Intake},
+};
+use self::{blocks::Blocks, timers::Timers, waiting::Waiting};
+use crate::{
+    l1::{ChainFacts, L1View, Origins},
+    ledger::{Ledger, LedgerError},
+    p2p::{Network, Outbound},
+    signer::{SignError, Signer},
+    sync::Progress,
+};
+
+/// Checked messages that may wait for the driver.
+pub const CHECKED_QUEUE_MAX: usize = 256;
+
+/// Ranges that may wait for the ledger while more are fetched.
+const RANGES_MAX: usize = 2;
+
+/// Fetched blocks that may wait for the driver.
+const FETCHED_QUEUE_MAX: usize = 64;
+
+/// How often proposals that wait for a clock or for L1 are judged again.
+const JUDGE_AGAIN_EVERY: Duration = Duration::from_millis(50);
+
+/// Why the driver stopped on its own. The process ends with it.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages are the documentation")]
+pub enum DriverError {
+    #[error("the ledger failed, so nothing more may be sent: {0}")]
+    Ledger(#[from] LedgerError),
+    #[error("the sign record failed, so nothing more may be signed: {0}")]
+    Signer(SignError),
+    #[error("evidence against this node's own key was seen at view {view}: another process signs with it")]
+    OwnKeyEquivocates { view: View },
+    #[error("execution failed: {0}")]
+    Execution(#[from] baton_execution::StateError),
+    #[error("block {digest} at height {height} is final, but its body is gone")]
+    BodyLost { height: Height, digest: BlockDigest },
+    #[error("a stage of the node ended: {0}")]
+    StageEnded(&'static str),
+}
+
+impl DriverError {
+    /// Returns whether the node stopped so as not to sign against itself (exit code 3).
+    #[must_use]
+    pub const fn is_refusal(&self) -> bool {
+        match self {
+            Self::OwnKeyEquivocates { .. } => true,
+            Self::Ledger(_)
+            | Self::Signer(_)
+            | Self::Execution(_)
+            | Self::BodyLost { .. }
+            | Self::StageEnded(_) => false,
+        }
+    }
+}
+
+/// What the driver works with.
+pub struct DriverContext {
+    /// The chain as L1 describes it.
+    pub facts: Arc<ChainFacts>,
+    /// The epoch's committee.
+    pub committee: Arc<Committee>,
+    /// This node's place in it; a follower has none.
+    pub me: Option<MemberIndex>,
+    /// Holds the consensus key; absent on a follower.
+    pub signer: Option<Arc<Signer>>,
+    /// Checks certificates of ranges.
+    pub verifier: Arc<Verifier>,
+    /// Blocks, certificates and state.
+    pub ledger: Arc<dyn Ledger>,
+    /// Executes final blocks.
+    pub executor: Arc<dyn Executor>,
+    /// Transactions that wait.
+    pub pool: Arc<std::sync::Mutex<Pool>>,
+    /// Told whenever the pool gained an executable transaction.
+    pub work: Arc<Notify>,
+    /// Where messages go.
+    pub outbound: Arc<dyn Outbound>,
+    /// Where blocks are asked for.
+    pub network: Network,
+    /// What this node sees of L1.
+    pub l1: watch::Receiver<L1View>,
+    /// Which L1 blocks this node has seen final.
+    pub origins: Origins,
+    /// Evidence found here, for the reporter.
+    pub evidence: mpsc::Sender<Evidence>,
+    /// Announces final heights.
+    pub heads: watch::Sender<Height>,
+    /// Announces what the node is doing.
+    pub progress: watch::Sender<DriverStatus>,
+}
+
+/// What the driver tells about itself.
+#[derive(Clone, Debug, Default)]
+pub struct DriverStatus {
+    /// Current view.
+    pub view: View,
+    /// Who leads it.
+    pub leader: Option<MemberIndex>,
+    /// Final height.
+    pub final_height: Height,
+    /// Highest notarized height seen.
+    pub notarized_height: Height,
+    /// Milliseconds from the last final block's timestamp until it was final here.
+    pub time_to_final_ms: Option<u64>,
+    /// Whether blocks are being fetched from peers.
+    pub syncing: bool,
+    /// Why this node signs nothing any more, if safety was seen broken.
+    pub halted: Option<String>,
+}
+
+/// The driver; see the module's text.
+pub struct Driver {
+    context: DriverContext,
+    machine: Machine,
+    blocks: Blocks,
+    timers: Timers,
+    waiting: Waiting,
+    fetching: BTreeSet<BlockDigest>,
+    fetched: (mpsc::Sender<(BlockDigest, Option<Block>)>, mpsc::Receiver<(BlockDigest, Option<Block>)>),
+    catching_up: Option<mpsc::Receiver<Progress>>,
+    status: DriverStatus,
+}
+
+impl Driver {
+    /// Prepares the driver around a machine that was made from what ledger and sign record hold.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the last final blocks cannot be read.
+    pub fn new(context: DriverContext, machine: Machine) -> Result<Self, LedgerError> {
+        let blocks = Blocks::new(Arc::clone(&context.ledger))?;
+        let status = DriverStatus { final_height: context.ledger.head()?.height, ..DriverStatus::default() };
+        Ok(Self {
+            machine,
+            blocks,
+            timers: Timers::default(),
+            waiting: Waiting::default(),
+            fetching: BTreeSet::new(),
+            fetched: mpsc::channel(FETCHED_QUEUE_MAX),
+            catching_up: None,
+            status,
+            context,
+        })
+    }
+
+    /// Runs until `stop` or until going on would not be safe. The turn that is running is always finished.
+    ///
+    /// # Errors
+    /// [`DriverError`] says why the node must end.
+    pub async fn run(mut self, mut checked: mpsc::Receiver<Checked>, stop: CancellationToken) -> Result<(), DriverError> {
+        self.input(Input::Started).await?;
+        let mut judge_again = tokio::time::interval(JUDGE_AGAIN_EVERY);
+        let work = Arc::clone(&self.context.work);
+        loop {
+            let deadline = self.timers.next_deadline();
+            let catching_up = async {
+                match self.catching_up.as_mut() {
+                    Some(ranges) => ranges.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => {
+                    info!("consensus stopped");
+                    return Ok(());
+                }
+                () = sleep_until(deadline) => {
+                    for timer in self.timers.take_due() {
+                        self.input(Input::TimerFired(timer)).await?;
+                    }
+                }
+                message = checked.recv() => {
+                    let message = message.ok_or(DriverError::StageEnded("message checks"))?;
+                    self.on_checked(message).await?;
+                }
+                Some((digest, block)) = self.fetched.1.recv() => self.on_fetched(digest, block).await?,
+                range = catching_up => self.on_range(range).await?,
+                () = work.notified() => self.input(Input::WorkArrived).await?,
+                _ = judge_again.tick(), if !self.waiting.is_empty() => self.judge_waiting().await?,
+            }
+            self.publish();
+        }
+    }
+
+    async fn on_checked(&mut self, message: Checked) -> Result<(), DriverError> {
+        match message {
+            Checked::Proposal { block, notarize } => {
+                let header = block.header.clone();
+                self.blocks.insert(block);
+                self.input(Input::Proposal { header, notarize }).await
+            }
+            Checked::Vote { vote, leader } => self.input(Input::Vote { vote, leader }).await,
+            Checked::Certificate(certificate) => self.input(Input::Certificate(certificate)).await,
+            Checked::Wanted { view, from } => self.input(Input::CertificateWanted { view, from }).await,
+            Checked::Evidence(evidence) => self.report(evidence).await,
+            Checked::Connected(member) => self.input(Input::Connected(member)).await,
+        }
+    }
+
+    /// Stores evidence with the reporter, unless it is against ourselves: then another process signs with our key, and
+    /// the only safe thing is to stop.
+    async fn report(&mut self, evidence: Evidence) -> Result<(), DriverError> {
+        if Some(evidence.signer()) == self.context.me {
+            return Err(DriverError::OwnKeyEquivocates { view: evidence.view() });
+        }
+        self.context.evidence.send(evidence).await.map_err(|_| DriverError::StageEnded("evidence reporter"))
+    }
+
+    fn publish(&mut self) {
+        self.status.syncing = self.catching_up.is_some();
+        self.context.progress.send_replace(self.status.clone());
+    }
+
+    fn now(&self) -> TimestampMs {
+        let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        TimestampMs::new(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,379 @@
+//! The node as a whole: start what it is made of, watch over it, stop it in order.
+//!
+//! A node runs as one: when any part ends on its own, the process ends with that part's error instead of living on half.
+//! Stopping goes from the outside in: no new requests, then the driver finishes its turn, then the tasks towards L1, then
+//! the network.
+
+mod open;
+mod routing;
+mod status;
+mod submit;
+
+use std::{sync::Arc, time::Duration};
+
+use baton_consensus::{Machine, Schedule};
+use baton_execution::NonceExecutor;
+use baton_proto::MemberIndex;
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+pub use self::open::{OpenError, Opened, open};
+use self::{routing::Routing, status::StatusSources, submit::Admission};
+use crate::{
+    batcher::{Batcher, BatcherContext},
+    config::Config,
+    driver::{CHECKED_QUEUE_MAX, Driver, DriverContext, DriverError, DriverStatus, INTAKE_QUEUE_MAX, Intake},
+    l1::{Poster, PosterConfig, ReporterConfig, Watcher, spawn_reporter},
+    p2p::{Network, Outbound},
+    rpc::{RpcContext, serve as serve_rpc},
+    telemetry::{NodeStatus, health, run_status_line},
+};
+
+/// Evidence that may wait for the reporter; each member can be reported once an epoch.
+const EVIDENCE_QUEUE_MAX: usize = 256;
+
+/// Batch messages that may wait for the batcher: a proposal and everybody's attestation, several times over.
+const BATCH_QUEUE_MAX: usize = 512;
+
+/// How long an L1 transaction may wait before its fees are raised: three slots.
+const REPLACE_AFTER: Duration = Duration::from_secs(36);
+
+/// Most wei per gas that this node ever offers on L1: 500 gwei.
+const FEE_CEILING_WEI: u128 = 500_000_000_000;
+
+/// How long the parts may take to end after they were told to. SIGTERM promises 10 s in all.
+const STOP_WITHIN: Duration = Duration::from_secs(8);
+
+/// What is decided per run, never by a file.
+#[derive(Clone, Debug, Default)]
+pub struct NodeOptions {
+    /// Start with an empty sign record where none is found. Whoever says so vouches that this key signs nowhere else and
+    /// has signed nothing in this epoch that is not recorded.
+    pub accept_missing_sign_record: bool,
+    /// End when standard input closes, so that a supervisor that dies takes its nodes along.
+    pub stop_with_stdin: bool,
+}
+
+/// Why the node does not start or did not go on.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages are the documentation")]
+pub enum NodeError {
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    #[error("{what} cannot start: {why}")]
+    Part { what: &'static str, why: String },
+    #[error("{what} ended: {why}")]
+    Ended { what: &'static str, why: String },
+}
+
+impl NodeError {
+    /// Returns the process's exit code: 2 for what the operator must correct, 3 where going on could make this node sign
+    /// against itself, else 1.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Open(error) => error.exit_code(),
+            Self::Driver(error) if error.is_refusal() => 3,
+            Self::Driver(_) | Self::Part { .. } | Self::Ended { .. } => 1,
+        }
+    }
+
+    fn part(what: &'static str) -> impl FnOnce(String) -> Self {
+        move |why| Self::Part { what, why }
+    }
+}
+
+/// Puts something between the node and its network. The node itself never does; a test may, to misbehave.
+pub type WrapOutbound = Box<dyn FnOnce(Arc<dyn Outbound>, &Opened) -> Arc<dyn Outbound> + Send>;
+
+/// Runs a node until SIGTERM, SIGINT or an error.
+///
+/// # Errors
+/// [`NodeError`], with the exit code that it stands for.
+pub async fn run(config: Config, options: NodeOptions) -> Result<(), NodeError> {
+    run_with(config, options, Box::new(|outbound, _| outbound)).await
+}
+
+/// Runs a node whose consensus messages go through `wrap`.
+///
+/// # Errors
+/// See [`run`].
+pub async fn run_with(config: Config, options: NodeOptions, wrap: WrapOutbound) -> Result<(), NodeError> {
+    let stop = CancellationToken::new();
+    tokio::spawn(signals(stop.clone(), options.stop_with_stdin));
+    let opened = tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        opened = open(&config, &options) => opened?,
+    };
+    start(config, opened, wrap, stop).await
+}
+
+/// A part of the node that runs until it is told to stop.
+struct Part {
+    what: &'static str,
+    task: JoinHandle<Result<(), NodeError>>,
+}
+
+fn part<E: std::fmt::Display + Send + 'static>(
+    what: &'static str,
+    task: impl Future<Output = Result<(), E>> + Send + 'static,
+) -> Part {
+    let task = tokio::spawn(async move { task.await.map_err(|why| NodeError::Ended { what, why: why.to_string() }) });
+    Part { what, task }
+}
+
+/// Starts all parts, waits for the first reason to stop, and stops them in order.
+async fn start(config: Config, opened: Opened, wrap: WrapOutbound, stop: CancellationToken) -> Result<(), NodeError> {
+    let Opened { facts, committee, me, signer, verifier, ledger, pool, l1_client, network_config, recovered, .. } =
+        &opened;
+    let (facts, committee, ledger) = (Arc::clone(facts), Arc::clone(committee), Arc::clone(ledger));
+    let poll = Duration::from_millis(config.l1.poll_interval_ms);
+    // What talks to the world stops first, what it rests on last.
+    let (outer, inner) = (stop.clone(), CancellationToken::new());
+
+    let known = {
+        let pool = Arc::clone(pool);
+        Arc::new(move |hash: &_| pool.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(hash))
+    };
+    let (network, events) = Network::start(network_config.clone(), known)
+        .await
+        .map_err(|error| NodeError::part("the network")(error.to_string()))?;
+    let outbound = wrap(Arc::new(network.clone()), &opened);
+
+    let watcher = Watcher::spawn(l1_client.clone(), Arc::clone(&facts), Arc::clone(&ledger), poll, inner.clone());
+    let (heads, heads_seen) = watch::channel(opened.head);
+    let (progress, progress_seen) = watch::channel(DriverStatus::default());
+    let (evidence, evidence_found) = mpsc::channel(EVIDENCE_QUEUE_MAX);
+    let (messages, messages_in) = mpsc::channel(INTAKE_QUEUE_MAX);
+    let (checked_out, checked) = mpsc::channel(CHECKED_QUEUE_MAX);
+    let checked_in = checked_out.clone();
+    let (batch_messages, batch_inbox) = mpsc::channel(BATCH_QUEUE_MAX);
+
+    let leaders = Schedule::leaders(&facts.domain, &committee, facts.randomness);
+    let posters = Schedule::posters(&facts.domain, &committee, facts.randomness);
+    let intake = Intake::new(&committee, leaders.clone(), Arc::clone(verifier), network.clone());
+    std::thread::Builder::new()
+        .name("intake".into())
+        .spawn(move || intake.run(messages_in, &checked_out))
+        .map_err(|error| NodeError::part("the message checks")(error.to_string()))?;
+
+    let admission = Arc::new(Admission::new(Arc::clone(pool), Arc::clone(&ledger), network.clone()));
+    let machine = Machine::new(
+        (&facts.spec).into(),
+        Arc::clone(&committee),
+        leaders.clone(),
+        *me,
+        &facts.genesis,
+        recovered.clone(),
+    );
+    let driver = Driver::new(
+        DriverContext {
+            facts: Arc::clone(&facts),
+            committee: Arc::clone(&committee),
+            me: *me,
+            signer: signer.clone(),
+            verifier: Arc::clone(verifier),
+            ledger: Arc::clone(&ledger),
+            executor: Arc::new(NonceExecutor),
+            pool: Arc::clone(pool),
+            work: admission.work(),
+            outbound: Arc::clone(&outbound),
+            network: network.clone(),
+            l1: watcher.view.clone(),
+            origins: watcher.origins.clone(),
+            evidence,
+            heads,
+            progress,
+        },
+        machine,
+    )
+    .map_err(DriverError::Ledger)?;
+
+    let batcher = Batcher::spawn(BatcherContext {
+        facts: Arc::clone(&facts),
+        committee: Arc::clone(&committee),
+        me: *me,
+        verifier: Arc::clone(verifier),
+        posters,
+        leaders,
+        ledger: Arc::clone(&ledger),
+        signer: signer.clone(),
+        outbound,
+        heads: heads_seen,
+        l1: watcher.view.clone(),
+        client: l1_client.clone(),
+        messages: batch_inbox,
+        cancel: inner.clone(),
+    });
+    let mut parts = vec![part("the batcher", flatten(batcher.task))];
+    if let Some(key) = opened.poster_key.clone() {
+        let poster_config =
+            PosterConfig { replace_after: REPLACE_AFTER, fee_ceiling_wei: FEE_CEILING_WEI, poll };
+        let poster = Poster::spawn(
+            l1_client.clone(),
+            Arc::clone(&facts),
+            Arc::clone(&ledger),
+            key,
+            poster_config,
+            batcher.orders.clone(),
+            watcher.view.clone(),
+            inner.clone(),
+        )
+        .map_err(|error| NodeError::part("the poster")(error.to_string()))?;
+        parts.push(part("the poster", flatten(poster.task)));
+    }
+    let reporter = spawn_reporter(
+        l1_client.clone(),
+        Arc::clone(&facts),
+        Arc::clone(&committee),
+        *me,
+        Arc::clone(&ledger),
+        opened.evidence_key.clone(),
+        ReporterConfig { replace_after: REPLACE_AFTER, fee_ceiling_wei: FEE_CEILING_WEI, poll },
+        evidence_found,
+        watcher.view.clone(),
+        inner.clone(),
+    )
+    .map_err(|error| NodeError::part("the evidence reporter")(error.to_string()))?;
+    parts.push(part("the evidence reporter", flatten(reporter)));
+
+    let routing = Routing {
+        ledger: Arc::clone(&ledger),
+        admission: Arc::clone(&admission),
+        consensus: messages,
+        checked: checked_in,
+        batches: batch_messages,
+    };
+    parts.push(part("message routing", routing.run(events)));
+
+    let (status, status_seen) = watch::channel(NodeStatus::starting(facts.spec.l2_chain_id));
+    let sources = StatusSources {
+        facts: Arc::clone(&facts),
+        committee: Arc::clone(&committee),
+        me: *me,
+        network: network.clone(),
+        pool: Arc::clone(pool),
+        driver: progress_seen,
+        l1: watcher.view.clone(),
+        l1_stale_after: Duration::from_millis(config.l1.stale_after_ms),
+        batches: batcher.status.clone(),
+    };
+    parts.push(part("the status", sources.run(status, inner.clone())));
+    tokio::spawn(run_status_line(status_seen.clone(), inner.clone()));
+
+    let health_listener = tokio::net::TcpListener::bind(config.health.listen)
+        .await
+        .map_err(|error| NodeError::part("the health endpoint")(format!("{}: {error}", config.health.listen)))?;
+    parts.push(part("the health endpoint", health::serve(health_listener, status_seen.clone(), inner.clone())));
+    let rpc = serve_rpc(
+        &config.rpc,
+        RpcContext {
+            facts: Arc::clone(&facts),
+            committee: Arc::clone(&committee),
+            ledger: Arc::clone(&ledger),
+            pool: Arc::clone(pool),
+            submit: admission,
+            status: status_seen,
+        },
+    )
+    .await
+    .map_err(|error| NodeError::part("the JSON-RPC server")(error.to_string()))?;
+    info!(rpc = %rpc.address(), health = %config.health.listen, peer_id = %network.peer_id(),
+        member = me.map(MemberIndex::get), height = %opened.head, "node started");
+
+    let driver_stop = CancellationToken::new();
+    let mut driver = tokio::spawn(driver.run(checked, driver_stop.clone()));
+    let result = tokio::select! {
+        () = outer.cancelled() => Ok(()),
+        ended = &mut driver => Err(driver_ended(ended)),
+        failed = first_end(&mut parts) => Err(failed),
+    };
+    if let Err(error) = &result {
+        error!(%error, "stopping");
+    }
+
+    rpc.stop().await;
+    driver_stop.cancel();
+    if !driver.is_finished() {
+        let _ = tokio::time::timeout(STOP_WITHIN, driver).await;
+    }
+    inner.cancel();
+    network.shutdown().await;
+    for Part { what, task } in parts {
+        if !task.is_finished() && tokio::time::timeout(STOP_WITHIN, task).await.is_err() {
+            error!(what, "did not stop in time");
+        }
+    }
+    info!("node stopped");
+    result
+}
+
+fn driver_ended(ended: Result<Result<(), DriverError>, tokio::task::JoinError>) -> NodeError {
+    match ended {
+        Ok(Ok(())) => NodeError::Ended { what: "the driver", why: "without being told to".into() },
+        Ok(Err(error)) => error.into(),
+        Err(panic) => NodeError::Ended { what: "the driver", why: panic.to_string() },
+    }
+}
+
+/// Waits until one of the parts ends, which none does unless told to.
+async fn first_end(parts: &mut [Part]) -> NodeError {
+    let tasks = parts.iter_mut().map(|part| {
+        let what = part.what;
+        Box::pin(async move {
+            match (&mut part.task).await {
+                Ok(Ok(())) => NodeError::Ended { what, why: "without being told to".into() },
+                Ok(Err(error)) => error,
+                Err(panic) => NodeError::Ended { what, why: panic.to_string() },
+            }
+        })
+    });
+    futures::future::select_all(tasks).await.0
+}
+
+/// Joins a task's own error with that of joining it.
+async fn flatten<E: std::fmt::Display>(task: JoinHandle<Result<(), E>>) -> Result<(), String> {
+    match task.await {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(panic) => Err(panic.to_string()),
+    }
+}
+
+/// Cancels `stop` on SIGTERM or SIGINT.
+pub(crate) async fn stop_on_signals(stop: CancellationToken) {
+    signals(stop, false).await;
+}
+
+/// Cancels `stop` on SIGTERM or SIGINT, and when standard input closes if that was asked for.
+async fn signals(stop: CancellationToken, stop_with_stdin: bool) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        error!("signals cannot be watched; the node will not stop in order");
+        return;
+    };
+    let stdin_closed = async {
+        if !stop_with_stdin {
+            return std::future::pending().await;
+        }
+        // A thread of its own: a blocked read of standard input must not hold up the runtime's end.
+        let (closed, seen) = tokio::sync::oneshot::channel();
+        std::thread::spawn(move || {
+            let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+            let _ = closed.send(());
+        });
+        let _ = seen.await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => info!("SIGTERM: stopping"),
+        _ = interrupt.recv() => info!("SIGINT: stopping"),
+        () = stdin_closed => info!("standard input closed: stopping"),
+    }
+    stop.cancel();
+}

@@ -1,0 +1,283 @@
+//! Opening what a node is made of, and refusing to start where something does not fit.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use alloy::signers::local::PrivateKeySigner;
+use baton_consensus::{Committee, CommitteeError, KeyError, Recovered, Verifier};
+use baton_mempool::{Pool, PoolConfig};
+use baton_proto::{BlsPublicKey, ExecutorKind, Height, L2ChainId, MemberIndex, View};
+use tracing::{info, warn};
+
+use super::NodeOptions;
+use crate::{
+    config::{Config, account_key},
+    l1::{ChainFacts, FactsError, L1Client, L1Error, chain_facts},
+    ledger::{ChainIdentity, Ledger, LedgerError, RocksLedger},
+    p2p::{IdentityError, MemberAddress, NetworkConfig, load_identity},
+    signer::{KeyFileError, SignRecord, SignRecordError, Signer, keyfile},
+};
+
+/// File in the data folder that keeps what L1 said about the chain, so that a restart works while L1 is down.
+const FACTS_FILE: &str = "chain.json";
+
+/// Folder of the ledger in the data folder.
+const LEDGER_DIR: &str = "ledger";
+
+/// How long one question to L1 may take.
+const L1_CALL_WITHIN: Duration = Duration::from_secs(10);
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages are the documentation")]
+pub enum OpenError {
+    #[error("consensus key: {0}")]
+    ConsensusKey(#[from] KeyFileError),
+    #[error("account key: {0}")]
+    AccountKey(#[from] account_key::AccountKeyError),
+    #[error("p2p identity: {0}")]
+    Identity(#[from] IdentityError),
+    #[error("{}: {source}", path.display())]
+    Folder { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    L1(#[from] L1Error),
+    #[error(transparent)]
+    Facts(#[from] FactsError),
+    #[error("the configuration expects L2 chain {expected}, but registry says {got}")]
+    OtherL2Chain { expected: L2ChainId, got: L2ChainId },
+    #[error("the configuration names {got} as {what}, but the registry says {expected}")]
+    OtherContract { what: &'static str, expected: alloy_primitives::Address, got: alloy_primitives::Address },
+    #[error("the chain needs an executor that this version does not have: {0:?}")]
+    UnknownExecutor(ExecutorKind),
+    #[error("the registry's committee is unusable: {0}")]
+    Committee(#[from] CommitteeError),
+    #[error("the registry's committee has an unusable key: {0}")]
+    CommitteeKey(#[from] KeyError),
+    #[error(
+        "the consensus key {} is not in the committee of epoch {epoch}, whose keys are {}; register it, or point consensus_key at the registered one",
+        short(key), committee.iter().map(short).collect::<Vec<_>>().join(", ")
+    )]
+    NotInCommittee { key: Box<BlsPublicKey>, epoch: baton_proto::Epoch, committee: Vec<BlsPublicKey> },
+    #[error("peer {0} is configured, but that owner is not in the committee")]
+    UnknownPeer(alloy_primitives::Address),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    SignRecord(#[from] SignRecordError),
+}
+
+impl OpenError {
+    /// Returns the exit code: 2 for what the operator must correct, 3 where starting could make this node sign against
+    /// itself, else 1.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::SignRecord(_) => 3,
+            Self::ConsensusKey(_)
+            | Self::AccountKey(_)
+            | Self::Identity(_)
+            | Self::OtherL2Chain { .. }
+            | Self::OtherContract { .. }
+            | Self::UnknownExecutor(_)
+            | Self::NotInCommittee { .. }
+            | Self::UnknownPeer(_) => 2,
+            Self::Folder { .. }
+            | Self::L1(_)
+            | Self::Facts(_)
+            | Self::Committee(_)
+            | Self::CommitteeKey(_)
+            | Self::Ledger(_) => 1,
+        }
+    }
+}
+
+/// The first bytes of a key, enough to tell it from others.
+fn short(key: &BlsPublicKey) -> String {
+    alloy_primitives::hex::encode_prefixed(&key.as_bytes()[16..24])
+}
+
+/// What a node is made of, opened and checked.
+pub struct Opened {
+    /// The chain as L1 describes it.
+    pub facts: Arc<ChainFacts>,
+    /// The epoch's committee.
+    pub committee: Arc<Committee>,
+    /// Our place in it.
+    pub me: Option<MemberIndex>,
+    /// Holds the consensus key.
+    pub signer: Option<Arc<Signer>>,
+    /// Checks signatures of the committee.
+    pub verifier: Arc<Verifier>,
+    /// Blocks, certificates and state.
+    pub ledger: Arc<dyn Ledger>,
+    /// Transactions that wait.
+    pub pool: Arc<Mutex<Pool>>,
+    /// The way to L1.
+    pub l1_client: L1Client,
+    /// Pays for batches.
+    pub poster_key: Option<PrivateKeySigner>,
+    /// Pays for evidence.
+    pub evidence_key: Option<PrivateKeySigner>,
+    /// Who we are to peers, and who they are.
+    pub network_config: NetworkConfig,
+    /// What the consensus machine starts from.
+    pub recovered: Recovered,
+    /// Height of the final head.
+    pub head: Height,
+}
+
+/// Opens everything that `config` names.
+///
+/// # Errors
+/// [`OpenError`] says what does not fit, with both values, and the exit code it stands for.
+pub async fn open(config: &Config, options: &NodeOptions) -> Result<Opened, OpenError> {
+    let key = keyfile::load(&config.consensus_key)?;
+    let identity = load_identity(&config.p2p.identity)?;
+    let poster_key = config.poster_key.as_deref().map(account_key::load).transpose()?;
+    let evidence_key = config.evidence_key.as_deref().map(account_key::load).transpose()?;
+    let public_key = key.public_key();
+
+    // Before anything of this key's is used, nobody else may be using it.
+    let record = match SignRecord::open(&config.sign_record_dir, &public_key) {
+        Err(error) if error.is_missing() && options.accept_missing_sign_record => {
+            warn!(folder = %config.sign_record_dir.display(),
+                "starting with an empty sign record because the operator said so: if this key has signed elsewhere in this epoch, its bond is at risk");
+            SignRecord::create_by_override(&config.sign_record_dir, &public_key)?
+        }
+        record => record?,
+    };
+
+    std::fs::create_dir_all(&config.data_dir)
+        .map_err(|source| OpenError::Folder { path: config.data_dir.clone(), source })?;
+    let urls: Vec<String> = config.l1.rpc.iter().map(|url| url.expose().to_string()).collect();
+    let l1_client = L1Client::new(&urls, config.l1.chain_id, L1_CALL_WITHIN)?;
+    let facts = Arc::new(facts(config, &l1_client).await?);
+    if facts.spec.executor != ExecutorKind::None {
+        return Err(OpenError::UnknownExecutor(facts.spec.executor));
+    }
+
+    let committee = Arc::new(Committee::new(facts.epoch, facts.committee.clone())?);
+    let verifier = Arc::new(Verifier::new(facts.domain, Arc::clone(&committee))?);
+    let Some(me) = committee.index_of_key(&public_key) else {
+        return Err(OpenError::NotInCommittee {
+            key: Box::new(public_key),
+            epoch: facts.epoch,
+            committee: committee.members().iter().map(|member| member.key).collect(),
+        });
+    };
+    let network_config = network_config(config, identity, &facts, &committee, me)?;
+
+    let chain = ChainIdentity { domain: facts.domain, inbox: facts.inbox, slasher: facts.slasher };
+    let ledger: Arc<dyn Ledger> = Arc::new(RocksLedger::open(&config.data_dir.join(LEDGER_DIR), &chain)?);
+    ledger.init_genesis(&facts.genesis)?;
+    let head = ledger.head()?.height;
+    let signer = Arc::new(Signer::new(key, record, facts.domain, me)?);
+    let recovered = recovered(ledger.as_ref(), &signer, &verifier, &facts)?;
+    info!(%head, certificates = recovered.certificates.len(), statements = recovered.statements.len(), "state opened");
+
+    Ok(Opened {
+        pool: Arc::new(Mutex::new(Pool::new(PoolConfig::of(&facts.spec)))),
+        facts,
+        committee,
+        me: Some(me),
+        signer: Some(signer),
+        verifier,
+        ledger,
+        l1_client,
+        poster_key,
+        evidence_key,
+        network_config,
+        recovered,
+        head,
+    })
+}
+
+/// Reads the chain's facts from L1, or from the file of an earlier run while L1 is down, and checks them against the
+/// configuration.
+async fn facts(config: &Config, client: &L1Client) -> Result<ChainFacts, OpenError> {
+    let path = config.data_dir.join(FACTS_FILE);
+    let stored = match std::fs::read(&path) {
+        Ok(bytes) => Some(ChainFacts::from_json(&bytes)?),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(source) => return Err(OpenError::Folder { path, source }),
+    };
+    let is_new = stored.is_none();
+    let poll = Duration::from_millis(config.l1.poll_interval_ms);
+    let facts = chain_facts(client, config.l1.registry, stored, poll).await?;
+    if let Some(expected) = config.l2_chain_id.filter(|expected| *expected != facts.spec.l2_chain_id) {
+        return Err(OpenError::OtherL2Chain { expected, got: facts.spec.l2_chain_id });
+    }
+    for (what, got, expected) in
+        [("l1.inbox", config.l1.inbox, facts.inbox), ("l1.slasher", config.l1.slasher, facts.slasher)]
+    {
+        if got != expected {
+            return Err(OpenError::OtherContract { what, expected, got });
+        }
+    }
+    if is_new {
+        write_durably(&path, &facts.to_json()?).map_err(|source| OpenError::Folder { path, source })?;
+    }
+    Ok(facts)
+}
+
+/// Writes a file whole or not at all: beside, synced, renamed, and the folder synced.
+fn write_durably(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let beside = path.with_extension("new");
+    let mut file = std::fs::File::create(&beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&beside, path)?;
+    std::fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+}
+
+fn network_config(
+    config: &Config,
+    identity: crate::p2p::Keypair,
+    facts: &ChainFacts,
+    committee: &Committee,
+    me: MemberIndex,
+) -> Result<NetworkConfig, OpenError> {
+    let mut members = Vec::new();
+    for peer in &config.p2p.peers {
+        let index = committee.index_of(peer.owner).ok_or(OpenError::UnknownPeer(peer.owner))?;
+        members.push(MemberAddress { index, peer: peer.peer_id, addresses: peer.addresses.clone() });
+    }
+    Ok(NetworkConfig {
+        identity,
+        listen: config.p2p.listen.clone(),
+        chain: facts.domain,
+        me: Some(me),
+        members,
+        observers: config.p2p.observers.iter().map(|observer| (observer.peer_id, observer.address.clone())).collect(),
+    })
+}
+
+/// Gathers what the machine continues from. Stored certificates are verified again: a damaged one is left out, because a
+/// peer has it too.
+fn recovered(
+    ledger: &dyn Ledger,
+    signer: &Signer,
+    verifier: &Verifier,
+    facts: &ChainFacts,
+) -> Result<Recovered, OpenError> {
+    let head_height = ledger.head()?.height;
+    let head = ledger.header(head_height)?.ok_or(LedgerError::NoGenesis)?;
+    let mut certificates = Vec::new();
+    for certificate in ledger.certificates(facts.epoch)? {
+        match verifier.verify_certificate(certificate) {
+            Ok(certificate) => certificates.push(certificate),
+            Err(error) => warn!(%error, "a stored certificate does not verify and is left out"),
+        }
+    }
+    let from = if head_height == Height::ZERO { View::ZERO } else { head.view };
+    Ok(Recovered {
+        statements: signer.recorded(facts.epoch, from)?,
+        certificates,
+        headers: ledger.unfinal_headers()?,
+        head,
+    })
+}

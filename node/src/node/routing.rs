@@ -1,0 +1,81 @@
+//! Sorting what the network brings: consensus to the checks, batches to the batcher, transactions to the pool, questions to
+//! the ledger.
+
+use std::sync::Arc;
+
+use baton_proto::{MemberIndex, wire::ConsensusMessage};
+use tokio::sync::{Semaphore, mpsc};
+use tracing::{debug, info, warn};
+
+use super::submit::Admission;
+use crate::{
+    batcher::BatchMessage,
+    driver::Checked,
+    ledger::Ledger,
+    p2p::NetworkEvent,
+    sync::answer,
+};
+
+/// Peers' questions that are answered at a time; reading a range takes milliseconds and must not crowd out voting.
+const ANSWERS_AT_ONCE: usize = 4;
+
+/// Where messages go.
+pub(super) struct Routing {
+    pub(super) ledger: Arc<dyn Ledger>,
+    pub(super) admission: Arc<Admission>,
+    pub(super) consensus: mpsc::Sender<(MemberIndex, ConsensusMessage)>,
+    pub(super) checked: mpsc::Sender<Checked>,
+    pub(super) batches: mpsc::Sender<BatchMessage>,
+}
+
+impl Routing {
+    /// Runs until the network ends or a stage behind it does.
+    pub(super) async fn run(self, mut events: mpsc::Receiver<NetworkEvent>) -> Result<(), &'static str> {
+        let answering = Arc::new(Semaphore::new(ANSWERS_AT_ONCE));
+        while let Some(event) = events.recv().await {
+            match event {
+                NetworkEvent::Consensus { from, message } => self.consensus(from, message).await?,
+                NetworkEvent::Transactions { transactions, .. } => {
+                    let admission = Arc::clone(&self.admission);
+                    for transaction in transactions {
+                        if let Err(reason) = admission.admit(transaction) {
+                            debug!(%reason, "a gossiped transaction was not admitted");
+                        }
+                    }
+                }
+                NetworkEvent::SyncRequest { request, respond, .. } => {
+                    // Whoever cannot be answered now asks another; the network says "unavailable" for us.
+                    let Ok(permit) = Arc::clone(&answering).try_acquire_owned() else { continue };
+                    let ledger = Arc::clone(&self.ledger);
+                    tokio::task::spawn_blocking(move || {
+                        match answer(ledger.as_ref(), request) {
+                            Ok(response) => drop(respond.send(response)),
+                            Err(error) => warn!(%error, "a peer's question could not be answered"),
+                        }
+                        drop(permit);
+                    });
+                }
+                NetworkEvent::MemberConnected(member) => {
+                    info!(%member, "member connected");
+                    self.checked.send(Checked::Connected(member)).await.map_err(|_| "the driver ended")?;
+                }
+                NetworkEvent::MemberDisconnected(member) => info!(%member, "member disconnected"),
+                NetworkEvent::PeerRefused { peer, reason } => warn!(%peer, %reason, "peer refused"),
+            }
+        }
+        Err("the network ended")
+    }
+
+    async fn consensus(&self, from: MemberIndex, message: ConsensusMessage) -> Result<(), &'static str> {
+        match message {
+            ConsensusMessage::BatchProposal { .. } | ConsensusMessage::Attestation(_) => {
+                // A full queue means that L1 is far behind; batch messages are sent again until they are posted.
+                if self.batches.try_send(BatchMessage { from, message }).is_err() {
+                    debug!(%from, "dropped a batch message");
+                }
+                Ok(())
+            }
+            message => self.consensus.send((from, message)).await.map_err(|_| "the message checks ended"),
+        }
+    }
+}

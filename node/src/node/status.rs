@@ -1,0 +1,129 @@
+//! Gathering the node's state in one value, four times a second.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use baton_consensus::Committee;
+use baton_mempool::Pool;
+use baton_proto::{MemberIndex, SignerSet, Weight};
+use tokio::{sync::watch, time::Instant};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::{
+    batcher::BatchStatus,
+    driver::DriverStatus,
+    l1::{ChainFacts, L1View},
+    p2p::Network,
+    telemetry::{NodeStatus, NotReady, SyncProgress},
+};
+
+/// How often the status is made anew.
+const STATUS_EVERY: Duration = Duration::from_millis(250);
+
+/// How often transactions that waited too long are dropped.
+const EXPIRE_EVERY: Duration = Duration::from_secs(60);
+
+/// Where the status comes from.
+pub(super) struct StatusSources {
+    pub(super) facts: Arc<ChainFacts>,
+    pub(super) committee: Arc<Committee>,
+    pub(super) me: Option<MemberIndex>,
+    pub(super) network: Network,
+    pub(super) pool: Arc<Mutex<Pool>>,
+    pub(super) driver: watch::Receiver<DriverStatus>,
+    pub(super) l1: watch::Receiver<L1View>,
+    pub(super) l1_stale_after: Duration,
+    pub(super) batches: watch::Receiver<BatchStatus>,
+}
+
+impl StatusSources {
+    /// Publishes the status until told to stop; also lets the pool forget what waited too long.
+    pub(super) async fn run(
+        self,
+        status: watch::Sender<NodeStatus>,
+        stop: CancellationToken,
+    ) -> Result<(), std::convert::Infallible> {
+        let mut ticks = tokio::time::interval(STATUS_EVERY);
+        let mut expired_at = Instant::now();
+        let mut below_quorum = false;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                _ = ticks.tick() => {}
+            }
+            if expired_at.elapsed() > EXPIRE_EVERY {
+                expired_at = Instant::now();
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+                self.pool.lock().unwrap_or_else(std::sync::PoisonError::into_inner).expire(now_ms);
+            }
+            let current = self.current();
+            let total = current.total_weight;
+            let is_below = u128::from(current.seen_weight.get()) * 3 <= u128::from(total.get()) * 2;
+            if is_below && !below_quorum {
+                warn!(seen = %current.seen_weight, %total, "less than a quorum of weight is connected: nothing becomes final");
+            }
+            below_quorum = is_below;
+            status.send_replace(current);
+        }
+    }
+
+    fn current(&self) -> NodeStatus {
+        let driver = self.driver.borrow().clone();
+        let l1 = self.l1.borrow().clone();
+        let batches = self.batches.borrow().clone();
+        let (pool_transactions, pool_bytes) = {
+            let pool = self.pool.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            (pool.len() as u64, pool.bytes() as u64)
+        };
+        let seen: SignerSet = self.network.connected_members().into_iter().chain(self.me).collect();
+        let seen_weight = self.committee.weight_of(seen).and_then(|weight| u64::try_from(weight).ok()).unwrap_or(0);
+        let total = self.committee.total_weight();
+        let l1_head_age = l1.head.map(|head| head.seen_at.elapsed());
+
+        let mut not_ready = Vec::new();
+        if let Some(why) = &driver.halted {
+            not_ready.push(NotReady::halted(why));
+        }
+        if driver.syncing {
+            let target = driver.notarized_height.max(driver.final_height).get();
+            not_ready.push(NotReady::syncing(driver.final_height.get(), target));
+        }
+        if !self.committee.is_quorum(seen) {
+            not_ready.push(NotReady::below_quorum(seen_weight, total.get()));
+        }
+        if !l1.healthy || l1_head_age.is_none_or(|age| age > self.l1_stale_after) {
+            not_ready.push(NotReady::l1_stale(l1_head_age, &l1.why));
+        }
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        NodeStatus {
+            epoch: self.committee.epoch(),
+            view: driver.view,
+            leader: driver.leader,
+            me: self.me,
+            owner: self.me.and_then(|me| self.committee.member(me)).map(|member| member.owner),
+            peer_id: self.network.peer_id().to_string(),
+            final_height: driver.final_height,
+            notarized_height: driver.notarized_height,
+            time_to_final_ms: driver.time_to_final_ms,
+            seen_weight: Weight::new(seen_weight),
+            total_weight: total,
+            peers: self.network.peer_count() as u64,
+            pool_transactions,
+            pool_bytes,
+            posted_height: batches.posted_height,
+            settled_height: batches.settled_height,
+            l1_head: l1.head.map(|head| head.number),
+            l1_head_age_ms: l1_head_age.map(millis),
+            syncing: driver.syncing.then_some(SyncProgress {
+                current: driver.final_height,
+                target: driver.notarized_height.max(driver.final_height),
+            }),
+            not_ready,
+            ..NodeStatus::starting(self.facts.spec.l2_chain_id)
+        }
+    }
+}

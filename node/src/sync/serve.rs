@@ -1,0 +1,59 @@
+//! Answering peers that catch up.
+
+use baton_proto::{
+    BlockHeader, Height,
+    limits::{RANGE_BLOCKS_MAX, RANGE_TAIL_MAX},
+    wire::{FinalRange, SyncRequest, SyncResponse},
+};
+
+use crate::ledger::{Ledger, LedgerError};
+
+/// Answers `request` from what is stored, within the bounds of one message. What cannot be proven is "unavailable".
+///
+/// # Errors
+/// [`LedgerError`] when the ledger cannot be read.
+pub fn answer(ledger: &dyn Ledger, request: SyncRequest) -> Result<SyncResponse, LedgerError> {
+    Ok(match request {
+        SyncRequest::Head => {
+            let head = ledger.head()?;
+            SyncResponse::Head { height: head.height, digest: head.digest }
+        }
+        SyncRequest::Block(digest) => SyncResponse::Block(ledger.block_by_digest(digest)?),
+        SyncRequest::Range { from, blocks_max } => {
+            range(ledger, from, blocks_max)?.map_or(SyncResponse::Unavailable, SyncResponse::Range)
+        }
+    })
+}
+
+fn range(ledger: &dyn Ledger, from: Height, blocks_max: u32) -> Result<Option<FinalRange>, LedgerError> {
+    let head = ledger.head()?.height;
+    if from == Height::ZERO || from > head {
+        return Ok(None);
+    }
+    let count_max = usize::try_from(blocks_max).unwrap_or(usize::MAX).min(RANGE_BLOCKS_MAX);
+    let (mut blocks, mut next) = (Vec::new(), from);
+    while next <= head && blocks.len() < count_max && FinalRange::has_room(&blocks) {
+        let Some(block) = ledger.block(next)? else { break };
+        blocks.push(block);
+        let Some(following) = next.next() else { break };
+        next = following;
+    }
+    let Some(last) = blocks.last() else { return Ok(None) };
+    let Some((certified, finalization)) = ledger.finalization_from(last.header.height)? else { return Ok(None) };
+    let Some(tail) = headers_between(ledger, last.header.height, certified)? else { return Ok(None) };
+    Ok(Some(FinalRange { blocks, tail, finalization }))
+}
+
+/// Returns the headers above `last` up to `certified`, or `None` where there are too many for one answer.
+fn headers_between(
+    ledger: &dyn Ledger,
+    last: Height,
+    certified: Height,
+) -> Result<Option<Vec<BlockHeader>>, LedgerError> {
+    if certified.get().saturating_sub(last.get()) > RANGE_TAIL_MAX as u64 {
+        return Ok(None);
+    }
+    (last.get()..certified.get())
+        .map(|below| ledger.header(Height::new(below.saturating_add(1))))
+        .collect::<Result<Option<Vec<_>>, _>>()
+}

@@ -1,0 +1,268 @@
+//! A devnet of real processes under test.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail, ensure};
+use serde::Deserialize;
+use tempfile::TempDir;
+use tokio::{
+    process::{Child, Command},
+    time::Instant,
+};
+
+use crate::rpc::Rpc;
+
+/// Limit of every wait in a story. A story that is well takes a fraction of it even on a loaded machine.
+pub const EVENTUALLY: Duration = Duration::from_secs(300);
+
+/// Time between two looks at something that is waited for.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// What `baton devnet --info` writes.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Info {
+    /// L2 chain id.
+    pub chain_id: u64,
+    /// The nodes, in committee order of their stakes on the command line.
+    pub nodes: Vec<NodeInfo>,
+    /// The L1.
+    pub l1: L1Info,
+    /// Funded developer accounts.
+    pub accounts: Vec<AccountInfo>,
+}
+
+/// One node.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeInfo {
+    /// JSON-RPC endpoint.
+    pub rpc: String,
+    /// `/livez` and `/readyz`.
+    pub health: String,
+    /// Folder of chain data.
+    pub data_dir: PathBuf,
+    /// Configuration file.
+    pub config: PathBuf,
+    /// Process id at the start.
+    pub pid: u32,
+    /// Bonded base units, decimal.
+    pub bond: String,
+    /// Owner address.
+    pub owner: String,
+    /// The account that submits evidence.
+    pub evidence_account: String,
+}
+
+/// The L1.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct L1Info {
+    /// JSON-RPC endpoint.
+    pub rpc: String,
+    /// Chain id.
+    pub chain_id: u64,
+    /// `SequencerRegistry`.
+    pub registry: String,
+    /// `BatchInbox`.
+    pub inbox: String,
+    /// `Slasher`.
+    pub slasher: String,
+    /// The bond token.
+    pub token: String,
+    /// Process id of the anvil that the devnet started, if it did.
+    pub pid: Option<u32>,
+}
+
+/// A developer account.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountInfo {
+    /// Address.
+    pub address: String,
+    /// Private key, hex.
+    pub private_key: String,
+}
+
+/// A running devnet. Dropping it kills what it started.
+#[derive(Debug)]
+pub struct Devnet {
+    /// What it says about itself.
+    pub info: Info,
+    child: Child,
+    restarted: Vec<Child>,
+    folder: TempDir,
+}
+
+/// Returns a program that was built beside this test.
+///
+/// # Panics
+/// When it is not there: `make test` builds the whole workspace first.
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
+    let here = std::env::current_exe().expect("a running test has a path");
+    let folder = here.parent().and_then(Path::parent).expect("tests run in target/…/deps");
+    let path = folder.join(name);
+    assert!(path.exists(), "{} is not built: run `cargo build --workspace`", path.display());
+    path
+}
+
+/// Returns a tool that npm installed in `contracts/`.
+///
+/// # Panics
+/// When it is not there.
+#[must_use]
+pub fn contracts_tool(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/node_modules/.bin").join(name);
+    assert!(path.exists(), "{} is not installed: run `make setup`", path.display());
+    path
+}
+
+impl Devnet {
+    /// Starts `baton devnet --headless` with more arguments and waits until all nodes are ready.
+    ///
+    /// # Errors
+    /// With the end of the devnet's log when it ends or is not ready in time.
+    pub async fn start(arguments: &[&str]) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("baton-story-").tempdir()?;
+        let info_file = folder.path().join("info.json");
+        let log = folder.path().join("devnet.log");
+        let output = std::fs::File::create(&log)?;
+        let mut child = Command::new(program("baton"))
+            .arg("devnet")
+            .args(["--headless", "--info"])
+            .arg(&info_file)
+            .arg("--data-dir")
+            .arg(folder.path().join("devnet"))
+            .args(arguments)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .stdin(Stdio::piped())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .kill_on_drop(true)
+            .spawn()
+            .context("cannot start baton devnet")?;
+        let deadline = Instant::now() + EVENTUALLY;
+        let info = loop {
+            if let Ok(bytes) = std::fs::read(&info_file) {
+                break serde_json::from_slice(&bytes).context("the info file is not what it should be")?;
+            }
+            if let Some(status) = child.try_wait()? {
+                bail!("devnet ended with {status}:\n{}", tail(&log));
+            }
+            ensure!(Instant::now() < deadline, "devnet not ready in time:\n{}", tail(&log));
+            tokio::time::sleep(LOOK_EVERY).await;
+        };
+        Ok(Self { info, child, restarted: Vec::new(), folder })
+    }
+
+    /// Returns the JSON-RPC of node `index`.
+    #[must_use]
+    pub fn rpc(&self, index: usize) -> Rpc {
+        Rpc::new(&self.info.nodes[index].rpc)
+    }
+
+    /// Returns the JSON-RPC of the L1.
+    #[must_use]
+    pub fn l1(&self) -> Rpc {
+        Rpc::new(&self.info.l1.rpc)
+    }
+
+    /// Returns a folder for the story's own files; it goes with the devnet.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Sends a signal to a process that this devnet started.
+    ///
+    /// # Errors
+    /// When `kill` cannot.
+    pub async fn signal(&self, pid: u32, signal: &str) -> anyhow::Result<()> {
+        let status = Command::new("kill").arg(format!("-{signal}")).arg(pid.to_string()).status().await?;
+        ensure!(status.success(), "kill -{signal} {pid} failed");
+        Ok(())
+    }
+
+    /// Starts node `index` again from its configuration, with its output beside the old one.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn restart(&mut self, index: usize) -> anyhow::Result<u32> {
+        let config = &self.info.nodes[index].config;
+        let log = config.with_file_name(format!("restarted-{}.log", self.restarted.len()));
+        let output = std::fs::File::create(log)?;
+        let child = Command::new(program("baton"))
+            .arg("node")
+            .arg("--config")
+            .arg(config)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .kill_on_drop(true)
+            .spawn()?;
+        let pid = child.id().context("it just started")?;
+        self.restarted.push(child);
+        Ok(pid)
+    }
+
+    /// Stops everything in order and checks that the devnet ended well.
+    ///
+    /// # Errors
+    /// When it does not end or ends with an error.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        for child in &mut self.restarted {
+            child.kill().await?;
+        }
+        if let Some(pid) = self.child.id() {
+            self.signal(pid, "TERM").await?;
+        }
+        let status = tokio::time::timeout(EVENTUALLY, self.child.wait()).await.context("devnet does not stop")??;
+        ensure!(status.success(), "devnet ended with {status}:\n{}", tail(&self.folder.path().join("devnet.log")));
+        Ok(())
+    }
+}
+
+impl Drop for Devnet {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", tail(&self.folder.path().join("devnet.log")));
+        }
+        // The nodes end when the devnet's pipe to them closes; anvil does not watch one.
+        if let Some(pid) = self.info.l1.pid
+            && matches!(self.child.try_wait(), Ok(None))
+        {
+            let _ = self.child.start_kill();
+            let _ = std::process::Command::new("kill").arg(pid.to_string()).status();
+        }
+    }
+}
+
+fn tail(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(60)..].join("\n")
+}
+
+/// Looks again and again until `look` finds something.
+///
+/// # Errors
+/// When it does not within [`EVENTUALLY`], or when looking fails.
+pub async fn until<T, F, Fut>(what: &str, mut look: F) -> anyhow::Result<T>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = anyhow::Result<Option<T>>>,
+{
+    let deadline = Instant::now() + EVENTUALLY;
+    loop {
+        if let Some(found) = look().await? {
+            return Ok(found);
+        }
+        ensure!(Instant::now() < deadline, "waited too long for {what}");
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}

@@ -1,0 +1,31 @@
+//! Signed transfers.
+
+use alloy::{
+    consensus::{SignableTransaction as _, TxEip1559, TxEnvelope},
+    eips::eip2718::Encodable2718 as _,
+    primitives::{Address, TxKind, U256},
+    signers::{SignerSync as _, local::PrivateKeySigner},
+};
+
+/// Gas of a transfer.
+pub const TRANSFER_GAS: u64 = 21_000;
+
+/// Signs a transfer of one wei and returns its raw bytes.
+///
+/// # Panics
+/// Never: a local key signs any digest.
+#[must_use]
+pub fn transfer(key: &PrivateKeySigner, chain_id: u64, nonce: u64, tip: u128) -> Vec<u8> {
+    let transaction = TxEip1559 {
+        chain_id,
+        nonce,
+        gas_limit: TRANSFER_GAS,
+        max_fee_per_gas: tip.saturating_add(1_000_000_000),
+        max_priority_fee_per_gas: tip,
+        to: TxKind::Call(Address::repeat_byte(0x42)),
+        value: U256::ONE,
+        ..TxEip1559::default()
+    };
+    let signature = key.sign_hash_sync(&transaction.signature_hash()).expect("a local key signs");
+    TxEnvelope::from(transaction.into_signed(signature)).encoded_2718()
+}

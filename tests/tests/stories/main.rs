@@ -1,0 +1,9 @@
+//! End-to-end stories: real node processes, a real L1, real faults.
+//!
+//! They share the machine's cores and are told one after the other (`--test-threads=1`).
+
+mod crash;
+mod equivocation;
+mod load;
+mod refusals;
+mod transactions;

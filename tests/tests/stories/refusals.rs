@@ -1,0 +1,158 @@
+//! What does not fit is refused with both values; what L1 does is survived.
+
+use std::{path::Path, process::Stdio, time::Duration};
+
+use anyhow::{Context as _, ensure};
+use baton_tests::{
+    devnet::{Devnet, EVENTUALLY, program, until},
+    rpc::Rpc,
+};
+use serde_json::json;
+use tokio::process::Command;
+
+/// How a refused node ended.
+struct Refusal {
+    code: i32,
+    text: String,
+}
+
+impl Refusal {
+    fn expect(&self, code: i32, parts: &[&str]) -> anyhow::Result<()> {
+        ensure!(self.code == code, "exit code {}, expected {code}: {}", self.code, self.text);
+        for part in parts {
+            ensure!(self.text.contains(part), "the refusal does not say {part:?}: {}", self.text);
+        }
+        Ok(())
+    }
+}
+
+/// Starts a node that must refuse.
+async fn refused(config: &Path, arguments: &[&str]) -> anyhow::Result<Refusal> {
+    let run = Command::new(program("baton"))
+        .args(["node", "--config"])
+        .arg(config)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(EVENTUALLY, run).await.context("the node did not refuse")??;
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    Ok(Refusal { code: output.status.code().context("it was not killed")?, text })
+}
+
+/// Writes a changed copy of a node's configuration and returns its path.
+fn changed(
+    devnet: &Devnet,
+    index: usize,
+    name: &str,
+    change: impl Fn(&mut toml::Table),
+) -> anyhow::Result<std::path::PathBuf> {
+    let mut table: toml::Table = std::fs::read_to_string(&devnet.info.nodes[index].config)?.parse()?;
+    change(&mut table);
+    let path = devnet.folder().join(name);
+    std::fs::write(&path, toml::to_string(&table)?)?;
+    Ok(path)
+}
+
+fn set(table: &mut toml::Table, section: &str, key: &str, value: impl Into<toml::Value>) {
+    let section = table.get_mut(section).and_then(toml::Value::as_table_mut).expect("the section is there");
+    section.insert(key.to_owned(), value.into());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_fit_is_refused_and_l1_outages_are_survived() -> anyhow::Result<()> {
+    let mut devnet = Devnet::start(&[]).await?;
+    let own = devnet.info.nodes[0].config.clone();
+
+    // A second process with the key of a running one: nothing may sign twice.
+    refused(&own, &[]).await?.expect(3, &["sign-record"])?;
+
+    // Node 3 is stopped, so that its folders are free.
+    devnet.signal(devnet.info.nodes[3].pid, "TERM").await?;
+    let (data, other_data) = (&devnet.info.nodes[3].data_dir, &devnet.info.nodes[0].data_dir);
+    until("node 3 to stop", || async { Ok(devnet.rpc(3).height().await.is_err().then_some(())) }).await?;
+
+    let unknown = changed(&devnet, 3, "unknown.toml", |table| {
+        table.insert("data_dirr".into(), "x".into());
+    })?;
+    refused(&unknown, &[]).await?.expect(2, &["data_dirr"])?;
+
+    // The data folder of a running node: the ledger has one owner.
+    let taken = changed(&devnet, 3, "taken.toml", |table| {
+        table.insert("data_dir".into(), other_data.display().to_string().into());
+    })?;
+    refused(&taken, &[]).await?.expect(1, &[&other_data.display().to_string()])?;
+
+    let chain = changed(&devnet, 3, "chain.toml", |table| set(table, "l1", "chain_id", 5))?;
+    refused(&chain, &[]).await?.expect(1, &["5", &devnet.info.l1.chain_id.to_string()])?;
+
+    let stranger = "0x00000000000000000000000000000000000000aa";
+    let inbox = changed(&devnet, 3, "inbox.toml", |table| set(table, "l1", "inbox", stranger))?;
+    refused(&inbox, &[]).await?.expect(2, &[&devnet.info.l1.inbox, "00aa"])?;
+
+    let registry = changed(&devnet, 3, "registry.toml", |table| set(table, "l1", "registry", stranger))?;
+    refused(&registry, &[]).await?.expect(1, &[&devnet.info.l1.registry, "00aa"])?;
+
+    let l2 = devnet.info.chain_id.to_string();
+    refused(&devnet.info.nodes[3].config, &["--l2-chain-id", "77"]).await?.expect(2, &["77", &l2])?;
+
+    // A key that nobody bonded.
+    let keys = devnet.folder().join("stranger");
+    let made = Command::new(program("baton")).args(["keys", "new", "--dir"]).arg(&keys).output().await?;
+    ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let key_file = std::fs::read_dir(&keys)?
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().contains("consensus")))
+        .context("keys new makes a consensus key")?;
+    let foreign = changed(&devnet, 3, "foreign.toml", |table| {
+        table.insert("consensus_key".into(), key_file.display().to_string().into());
+        table.remove("sign_record_dir");
+        table.insert("data_dir".into(), keys.join("data").display().to_string().into());
+    })?;
+    refused(&foreign, &[]).await?.expect(2, &["not in the committee"])?;
+
+    // The record of what this key signed is gone: it might contradict itself.
+    let unrecorded = changed(&devnet, 3, "unrecorded.toml", |table| {
+        table.insert("sign_record_dir".into(), devnet.folder().join("nowhere").display().to_string().into());
+    })?;
+    refused(&unrecorded, &[]).await?.expect(3, &["nowhere"])?;
+
+    // L1 stops answering. The chain goes on and says so; a node that starts now knows the chain from before.
+    ensure!(data.join("chain.json").exists(), "node 3 kept nothing about its chain");
+    let anvil = devnet.info.l1.pid.context("the devnet started an anvil")?;
+    devnet.signal(anvil, "STOP").await?;
+    let result = without_l1(&mut devnet).await;
+    devnet.signal(anvil, "CONT").await?;
+    result?;
+
+    let before = devnet.rpc(0).call("baton_status", json!([])).await?["postedHeight"].as_u64().unwrap_or(0);
+    let height = devnet.rpc(0).height().await?.max(before + 1);
+    until("posting to go on", || async {
+        let status = devnet.rpc(0).call("baton_status", json!([])).await?;
+        Ok((status["postedHeight"].as_u64() >= Some(height)).then_some(()))
+    })
+    .await?;
+    devnet.stop().await
+}
+
+async fn without_l1(devnet: &mut Devnet) -> anyhow::Result<()> {
+    let height = devnet.rpc(0).height().await?;
+    devnet.restart(3)?;
+    for index in [0, 3] {
+        let node: Rpc = devnet.rpc(index);
+        until("the chain to go on without L1", || async {
+            let Ok(now) = node.height().await else { return Ok(None) };
+            Ok((now >= height + 10).then_some(()))
+        })
+        .await?;
+    }
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?;
+    let ready = format!("{}/readyz", devnet.info.nodes[0].health);
+    until("readiness to name L1", || async {
+        let answer = client.get(&ready).send().await?;
+        let status = answer.status();
+        Ok((status.as_u16() == 503 && answer.text().await?.contains("l1")).then_some(()))
+    })
+    .await
+}
