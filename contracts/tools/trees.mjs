@@ -8,7 +8,11 @@
 //       └── it starts epoch 0
 //   └── it is the same for everyone       function testFuzz_It_IsTheSameForEveryone()
 //
+// With --built it also makes sure that forge sees every one of them: `forge lint` after a change of src leaves a cache
+// (forge 1.7.1) with which `forge test` runs only some of the files and calls that a success.
+//
 // A leaf that a test of another file covers would hide there, so conditions are unique within a file.
+import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -84,3 +88,23 @@ for (const path of testFiles(root)) {
 for (const problem of problems) console.error(problem.replace(`${root}/`, "test/"));
 if (problems.length > 0) process.exit(1);
 console.log(`${tests} tests stand in their trees`);
+
+if (process.argv.includes("--built")) {
+  if (built() !== tests) forge("build", "--force");
+  const seen = built();
+  if (seen !== tests) {
+    console.error(`forge sees ${seen} of ${tests} tests`);
+    process.exit(1);
+  }
+}
+
+function built() {
+  const files = Object.values(JSON.parse(forge("test", "--list", "--json")));
+  return files.flatMap((contracts) => Object.values(contracts)).flat().length;
+}
+
+function forge(...args) {
+  const folder = join(root, "..");
+  const binary = join(folder, "node_modules", ".bin", "forge");
+  return execFileSync(binary, args, { cwd: folder, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] });
+}

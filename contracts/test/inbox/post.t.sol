@@ -337,6 +337,7 @@ contract PostTest is BatonTest {
         assertEq(epoch, 3, "epoch");
     }
 
+    /// forge-config: default.fuzz.runs = 64
     function testFuzz_It_AcceptsAChainOfBatchesOverAnyEpochsInOrder(uint8[6] memory steps) external {
         _started();
         uint64 epoch = 2;
@@ -377,6 +378,7 @@ contract PostTest is BatonTest {
         assertEq(inbox.nextEpochAfter(1), 2, "next epoch");
     }
 
+    /// forge-config: default.fuzz.runs = 64
     function testFuzz_It_MatchesASearchThroughAllBatches(uint8[5] memory steps) external {
         _started();
         uint64[5] memory epochs;

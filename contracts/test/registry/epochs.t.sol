@@ -17,6 +17,7 @@ contract EpochsTest is BatonTest {
         registry.epochOf(100);
     }
 
+    /// forge-config: default.fuzz.runs = 64
     function testFuzz_It_InvertsEpochStart(uint32 epoch, uint256 offset) external {
         startDevnet();
         offset %= EPOCH_BLOCKS;

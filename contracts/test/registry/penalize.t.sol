@@ -106,6 +106,7 @@ contract PenalizeTest is BatonTest {
         assertEq(registry.burnable(), 10 * UNIT, "burnable");
     }
 
+    /// forge-config: default.fuzz.runs = 64
     function testFuzz_It_RoundsThePenaltyDown(uint96 extra, uint16 bps) external {
         bps = 1 + bps % 10_000;
         _deploySmall(bps);

@@ -28,6 +28,7 @@ contract ScheduleTest is BatonTest {
         assertEq(abi.encode(registry.leaderSchedule(2, RANDOMNESS, 5, 40)), expected, "leaders");
     }
 
+    /// forge-config: default.fuzz.runs = 64
     function testFuzz_It_StaysWithinTheBoundForTheDevnetsStakes(bytes32 randomness) external {
         startDevnet();
         Member[] memory members = registry.committee(2);

@@ -259,6 +259,7 @@ contract SubmitTest is BatonTest {
     }
 
     /// What one honest member may sign in two views: Notarize and Finalize of one block, or Notarize and Nullify.
+    /// forge-config: default.fuzz.runs = 64
     function testFuzz_It_NeverAcceptsWhatAnHonestMemberSigns(
         uint64 firstView,
         uint64 secondView,
