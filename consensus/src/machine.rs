@@ -295,7 +295,8 @@ impl<S: Scheme> Machine<S> {
         self.check_window(view)?;
         let expected = self.schedule.leader(view);
         if notarize.signer != expected || header.proposer != expected {
-            return Err(Rejected::NotLeader { view, expected, got: notarize.signer });
+            let got = if notarize.signer == expected { header.proposer } else { notarize.signer };
+            return Err(Rejected::NotLeader { view, expected, got });
         }
         let state = self.state(view);
         match (state.proposal, state.second) {

@@ -1,7 +1,8 @@
 //! Golden conversations with one machine: `scenarios/*.txt`, one input a line, and after `->` what the machine does.
 //!
 //! `BATON_BLESS=1` writes the answers anew; whoever blesses reads them. Lines before the first input set the scene:
-//! `weights 1 1 1 1`, `me 3` (or `me none`), `show timers`, `block a view=1 on=root`. Certificates and votes are really
+//! `weights 1 1 1 1`, `me 3` (or `me none`), `show timers`, `block a view=1 on=root`;
+//! `lose a` takes a block from the disk. Certificates and votes are really
 //! signed with the insecure scheme. `restart` drops the machine and makes a new one from what was durable.
 
 mod common;
@@ -83,6 +84,10 @@ impl Scenario {
             }
             "me" => self.me = line.word(1).parse().ok().map(MemberIndex::new),
             "show" => self.show_timers = true,
+            "lose" => {
+                let lost = self.block(line.word(1)).digest();
+                self.stored.retain(|header| header.digest() != lost);
+            }
             "block" => {
                 let parent = self.block(line.values["on"]).clone();
                 let salt = self.blocks.len() as u64;
@@ -100,7 +105,9 @@ impl Scenario {
         let from = line.member("from");
         match line.word(0) {
             "start" => {
-                self.create();
+                if self.machine.is_none() {
+                    self.create();
+                }
                 Input::Started
             }
             "restart" => {

@@ -12,6 +12,15 @@ impl<S: Scheme> Machine<S> {
         let added = state.votes.add(vote);
         effects.extend(added.evidence.into_iter().map(Effect::Report));
         let held = state.slot(statement.kind()).is_none_or(|slot| slot.is_some());
+        // After a restart our vote may have waited for the leader's, without which nobody takes it.
+        let ours = state.signed(StatementKind::Notarize).filter(|own| own.statement == statement).cloned();
+        if added.counted
+            && vote.signer == state.leader
+            && self.me != Some(vote.signer)
+            && let Some(message) = ours.and_then(|own| self.message(&own))
+        {
+            effects.push(Effect::Broadcast(message));
+        }
         if !added.counted || held || view <= self.final_view {
             return;
         }

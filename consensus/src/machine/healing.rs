@@ -116,7 +116,8 @@ impl<S: Scheme> Machine<S> {
             if let Err(want) = self.best_parent() {
                 self.want(want, view, effects);
             }
-        } else if let Some(header) = state.proposal.and_then(|block| self.chain.header(block))
+        } else if !self.is_behind()
+            && let Some(header) = state.proposal.and_then(|block| self.chain.header(block))
             && let Descent::Missing(wants) = self.descent(header)
         {
             for want in wants {

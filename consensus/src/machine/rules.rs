@@ -53,7 +53,7 @@ impl<S: Scheme> Machine<S> {
         let recent = View::new(first.get().saturating_sub(healing::FINALIZE_VIEWS));
         let views: Vec<View> = self.views.range(recent..first).map(|(view, _)| *view).collect();
         for view in views {
-            self.repeat(view, effects);
+            self.repeat(view, &[StatementKind::Finalize], effects);
         }
         self.enter(first, effects);
         effects.push(Effect::Broadcast(Outgoing::CertificateRequest { view: first }));
@@ -150,7 +150,7 @@ impl<S: Scheme> Machine<S> {
         effects.push(Effect::SetTimer { timer: Timer::Pace(view), after_ms: self.config.min_block_ms });
         effects.push(Effect::SetTimer { timer: Timer::Idle(view), after_ms: self.config.idle_block_ms });
         self.time_retry(effects);
-        self.repeat(view, effects);
+        self.repeat(view, &[StatementKind::Notarize, StatementKind::Finalize, StatementKind::Nullify], effects);
         self.prune();
     }
 
@@ -222,10 +222,14 @@ impl<S: Scheme> Machine<S> {
 
     /// Judges a header's place in the chain (R3): parent, height, and the views between.
     pub(super) fn descent(&self, header: &BlockHeader) -> Descent {
+        let at_head = header.parent == self.chain.head_digest();
+        // The head is final: a block at its height or right above it that does not build on it is on another branch.
+        if !at_head && header.height.previous() <= Some(self.chain.head().height) {
+            return Descent::Illegal;
+        }
         let Some(parent) = self.chain.header(header.parent) else {
             return Descent::Missing(vec![Want::Block(header.parent)]);
         };
-        let at_head = header.parent == self.chain.head_digest();
         let parent_view = if at_head { self.chain.head_view() } else { parent.view };
         if parent_view >= header.view || parent.height.next() != Some(header.height) {
             return Descent::Illegal;
@@ -255,9 +259,9 @@ impl<S: Scheme> Machine<S> {
     fn give_up(&mut self, effects: &mut Vec<Effect>) {
         let (epoch, view) = (self.epoch, self.current);
         let Some(state) = self.views.get(&view) else { return };
-        let proposed = state.proposal.and_then(|block| self.chain.header(block));
-        let illegal = state.validation == Validation::NotAsked
-            && proposed.is_some_and(|header| self.descent(header) == Descent::Illegal);
+        // A header that the chain did not take stands no higher than the final head.
+        let judged = |block| self.chain.header(block).is_none_or(|header| self.descent(header) == Descent::Illegal);
+        let illegal = state.validation == Validation::NotAsked && state.proposal.is_some_and(judged);
         let entry = &self.entry;
         let over = (entry.leader_late && state.proposal.is_none())
             || entry.advance_late

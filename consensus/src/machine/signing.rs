@@ -59,10 +59,11 @@ impl<S: Scheme> Machine<S> {
         }
     }
 
-    /// Says again what the sign record holds for `view`.
-    pub(super) fn repeat(&mut self, view: View, effects: &mut Vec<Effect>) {
+    /// Says again what the sign record holds for `view`, of these kinds.
+    pub(super) fn repeat(&mut self, view: View, kinds: &[StatementKind], effects: &mut Vec<Effect>) {
         let Some(state) = self.views.get(&view) else { return };
-        let recorded = state.own.values().filter(|own| matches!(own.state, OwnState::Recorded));
+        let recorded = kinds.iter().filter_map(|kind| state.own.get(kind));
+        let recorded = recorded.filter(|own| matches!(own.state, OwnState::Recorded));
         let statements: Vec<Statement> = recorded.map(|own| own.statement).collect();
         for statement in statements {
             self.sign(statement, effects);
@@ -79,12 +80,14 @@ impl<S: Scheme> Machine<S> {
             return Err(Rejected::NotAsked(signed.statement.kind()));
         }
         let own = Own { statement: signed.statement, state: OwnState::Signed(Box::new(signed.clone())) };
-        let state = self.state(view);
+        let schedule = &self.schedule;
+        let state = self.views.entry(view).or_insert_with(|| ViewState::new(schedule.leader(view)));
         state.own.insert(signed.statement.kind(), own);
         // After a restart our own block of the current view is the one that the record names.
         if let Statement::Notarize { block, .. } = signed.statement
             && state.leader == signed.signer
             && state.proposal.is_none()
+            && self.chain.is_stored(block)
         {
             state.proposal = Some(block);
             state.validation = Validation::Done(Verdict::Valid);
