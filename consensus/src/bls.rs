@@ -217,3 +217,169 @@ fn named(error: &BLST_ERROR) -> BlsError {
         _ => BlsError::Encoding,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use baton_proto::{BlockDigest, Epoch, L1ChainId, L2ChainId, View};
+
+    fn domain() -> Domain {
+        Domain {
+            l1_chain_id: L1ChainId::new(31_337),
+            registry: Address::repeat_byte(0x52),
+            l2_chain_id: L2ChainId::new(42_069),
+        }
+    }
+
+    fn key(number: u8) -> SecretKey {
+        SecretKey::generate(&[number; 32])
+    }
+
+    fn statement(number: u8) -> Statement {
+        let block = BlockDigest::new(B256::repeat_byte(number));
+        Statement::Finalize { epoch: Epoch::new(2), view: View::new(1), block }
+    }
+
+    fn decoded(number: u8) -> DecodedKey {
+        MinSig::decode_key(&key(number).public_key()).unwrap()
+    }
+
+    fn digest(number: u8) -> B256 {
+        statement(number).digest(&domain())
+    }
+
+    /// The first x from 1 on that lies on the curve; hardly any point outside the subgroup's cofactor lies in it.
+    fn on_curve<const N: usize, T>(decode: impl Fn(&[u8; N]) -> Option<T>) -> T {
+        let candidates = (1..=u8::MAX).map(|x| {
+            let mut bytes = [0; N];
+            bytes[0] = 0x80;
+            bytes[N - 1] = x;
+            bytes
+        });
+        candidates.into_iter().find_map(|bytes| decode(&bytes)).unwrap()
+    }
+
+    #[test]
+    fn a_signature_holds_for_its_key_statement_and_chain_only() {
+        let signature = key(1).sign(&statement(1), &domain());
+        assert_eq!(signature, key(1).sign(&statement(1), &domain()), "the identical bytes after a crash");
+        assert!(MinSig::verify(&decoded(1), &digest(1), &signature));
+        assert!(!MinSig::verify(&decoded(2), &digest(1), &signature), "wrong key");
+        assert!(!MinSig::verify(&decoded(1), &digest(2), &signature), "wrong statement");
+        let elsewhere = Domain { l2_chain_id: L2ChainId::new(1), ..domain() };
+        assert!(!MinSig::verify(&decoded(1), &statement(1).digest(&elsewhere), &signature), "wrong chain");
+    }
+
+    #[test]
+    fn signatures_of_one_statement_add_up() {
+        let parts: Vec<BlsSignature> = (1..=4).map(|n| key(n).sign(&statement(1), &domain())).collect();
+        let sum = aggregate(&parts).unwrap();
+        let keys: Vec<DecodedKey> = (1..=5).map(decoded).collect();
+        let refs: Vec<&DecodedKey> = keys.iter().collect();
+        assert!(MinSig::verify_aggregate(&refs[..4], &digest(1), &sum));
+        assert!(!MinSig::verify_aggregate(&refs[..3], &digest(1), &sum), "one signer too few");
+        assert!(!MinSig::verify_aggregate(&refs[..5], &digest(1), &sum), "one signer too many");
+        assert!(!MinSig::verify_aggregate(&refs[..4], &digest(2), &sum), "another statement");
+        assert!(!MinSig::verify_aggregate(&[], &digest(1), &sum), "nobody");
+        assert_eq!(aggregate(&[]), Err(BlsError::Nothing));
+    }
+
+    #[test]
+    fn a_proof_of_possession_is_no_statement_and_no_statement_is_a_proof() {
+        let owner = Address::repeat_byte(7);
+        let public = key(1).public_key();
+        let proof = key(1).prove_possession(&domain(), owner);
+        assert!(verify_possession(&domain(), owner, &public, &proof));
+        assert!(!verify_possession(&domain(), Address::repeat_byte(8), &public, &proof), "another owner");
+        assert!(!verify_possession(&domain(), owner, &key(2).public_key(), &proof), "another key");
+        let elsewhere = Domain { registry: Address::ZERO, ..domain() };
+        assert!(!verify_possession(&elsewhere, owner, &public, &proof), "another registry");
+        // Even over the very same 32 bytes: the ciphersuites differ.
+        let message = domain().possession_message(owner, &public);
+        assert!(!MinSig::verify(&decoded(1), &message, &proof));
+        let as_statement = key(1).sign_message(&message, STATEMENT_DST);
+        assert!(MinSig::verify(&decoded(1), &message, &as_statement));
+        assert!(!verify_possession(&domain(), owner, &public, &as_statement));
+    }
+
+    #[test]
+    fn points_outside_the_subgroup_are_refused() {
+        let stray = on_curve(|bytes: &[u8; 48]| min_sig::Signature::uncompress(bytes).ok());
+        let stray = BlsSignature::new(stray.compress());
+        assert_eq!(aggregate(&[stray]), Err(BlsError::Subgroup));
+        assert_eq!(to_eip2537(&stray), Err(BlsError::Subgroup));
+        assert!(!MinSig::verify(&decoded(1), &digest(1), &stray));
+        let stray = on_curve(|bytes: &[u8; 96]| min_sig::PublicKey::uncompress(bytes).ok());
+        assert_eq!(MinSig::decode_key(&encode_key(&stray)).unwrap_err(), BlsError::Subgroup);
+    }
+
+    #[test]
+    fn zero_is_neither_key_nor_signature() {
+        let mut zero = [0; 48];
+        zero[0] = 0xc0;
+        let zero = BlsSignature::new(zero);
+        assert_eq!(aggregate(&[zero]), Err(BlsError::Zero));
+        assert!(!MinSig::verify(&decoded(1), &digest(1), &zero));
+        assert_eq!(MinSig::decode_key(&BlsPublicKey::new([0; 256])).unwrap_err(), BlsError::Zero);
+        assert_eq!(SecretKey::from_bytes(&[0; 32]).unwrap_err(), BlsError::SecretKey);
+        assert_eq!(SecretKey::from_bytes(&[0xff; 32]).unwrap_err(), BlsError::SecretKey);
+    }
+
+    #[test]
+    fn keys_that_cancel_out_certify_nothing() {
+        let own = decoded(1);
+        let mut compressed = own.0.compress();
+        compressed[0] ^= 0x20;
+        let negative = min_sig::PublicKey::uncompress(&compressed).unwrap();
+        assert!(negative.validate().is_ok());
+        let mut zero = [0; 48];
+        zero[0] = 0xc0;
+        assert!(!MinSig::verify_aggregate(&[&own, &DecodedKey(negative)], &digest(1), &BlsSignature::new(zero)));
+        let mut opposite = *key(1).sign(&statement(1), &domain()).as_bytes();
+        opposite[0] ^= 0x20;
+        let pair = [key(1).sign(&statement(1), &domain()), BlsSignature::new(opposite)];
+        assert_eq!(aggregate(&pair), Err(BlsError::Zero));
+    }
+
+    #[test]
+    fn a_key_has_one_encoding() {
+        let good = *key(1).public_key().as_bytes();
+        for place in [0, 15, 64, 128 + 3, 192 + 15] {
+            let mut dirty = good;
+            dirty[place] = 1;
+            assert_eq!(MinSig::decode_key(&BlsPublicKey::new(dirty)).unwrap_err(), BlsError::DirtyPadding);
+        }
+        // Flags of the usual serialization stand in the top bits of x.c1, the second word.
+        for flag in [0x20, 0x40, 0x80] {
+            let mut flagged = good;
+            flagged[64 + 16] |= flag;
+            assert!(MinSig::decode_key(&BlsPublicKey::new(flagged)).is_err(), "flag {flag:#x}");
+        }
+        let mut swapped = good;
+        swapped.rotate_left(64);
+        assert!(MinSig::decode_key(&BlsPublicKey::new(swapped)).is_err());
+        let mut beyond = good;
+        beyond[16..64].fill(0xff);
+        assert!(MinSig::decode_key(&BlsPublicKey::new(beyond)).is_err(), "a coordinate above the field's order");
+        assert_eq!(encode_key(&decoded(1).0), key(1).public_key());
+    }
+
+    #[test]
+    fn the_contracts_form_of_a_signature_is_padded() {
+        let signature = key(1).sign(&statement(1), &domain());
+        let long = to_eip2537(&signature).unwrap();
+        assert_eq!((&long[..16], &long[64..80]), ([0; 16].as_slice(), [0; 16].as_slice()));
+        // The flags of the compressed form stand before x.
+        assert_eq!(long[17..64], signature.as_bytes()[1..]);
+        assert_eq!(long[16], signature.as_bytes()[0] & 0x1f);
+        assert_eq!(to_eip2537(&BlsSignature::new([0; 48])), Err(BlsError::Encoding));
+    }
+
+    #[test]
+    fn a_secret_key_survives_its_file_and_never_prints() {
+        let key = key(1);
+        let again = SecretKey::from_bytes(&key.to_bytes()).unwrap();
+        assert_eq!(again.public_key(), key.public_key());
+        assert_eq!(format!("{key:?}"), "SecretKey([redacted])");
+    }
+}

@@ -158,3 +158,97 @@ impl<S: Scheme> Verifier<S> {
         if got == expected { Ok(()) } else { Err(VerifyError::WrongEpoch { expected, got }) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{CommitteeMember, SecretKey, aggregate};
+    use alloy_primitives::Address;
+    use baton_proto::{BlsPublicKey, BlsSignature, L1ChainId, L2ChainId, Statement, View, Weight};
+
+    fn domain() -> Domain {
+        Domain {
+            l1_chain_id: L1ChainId::new(31_337),
+            registry: Address::repeat_byte(0x52),
+            l2_chain_id: L2ChainId::new(42_069),
+        }
+    }
+
+    fn key(index: u8) -> SecretKey {
+        SecretKey::generate(&[index.wrapping_add(1); 32])
+    }
+
+    fn committee(weights: &[u64]) -> Committee {
+        let member = |(weight, index): (&u64, u8)| CommitteeMember {
+            owner: Address::repeat_byte(index),
+            fee_recipient: Address::ZERO,
+            weight: Weight::new(*weight),
+            key: key(index).public_key(),
+        };
+        Committee::new(Epoch::new(2), weights.iter().zip(0..).map(member).collect()).unwrap()
+    }
+
+    fn verifier() -> Verifier {
+        Verifier::new(domain(), Arc::new(committee(&[32, 28, 22, 18]))).unwrap()
+    }
+
+    fn nullify(epoch: u64) -> Statement {
+        Statement::Nullify { epoch: Epoch::new(epoch), view: View::new(3) }
+    }
+
+    fn signed(signer: u8, statement: Statement) -> SignedStatement {
+        SignedStatement {
+            statement,
+            signer: MemberIndex::new(signer),
+            signature: key(signer).sign(&statement, &domain()),
+        }
+    }
+
+    fn certificate(signers: &[u8], statement: Statement) -> Certificate {
+        let parts: Vec<BlsSignature> = signers.iter().map(|signer| signed(*signer, statement).signature).collect();
+        let signers: SignerSet = signers.iter().copied().map(MemberIndex::new).collect();
+        Certificate { statement, signers, signature: aggregate(&parts).unwrap() }
+    }
+
+    #[test]
+    fn a_statement_is_its_signers_own_in_this_epoch() {
+        let verifier = verifier();
+        assert!(verifier.verify(signed(0, nullify(2))).is_ok());
+        let stolen = SignedStatement { signer: MemberIndex::new(1), ..signed(0, nullify(2)) };
+        assert_eq!(verifier.verify(stolen), Err(VerifyError::InvalidSignature));
+        let nobody = SignedStatement { signer: MemberIndex::new(4), ..signed(0, nullify(2)) };
+        assert_eq!(verifier.verify(nobody), Err(VerifyError::NotAMember { got: MemberIndex::new(4), members: 4 }));
+        let late = verifier.verify(signed(0, nullify(1))).unwrap_err();
+        assert_eq!(late, VerifyError::WrongEpoch { expected: Epoch::new(2), got: Epoch::new(1) });
+        assert!(!late.is_peer_fault() && VerifyError::InvalidSignature.is_peer_fault());
+    }
+
+    #[test]
+    fn a_certificate_needs_a_quorum_by_weight_and_the_sum_of_exactly_its_signers() {
+        let verifier = verifier();
+        let verify = |certificate| verifier.verify_certificate(certificate);
+        assert!(verify(certificate(&[1, 2, 3], nullify(2))).is_ok());
+        let light = VerifyError::BelowQuorum { signed: 60, total: 100 };
+        assert_eq!(verify(certificate(&[0, 1], nullify(2))), Err(light));
+        let good = certificate(&[1, 2, 3], nullify(2));
+        let more = Certificate { signers: SignerSet::from_bits(0b1111), ..good.clone() };
+        assert_eq!(verify(more), Err(VerifyError::InvalidSignature));
+        let signers = SignerSet::from_bits(0b1_1110);
+        let beyond = Certificate { signers, ..good.clone() };
+        assert_eq!(verify(beyond), Err(VerifyError::SignerBeyond { signers, members: 4 }));
+        let none = Certificate { signers: SignerSet::EMPTY, ..good.clone() };
+        assert_eq!(verify(none), Err(VerifyError::BelowQuorum { signed: 0, total: 100 }));
+        let other = Certificate { statement: Statement::Nullify { epoch: Epoch::new(2), view: View::new(4) }, ..good };
+        assert_eq!(verify(other), Err(VerifyError::InvalidSignature));
+        assert!(matches!(verify(certificate(&[1, 2, 3], nullify(3))), Err(VerifyError::WrongEpoch { .. })));
+    }
+
+    #[test]
+    fn a_committee_with_a_bad_key_has_no_verifier() {
+        let mut members = committee(&[1, 1]).members().to_vec();
+        members[1].key = BlsPublicKey::new([0; 256]);
+        let committee = Arc::new(Committee::new(Epoch::new(2), members).unwrap());
+        let error = Verifier::new(domain(), committee).unwrap_err();
+        assert_eq!((error.member, error.error), (MemberIndex::new(1), BlsError::Zero));
+    }
+}

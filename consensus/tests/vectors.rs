@@ -2,11 +2,16 @@
 //!
 //! `BATON_BLESS=1` writes the files anew; a change of one is a change of what a chain agrees on.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, sync::Arc};
 
-use alloy_primitives::{Address, keccak256};
-use baton_consensus::{Committee, CommitteeMember, Schedule};
-use baton_proto::{BlsPublicKey, Domain, Epoch, L1ChainId, L2ChainId, Weight};
+use alloy_primitives::{Address, B256, hex, keccak256};
+use baton_consensus::{
+    Committee, CommitteeMember, Schedule, SecretKey, Verifier, aggregate, to_eip2537, verify_possession,
+};
+use baton_proto::{
+    Attestation, BatchHash, BatchIndex, BlockDigest, BlsPublicKey, BlsSignature, Certificate, Domain, Epoch, Evidence,
+    Height, L1ChainId, L2ChainId, MemberIndex, SignedStatement, SignerSet, Statement, View, Weight,
+};
 use serde_json::{Value, json};
 
 fn domain() -> Domain {
@@ -20,13 +25,12 @@ fn domain() -> Domain {
 /// Compares `value` with the golden file, or writes it when blessed.
 fn golden(name: &str, value: &Value) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../contracts/test/vectors").join(name);
-    let text = format!("{}\n", serde_json::to_string_pretty(value).unwrap());
+    let text = format!("{}\n", serde_json::to_string_pretty(value).expect("a value is text"));
     if std::env::var_os("BATON_BLESS").is_some() {
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, text).unwrap();
+        fs::write(&path, text).expect("the vectors can be written");
         return;
     }
-    let stored = fs::read_to_string(&path).unwrap();
+    let stored = fs::read_to_string(&path).expect("the vectors can be read");
     assert!(stored == text, "{} differs from what this crate computes", path.display());
 }
 
@@ -44,7 +48,8 @@ fn committee(epoch: u64, owners: &[Address], weights: &[u64], key: impl Fn(usize
         weight: Weight::new(*weight),
         key: key(index),
     };
-    Committee::new(Epoch::new(epoch), owners.iter().zip(weights).enumerate().map(member).collect()).unwrap()
+    Committee::new(Epoch::new(epoch), owners.iter().zip(weights).enumerate().map(member).collect())
+        .expect("a committee")
 }
 
 #[test]
@@ -80,4 +85,151 @@ fn schedule_vectors_are_up_to_date() {
         })
     });
     golden("schedule.json", &json!({ "cases": cases }));
+}
+
+fn secret(name: &str) -> SecretKey {
+    SecretKey::generate(&keccak256(format!("vector key {name}")).0)
+}
+
+fn eip2537(signature: &BlsSignature) -> String {
+    hex::encode_prefixed(to_eip2537(signature).expect("a signature"))
+}
+
+/// A statement with everything that Solidity needs to rebuild its digest.
+fn described(statement: &Statement, domain: &Domain) -> Value {
+    let mut value = serde_json::to_value(statement).expect("a statement is json");
+    value["code"] = json!(statement.kind().code());
+    value["digest"] = json!(statement.digest(domain));
+    value
+}
+
+#[test]
+fn signature_vectors_are_up_to_date() {
+    let domain = domain();
+    let epoch = Epoch::new(2);
+    let (view, other_view) = (View::new(7), View::new(8));
+    let block = |name: &str| BlockDigest::new(keccak256(format!("block {name}")));
+    let notarize = |name: &str| Statement::Notarize { epoch, view, block: block(name) };
+    let finalize = |name: &str| Statement::Finalize { epoch, view, block: block(name) };
+    let nullify = |view| Statement::Nullify { epoch, view };
+    let attest = Statement::Attest(Attestation {
+        committee_epoch: epoch,
+        batch_index: BatchIndex::new(0),
+        prev_batch_hash: BatchHash::ZERO,
+        header_hash: BatchHash::new(keccak256("batch")),
+        last_height: Height::new(12),
+        last_digest: block("a"),
+        state_root: B256::ZERO,
+    });
+
+    let signatures = [notarize("a"), finalize("a"), nullify(view), attest].map(|statement| {
+        let key = secret("signer");
+        let signed =
+            SignedStatement { statement, signer: MemberIndex::new(0), signature: key.sign(&statement, &domain) };
+        let alone = committee(2, &owners(1, "signer"), &[1], |_| key.public_key());
+        let verifier = Verifier::new(domain, Arc::new(alone)).unwrap();
+        let signature = verifier.verify(signed).unwrap().signature;
+        json!({
+            "key": key.public_key(),
+            "dst": "statement",
+            "statement": described(&statement, &domain),
+            "message": statement.digest(&domain),
+            "signature": eip2537(&signature),
+        })
+    });
+
+    let possession = owners(3, "possession").into_iter().map(|owner| {
+        let key = secret(&owner.to_string());
+        let proof = key.prove_possession(&domain, owner);
+        assert!(verify_possession(&domain, owner, &key.public_key(), &proof));
+        json!({
+            "l1ChainId": domain.l1_chain_id.get(),
+            "registry": domain.registry,
+            "owner": owner,
+            "key": key.public_key(),
+            "dst": "possession",
+            "message": domain.possession_message(owner, &key.public_key()),
+            "signature": eip2537(&proof),
+        })
+    });
+
+    let cases: [(&str, &[u64], &[u8], Statement); 5] = [
+        ("one", &[5], &[0], finalize("a")),
+        ("devnet, one absent", &[32_000_000, 28_000_000, 22_000_000, 18_000_000], &[1, 2, 3], attest),
+        ("devnet, all", &[32_000_000, 28_000_000, 22_000_000, 18_000_000], &[0, 1, 2, 3], attest),
+        ("heads do not count", &[40, 30, 20, 5, 5], &[0, 1], nullify(view)),
+        ("seven", &[1, 1, 1, 1, 1, 1, 1], &[0, 2, 3, 5, 6], notarize("a")),
+    ];
+    let certificates = cases.map(|(name, weights, signers, statement)| {
+        let owners = owners(weights.len(), name);
+        let keys: Vec<SecretKey> = owners.iter().map(|owner| secret(&owner.to_string())).collect();
+        let committee = committee(2, &owners, weights, |index| keys[index].public_key());
+        let parts: Vec<BlsSignature> =
+            signers.iter().map(|signer| keys[usize::from(*signer)].sign(&statement, &domain)).collect();
+        let signers: SignerSet = signers.iter().copied().map(MemberIndex::new).collect();
+        let certificate = Certificate { statement, signers, signature: aggregate(&parts).unwrap() };
+        let verifier = Verifier::new(domain, Arc::new(committee.clone())).unwrap();
+        let certificate = verifier.verify_certificate(certificate).unwrap();
+        json!({
+            "name": name,
+            "l1ChainId": domain.l1_chain_id.get(),
+            "registry": domain.registry,
+            "l2ChainId": domain.l2_chain_id.get(),
+            "epoch": epoch,
+            "owners": owners,
+            "keys": committee.members().iter().map(|member| member.key).collect::<Vec<_>>(),
+            "weights": weights.iter().map(u64::to_string).collect::<Vec<_>>(),
+            "statement": described(&statement, &domain),
+            "bitmap": format!("{:#066x}", signers.bits()),
+            "signedWeight": committee.weight_of(signers).unwrap().to_string(),
+            "totalWeight": committee.total_weight().get().to_string(),
+            "signature": eip2537(&certificate.signature),
+        })
+    });
+
+    let pairs = [
+        ("double notarize", notarize("a"), notarize("b")),
+        ("double finalize", finalize("a"), finalize("b")),
+        ("nullify and finalize", nullify(view), finalize("a")),
+        ("finalize and nullify", finalize("a"), nullify(view)),
+        ("legal: notarize then nullify", notarize("a"), nullify(view)),
+        ("legal: notarize and finalize", notarize("a"), finalize("a")),
+        ("legal: different views", nullify(view), nullify(other_view)),
+    ];
+    let evidence = pairs.map(|(name, first, second)| {
+        let owner = owners(1, "evidence")[0];
+        let key = secret("evidence");
+        let sign = |statement: Statement| SignedStatement {
+            statement,
+            signer: MemberIndex::new(0),
+            signature: key.sign(&statement, &domain),
+        };
+        let offence = Evidence::new(sign(first), sign(second)).map(|pair| format!("{:?}", pair.offence()));
+        assert_eq!(offence.is_none(), name.starts_with("legal"));
+        let sum = aggregate(&[sign(first).signature, sign(second).signature]).unwrap();
+        json!({
+            "name": name,
+            "l1ChainId": domain.l1_chain_id.get(),
+            "registry": domain.registry,
+            "l2ChainId": domain.l2_chain_id.get(),
+            "owner": owner,
+            "epoch": epoch,
+            "key": key.public_key(),
+            "offence": offence,
+            "first": described(&first, &domain),
+            "second": described(&second, &domain),
+            "signatureSum": eip2537(&sum),
+        })
+    });
+
+    let possession: Vec<Value> = possession.collect();
+    golden(
+        "signatures.json",
+        &json!({
+            "signatures": signatures,
+            "possession": possession,
+            "certificates": certificates,
+            "evidence": evidence,
+        }),
+    );
 }
