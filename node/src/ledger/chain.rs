@@ -1,7 +1,7 @@
 //! The ledger's rules, over any store.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeSet, HashMap},
     sync::{Mutex, PoisonError, RwLock},
 };
 
@@ -24,8 +24,8 @@ use super::{
 /// Certificates that a machine recovers from: three of each view over 16,384 views without finality, an hour of them.
 const RECOVERED_CERTIFICATES_MAX: usize = 3 * 16_384;
 
-/// Unfinalized headers that a machine recovers: what a proposal may build on at the most.
-pub(super) const RECOVERED_HEADERS_MAX: usize = 4_096;
+/// Headers of blocks above the final head that a machine recovers from.
+const UNFINAL_HEADERS_MAX: usize = 4_096;
 
 /// Bodies that one step drops; what is left over goes with the next step.
 const DROPPED_BODIES_MAX: usize = 4_096;
@@ -110,18 +110,26 @@ impl<S: Store> StoreLedger<S> {
         Ok(block)
     }
 
+    fn indexed_header(&self, height: Height, digest: BlockDigest) -> Result<BlockHeader, LedgerError> {
+        if let Some(block) = self.cache.get(digest) {
+            return Ok(block.header);
+        }
+        let key = keys::body(height, digest);
+        let header = header_of_block_bytes(&self.body_bytes(&key)?)
+            .map_err(|error| undecodable(Family::Blocks, &key, &error))?;
+        if header.height != height || header.digest() != digest {
+            return Err(corrupt(Family::Blocks, &key, "the header is not the one its key names"));
+        }
+        Ok(header)
+    }
+
     fn certificate_at(&self, key: &[u8]) -> Result<Option<Certificate>, LedgerError> {
         let Some(bytes) = self.store.get(Family::Certificates, key)? else { return Ok(None) };
         decode_certificate(key, &bytes).map(Some)
     }
 
-    /// Adds the writes for a certificate that is not stored yet. `newly_final` are blocks that become final with it.
-    fn add_certificate(
-        &self,
-        certificate: &Certificate,
-        newly_final: &BTreeMap<BlockDigest, Height>,
-        batch: &mut Vec<Change>,
-    ) -> Result<(), LedgerError> {
+    /// Adds the writes for a certificate that is not stored yet.
+    fn add_certificate(&self, certificate: &Certificate, batch: &mut Vec<Change>) -> Result<(), LedgerError> {
         let key = keys::certificate(certificate);
         // The first certificate of a statement is as good as any later one.
         if self.store.get(Family::Certificates, &key)?.is_some() {
@@ -134,14 +142,10 @@ impl<S: Store> StoreLedger<S> {
             keys::finalization_of(block),
             records::place_to_bytes(epoch, view),
         ));
-        let height = match newly_final.get(&block) {
-            Some(height) => Some(*height),
-            None => match self.height_of(block)? {
-                Some(height) if self.final_digest(height)? == Some(block) => Some(height),
-                _ => None,
-            },
-        };
-        if let Some(height) = height {
+        // The block may have become final through a descendant before.
+        if let Some(height) = self.height_of(block)?
+            && self.final_digest(height)? == Some(block)
+        {
             batch.push(finalization_at(height, epoch, view, block));
         }
         Ok(())
@@ -161,14 +165,20 @@ impl<S: Store> StoreLedger<S> {
         }
         batch.push(Change::Put(Family::Blocks, keys::final_digest(height), digest.get().to_vec()));
         batch.push(Change::Delete(Family::Blocks, keys::unfinal(height, digest)));
-        // A finalization that came before the block's ancestors did was stored without its height.
-        if certificate_of_step.statement.block() != Some(digest) {
-            let key = keys::finalization_of(digest);
-            if let Some(bytes) = self.store.get(Family::Certificates, &key)? {
-                let (epoch, view) = records::place_from_bytes(&bytes)
-                    .ok_or_else(|| corrupt(Family::Certificates, &key, "epoch and view have 16 bytes"))?;
-                batch.push(finalization_at(height, epoch, view, digest));
+        // The block's own finalization comes with the step, or was stored when ancestors were still missing.
+        let place = match certificate_of_step.statement {
+            Statement::Finalize { epoch, view, block } if block == digest => Some((epoch, view)),
+            _ => {
+                let key = keys::finalization_of(digest);
+                let decode = |bytes: Vec<u8>| {
+                    records::place_from_bytes(&bytes)
+                        .ok_or_else(|| corrupt(Family::Certificates, &key, "epoch and view have 16 bytes"))
+                };
+                self.store.get(Family::Certificates, &key)?.map(decode).transpose()?
             }
+        };
+        if let Some((epoch, view)) = place {
+            batch.push(finalization_at(height, epoch, view, digest));
         }
         Ok(())
     }
@@ -211,17 +221,15 @@ impl<S: Store> StoreLedger<S> {
     fn add_dropped_bodies(
         &self,
         up_to: Height,
-        newly_final: &BTreeMap<BlockDigest, Height>,
+        newly_final: &BTreeSet<BlockDigest>,
         batch: &mut Vec<Change>,
     ) -> Result<Vec<BlockDigest>, LedgerError> {
         let (from, to) =
             (keys::unfinal_from(Height::ZERO), up_to.next().map_or_else(keys::unfinal_end, keys::unfinal_from));
         let mut dropped = Vec::new();
         for (key, _) in self.store.scan(Family::Blocks, &from, &to, Order::Ascending, DROPPED_BODIES_MAX)? {
-            let (height, digest) = keys::height_in(&key)
-                .zip(keys::digest_after(&key, 9))
-                .ok_or_else(|| corrupt(Family::Blocks, &key, "the key of an unfinalized block has 41 bytes"))?;
-            if newly_final.contains_key(&digest) {
+            let (height, digest) = unfinal_in(&key)?;
+            if newly_final.contains(&digest) {
                 continue;
             }
             batch.push(Change::Delete(Family::Blocks, keys::body(height, digest)));
@@ -329,16 +337,7 @@ impl<S: Store> Ledger for StoreLedger<S> {
 
     fn header(&self, height: Height) -> Result<Option<BlockHeader>, LedgerError> {
         let Some(digest) = self.final_digest(height)? else { return Ok(None) };
-        if let Some(block) = self.cache.get(digest) {
-            return Ok(Some(block.header));
-        }
-        let key = keys::body(height, digest);
-        let header = header_of_block_bytes(&self.body_bytes(&key)?)
-            .map_err(|error| undecodable(Family::Blocks, &key, &error))?;
-        if header.digest() != digest {
-            return Err(corrupt(Family::Blocks, &key, "the header is not the one its key names"));
-        }
-        Ok(Some(header))
+        self.indexed_header(height, digest).map(Some)
     }
 
     fn block(&self, height: Height) -> Result<Option<Block>, LedgerError> {
@@ -353,20 +352,16 @@ impl<S: Store> Ledger for StoreLedger<S> {
     }
 
     fn unfinal_headers(&self) -> Result<Vec<BlockHeader>, LedgerError> {
-        let from = self.head()?.height.next().map_or_else(keys::unfinal_end, keys::unfinal_from);
-        let found =
-            self.store.scan(Family::Blocks, &from, &keys::unfinal_end(), Order::Ascending, RECOVERED_HEADERS_MAX)?;
-        let mut headers = Vec::with_capacity(found.len());
-        for (key, _) in found {
-            let (height, digest) = keys::height_in(&key)
-                .zip(keys::digest_after(&key, 9))
-                .ok_or_else(|| corrupt(Family::Blocks, &key, "the key of an unfinalized block has 41 bytes"))?;
-            let body = keys::body(height, digest);
-            let header = header_of_block_bytes(&self.body_bytes(&body)?)
-                .map_err(|error| undecodable(Family::Blocks, &body, &error))?;
-            headers.push(header);
-        }
-        Ok(headers)
+        let above = self.current_head().and_then(|head| head.height.next()).unwrap_or_default();
+        let (from, to) = (keys::unfinal_from(above), keys::unfinal_end());
+        let found = self.store.scan(Family::Blocks, &from, &to, Order::Ascending, UNFINAL_HEADERS_MAX)?;
+        found
+            .iter()
+            .map(|(key, _)| {
+                let (height, digest) = unfinal_in(key)?;
+                self.indexed_header(height, digest)
+            })
+            .collect()
     }
 
     fn persist(&self, blocks: &[Block], certificates: &[Certificate]) -> Result<(), LedgerError> {
@@ -382,7 +377,7 @@ impl<S: Store> Ledger for StoreLedger<S> {
             }
         }
         for certificate in certificates {
-            self.add_certificate(certificate, &BTreeMap::new(), &mut batch)?;
+            self.add_certificate(certificate, &mut batch)?;
         }
         if !batch.is_empty() {
             self.store.write(batch, Durability::Synced)?;
@@ -417,11 +412,10 @@ impl<S: Store> Ledger for StoreLedger<S> {
         let known = self.check_step(step, &digests, head)?;
 
         let new = || step.blocks.iter().zip(digests.iter().copied()).skip(known);
-        let newly_final: BTreeMap<BlockDigest, Height> =
-            new().map(|(block, digest)| (digest, block.header.height)).collect();
+        let newly_final: BTreeSet<BlockDigest> = digests.iter().copied().skip(known).collect();
         let mut batch = Vec::new();
         let mut indexed = HashMap::new();
-        self.add_certificate(&step.certificate, &newly_final, &mut batch)?;
+        self.add_certificate(&step.certificate, &mut batch)?;
         for ((block, digest), executed) in new().zip(step.results.iter().skip(known)) {
             self.add_final_block(block, digest, &step.certificate, &mut batch)?;
             self.add_results(block, executed, &mut indexed, &mut batch)?;
@@ -539,6 +533,12 @@ impl<S: Store> Ledger for StoreLedger<S> {
     fn l1_fact(&self, key: &str) -> Result<Option<Vec<u8>>, LedgerError> {
         self.store.get(Family::L1View, key.as_bytes())
     }
+}
+
+fn unfinal_in(key: &[u8]) -> Result<(Height, BlockDigest), LedgerError> {
+    keys::height_in(key)
+        .zip(keys::digest_after(key, 9))
+        .ok_or_else(|| corrupt(Family::Blocks, key, "the key of an unfinalized block has 41 bytes"))
 }
 
 fn add_body(block: &Block, digest: BlockDigest, batch: &mut Vec<Change>) {

@@ -10,8 +10,10 @@ use super::{ChainIdentity, Change, Durability, Family, LedgerError, Order, Store
 /// Ordered bytes in memory.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    entries: RwLock<BTreeMap<(Family, Vec<u8>), Vec<u8>>>,
+    entries: RwLock<Entries>,
 }
+
+type Entries = BTreeMap<(Family, Vec<u8>), Vec<u8>>;
 
 /// A ledger that forgets everything when it is dropped. All rules are those of the durable one.
 pub type MemoryLedger = StoreLedger<MemoryStore>;

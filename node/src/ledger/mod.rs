@@ -22,6 +22,8 @@ mod records;
 mod rocks;
 mod state;
 mod store;
+#[cfg(test)]
+pub(crate) mod tests;
 mod types;
 
 use std::slice;
@@ -79,8 +81,8 @@ pub trait Ledger: Send + Sync {
     /// See [`Self::header`].
     fn block_by_digest(&self, digest: BlockDigest) -> Result<Option<Block>, LedgerError>;
 
-    /// Returns the headers of the stored blocks above the final head, by height. At most
-    /// [`chain::RECOVERED_HEADERS_MAX`], the lowest.
+    /// Returns the headers of stored blocks above the final head, ascending by height: what a machine recovers from. At
+    /// most 4,096.
     ///
     /// # Errors
     /// See [`Self::header`].

@@ -1,1 +1,116 @@
-//! (to be written)
+//! The only holder of the consensus key: it records durably, then signs.
+//!
+//! ```text
+//!   statements ──▶ all allowed beside what is recorded? ──▶ one synced write ──▶ signatures
+//!                          │ no                                  │ failed
+//!                          ▼                                     ▼
+//!                  none of them is signed              nothing is signed any more
+//! ```
+//! So a crash at any point leaves either no record and no signature, or a record from which exactly the same statement is
+//! signed again: BLS signatures are a function of key and message, the bytes are identical too. Signing the same
+//! statement twice is harmless and free; anything that could be held against the key is refused. There is no way to have
+//! a digest of one's choice signed.
+
+pub mod keyfile;
+mod record;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fmt,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use baton_consensus::SecretKey;
+use baton_proto::{BlsPublicKey, Domain, Epoch, MemberIndex, SignedStatement, Statement, View};
+
+pub use keyfile::KeyFileError;
+pub use record::{RecordOrigin, SignError, SignRecord, SignRecordError};
+
+/// A key with its record, as one member of a chain's committee.
+pub struct Signer {
+    key: SecretKey,
+    domain: Domain,
+    me: MemberIndex,
+    record: Mutex<SignRecord>,
+}
+
+impl Signer {
+    /// Puts key and record together for one chain. The record belongs to that chain from then on.
+    ///
+    /// # Errors
+    /// [`SignRecordError::WrongKey`] if the record is another key's; [`SignRecordError::OtherChain`] if it is another chain's.
+    pub fn new(
+        key: SecretKey,
+        mut record: SignRecord,
+        domain: Domain,
+        me: MemberIndex,
+    ) -> Result<Self, SignRecordError> {
+        record.check_key(&key.public_key())?;
+        record.bind(&domain)?;
+        Ok(Self { key, domain, me, record: Mutex::new(record) })
+    }
+
+    /// Returns the public key.
+    #[must_use]
+    pub fn public_key(&self) -> BlsPublicKey {
+        *self.record().key()
+    }
+
+    /// Returns the index under which this node signs.
+    #[must_use]
+    pub const fn me(&self) -> MemberIndex {
+        self.me
+    }
+
+    /// Records and signs all of `statements`, in order, or none of them. Blocks for at most one disk sync.
+    ///
+    /// # Errors
+    /// [`SignError::Conflict`] and [`SignError::Forgotten`]: one of them may not be signed, and the signer goes on. The others: the
+    /// record failed, and nothing more is signed before a restart.
+    pub fn sign(&self, statements: &[Statement]) -> Result<Vec<SignedStatement>, SignError> {
+        self.record().record(statements)?;
+        let sign = |statement: &Statement| SignedStatement {
+            statement: *statement,
+            signer: self.me,
+            signature: self.key.sign(statement, &self.domain),
+        };
+        Ok(statements.iter().map(sign).collect())
+    }
+
+    /// See [`SignRecord::recorded`].
+    ///
+    /// # Errors
+    /// [`SignRecordError`] if the record cannot be read.
+    pub fn recorded(&self, epoch: Epoch, from: View) -> Result<Vec<Statement>, SignRecordError> {
+        self.record().recorded(epoch, from)
+    }
+
+    /// See [`SignRecord::is_recorded`].
+    ///
+    /// # Errors
+    /// [`SignRecordError`] if the record cannot be read.
+    pub fn is_recorded(&self, statement: &Statement) -> Result<bool, SignRecordError> {
+        self.record().is_recorded(statement)
+    }
+
+    /// Forgets votes below a view that is final for good, so that the record stays small. Nothing below it is ever signed
+    /// again, not even what was signed before.
+    ///
+    /// # Errors
+    /// [`SignError`] if it is not on the disk.
+    pub fn forget_below(&self, epoch: Epoch, view: View) -> Result<(), SignError> {
+        self.record().forget_below(epoch, view)
+    }
+
+    fn record(&self) -> MutexGuard<'_, SignRecord> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signer").field("key", &self.key).field("me", &self.me).finish_non_exhaustive()
+    }
+}

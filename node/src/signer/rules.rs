@@ -1,0 +1,30 @@
+//! What may not be signed beside what was signed before (protocol sections 5 to 7).
+
+use baton_proto::{Attestation, Offence, Statement};
+
+/// Returns whether a key that has signed `recorded` may not sign `asked` any more.
+///
+/// Whatever is slashable is forbidden in either order. Notarize then Nullify is legal; Notarize after Nullify is not
+/// slashable, but a view that was given up may not be voted for. The same statement again is never forbidden.
+pub(super) fn forbids(recorded: &Statement, asked: &Statement) -> bool {
+    if recorded == asked {
+        return false;
+    }
+    match (recorded, asked) {
+        (Statement::Attest(recorded), Statement::Attest(asked)) => attestations_conflict(recorded, asked),
+        (Statement::Nullify { .. }, Statement::Notarize { .. }) => {
+            recorded.epoch() == asked.epoch() && recorded.view() == asked.view()
+        }
+        _ => Offence::of(recorded, asked).is_some(),
+    }
+}
+
+/// S5, and more strictly one state root per block whatever the batch. Committee epoch and header hash do not matter: the
+/// same blocks may be attested again by a later committee or in another encoding. Nor does another last height: when a
+/// poster fails, the next one may close the batch elsewhere.
+fn attestations_conflict(a: &Attestation, b: &Attestation) -> bool {
+    let same_slot = a.batch_index == b.batch_index && a.prev_batch_hash == b.prev_batch_hash;
+    let same_height = a.last_height == b.last_height;
+    let same_block = same_height && a.last_digest == b.last_digest;
+    (same_slot && same_height && !same_block) || (same_block && a.state_root != b.state_root)
+}
