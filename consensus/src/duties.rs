@@ -1,9 +1,9 @@
 //! Who led and who missed its turn, as the final chain shows it.
 
+use alloy_primitives::B256;
 use baton_proto::{BlockHeader, Duties, Epoch, View, duties_root};
 
 use crate::{Committee, Schedule};
-use alloy_primitives::B256;
 
 /// Turns led and missed in one epoch up to some block of its final chain.
 ///
@@ -58,5 +58,48 @@ impl DutyTable {
         if let Some(row) = self.rows.get_mut(leaders.leader(view).as_usize()) {
             count(row);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::CommitteeMember;
+    use alloy_primitives::Address;
+    use baton_proto::{BlsPublicKey, Domain, L1BlockNumber, L1ChainId, L1Origin, L2ChainId, MemberIndex, Weight};
+
+    #[test]
+    fn final_blocks_count_for_their_leaders_and_skipped_views_against_theirs() {
+        let member = |number: u8| CommitteeMember {
+            owner: Address::repeat_byte(number),
+            fee_recipient: Address::ZERO,
+            weight: Weight::new(u64::from(number)),
+            key: BlsPublicKey::new([number; 256]),
+        };
+        let committee = Committee::new(Epoch::new(2), vec![member(1), member(2), member(3)]).unwrap();
+        let domain = Domain { l1_chain_id: L1ChainId::new(1), registry: Address::ZERO, l2_chain_id: L2ChainId::new(2) };
+        let leaders = Schedule::leaders(&domain, &committee, B256::ZERO);
+        let origin = L1Origin { number: L1BlockNumber::new(1), hash: B256::ZERO };
+        let block = |epoch: u64, view: u64| BlockHeader {
+            epoch: Epoch::new(epoch),
+            view: View::new(view),
+            ..BlockHeader::genesis(domain.l2_chain_id, origin, 0)
+        };
+
+        let mut table = DutyTable::new(&committee);
+        // Views 1, 2, 5 and 6 made it; 3 and 4 were skipped; 7 is still open.
+        assert!([1, 2, 5, 6].into_iter().all(|view| table.extend(&leaders, &block(2, view))));
+        let of = |member: u8, views: &[u64]| {
+            views.iter().filter(|view| leaders.leader(View::new(**view)) == MemberIndex::new(member)).count() as u64
+        };
+        for (member, row) in (0..3).zip(table.rows()) {
+            assert_eq!(*row, Duties { led: of(member, &[1, 2, 5, 6]), missed: of(member, &[3, 4]) });
+        }
+        assert_eq!(table.root(), duties_root(Epoch::new(2), table.rows()));
+
+        let before = table.clone();
+        assert!(!table.extend(&leaders, &block(2, 6)), "a view twice");
+        assert!(!table.extend(&leaders, &block(3, 9)), "another epoch");
+        assert_eq!(table, before);
     }
 }

@@ -1,4 +1,94 @@
 //! Simplex consensus weighted by stake, as a deterministic machine: inputs in, effects out.
+//!
+//! [`Machine`] runs one epoch at one node. It does no I/O, reads no clock, draws no random numbers and iterates over nothing
+//! that is ordered by a hash, so the same inputs give the same effects everywhere: what the tests play is what the node
+//! runs. [`Input`] lists everything that can happen to it, [`Effect`] everything it may ask for. Signatures are checked
+//! outside, by [`Verifier`], and the machine takes only [`Verified`] statements.
+//!
+//! # One view
+//!
+//! Time is cut into *views*. Each has one leader, named by the [`Schedule`]; a member's turns follow its stake. A view ends
+//! in one of two certificates, each a statement signed by more than two thirds of the weight ([`Committee::is_quorum`]):
+//!
+//! ```text
+//!                    leader                everyone                     everyone
+//!  enter v ──▶ build, Notarize(v,b) ──▶ validate, Notarize(v,b) ──▶ notarization(v,b) ─┬─▶ certified: enter v+1
+//!     │            one hop                   one hop                                   └─▶ Finalize(v,b) ──▶ finalization(v,b)
+//!     │                                                                                       one hop            │
+//!     │ no block, no quorum in time, invalid block,                                                  b and all its ancestors
+//!     │ leader gave up, leader long silent                                                                  are final
+//!     └──────────────▶ Nullify(v) ──▶ nullification(v) ──▶ enter v+1
+//! ```
+//!
+//! One hop to propose, two to move on, three to final, and a new leader every view. A leader that fails costs one timeout and
+//! one exchange of votes; there is nothing to carry over and no special protocol to change leaders.
+//!
+//! # The rules
+//!
+//! Every input is first recorded, then every conclusion is drawn in one order (`machine/rules.rs`, `settle`): certify,
+//! finalize, enter, vote, give up, propose, ask for what is missing. The rules bear the numbers of protocol section 5.
+//!
+//! | rule | | where |
+//! | --- | --- | --- |
+//! | R1 | Enter v on a certified notarization or a nullification of v−1, or a finalization at or above it. Never go back. | `rules.rs`: `next_view`, `enter` |
+//! | R2 | The leader builds on the highest certified or final block such that it holds a nullification of every view between. Not before entry + MIN_BLOCK_MS; at once after that if there is work; else at entry + IDLE_BLOCK_MS. Its Notarize is its proposal signature. | `rules.rs`: `propose`, `best_parent` |
+//! | R3 | Notarize the first header from the leader, once its parent is certified or final, the views between are nullified by certificates in hand, and the body is valid and stored. What is missing is fetched; for the lack of it one neither votes nor gives up early. The vote carries the leader's own, so two honest members who voted apart hold the leader's pair as soon as their votes meet. | `rules.rs`: `vote`, `descent`; `signing.rs`: `message` |
+//! | R4 | A quorum of Notarize is a notarization: kept, spread once, certified when the body is stored and the parent is certified or final. | `counting.rs`: `count`, `hold`; `rules.rs`: `certify` |
+//! | R5 | Certified: enter the next view, and Finalize unless we nullified the view or its leader was seen to equivocate. | `rules.rs`: `certify` |
+//! | R6 | Nullify when t_L passes without a header, t_A without a certified notarization, when the block is invalid or its place in the chain illegal, when the leader nullified, or at once when the leader was silent for `inactive_views` views while a quorum spoke (at most a few in a row between two finalizations). Never after Finalize. | `rules.rs`: `give_up`, `is_inactive` |
+//! | R7 | A quorum of Nullify: kept, spread once, enter the next view. A notarization of the same view is still certified: the network may have split over it, and both halves must be able to follow either. | `counting.rs`: `hold` |
+//! | R8 | A quorum of Finalize: kept, spread once; the block and its ancestors are final as soon as their bodies are here. | `rules.rs`: `finalize` |
+//! | R9 | Every t_R say again: own votes of this view, the way into it, recent Finalize votes, the highest finalization. | `healing.rs`: `retry`, `repeats` |
+//! | R10 | Answer what others ask about a view with the best that is held. | `healing.rs`: `serve` |
+//! | R11 | Votes count in a window from [`RETENTION_VIEWS`] below the final view to [`AHEAD_VIEWS`] above the current one; certificates above the final view always. One vote of each (signer, view, kind) is kept, and a different second one makes [`Evidence`](baton_proto::Evidence). | `machine.rs`: `check_window`; `tally.rs` |
+//! | R12 | After a restart: one past the highest certificate; recorded statements bind, and are said again, the identical ones. | `machine.rs`: `with_scheme`; `signing.rs`: `remember`, `repeat` |
+//!
+//! t_L runs 3Δ from the moment at which the leader should propose: the view is MIN_BLOCK_MS old and we know of work for it, or
+//! it is IDLE_BLOCK_MS old. t_A is one Δ longer, t_R is 5Δ. All three double again and again while nothing becomes final, up
+//! to 30 s, so that some view is long enough whatever the real delay of the network is.
+//!
+//! # What is durable when
+//!
+//! | before | this is on disk |
+//! | --- | --- |
+//! | a statement of ours leaves | the statement, whole, in the sign record ([`Effect::Sign`] answered by [`Input::Signed`]) |
+//! | a Notarize leaves | also the block's body ([`Effect::Validate`] or [`Effect::Build`]) |
+//! | anything that follows from a certificate leaves | the certificate ([`Effect::Persist`]) |
+//!
+//! So a crash at any point loses nothing that others may rely on, and what comes after it repeats what came before it. The
+//! votes of others are not kept across a restart: they are sent again.
+//!
+//! # Why it is safe
+//!
+//! Let less than a third of the weight be Byzantine. Any two quorums share an honest member. Everything that is signed passes
+//! one gate (`machine/signing.rs`), which holds every honest member to:
+//!
+//! - **I1** at most one Notarize in a view; **I2** at most one Finalize, for a notarization held; **I3** never both Nullify and
+//!   Finalize; **I4** Notarize only with a certified parent and every view between nullified; **I5** durable before sent;
+//!   **I6** the current and the final view never fall.
+//!
+//! Suppose b is finalized in view v, and b′ in a view v′ ≥ v is finalized too but does not descend from b. If v′ = v, some
+//! honest member finalized twice in one view, against I2. Otherwise follow the parents of b′ down to the lowest block in a view
+//! at or above v. If that is view v itself, the block has a notarization, and so has b; an honest member notarized both,
+//! against I1. If it is above v, its own parent lies below v, so by I4 an honest voter held a nullification of v; its quorum
+//! shares an honest member with that of b's finalization, who said both Nullify(v) and Finalize(v), against I3. All that the
+//! argument uses happens within one view: whoever breaks safety leaves two signatures of one view that L1 can judge.
+//!
+//! # Why it is live
+//!
+//! Once messages arrive within Δ and a quorum is honest and up: when the first honest member enters v, all do within a hop,
+//! since it spread what let it in, and repeats it until it moves on. An honest leader then knows a certified parent and every
+//! nullification that somebody needs, or gets them by asking; all honest members notarize its block, hold the notarization
+//! before t_A, and finalize it. A faulty leader's view ends by timeout: nobody who finalized can be missing from the
+//! nullification's quorum unless a notarization exists, and that is spread and lets everybody in. A member without a block's
+//! ancestors follows certificates meanwhile, fetches, and votes again when it can prove what it votes for. Below a quorum the
+//! chain stops, [`Machine::seen_weight`] says how much weight is there, and it goes on by itself.
+//!
+//! # Where this differs from the paper and its usual form
+//!
+//! Weights instead of heads; attributable multi-signatures with a bitmap instead of threshold signatures, because a penalty
+//! needs a name; headers name their parent's digest, so one finalization proves the whole ancestry; a vote carries the
+//! leader's own; and leaders that stayed silent for long are skipped.
 
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::indexing_slicing))]
 

@@ -5,6 +5,8 @@
 //! `lose a` takes a block from the disk. Certificates and votes are really
 //! signed with the insecure scheme. `restart` drops the machine and makes a new one from what was durable.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 mod common;
 
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc};

@@ -2,6 +2,8 @@
 //! kept, and one member that equivocates. Agreement is checked at every step; then all faults heal and progress is
 //! demanded. Everything follows from a seed, which is printed; `BATON_SEED=7` runs one alone, `BATON_SEED=100..500` as many.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 mod common;
 
 use std::{

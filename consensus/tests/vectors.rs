@@ -2,6 +2,8 @@
 //!
 //! `BATON_BLESS=1` writes the files anew; a change of one is a change of what a chain agrees on.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 use std::{fs, path::PathBuf, sync::Arc};
 
 use alloy_primitives::{Address, B256, hex, keccak256};
