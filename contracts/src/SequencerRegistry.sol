@@ -49,7 +49,7 @@ contract SequencerRegistry is ReentrancyGuardTransient {
     uint256 private constant WEIGHT_BYTES = 8;
     /// 128 weights of at most 2^56 - 1 add up to less than 2^63, which the leader schedule needs.
     uint256 private constant WEIGHT_CAP_MAX = 2 ** 56 - 1;
-    /// What is allowed for seconds and blocks, so that sums of them never overflow 64 bits.
+    /// What is allowed for numbers of blocks and epochs, so that sums of them never overflow 64 bits.
     uint256 private constant SPAN_MAX = 2 ** 48;
 
     /// @notice The only contract that may penalize.
@@ -268,6 +268,7 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         _burnable += amount.toUint128();
         emit Penalized(owner, standing.admission, epoch, amount);
 
+        // Whoever is not penalized is seated, since nobody leaves in another way: if one is left, it is this one.
         if (memberCount() == 1) {
             _ejectionWaits = true;
             emit EjectionDelayed(owner);
