@@ -1,5 +1,199 @@
 //! From final blocks to batches on L1: who closes a batch, who attests it, who posts it.
+//!
+//! ```text
+//!   heads (final height) ─┐                              ┌──▶ Outbound: proposal, attestation (repeated until posted)
+//!   L1View, InboxView ────┼──▶ task ── rules, round ─────┤
+//!   proposals, attests ───┘     │ sign by the Signer     └──▶ Poster: the certified batch, when this rank's time has come
+//!                               ▼
+//!                            ledger: batch records            recorder ◀── inbox: what was posted, by whomever
+//! ```
+//! - The node whose posting turn it is closes the next batch when a close rule holds: it is full, or old enough. The
+//!   others compare it with their own final blocks and attest. With a quorum anyone may post. Each further rank waits
+//!   POST_BACKOFF L1 blocks for the one before, both to propose and to post. Source: protocol section 8.
+//! - All state follows from what L1 holds: when L1 moves, forwards or back, a new [`round`] begins after its tip. So an L1
+//!   reorg, a lost message or a restart leaves nothing to repair. While L1 is down nothing is closed, attested or posted,
+//!   and nothing is lost: the final chain is in the ledger, and the age rule holds when L1 returns.
+//! - Everything is sent again until L1 holds the batch, so lost messages heal.
 
+mod recorder;
+mod round;
 mod rules;
+#[cfg(test)]
+mod rules_tests;
+mod task;
+#[cfg(test)]
+mod tests;
+
+use std::{sync::Arc, time::Duration};
+
+use alloy::signers::local::PrivateKeySigner;
+use baton_consensus::{Committee, Schedule, Verifier};
+use baton_proto::{BatchIndex, Height, MemberIndex, wire::ConsensusMessage};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
 
 pub use rules::{ProposalError, Situation, block_count, rank};
+
+use crate::{
+    l1::{
+        AccountConfig, AccountContext, ChainFacts, L1Client, L1View, Poster, PosterStatus, SendError,
+        spawn_inbox_watcher,
+    },
+    ledger::{Ledger, LedgerError},
+    p2p::Outbound,
+    signer::{SignError, Signer},
+};
+
+/// A batch proposal or an attestation from the committee's streams; anything else is ignored.
+#[derive(Clone, Debug)]
+pub struct BatchMessage {
+    /// Who sent it, as its stream proves.
+    pub from: MemberIndex,
+    /// [`ConsensusMessage::BatchProposal`] or [`ConsensusMessage::Attestation`].
+    pub message: ConsensusMessage,
+}
+
+/// Told about a member that broke a rule no honest member breaks.
+pub type Charge = Arc<dyn Fn(MemberIndex, &str) + Send + Sync>;
+
+/// How the batcher behaves.
+#[derive(Clone, Debug)]
+pub struct BatcherConfig {
+    /// How often what is not posted yet is sent again.
+    pub repeat: Duration,
+    /// How long to wait before the inbox is read again after a failure.
+    pub retry: Duration,
+}
+
+impl Default for BatcherConfig {
+    fn default() -> Self {
+        Self { repeat: Duration::from_secs(2), retry: Duration::from_secs(1) }
+    }
+}
+
+/// What the batcher needs of the node.
+pub struct BatcherContext {
+    /// L1.
+    pub client: L1Client,
+    /// The chain.
+    pub facts: Arc<ChainFacts>,
+    /// The epoch's committee.
+    pub committee: Arc<Committee>,
+    /// Checks attestations.
+    pub verifier: Arc<Verifier>,
+    /// The epoch's leaders, for the table of duties.
+    pub leaders: Schedule,
+    /// The epoch's posters.
+    pub posters: Schedule,
+    /// This node's seat, if it has one.
+    pub me: Option<MemberIndex>,
+    /// The final chain, and where batches and intents are kept.
+    pub ledger: Arc<dyn Ledger>,
+    /// Signs attestations; without it the node only watches and posts what others certified.
+    pub signer: Option<Arc<Signer>>,
+    /// The committee's streams.
+    pub outbound: Arc<dyn Outbound>,
+    /// Height of the last final block.
+    pub heads: watch::Receiver<Height>,
+    /// What this node sees of L1.
+    pub l1: watch::Receiver<L1View>,
+    /// Proposals and attestations from others.
+    pub messages: mpsc::Receiver<BatchMessage>,
+    /// Told about faulty members.
+    pub charge: Charge,
+    /// The posting account; without it the node attests and never posts.
+    pub poster: Option<(PrivateKeySigner, AccountConfig)>,
+    /// Timings.
+    pub config: BatcherConfig,
+    /// Ends all tasks.
+    pub cancel: CancellationToken,
+}
+
+/// How far the final chain got on L1.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BatchStatus {
+    /// Last height in a batch that L1 accepted; a reorg of L1 can take it back.
+    pub posted_height: Height,
+    /// Index of that batch; `None` before the first.
+    pub posted_index: Option<BatchIndex>,
+    /// Last height in a batch in a final L1 block.
+    pub settled_height: Height,
+    /// Final blocks that L1 does not hold yet.
+    pub unposted_blocks: u64,
+    /// Weight that attested the batch L1 waits for.
+    pub attested_weight: u128,
+    /// Why this node attests nothing more, though it could: L1 holds another chain than this node. Empty when all is well.
+    pub broken: String,
+}
+
+/// Why the batcher stopped. The node must stop too.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages are the documentation")]
+pub enum BatcherError {
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    #[error(transparent)]
+    Send(#[from] SendError),
+    #[error("a task of the batcher panicked: {0}")]
+    Panicked(#[from] tokio::task::JoinError),
+    #[error("the final block at height {0} is not in the ledger")]
+    MissingBlock(Height),
+    #[error("the final chain's views do not ascend at height {0}")]
+    Views(Height),
+}
+
+/// A running batcher.
+#[derive(Debug)]
+pub struct Batcher {
+    /// How far the chain got on L1.
+    pub status: watch::Receiver<BatchStatus>,
+    /// What the posting account is doing; `None` without one.
+    pub poster: Option<watch::Receiver<PosterStatus>>,
+    /// Ends when the token is cancelled; with an error when the node must stop.
+    pub tasks: Vec<JoinHandle<Result<(), BatcherError>>>,
+}
+
+impl Batcher {
+    /// Starts the batcher with its inbox watcher, recorder and poster.
+    ///
+    /// # Errors
+    /// [`BatcherError::Send`] when the intents of an earlier process cannot be read.
+    pub fn spawn(context: BatcherContext) -> Result<Self, BatcherError> {
+        let (inbox, inbox_task) = spawn_inbox_watcher(
+            context.client.clone(),
+            Arc::clone(&context.facts),
+            context.l1.clone(),
+            context.config.retry,
+            context.cancel.clone(),
+        );
+        let (orders, ordered) = watch::channel(None);
+        let mut tasks = vec![tokio::spawn(async move { Ok(inbox_task.await?) })];
+        let poster = match context.poster.clone() {
+            Some((key, config)) => {
+                let account = AccountContext {
+                    client: context.client.clone(),
+                    facts: Arc::clone(&context.facts),
+                    ledger: Arc::clone(&context.ledger),
+                    key,
+                    config,
+                    l1: context.l1.clone(),
+                    cancel: context.cancel.clone(),
+                };
+                let poster = Poster::spawn(account, ordered)?;
+                tasks.push(tokio::spawn(async move { Ok(poster.task.await??) }));
+                Some(poster.status)
+            }
+            None => None,
+        };
+        let (broken, recorder) = recorder::spawn(&context, inbox.clone());
+        tasks.push(recorder);
+        let (status, task) = task::spawn(context, inbox, orders, broken);
+        tasks.push(task);
+        Ok(Self { status, poster, tasks })
+    }
+}

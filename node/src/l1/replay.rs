@@ -17,6 +17,7 @@ use super::{
     bindings::{BatchInbox, BindingError, batch_header_from_l1, signature_from_l1},
     client::{At, L1Client, L1Error},
     facts::ChainFacts,
+    inbox::read_tip,
 };
 
 /// L1 blocks asked for in one question: what public endpoints answer.
@@ -124,6 +125,13 @@ pub async fn read_posted_chain(client: &L1Client, facts: &ChainFacts) -> Result<
         check_last(&batch.header, &blocks, duties.root())?;
         chain.blocks.extend(blocks);
         chain.batches.push(batch);
+    }
+    // An endpoint that leaves out events must not make the chain look shorter than it is.
+    let tip = read_tip(client, facts, At::Number(head)).await?;
+    let last = chain.batches.last().map_or(BatchHash::ZERO, |batch| batch.header.hash());
+    if tip.last_hash != last {
+        let what = format!("event of batch {} up to block {head}", tip.next_index.previous().unwrap_or_default());
+        return Err(L1Error::Missing { what }.into());
     }
     Ok(chain)
 }

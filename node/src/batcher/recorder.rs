@@ -1,0 +1,182 @@
+//! Writes down what L1 accepted, by whomever it was posted, and compares it with this node's own final chain.
+
+use std::sync::Arc;
+
+use baton_proto::{BatchHeader, Height, L1BlockNumber};
+use serde::{Deserialize, Serialize};
+use tokio::{sync::watch, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error};
+
+use super::{BatcherContext, BatcherError};
+use crate::{
+    l1::{ChainFacts, InboxView, L1Client, L1Error, PostedBatch, ReplayError, posted_batches},
+    ledger::{BatchOnL1, BatchRecord, Ledger},
+};
+
+/// Key under which the ledger keeps how far settled batches are recorded.
+const CURSOR_KEY: &str = "settled_batches";
+
+/// Most batches that wait for this node's final chain to reach them before they are compared: those of a long catch-up
+/// beyond this are compared when they are needed, by the certificate of the batch after.
+const UNCOMPARED_MAX: usize = 1_024;
+
+/// Batches up to here are recorded as settled.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Cursor {
+    /// The first L1 block that may hold a batch that is not recorded as settled.
+    from: L1BlockNumber,
+}
+
+pub(super) fn spawn(
+    context: &BatcherContext,
+    inbox: watch::Receiver<Option<InboxView>>,
+) -> (watch::Receiver<String>, JoinHandle<Result<(), BatcherError>>) {
+    let (broken, receiver) = watch::channel(String::new());
+    let recorder = Recorder {
+        client: context.client.clone(),
+        facts: Arc::clone(&context.facts),
+        ledger: Arc::clone(&context.ledger),
+        broken,
+        uncompared: Vec::new(),
+    };
+    let task = tokio::spawn(recorder.run(inbox, context.heads.clone(), context.config.retry, context.cancel.clone()));
+    (receiver, task)
+}
+
+struct Recorder {
+    client: L1Client,
+    facts: Arc<ChainFacts>,
+    ledger: Arc<dyn Ledger>,
+    broken: watch::Sender<String>,
+    /// Accepted batches that end above this node's final chain.
+    uncompared: Vec<BatchHeader>,
+}
+
+impl Recorder {
+    async fn run(
+        mut self,
+        mut inbox: watch::Receiver<Option<InboxView>>,
+        mut heads: watch::Receiver<Height>,
+        retry: std::time::Duration,
+        cancel: CancellationToken,
+    ) -> Result<(), BatcherError> {
+        let mut cursor = match self.ledger.l1_fact(CURSOR_KEY)? {
+            Some(bytes) => serde_json::from_slice(&bytes).unwrap_or(Cursor { from: self.facts.genesis_l1 }),
+            None => Cursor { from: self.facts.genesis_l1 },
+        };
+        let mut seen: Option<InboxView> = None;
+        loop {
+            let view = *inbox.borrow_and_update();
+            let moved =
+                view.filter(|view| seen.is_none_or(|seen| (seen.posted, seen.settled) != (view.posted, view.settled)));
+            let mut failed = false;
+            if let Some(view) = moved {
+                let round = tokio::select! {
+                    () = cancel.cancelled() => return Ok(()),
+                    round = self.record(&mut cursor, &view) => round,
+                };
+                match round {
+                    Ok(()) => seen = Some(view),
+                    Err(RecordError::Batcher(error)) => return Err(error),
+                    Err(RecordError::Replay(error)) => {
+                        debug!(%error, "posted batches cannot be read now");
+                        failed = true;
+                    }
+                }
+            }
+            let head = *heads.borrow_and_update();
+            self.compare(head)?;
+            let waits = !self.uncompared.is_empty();
+            tokio::select! {
+                () = cancel.cancelled() => return Ok(()),
+                changed = inbox.changed() => if changed.is_err() { return Ok(()) },
+                changed = heads.changed(), if waits => if changed.is_err() { return Ok(()) },
+                () = tokio::time::sleep(retry), if failed => {}
+            }
+        }
+    }
+
+    async fn record(&mut self, cursor: &mut Cursor, view: &InboxView) -> Result<(), RecordError> {
+        let ledger = Arc::clone(&self.ledger);
+        let recorded = |index, hash| {
+            // Unreadable is like unknown: then it is read from L1 and written again.
+            matches!(ledger.batch(index), Ok(Some(record)) if record.header.hash() == hash
+                && matches!(record.l1, BatchOnL1::Settled { .. }))
+        };
+        let batches = posted_batches(&self.client, &self.facts, cursor.from, view.head, recorded).await?;
+        let settled = |batch: &PostedBatch| batch.header.index < view.settled.next_index;
+        for batch in &batches {
+            let (tx, block) = (batch.transaction, batch.l1_block);
+            let l1 = if settled(batch) { BatchOnL1::Settled { tx, block } } else { BatchOnL1::Posted { tx, block } };
+            let record = BatchRecord {
+                header: batch.header.clone(),
+                data: batch.data.clone(),
+                certificate: Some(batch.certificate.clone()),
+                l1,
+            };
+            if self.ledger.batch(batch.header.index).map_err(BatcherError::from)?.as_ref() == Some(&record) {
+                continue;
+            }
+            self.ledger.put_batch(&record).map_err(BatcherError::from)?;
+            if self.uncompared.len() < UNCOMPARED_MAX {
+                self.uncompared.push(batch.header.clone());
+            }
+        }
+        // Endpoints can know a block before its events.
+        if let Some(last) = view.posted.next_index.previous() {
+            let record = self.ledger.batch(last).map_err(BatcherError::from)?;
+            if record.is_none_or(|record| record.header.hash() != view.posted.last_hash) {
+                let what = format!("event of batch {last} up to block {}", view.head);
+                return Err(ReplayError::L1(L1Error::Missing { what }).into());
+            }
+        }
+        if let Some(last) = batches.iter().filter(|batch| settled(batch)).map(|batch| batch.l1_block).max() {
+            // The block itself can hold further batches, which are then asked for again and skipped.
+            *cursor = Cursor { from: last };
+            let bytes = serde_json::to_vec(cursor).unwrap_or_default();
+            self.ledger.put_l1_fact(CURSOR_KEY, &bytes).map_err(BatcherError::from)?;
+        }
+        Ok(())
+    }
+
+    /// L1 only accepts what a quorum certified. If that differs from what is final here, more than a third of the weight
+    /// signed both.
+    fn compare(&mut self, head: Height) -> Result<(), BatcherError> {
+        let (ready, later) = self.uncompared.drain(..).partition(|header: &BatchHeader| header.last_height <= head);
+        self.uncompared = later;
+        let ready: Vec<BatchHeader> = ready;
+        for header in ready {
+            let Some(own) = self.ledger.header(header.last_height)? else { continue };
+            let own = own.digest();
+            if own != header.last_digest {
+                error!(
+                    index = %header.index, height = %header.last_height, posted = %header.last_digest, %own,
+                    "L1 accepted a batch of another chain than the one that is final here: safety is broken"
+                );
+                self.broken.send_replace(format!(
+                    "batch {} on L1 ends with block {} at height {}, but {own} is final here",
+                    header.index, header.last_digest, header.last_height
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+enum RecordError {
+    Batcher(BatcherError),
+    Replay(ReplayError),
+}
+
+impl From<BatcherError> for RecordError {
+    fn from(error: BatcherError) -> Self {
+        Self::Batcher(error)
+    }
+}
+
+impl From<ReplayError> for RecordError {
+    fn from(error: ReplayError) -> Self {
+        Self::Replay(error)
+    }
+}

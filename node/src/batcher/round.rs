@@ -1,0 +1,187 @@
+//! What is known about the batch that L1 waits for: proposals, attestations, and the certificate they add up to.
+
+use std::collections::BTreeMap;
+
+use alloy_primitives::Bytes;
+use baton_consensus::{Committee, aggregate};
+use baton_proto::{
+    Attestation, BatchHash, BatchHeader, BlsSignature, Certificate, L1BlockNumber, MemberIndex, SignedStatement,
+    SignerSet, Statement,
+};
+
+use crate::l1::{CertifiedBatch, InboxTip};
+
+/// Most batches of one index that one member's attestations are counted for. After a back-off each further proposer may
+/// propose another one; a member that attests more than these only hurts the later ones.
+const HASHES_PER_SIGNER_MAX: usize = 4;
+
+/// How far a proposal got with this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// Not judged, or its time has not come.
+    Waiting,
+    /// This node attested it.
+    Attested,
+    /// It will never be acceptable.
+    Refused,
+}
+
+/// A proposal that is kept until the batch is on L1.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub(super) header: BatchHeader,
+    pub(super) hash: BatchHash,
+    pub(super) data: Bytes,
+    pub(super) progress: Progress,
+}
+
+impl Held {
+    pub(super) fn new(header: BatchHeader, data: Bytes) -> Self {
+        let hash = header.hash();
+        Self { header, hash, data, progress: Progress::Waiting }
+    }
+}
+
+#[derive(Debug)]
+struct Tally {
+    statement: Statement,
+    signers: SignerSet,
+    signatures: Vec<BlsSignature>,
+}
+
+/// Everything about one index under one previous batch. When L1 moves, forwards or back, a new one is made.
+#[derive(Debug)]
+pub(super) struct Round {
+    pub(super) tip: InboxTip,
+    /// One for each proposer: at most the committee.
+    proposals: BTreeMap<MemberIndex, Held>,
+    /// At most HASHES_PER_SIGNER_MAX for each member.
+    tallies: Vec<Tally>,
+    /// This node's own attestations, to be sent again.
+    pub(super) mine: Vec<SignedStatement>,
+    /// The first batch that reached a quorum and whose data is here.
+    certified: Option<CertifiedBatch>,
+    /// Newest L1 block when the certificate was made.
+    pub(super) certified_at: Option<L1BlockNumber>,
+    /// L1 block at which more blocks were final here than a batch holds.
+    pub(super) full_since: Option<L1BlockNumber>,
+}
+
+impl Round {
+    pub(super) fn new(tip: InboxTip) -> Self {
+        Self {
+            tip,
+            proposals: BTreeMap::new(),
+            tallies: Vec::new(),
+            mine: Vec::new(),
+            certified: None,
+            certified_at: None,
+            full_since: None,
+        }
+    }
+
+    /// Whether it is about the same batch as one after `tip`.
+    pub(super) fn follows(&self, tip: &InboxTip) -> bool {
+        self.tip.next_index == tip.next_index && self.tip.last_hash == tip.last_hash
+    }
+
+    /// Keeps a proposal; a proposer's newer one takes the place of its older. Returns whether it is new here.
+    pub(super) fn propose(&mut self, from: MemberIndex, proposal: Held) -> bool {
+        if self.proposals.get(&from).is_some_and(|held| held.hash == proposal.hash) {
+            return false;
+        }
+        self.proposals.insert(from, proposal);
+        true
+    }
+
+    pub(super) fn proposal_of(&self, member: MemberIndex) -> Option<&Held> {
+        self.proposals.get(&member)
+    }
+
+    /// Proposals that wait for this node's judgement.
+    pub(super) fn waiting(&self) -> Vec<(MemberIndex, Held)> {
+        self.proposals
+            .iter()
+            .filter(|(_, held)| held.progress == Progress::Waiting)
+            .map(|(from, held)| (*from, held.clone()))
+            .collect()
+    }
+
+    pub(super) fn judge(&mut self, from: MemberIndex, hash: BatchHash, progress: Progress) {
+        if let Some(held) = self.proposals.get_mut(&from).filter(|held| held.hash == hash) {
+            held.progress = progress;
+        }
+    }
+
+    /// Whether an attestation is worth verifying: about this batch, and not counted or crowded out already.
+    pub(super) fn wants(&self, attestation: &Attestation, signer: MemberIndex) -> bool {
+        if attestation.batch_index != self.tip.next_index || attestation.prev_batch_hash != self.tip.last_hash {
+            return false;
+        }
+        let counted: Vec<&Tally> = self.tallies.iter().filter(|tally| tally.signers.contains(signer)).collect();
+        counted.len() < HASHES_PER_SIGNER_MAX
+            && !counted.iter().any(|tally| tally.statement == Statement::Attest(*attestation))
+    }
+
+    /// Counts a verified attestation. Statements are told apart whole, so that one that couples a header's hash with
+    /// other values never takes the place of the true one.
+    pub(super) fn attest(&mut self, signed: &SignedStatement) {
+        let Statement::Attest(attestation) = signed.statement else { return };
+        if !self.wants(&attestation, signed.signer) {
+            return;
+        }
+        match self.tallies.iter_mut().find(|tally| tally.statement == signed.statement) {
+            Some(tally) => {
+                if tally.signers.insert(signed.signer) {
+                    tally.signatures.push(signed.signature);
+                }
+            }
+            None => self.tallies.push(Tally {
+                statement: signed.statement,
+                signers: SignerSet::from_iter([signed.signer]),
+                signatures: vec![signed.signature],
+            }),
+        }
+    }
+
+    /// Weight that signed for the best-supported batch.
+    pub(super) fn best_weight(&self, committee: &Committee) -> u128 {
+        self.tallies.iter().filter_map(|tally| committee.weight_of(tally.signers)).max().unwrap_or_default()
+    }
+
+    /// Makes the certificate when a batch whose data is here has a quorum. Returns it once.
+    pub(super) fn try_certify(&mut self, committee: &Committee, head: L1BlockNumber) -> Option<&CertifiedBatch> {
+        if self.certified.is_some() {
+            return None;
+        }
+        let certified = self.tallies.iter().find_map(|tally| {
+            if !committee.is_quorum(tally.signers) {
+                return None;
+            }
+            let epoch = tally.statement.epoch();
+            let held = self
+                .proposals
+                .values()
+                .find(|held| tally.statement == Statement::Attest(Attestation::of(epoch, &held.header)))?;
+            // Each signature was verified, so each is a point; a sum of zero is no certificate.
+            let signature = aggregate(&tally.signatures).ok()?;
+            Some(CertifiedBatch {
+                header: held.header.clone(),
+                certificate: Certificate { statement: tally.statement, signers: tally.signers, signature },
+                data: held.data.clone(),
+            })
+        })?;
+        self.certified_at = Some(head);
+        Some(&*self.certified.insert(certified))
+    }
+
+    /// Takes a certificate that was made before, by an earlier process or before an L1 reorg.
+    pub(super) fn restore(&mut self, certified: CertifiedBatch, head: L1BlockNumber) {
+        self.certified_at = Some(head);
+        self.certified = Some(certified);
+    }
+
+    pub(super) fn certified(&self) -> Option<&CertifiedBatch> {
+        self.certified.as_ref()
+    }
+}

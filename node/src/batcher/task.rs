@@ -1,0 +1,639 @@
+//! The batcher's one task: takes what others say and what L1 holds, and does what the rules say is due.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use alloy_primitives::B256;
+use baton_consensus::DutyTable;
+use baton_proto::{
+    Attestation, BatchHeader, Block, BlockHeader, Height, MemberIndex, SignedStatement, Statement,
+    batch_data::{self, BatchDataError},
+    limits::{BATCH_BLOCKS_MAX, BATCH_DECODED_BYTES_MAX},
+    wire::ConsensusMessage,
+};
+use tokio::{
+    sync::watch,
+    task::{JoinHandle, spawn_blocking},
+    time::MissedTickBehavior,
+};
+use tracing::{debug, error, info, warn};
+
+use super::{
+    BatchMessage, BatchStatus, BatcherContext, BatcherError,
+    round::{Held, Progress, Round},
+    rules::{BLOCK_OVERHEAD_BYTES, ProposalError, Situation, rank},
+};
+use crate::{
+    l1::{CertifiedBatch, InboxTip, InboxView},
+    ledger::{BatchOnL1, BatchRecord, Ledger, LedgerError},
+    signer::SignError,
+};
+
+/// A proposal is long: it is sent again only every so many repeats.
+const PROPOSAL_REPEATS: u64 = 4;
+
+/// Attestations kept for the batch after the one that L1 waits for: four for each member, as for the present one.
+const AHEAD_VOTES_MAX: usize = 4 * baton_proto::limits::COMMITTEE_MEMBERS_MAX;
+
+/// How much the unposted bytes must grow before it is tried again whether they fill a batch, in percent.
+const FULL_RETRY_PERCENT: u64 = 125;
+
+pub(super) fn spawn(
+    context: BatcherContext,
+    inbox: watch::Receiver<Option<InboxView>>,
+    orders: watch::Sender<Option<Arc<CertifiedBatch>>>,
+    broken: watch::Receiver<String>,
+) -> (watch::Receiver<BatchStatus>, JoinHandle<Result<(), BatcherError>>) {
+    let (status, receiver) = watch::channel(BatchStatus::default());
+    let work = Work {
+        duties: Base { height: Height::ZERO, table: DutyTable::new(&context.committee) },
+        context,
+        inbox,
+        orders,
+        broken,
+        status,
+        round: None,
+        size: Size::default(),
+        ahead: BTreeMap::new(),
+        ahead_votes: Vec::new(),
+        proposed_by_me: None,
+        stuck: false,
+    };
+    (receiver, tokio::spawn(work.run()))
+}
+
+/// The table of duties up to the last posted height, from which every candidate's is counted on.
+#[derive(Clone)]
+struct Base {
+    height: Height,
+    table: DutyTable,
+}
+
+/// An upper bound of the bytes that the unposted blocks need, kept without reading a block twice.
+#[derive(Clone, Copy, Default)]
+struct Size {
+    up_to: Height,
+    bytes: u64,
+    /// Bytes from which it is worth trying whether they fill a batch.
+    try_at: u64,
+}
+
+struct Work {
+    context: BatcherContext,
+    inbox: watch::Receiver<Option<InboxView>>,
+    orders: watch::Sender<Option<Arc<CertifiedBatch>>>,
+    broken: watch::Receiver<String>,
+    status: watch::Sender<BatchStatus>,
+    round: Option<Round>,
+    duties: Base,
+    size: Size,
+    /// Proposals for the batch after the one that L1 waits for: others may see L1 move first. One for each proposer.
+    ahead: BTreeMap<MemberIndex, Held>,
+    ahead_votes: Vec<SignedStatement>,
+    /// The batch that this process proposed last.
+    proposed_by_me: Option<BatchHeader>,
+    /// Whether the operator was told that a block fits no batch.
+    stuck: bool,
+}
+
+impl Work {
+    async fn run(mut self) -> Result<(), BatcherError> {
+        let mut repeat = tokio::time::interval(self.context.config.repeat);
+        repeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let cancel = self.context.cancel.clone();
+        let mut repeats = 0_u64;
+        loop {
+            tokio::select! {
+                () = cancel.cancelled() => return Ok(()),
+                message = self.context.messages.recv() => match message {
+                    Some(message) => self.on_message(message).await?,
+                    None => return Ok(()),
+                },
+                changed = self.context.heads.changed() => if changed.is_err() { return Ok(()) },
+                changed = self.context.l1.changed() => if changed.is_err() { return Ok(()) },
+                changed = self.inbox.changed() => if changed.is_err() { return Ok(()) },
+                changed = self.broken.changed() => if changed.is_err() { return Ok(()) },
+                _ = repeat.tick() => {
+                    self.repeat(repeats.is_multiple_of(PROPOSAL_REPEATS));
+                    repeats = repeats.wrapping_add(1);
+                }
+            }
+            self.advance().await?;
+        }
+    }
+
+    fn final_height(&mut self) -> Height {
+        *self.context.heads.borrow_and_update()
+    }
+
+    /// Does whatever is due now.
+    async fn advance(&mut self) -> Result<(), BatcherError> {
+        let final_height = self.final_height();
+        let Some(view) = *self.inbox.borrow_and_update() else { return Ok(()) };
+        if !self.round.as_ref().is_some_and(|round| round.follows(&view.posted)) {
+            self.enter(view.posted)?;
+        }
+        let healthy = self.context.l1.borrow_and_update().healthy;
+        let broken = self.broken.borrow_and_update().clone();
+        if healthy && broken.is_empty() {
+            self.judge_waiting(&view, final_height).await?;
+            self.certify(&view)?;
+            self.propose(&view, final_height).await?;
+            self.certify(&view)?;
+        }
+        self.order(&view, &broken);
+        self.publish(&view, final_height, broken);
+        Ok(())
+    }
+
+    /// Begins with the batch that follows `tip`, with what is known of it already.
+    fn enter(&mut self, tip: InboxTip) -> Result<(), BatcherError> {
+        let mut round = Round::new(tip);
+        self.size = Size { up_to: tip.last_height, bytes: 0, try_at: 0 };
+        if let Some(record) = self.context.ledger.batch(tip.next_index)?
+            && record.header.prev_batch_hash == tip.last_hash
+            && let Some(certificate) = record.certificate
+        {
+            let head = self.context.l1.borrow().head.map_or(tip.accepted_at, |head| head.number);
+            debug!(index = %tip.next_index, "the batch was certified before");
+            round.restore(CertifiedBatch { header: record.header, certificate, data: record.data }, head);
+        }
+        self.round = Some(round);
+        for (from, held) in std::mem::take(&mut self.ahead) {
+            self.on_proposal(from, held);
+        }
+        let votes = std::mem::take(&mut self.ahead_votes);
+        for vote in votes {
+            // Verified when it came.
+            if let Some(round) = &mut self.round {
+                round.attest(&vote);
+            }
+        }
+        Ok(())
+    }
+
+    async fn on_message(&mut self, message: BatchMessage) -> Result<(), BatcherError> {
+        match message.message {
+            ConsensusMessage::BatchProposal { header, data } => {
+                self.on_proposal(message.from, Held::new(header, data));
+                Ok(())
+            }
+            ConsensusMessage::Attestation(signed) => self.on_attestation(message.from, signed).await,
+            _ => Ok(()),
+        }
+    }
+
+    fn on_proposal(&mut self, from: MemberIndex, held: Held) {
+        let Some(view) = *self.inbox.borrow() else { return };
+        let Some(round) = &mut self.round else { return };
+        if Some(held.header.index) == round.tip.next_index.next() {
+            self.ahead.insert(from, held);
+            return;
+        }
+        let situation = Situation {
+            spec: &self.context.facts.spec,
+            epoch: self.context.facts.epoch,
+            tip: &round.tip,
+            head: view.head,
+            full_since: round.full_since,
+        };
+        match situation.check_header(&held.header, &held.data) {
+            Ok(()) => {
+                if round.propose(from, held) {
+                    debug!(%from, index = %round.tip.next_index, "batch proposed");
+                }
+            }
+            Err(error) => refuse(&self.context, from, &error),
+        }
+    }
+
+    async fn on_attestation(&mut self, from: MemberIndex, signed: SignedStatement) -> Result<(), BatcherError> {
+        let Statement::Attest(attestation) = signed.statement else { return Ok(()) };
+        let Some(round) = &self.round else { return Ok(()) };
+        let is_next = Some(attestation.batch_index) == round.tip.next_index.next();
+        // A later previous hash cannot be judged yet; the statement is kept as long as there is room.
+        let wanted = if is_next {
+            self.ahead_votes.len() < AHEAD_VOTES_MAX && !self.ahead_votes.contains(&signed)
+        } else {
+            round.wants(&attestation, signed.signer)
+        };
+        if !wanted {
+            return Ok(());
+        }
+        if signed.signer != from {
+            (self.context.charge)(from, "an attestation of another member");
+            return Ok(());
+        }
+        let verifier = Arc::clone(&self.context.verifier);
+        match spawn_blocking(move || verifier.verify(signed)).await? {
+            Ok(verified) if is_next => self.ahead_votes.push(verified.into_inner()),
+            Ok(verified) => {
+                if let Some(round) = &mut self.round {
+                    round.attest(&verified);
+                }
+            }
+            Err(error) => {
+                debug!(%from, %error, "attestation refused");
+                if error.is_peer_fault() {
+                    (self.context.charge)(from, "an attestation that does not verify");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Judges proposals whose time may have come, and attests what is right.
+    async fn judge_waiting(&mut self, view: &InboxView, final_height: Height) -> Result<(), BatcherError> {
+        let waiting = self.round.as_ref().map(Round::waiting).unwrap_or_default();
+        for (from, held) in waiting {
+            match self.judge(view, final_height, from, &held).await? {
+                Ok(()) => self.attest(from, &held).await?,
+                Err(error) if error.can_pass() => {}
+                Err(error) => {
+                    refuse(&self.context, from, &error);
+                    if let Some(round) = &mut self.round {
+                        round.judge(from, held.hash, Progress::Refused);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn judge(
+        &mut self,
+        view: &InboxView,
+        final_height: Height,
+        from: MemberIndex,
+        held: &Held,
+    ) -> Result<Result<(), ProposalError>, BatcherError> {
+        let header = &held.header;
+        if header.last_height > final_height {
+            return Ok(Err(ProposalError::NotFinalHere { last: header.last_height, head: final_height }));
+        }
+        let next = match header.last_height.next() {
+            Some(next) if next <= final_height => self.context.ledger.header(next)?,
+            _ => None,
+        };
+        let Some(round) = &mut self.round else { return Ok(Ok(())) };
+        let tip = round.tip;
+        let facts = Arc::clone(&self.context.facts);
+        let situation = Situation {
+            spec: &facts.spec,
+            epoch: facts.epoch,
+            tip: &tip,
+            head: view.head,
+            full_since: round.full_since,
+        };
+        let is_full = situation.is_full(held.data.len(), super::block_count(header), next.as_ref());
+        if is_full {
+            round.full_since.get_or_insert(view.head);
+        }
+        let rank = rank(&self.context.posters, self.context.committee.len(), header.index, from);
+        if let Err(error) = situation.check_turn(from, rank, is_full) {
+            return Ok(Err(error));
+        }
+        self.advance_duties(tip.last_height)?;
+        let (ledger, leaders, base) =
+            (Arc::clone(&self.context.ledger), self.context.leaders.clone(), self.duties.clone());
+        let (held, head, full_since) = (held.clone(), view.head, round_full_since(&self.round));
+        spawn_blocking(move || {
+            let own = final_blocks(&*ledger, held.header.first_height, held.header.last_height)?;
+            let root = duties_root(base, &leaders, own.iter().map(|block| &block.header))?;
+            let situation = Situation { spec: &facts.spec, epoch: facts.epoch, tip: &tip, head, full_since };
+            Ok(situation.check_content(&held.header, &held.data, &own, root))
+        })
+        .await?
+    }
+
+    /// Signs what was judged right, makes the batch durable and tells everybody.
+    async fn attest(&mut self, from: MemberIndex, held: &Held) -> Result<(), BatcherError> {
+        let Some(signer) = self.context.signer.clone() else {
+            if let Some(round) = &mut self.round {
+                round.judge(from, held.hash, Progress::Attested);
+            }
+            return Ok(());
+        };
+        let statement = Statement::Attest(Attestation::of(self.context.facts.epoch, &held.header));
+        self.store(&held.header, &held.data, None)?;
+        let signed = match spawn_blocking(move || signer.sign(&[statement])).await? {
+            Ok(signed) => signed,
+            Err(error @ (SignError::Conflict { .. } | SignError::Forgotten { .. })) => {
+                warn!(index = %held.header.index, %error, "the sign record forbids attesting this batch");
+                if let Some(round) = &mut self.round {
+                    round.judge(from, held.hash, Progress::Refused);
+                }
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let Some(round) = &mut self.round else { return Ok(()) };
+        round.judge(from, held.hash, Progress::Attested);
+        for signed in signed {
+            debug!(index = %held.header.index, last_height = %held.header.last_height, "batch attested");
+            round.attest(&signed);
+            round.mine.push(signed.clone());
+            self.context.outbound.broadcast(ConsensusMessage::Attestation(signed));
+        }
+        Ok(())
+    }
+
+    fn store(
+        &self,
+        header: &BatchHeader,
+        data: &alloy_primitives::Bytes,
+        certificate: Option<baton_proto::Certificate>,
+    ) -> Result<(), LedgerError> {
+        if certificate.is_none()
+            && self.context.ledger.batch(header.index)?.is_some_and(|record| {
+                record.certificate.is_some() && record.header.prev_batch_hash == header.prev_batch_hash
+            })
+        {
+            // What a quorum stands behind is worth more than another proposal for the same place.
+            return Ok(());
+        }
+        self.context.ledger.put_batch(&BatchRecord {
+            header: header.clone(),
+            data: data.clone(),
+            certificate,
+            l1: BatchOnL1::Unposted,
+        })
+    }
+
+    fn certify(&mut self, view: &InboxView) -> Result<(), BatcherError> {
+        let Some(round) = &mut self.round else { return Ok(()) };
+        let Some(certified) = round.try_certify(&self.context.committee, view.head).cloned() else { return Ok(()) };
+        info!(
+            index = %certified.header.index,
+            first_height = %certified.header.first_height,
+            last_height = %certified.header.last_height,
+            bytes = certified.data.len(),
+            signers = certified.certificate.signers.len(),
+            "batch certified"
+        );
+        self.store(&certified.header, &certified.data, Some(certified.certificate))?;
+        Ok(())
+    }
+
+    /// Closes a batch if it is this node's turn, or that of nobody before it any more.
+    async fn propose(&mut self, view: &InboxView, final_height: Height) -> Result<(), BatcherError> {
+        let (Some(me), true) = (self.context.me, self.context.signer.is_some()) else { return Ok(()) };
+        let Some(round) = &self.round else { return Ok(()) };
+        let tip = round.tip;
+        if round.certified().is_some() || round.proposal_of(me).is_some() || final_height <= tip.last_height {
+            return Ok(());
+        }
+        let facts = Arc::clone(&self.context.facts);
+        let situation = Situation {
+            spec: &facts.spec,
+            epoch: facts.epoch,
+            tip: &tip,
+            head: view.head,
+            full_since: round.full_since,
+        };
+        let rank = rank(&self.context.posters, self.context.committee.len(), tip.next_index, me);
+        let by_age = situation.may_propose(false, rank);
+        let first_look = round.full_since.is_none();
+        self.grow_size(final_height)?;
+        let limit = situation.data_bytes_max() as u64;
+        if self.size.try_at == 0 {
+            self.size.try_at = limit;
+        }
+        let may_be_full = self.size.bytes >= self.size.try_at && (first_look || situation.may_propose(true, rank));
+        if !by_age && !may_be_full {
+            return Ok(());
+        }
+        self.advance_duties(tip.last_height)?;
+        let Some(candidate) = self.build(&facts, tip, view, final_height).await? else { return Ok(()) };
+        if candidate.is_full {
+            if let Some(round) = &mut self.round {
+                round.full_since.get_or_insert(view.head);
+            }
+        } else {
+            self.size.try_at = (self.size.bytes.max(limit) / 100).saturating_mul(FULL_RETRY_PERCENT);
+        }
+        let full_since = round_full_since(&self.round);
+        let situation = Situation { spec: &facts.spec, epoch: facts.epoch, tip: &tip, head: view.head, full_since };
+        if !situation.may_propose(candidate.is_full, rank) {
+            return Ok(());
+        }
+        info!(
+            index = %candidate.header.index,
+            first_height = %candidate.header.first_height,
+            last_height = %candidate.header.last_height,
+            bytes = candidate.data.len(),
+            rank,
+            full = candidate.is_full,
+            "batch closed"
+        );
+        let held = Held::new(candidate.header, candidate.data);
+        if let Some(round) = &mut self.round {
+            round.propose(me, held.clone());
+        }
+        self.proposed_by_me = Some(held.header.clone());
+        // Durable with the attestation, before it is sent.
+        self.store(&held.header, &held.data, None)?;
+        self.context
+            .outbound
+            .broadcast(ConsensusMessage::BatchProposal { header: held.header.clone(), data: held.data.clone() });
+        self.attest(me, &held).await
+    }
+
+    async fn build(
+        &mut self,
+        facts: &Arc<crate::l1::ChainFacts>,
+        tip: InboxTip,
+        view: &InboxView,
+        final_height: Height,
+    ) -> Result<Option<Candidate>, BatcherError> {
+        let (ledger, leaders, base) =
+            (Arc::clone(&self.context.ledger), self.context.leaders.clone(), self.duties.clone());
+        let (facts, head) = (Arc::clone(facts), view.head);
+        let built = spawn_blocking(move || -> Result<Result<Candidate, BatchDataError>, BatcherError> {
+            let situation = Situation { spec: &facts.spec, epoch: facts.epoch, tip: &tip, head, full_since: None };
+            let first = tip.last_height.next().unwrap_or_default();
+            let blocks = unposted_blocks(&*ledger, first, final_height)?;
+            let (data, count) = match batch_data::encode_prefix(&blocks, situation.data_bytes_max()) {
+                Ok(encoded) => encoded,
+                Err(error) => return Ok(Err(error)),
+            };
+            let own = blocks.get(..count).unwrap_or(&blocks);
+            let next = match own.last().and_then(|block| block.header.height.next()) {
+                Some(next) if next <= final_height => ledger.header(next)?,
+                _ => None,
+            };
+            let root = duties_root(base, &leaders, own.iter().map(|block| &block.header))?;
+            let header = situation.header(own, &data, root).ok_or(BatcherError::MissingBlock(first))?;
+            let is_full = situation.is_full(data.len(), own.len() as u64, next.as_ref());
+            Ok(Ok(Candidate { header, data: data.into(), is_full }))
+        })
+        .await??;
+        match built {
+            Ok(candidate) => {
+                self.stuck = false;
+                Ok(Some(candidate))
+            }
+            Err(error) => {
+                // The chain spec lets blocks be larger than a batch: nothing can be posted any more.
+                if !self.stuck {
+                    error!(%error, height = %tip.last_height, "the next final blocks make no batch");
+                    self.stuck = true;
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// Tells the poster what to post, when this node's rank has waited long enough for those before it.
+    fn order(&mut self, view: &InboxView, broken: &str) {
+        let Some(round) = &self.round else { return };
+        let order = match (round.certified(), round.certified_at) {
+            (Some(certified), Some(since)) if broken.is_empty() => {
+                let wait =
+                    self.posting_rank(&certified.header).saturating_mul(self.context.facts.spec.post_backoff_blocks);
+                (view.head.get() >= since.get().saturating_add(wait)).then_some(certified)
+            }
+            _ => None,
+        };
+        self.orders.send_if_modified(|current| {
+            if current.as_deref() == order {
+                return false;
+            }
+            *current = order.map(|order| Arc::new(order.clone()));
+            true
+        });
+    }
+
+    fn posting_rank(&self, header: &BatchHeader) -> u64 {
+        let members = self.context.committee.len();
+        match self.context.me {
+            Some(_) if self.proposed_by_me.as_ref() == Some(header) => 0,
+            Some(me) => rank(&self.context.posters, members, header.index, me),
+            None => members as u64,
+        }
+    }
+
+    /// Sends again what the others may have missed.
+    fn repeat(&self, with_proposal: bool) {
+        let Some(round) = &self.round else { return };
+        if !self.context.l1.borrow().healthy {
+            return;
+        }
+        if with_proposal
+            && let Some(me) = self.context.me
+            && let Some(held) = round.proposal_of(me)
+        {
+            let (header, data) = (held.header.clone(), held.data.clone());
+            self.context.outbound.broadcast(ConsensusMessage::BatchProposal { header, data });
+        }
+        for signed in &round.mine {
+            self.context.outbound.broadcast(ConsensusMessage::Attestation(signed.clone()));
+        }
+    }
+
+    fn publish(&self, view: &InboxView, final_height: Height, broken: String) {
+        let status = BatchStatus {
+            posted_height: view.posted.last_height,
+            posted_index: view.posted.next_index.previous(),
+            settled_height: view.settled.last_height,
+            unposted_blocks: final_height.get().saturating_sub(view.posted.last_height.get()),
+            attested_weight: self
+                .round
+                .as_ref()
+                .map(|round| round.best_weight(&self.context.committee))
+                .unwrap_or_default(),
+            broken,
+        };
+        self.status.send_if_modified(|current| {
+            let modified = *current != status;
+            *current = status;
+            modified
+        });
+    }
+
+    /// Counts duties up to `height`, which L1 holds; from the start again when L1 went back below what was counted.
+    fn advance_duties(&mut self, height: Height) -> Result<(), BatcherError> {
+        if self.duties.height > height {
+            self.duties = Base { height: Height::ZERO, table: DutyTable::new(&self.context.committee) };
+        }
+        while self.duties.height < height {
+            let next = self.duties.height.next().unwrap_or(height);
+            let header = self.context.ledger.header(next)?.ok_or(BatcherError::MissingBlock(next))?;
+            if !self.duties.table.extend(&self.context.leaders, &header) {
+                return Err(BatcherError::Views(next));
+            }
+            self.duties.height = next;
+        }
+        Ok(())
+    }
+
+    fn grow_size(&mut self, final_height: Height) -> Result<(), BatcherError> {
+        let limit = self.context.facts.spec.batch_bytes_max.saturating_mul(64);
+        while self.size.up_to < final_height && self.size.bytes < limit {
+            let next = self.size.up_to.next().unwrap_or(final_height);
+            let header = self.context.ledger.header(next)?.ok_or(BatcherError::MissingBlock(next))?;
+            let bytes = u64::from(header.payload_bytes).saturating_add(BLOCK_OVERHEAD_BYTES);
+            self.size.bytes = self.size.bytes.saturating_add(bytes);
+            self.size.up_to = next;
+        }
+        Ok(())
+    }
+}
+
+struct Candidate {
+    header: BatchHeader,
+    data: alloy_primitives::Bytes,
+    is_full: bool,
+}
+
+fn round_full_since(round: &Option<Round>) -> Option<baton_proto::L1BlockNumber> {
+    round.as_ref().and_then(|round| round.full_since)
+}
+
+fn refuse(context: &BatcherContext, from: MemberIndex, error: &ProposalError) {
+    if error.is_peer_fault() {
+        warn!(%from, %error, "proposed batch refused");
+        (context.charge)(from, "a batch that no honest member proposes");
+    } else {
+        debug!(%from, %error, "proposed batch passed over");
+    }
+}
+
+/// The final blocks from `first` to `last`, both included.
+fn final_blocks(ledger: &dyn Ledger, first: Height, last: Height) -> Result<Vec<Block>, BatcherError> {
+    (first.get()..=last.get())
+        .map(|height| {
+            let height = Height::new(height);
+            ledger.block(height)?.ok_or(BatcherError::MissingBlock(height))
+        })
+        .collect()
+}
+
+/// As many final blocks from `first` on as one batch can hold decompressed.
+fn unposted_blocks(ledger: &dyn Ledger, first: Height, last: Height) -> Result<Vec<Block>, BatcherError> {
+    let mut blocks = Vec::new();
+    let mut bytes = 0_u64;
+    for height in first.get()..=last.get() {
+        let height = Height::new(height);
+        let block = ledger.block(height)?.ok_or(BatcherError::MissingBlock(height))?;
+        bytes = bytes.saturating_add(u64::from(block.header.payload_bytes)).saturating_add(BLOCK_OVERHEAD_BYTES);
+        if !blocks.is_empty() && (blocks.len() >= BATCH_BLOCKS_MAX || bytes > BATCH_DECODED_BYTES_MAX as u64) {
+            break;
+        }
+        blocks.push(block);
+    }
+    Ok(blocks)
+}
+
+fn duties_root<'a>(
+    base: Base,
+    leaders: &baton_consensus::Schedule,
+    headers: impl Iterator<Item = &'a BlockHeader>,
+) -> Result<B256, BatcherError> {
+    let mut table = base.table;
+    for header in headers {
+        if !table.extend(leaders, header) {
+            return Err(BatcherError::Views(header.height));
+        }
+    }
+    Ok(table.root())
+}
