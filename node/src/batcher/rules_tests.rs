@@ -159,7 +159,8 @@ fn a_proposal_must_say_what_is_final_here() {
         assert!(error.is_peer_fault() && !error.can_pass(), "{error}");
         error
     };
-    let changes: [(&str, &dyn Fn(&mut BatchHeader)); 6] = [
+    type Change<'a> = &'a dyn Fn(&mut BatchHeader);
+    let changes: [(&str, Change<'_>); 6] = [
         ("last digest", &|h| h.last_digest = own[3].header.digest()),
         ("last origin", &|h| h.last_origin.hash = B256::ZERO),
         ("state root", &|h| h.state_root = B256::repeat_byte(1)),
