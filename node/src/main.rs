@@ -1,3 +1,27 @@
 //! `baton`: the sequencer node.
 
-fn main() {}
+use std::process::ExitCode;
+
+use baton_node::cli::{Cli, CliError};
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    // Before anything speaks TLS: no provider is compiled in as the default.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    // Wrong usage ends here with code 2.
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: the runtime cannot start: {error}");
+            return ExitCode::from(CliError::RUNTIME);
+        }
+    };
+    match runtime.block_on(cli.run()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

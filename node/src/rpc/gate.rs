@@ -120,7 +120,7 @@ where
 
     /// A notification asks for no answer, and no method here is worth calling without one.
     fn notification<'a>(&self, _: Notification<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
-        async { unanswered() }
+        std::future::ready(unanswered())
     }
 }
 
