@@ -1,6 +1,6 @@
 //! What a verb may end with, and the exit code it stands for.
 
-use super::HealthError;
+use super::{HealthError, KeysError};
 use crate::config::ConfigError;
 
 /// Why the process ends with another code than 0.
@@ -12,6 +12,8 @@ use crate::config::ConfigError;
 pub enum CliError {
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     #[error(transparent)]
     Health(#[from] HealthError),
 }
@@ -29,6 +31,7 @@ impl CliError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) => Self::USAGE,
+            Self::Keys(error) => error.exit_code(),
             Self::Health(_) => Self::RUNTIME,
         }
     }

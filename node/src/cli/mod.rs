@@ -3,11 +3,13 @@
 pub mod devnet;
 mod error;
 mod health;
+pub mod keys;
 
 use clap::{Parser, Subcommand};
 
 pub use error::CliError;
 pub use health::{HealthArgs, HealthError};
+pub use keys::{KeyFiles, KeysArgs, KeysError, NewKeys, PublicKeys};
 
 /// A decentralized sequencer for Ethereum rollups.
 #[derive(Debug, Parser)]
@@ -21,6 +23,8 @@ pub struct Cli {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Make or show a sequencer's keys.
+    Keys(KeysArgs),
     /// Ask a running node whether it is ready: exit code 0 if it is, else 1.
     Health(HealthArgs),
     /// Print the version.
@@ -34,6 +38,7 @@ impl Cli {
     /// [`CliError`], with the exit code that it stands for.
     pub async fn run(self) -> Result<(), CliError> {
         match self.command {
+            Command::Keys(args) => Ok(keys::run(args)?),
             Command::Health(args) => Ok(health::run(args).await?),
             Command::Version => {
                 println!("baton {}", env!("CARGO_PKG_VERSION"));
@@ -56,7 +61,7 @@ mod tests {
 
     #[test]
     fn usage_errors_exit_with_2_and_help_with_0() {
-        for wrong in [&["baton"][..], &["baton", "nod"], &["baton", "health", "--no-such-flag"]] {
+        for wrong in [&["baton"][..], &["baton", "nod"], &["baton", "health", "--no-such-flag"], &["baton", "keys", "new"]] {
             assert_eq!(Cli::try_parse_from(wrong).unwrap_err().exit_code(), 2, "{wrong:?}");
         }
         let help = Cli::try_parse_from(["baton", "health", "--help"]).unwrap_err();
