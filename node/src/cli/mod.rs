@@ -61,7 +61,9 @@ mod tests {
 
     #[test]
     fn usage_errors_exit_with_2_and_help_with_0() {
-        for wrong in [&["baton"][..], &["baton", "nod"], &["baton", "health", "--no-such-flag"], &["baton", "keys", "new"]] {
+        for wrong in
+            [&["baton"][..], &["baton", "nod"], &["baton", "health", "--no-such-flag"], &["baton", "keys", "new"]]
+        {
             assert_eq!(Cli::try_parse_from(wrong).unwrap_err().exit_code(), 2, "{wrong:?}");
         }
         let help = Cli::try_parse_from(["baton", "health", "--help"]).unwrap_err();

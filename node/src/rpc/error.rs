@@ -56,7 +56,7 @@ pub enum RpcError {
 }
 
 impl RpcError {
-    /// Returns the code of the error object (`rpc.md` of the project lists them by case).
+    /// Returns the code of the error object.
     #[must_use]
     pub fn code(&self) -> i32 {
         match self {
