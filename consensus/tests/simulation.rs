@@ -79,6 +79,8 @@ struct Simulation {
     loss_percent_max: u64,
     calm_ms: u64,
     healed: bool,
+    /// There is always work, and no node is slow to judge or unable to build.
+    busy: bool,
     liar: Option<usize>,
     lies: BTreeSet<View>,
     finals: BTreeMap<Height, BlockDigest>,
@@ -87,6 +89,17 @@ struct Simulation {
 
 impl Simulation {
     fn new(seed: u64) -> Self {
+        let mut simulation = Self::prepared(seed, false);
+        simulation.after(0, Event::Trouble);
+        simulation
+    }
+
+    /// A quiet network of honest members who always have work and answer at once.
+    fn calm() -> Self {
+        Self::prepared(3, true)
+    }
+
+    fn prepared(seed: u64, calm: bool) -> Self {
         let mut random = Random(seed);
         let weights: &[u64] = match random.below(3) {
             0 => &[32, 28, 22, 18],
@@ -104,11 +117,12 @@ impl Simulation {
             nodes,
             side: vec![0; weights.len()],
             loss_percent: 0,
-            delay_ms: [10, 40, 120, 250][random.below(4) as usize],
+            delay_ms: if calm { 10 } else { [10, 40, 120, 250][random.below(4) as usize] },
             loss_percent_max: [1, 5, 30][random.below(3) as usize],
             calm_ms: [400, 2_000, 8_000][random.below(3) as usize],
-            healed: false,
-            liar,
+            healed: calm,
+            busy: calm,
+            liar: liar.filter(|_| !calm),
             lies: BTreeSet::new(),
             finals: BTreeMap::new(),
             convicted: BTreeSet::new(),
@@ -118,7 +132,6 @@ impl Simulation {
         for node in 0..simulation.nodes.len() {
             simulation.start(node);
         }
-        simulation.after(0, Event::Trouble);
         simulation
     }
 
@@ -199,15 +212,18 @@ impl Simulation {
             Effect::Build { view, parent, .. } => {
                 let header = self.world.block(view.get(), &parent, 0);
                 self.nodes[index].disk.bodies.insert(header.digest(), header.clone());
-                let input =
-                    if self.random.chance(3) { Input::NotBuilt { view } } else { Input::Built { view, header } };
+                let input = if !self.busy && self.random.chance(3) {
+                    Input::NotBuilt { view }
+                } else {
+                    Input::Built { view, header }
+                };
                 self.after(soon, answer(input));
             }
             Effect::Validate { header, .. } => {
                 let block = header.digest();
                 self.nodes[index].disk.bodies.insert(block, header);
                 // Now and then an origin is not final here yet, and the answer takes long.
-                let wait = if self.random.chance(5) { 2_000 } else { soon };
+                let wait = if !self.busy && self.random.chance(5) { 2_000 } else { soon };
                 self.after(wait, answer(Input::Validated { block, verdict: Verdict::Valid }));
             }
             Effect::Fetch { block, .. } => self.after(soon, Event::Fetch { node: index, life, block }),
@@ -227,7 +243,7 @@ impl Simulation {
                 self.convicted.insert((evidence.signer(), evidence.view(), evidence.offence()));
             }
             Effect::Entered { .. } => {
-                if self.random.chance(50) {
+                if self.busy || self.random.chance(50) {
                     self.after(soon * 10, answer(Input::WorkArrived));
                 }
             }
@@ -453,4 +469,31 @@ fn clusters_agree_under_faults_and_go_on_when_they_heal() {
     }
     println!("{blocks} blocks final during faults, {convictions} offences reported");
     assert!(blocks > 0 && (convictions > 0 || std::env::var_os("BATON_SEED").is_some()));
+}
+
+/// One block a view, at the pace the leader may keep, when nothing goes wrong: timeouts play no part.
+#[test]
+fn a_quiet_network_finalizes_every_view() {
+    let mut simulation = Simulation::calm();
+    assert!(simulation.run_until(60_000, 200));
+    let (blocks, views) = (simulation.finals.len() as u64, simulation.nodes[0].machine.as_ref().unwrap().view().get());
+    assert!(views <= blocks + 3, "{views} views for {blocks} blocks");
+    // 50 ms of pace, five hops and disk writes of at most 10 ms.
+    assert!(simulation.now < 200 * 110, "200 blocks took {} ms", simulation.now);
+}
+
+/// A member is gone for good: each of its turns costs a timeout at first, and next to nothing once its silence is known.
+#[test]
+fn a_dead_member_costs_time_only_until_its_silence_is_known() {
+    let mut simulation = Simulation::calm();
+    simulation.crash(0);
+    let mut done = Vec::new();
+    for target in [40, 240] {
+        while simulation.finals.len() < target {
+            assert!(!simulation.run_until(simulation.now + 10, u64::MAX) && simulation.now < 120_000);
+        }
+        done.push(simulation.now);
+    }
+    let (first, rest) = (done[0] / 40, (done[1] - done[0]) / 200);
+    assert!(rest < 150 && first > rest + 50, "{first} ms a block at first, {rest} ms later");
 }
