@@ -92,6 +92,12 @@
 
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::indexing_slicing))]
 
+#[cfg(test)]
+extern crate self as baton_consensus;
+#[cfg(test)]
+#[path = "../tests/common/mod.rs"]
+mod testing;
+
 pub mod bls;
 mod chain;
 mod committee;

@@ -486,3 +486,98 @@ impl<S: Scheme> Machine<S> {
         self.committee.indices().filter(recent).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Insecure, World, finalize, notarize, nullify};
+
+    fn started(world: &World, me: u8) -> Machine<Insecure> {
+        let (committee, schedule) = (Arc::clone(&world.committee), world.schedule.clone());
+        let recovered = Recovered::fresh(world.genesis.clone());
+        let me = Some(MemberIndex::new(me));
+        let mut machine = Machine::with_scheme(world.config, committee, schedule, me, &world.genesis, recovered);
+        machine.handle(Input::Started, &mut Vec::new()).unwrap();
+        machine
+    }
+
+    fn tell(machine: &mut Machine<Insecure>, input: Input) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        machine.handle(input, &mut effects).unwrap();
+        effects
+    }
+
+    #[test]
+    fn memory_stays_bounded_while_nothing_is_final_and_after() {
+        let world = World::new(&[1, 1, 1, 1]);
+        let mut machine = started(&world, 0);
+        let last = UNFINAL_VOTES_VIEWS + 500;
+        for view in 1..=last {
+            for signer in 1..4 {
+                let vote = world.sign(MemberIndex::new(signer), nullify(view));
+                tell(&mut machine, Input::Vote { vote, leader: None });
+            }
+        }
+        assert_eq!(machine.view(), View::new(last + 1));
+        let voted = machine.views.values().filter(|state| !state.votes.signers(&state_nullify(state)).0.is_empty());
+        assert_eq!(voted.count() as u64, UNFINAL_VOTES_VIEWS - 1);
+        assert!(machine.views.values().filter(|state| state.nullification.is_some()).count() as u64 == last);
+
+        let block = world.block(last + 1, &world.genesis, 0);
+        let certificate = world.certify(&[1, 2, 3], finalize(last + 1, block.digest()));
+        tell(&mut machine, Input::Certificate(certificate));
+        assert!(machine.views.len() as u64 <= RETENTION_VIEWS + 1);
+    }
+
+    fn state_nullify(state: &ViewState) -> Statement {
+        state.nullification.as_ref().map_or(nullify(0), |held| held.statement)
+    }
+
+    #[test]
+    fn junk_ahead_of_every_view_is_not_remembered() {
+        let world = World::new(&[1, 1, 1, 1]);
+        let mut machine = started(&world, 1);
+        // The leader names a parent that only it can serve, and whose view never comes.
+        let junk = BlockHeader { view: View::new(u64::MAX), ..world.block(1, &world.genesis, 7) };
+        let header =
+            BlockHeader { parent: junk.digest(), height: junk.height.next().unwrap(), ..world.block(1, &junk, 0) };
+        let notarize = world.sign(world.leader(1), notarize(1, header.digest()));
+        let effects = tell(&mut machine, Input::Proposal { header, notarize });
+        assert!(effects.iter().any(|effect| matches!(effect, Effect::Fetch { .. })));
+        tell(&mut machine, Input::Fetched { header: junk.clone() });
+        assert!(machine.chain.header(junk.digest()).is_none());
+    }
+
+    #[test]
+    fn skips_are_few_between_two_finalizations() {
+        // Only member 0's turns are skipped; it weighs so much that it leads often, and so little that a quorum remains.
+        let world = World::new(&[32, 28, 22, 18]);
+        let mut machine = started(&world, 1);
+        let mut skipped = 0;
+        for view in 1..200 {
+            let certificate = world.certify(&[1, 2, 3], nullify(view));
+            let effects = tell(&mut machine, Input::Certificate(certificate));
+            skipped += u32::from(effects.contains(&Effect::Sign(nullify(view + 1))));
+        }
+        assert_eq!(skipped, SKIPS_MAX);
+    }
+
+    #[test]
+    fn what_is_worth_verifying() {
+        let world = World::new(&[1, 1, 1, 1]);
+        let mut machine = started(&world, 1);
+        let vote = world.sign(MemberIndex::new(0), nullify(1));
+        assert!(machine.wants_vote(&vote));
+        tell(&mut machine, Input::Vote { vote: vote.clone(), leader: None });
+        assert!(!machine.wants_vote(&vote), "held already");
+        let other = world.sign(MemberIndex::new(0), finalize(1, BlockDigest::ZERO));
+        assert!(machine.wants_vote(&other), "beside the first it is evidence");
+        assert!(!machine.wants_vote(&world.sign(MemberIndex::new(0), nullify(4))), "too far ahead");
+        let certificate = world.certify(&[0, 2, 3], nullify(1));
+        assert!(machine.wants_certificate(&certificate));
+        tell(&mut machine, Input::Certificate(certificate.clone()));
+        assert!(!machine.wants_certificate(&certificate));
+        assert!(machine.wants_vote(&world.sign(MemberIndex::new(2), nullify(1))), "late votes can still convict");
+        assert_eq!(machine.seen_weight(), 4);
+    }
+}

@@ -191,8 +191,10 @@ impl Scenario {
     fn step(&mut self, input: Input) -> Vec<String> {
         let mut effects = Vec::new();
         let machine = self.machine.as_mut().expect("start comes first");
+        let before = format!("{machine:?}");
         if let Err(rejected) = machine.handle(input, &mut effects) {
             assert!(effects.is_empty(), "a refused input has no effects");
+            assert_eq!(format!("{machine:?}"), before, "a refused input changes nothing");
             let whose = if rejected.is_peer_fault() { "refused, peer's fault" } else { "refused" };
             return vec![format!("{whose}: {rejected}")];
         }

@@ -11,6 +11,7 @@ use std::{
     sync::Arc,
 };
 
+use alloy_primitives::{B256, keccak256};
 use baton_consensus::{Effect, Input, Machine, Outgoing, Recovered, Timer, Verdict, Verified};
 use baton_proto::{
     BlockDigest, BlockHeader, Certificate, Height, MemberIndex, Offence, SignedStatement, Statement, StatementKind,
@@ -84,6 +85,8 @@ struct Simulation {
     liar: Option<usize>,
     lies: BTreeSet<View>,
     finals: BTreeMap<Height, BlockDigest>,
+    /// Chained hash of every effect, when somebody compares runs.
+    trace: Option<B256>,
     convicted: BTreeSet<(MemberIndex, View, Offence)>,
 }
 
@@ -125,6 +128,7 @@ impl Simulation {
             liar: liar.filter(|_| !calm),
             lies: BTreeSet::new(),
             finals: BTreeMap::new(),
+            trace: None,
             convicted: BTreeSet::new(),
             world,
             random,
@@ -184,6 +188,7 @@ impl Simulation {
         assert!(machine.view() >= before.0 && machine.final_view() >= before.1, "views never fall");
         self.nodes[index].machine = Some(machine);
         for effect in effects {
+            self.trace = self.trace.map(|trace| keccak256(format!("{trace} {index} {effect:?}")));
             self.run(index, effect);
         }
     }
@@ -496,4 +501,16 @@ fn a_dead_member_costs_time_only_until_its_silence_is_known() {
     }
     let (first, rest) = (done[0] / 40, (done[1] - done[0]) / 200);
     assert!(rest < 150 && first > rest + 50, "{first} ms a block at first, {rest} ms later");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_effects() {
+    let traces = [5, 5, 6].map(|seed| {
+        let mut simulation = Simulation::new(seed);
+        simulation.trace = Some(B256::ZERO);
+        simulation.run_until(10_000, u64::MAX);
+        simulation.trace
+    });
+    assert_eq!(traces[0], traces[1]);
+    assert_ne!(traces[0], traces[2]);
 }
