@@ -85,6 +85,8 @@ pub enum Effect {
     },
     /// A member signed two statements that an honest one never signs both: store, gossip, submit. Comes once for each
     /// (signer, view, offence) while the view is remembered.
+    ///
+    /// If the signer is this node's own member, somebody else speaks with our key: stop signing at once.
     Report(Evidence),
     /// These certificates, or one of them and our final head, cannot both exist while less than a third of the weight is
     /// Byzantine. The machine signs nothing from here on and refuses every input but

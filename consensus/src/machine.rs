@@ -197,7 +197,7 @@ impl<S: Scheme> Machine<S> {
             Input::Vote { vote, leader } => self.on_vote(&vote, leader.as_ref(), effects)?,
             Input::Certificate(certificate) => self.on_certificate(certificate, effects)?,
             Input::Validated { block, verdict } => self.on_validated(block, verdict),
-            Input::Fetched { header } => self.on_fetched(header),
+            Input::Fetched { header } => self.on_fetched(header, effects),
             Input::Synced { header, certificate } => self.on_synced(header, certificate)?,
             Input::Built { view, header } => self.on_built(view, header, effects)?,
             Input::NotBuilt { view } => self.on_not_built(view),
@@ -359,8 +359,17 @@ impl<S: Scheme> Machine<S> {
         }
     }
 
-    fn on_fetched(&mut self, header: BlockHeader) {
+    fn on_fetched(&mut self, header: BlockHeader, effects: &mut Vec<Effect>) {
         let block = header.digest();
+        if header.height <= self.chain.head().height {
+            // Not above our final head. If a quorum finalized it in a later view all the same, the two contradict.
+            let finalized =
+                |state: &ViewState| state.finalization.clone().filter(|held| held.statement.block() == Some(block));
+            if let Some(held) = self.views.range(self.above_head()..).find_map(|(_, state)| finalized(state)) {
+                self.halt(vec![held.into_inner()], effects);
+            }
+            return;
+        }
         let newest = View::new(self.current.get().saturating_add(AHEAD_VIEWS));
         let named = || self.views.range(self.above_head()..).any(|(_, state)| state.notarized() == Some(block));
         let proposed = || {

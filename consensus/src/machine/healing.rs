@@ -112,9 +112,10 @@ impl<S: Scheme> Machine<S> {
         }
         let view = self.current;
         let Some(state) = self.views.get(&view) else { return };
-        if Some(state.leader) == self.me && (self.entry.idle || (self.entry.paced && self.entry.work)) {
-            if let Err(want) = self.best_parent() {
-                self.want(want, view, effects);
+        if Some(state.leader) == self.me {
+            // Before the block is due, so that the answers are here when it is.
+            for missing in self.best_parent().err().unwrap_or_default() {
+                self.request(missing, effects);
             }
         } else if !self.is_behind()
             && let Some(header) = state.proposal.and_then(|block| self.chain.header(block))

@@ -293,23 +293,29 @@ impl<S: Scheme> Machine<S> {
         effects.push(Effect::Build { view, parent: header, ancestors });
     }
 
-    /// R2: the highest certified or final block below the current view with every view between nullified; or the view
-    /// that stands in the way.
-    pub(super) fn best_parent(&self) -> Result<BlockDigest, Want> {
-        let mut view = self.current;
-        while let Some(below) = view.previous() {
-            view = below;
-            if view <= self.chain.head_view() {
-                return Ok(self.chain.head_digest());
-            }
-            let state = self.views.get(&view);
+    /// R2: the highest certified or final block below the current view with every view between nullified; or the views
+    /// that stand in the way, those nearest to ours first.
+    pub(super) fn best_parent(&self) -> Result<BlockDigest, Vec<View>> {
+        let mut missing = Vec::new();
+        let mut best = self.chain.head_digest();
+        for (view, state) in self.below() {
             if let Some(block) = state.and_then(|state| state.certified) {
-                return Ok(block);
+                best = block;
+                break;
             }
             if state.is_none_or(|state| state.nullification.is_none()) {
-                return Err(Want::Certificate(view));
+                missing.push(view);
+            }
+            if missing.len() >= healing::REQUESTS_MAX {
+                break;
             }
         }
-        Err(Want::Certificate(view))
+        if missing.is_empty() { Ok(best) } else { Err(missing) }
+    }
+
+    /// Views between the final head's and the current one, descending.
+    fn below(&self) -> impl Iterator<Item = (View, Option<&ViewState>)> {
+        let between = self.above_head().get()..self.current.get();
+        between.rev().map(|view| (View::new(view), self.views.get(&View::new(view))))
     }
 }
