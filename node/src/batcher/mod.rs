@@ -10,7 +10,7 @@
 //! - The node whose posting turn it is closes the next batch when a close rule holds: it is full, or old enough. The
 //!   others compare it with their own final blocks and attest. With a quorum anyone may post. Each further rank waits
 //!   POST_BACKOFF L1 blocks for the one before, both to propose and to post. Source: protocol section 8.
-//! - All state follows from what L1 holds: when L1 moves, forwards or back, a new [`round`] begins after its tip. So an L1
+//! - All state follows from what L1 holds: when L1 moves, forwards or back, a new round begins after its tip. So an L1
 //!   reorg, a lost message or a restart leaves nothing to repair. While L1 is down nothing is closed, attested or posted,
 //!   and nothing is lost: the final chain is in the ledger, and the age rule holds when L1 returns.
 //! - Everything is sent again until L1 holds the batch, so lost messages heal.
