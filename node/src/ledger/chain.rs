@@ -6,13 +6,9 @@ use std::{
 };
 
 use alloy_primitives::{Address, TxHash};
-use baton_execution::{Executed, Outcome};
 use baton_proto::{
-    BatchIndex, Block, BlockDigest, BlockHeader, Certificate, Epoch, Height, Statement, View,
-    wire::{
-        WireError, block_from_bytes, block_to_bytes, certificate_from_bytes, certificate_to_bytes,
-        header_of_block_bytes,
-    },
+    BatchIndex, Block, BlockDigest, BlockHeader, Certificate, Epoch, Height, View,
+    wire::{WireError, block_from_bytes, block_to_bytes, certificate_from_bytes, header_of_block_bytes},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -27,12 +23,9 @@ const RECOVERED_CERTIFICATES_MAX: usize = 3 * 16_384;
 /// Headers of blocks above the final head that a machine recovers from.
 const UNFINAL_HEADERS_MAX: usize = 4_096;
 
-/// Bodies that one step drops; what is left over goes with the next step.
-const DROPPED_BODIES_MAX: usize = 4_096;
-
 /// The ledger over a store.
 pub struct StoreLedger<S> {
-    store: S,
+    pub(super) store: S,
     identity: ChainIdentity,
     /// Held by every step that writes what it has read.
     writer: Mutex<()>,
@@ -77,14 +70,14 @@ impl<S: Store> StoreLedger<S> {
         *self.head.write().unwrap_or_else(PoisonError::into_inner) = Some(head);
     }
 
-    fn final_digest(&self, height: Height) -> Result<Option<BlockDigest>, LedgerError> {
+    pub(super) fn final_digest(&self, height: Height) -> Result<Option<BlockDigest>, LedgerError> {
         let key = keys::final_digest(height);
         let Some(bytes) = self.store.get(Family::Blocks, &key)? else { return Ok(None) };
         let digest = keys::digest_after(&bytes, 0);
         digest.map(Some).ok_or_else(|| corrupt(Family::Blocks, &key, "a digest has 32 bytes"))
     }
 
-    fn height_of(&self, digest: BlockDigest) -> Result<Option<Height>, LedgerError> {
+    pub(super) fn height_of(&self, digest: BlockDigest) -> Result<Option<Height>, LedgerError> {
         let key = keys::height_of(digest);
         let Some(bytes) = self.store.get(Family::Blocks, &key)? else { return Ok(None) };
         let height = records::number(&bytes).map(Height::new);
@@ -126,166 +119,6 @@ impl<S: Store> StoreLedger<S> {
     fn certificate_at(&self, key: &[u8]) -> Result<Option<Certificate>, LedgerError> {
         let Some(bytes) = self.store.get(Family::Certificates, key)? else { return Ok(None) };
         decode_certificate(key, &bytes).map(Some)
-    }
-
-    /// Adds the writes for a certificate that is not stored yet.
-    fn add_certificate(&self, certificate: &Certificate, batch: &mut Vec<Change>) -> Result<(), LedgerError> {
-        let key = keys::certificate(certificate);
-        // The first certificate of a statement is as good as any later one.
-        if self.store.get(Family::Certificates, &key)?.is_some() {
-            return Ok(());
-        }
-        batch.push(Change::Put(Family::Certificates, key, certificate_to_bytes(certificate)));
-        let Statement::Finalize { epoch, view, block } = certificate.statement else { return Ok(()) };
-        batch.push(Change::Put(
-            Family::Certificates,
-            keys::finalization_of(block),
-            records::place_to_bytes(epoch, view),
-        ));
-        // The block may have become final through a descendant before.
-        if let Some(height) = self.height_of(block)?
-            && self.final_digest(height)? == Some(block)
-        {
-            batch.push(finalization_at(height, epoch, view, block));
-        }
-        Ok(())
-    }
-
-    /// Adds the writes that make `block` final; its body may be stored already.
-    fn add_final_block(
-        &self,
-        block: &Block,
-        digest: BlockDigest,
-        certificate_of_step: &Certificate,
-        batch: &mut Vec<Change>,
-    ) -> Result<(), LedgerError> {
-        let height = block.header.height;
-        if self.height_of(digest)?.is_none() {
-            add_body(block, digest, batch);
-        }
-        batch.push(Change::Put(Family::Blocks, keys::final_digest(height), digest.get().to_vec()));
-        batch.push(Change::Delete(Family::Blocks, keys::unfinal(height, digest)));
-        // The block's own finalization comes with the step, or was stored when ancestors were still missing.
-        let place = match certificate_of_step.statement {
-            Statement::Finalize { epoch, view, block } if block == digest => Some((epoch, view)),
-            _ => {
-                let key = keys::finalization_of(digest);
-                let decode = |bytes: Vec<u8>| {
-                    records::place_from_bytes(&bytes)
-                        .ok_or_else(|| corrupt(Family::Certificates, &key, "epoch and view have 16 bytes"))
-                };
-                self.store.get(Family::Certificates, &key)?.map(decode).transpose()?
-            }
-        };
-        if let Some((epoch, view)) = place {
-            batch.push(finalization_at(height, epoch, view, digest));
-        }
-        Ok(())
-    }
-
-    /// Adds the writes for a block's results: outcomes, nonces, and the first inclusion of each transaction.
-    fn add_results(
-        &self,
-        block: &Block,
-        executed: &Executed,
-        indexed: &mut HashMap<TxHash, TransactionRecord>,
-        batch: &mut Vec<Change>,
-    ) -> Result<(), LedgerError> {
-        let height = block.header.height;
-        for (index, (transaction, outcome)) in (0..).zip(block.transactions.iter().zip(&executed.outcomes)) {
-            let hash = transaction.hash();
-            let before = match indexed.get(hash) {
-                Some(record) => Some(*record),
-                None => self.transaction(hash)?,
-            };
-            // An executed inclusion is the one that counts; where there is none, the first skipped one tells why.
-            let counts = match before {
-                None => true,
-                Some(before) => *outcome == Outcome::Executed && before.outcome != Outcome::Executed,
-            };
-            if counts {
-                let record = TransactionRecord { block: height, index, outcome: *outcome };
-                indexed.insert(*hash, record);
-                batch.push(Change::Put(Family::TxIndex, hash.to_vec(), records::transaction_to_bytes(&record)));
-            }
-        }
-        let results = records::results_to_bytes(executed.state_root, &executed.outcomes);
-        batch.push(Change::Put(Family::Receipts, keys::results(height), results));
-        for (account, nonce) in &executed.nonces {
-            batch.push(Change::Put(Family::State, keys::nonce(*account), keys::be(*nonce).to_vec()));
-        }
-        Ok(())
-    }
-
-    /// Adds the writes that drop bodies which lost to a final block, and returns their digests.
-    fn add_dropped_bodies(
-        &self,
-        up_to: Height,
-        newly_final: &BTreeSet<BlockDigest>,
-        batch: &mut Vec<Change>,
-    ) -> Result<Vec<BlockDigest>, LedgerError> {
-        let (from, to) =
-            (keys::unfinal_from(Height::ZERO), up_to.next().map_or_else(keys::unfinal_end, keys::unfinal_from));
-        let mut dropped = Vec::new();
-        for (key, _) in self.store.scan(Family::Blocks, &from, &to, Order::Ascending, DROPPED_BODIES_MAX)? {
-            let (height, digest) = unfinal_in(&key)?;
-            if newly_final.contains(&digest) {
-                continue;
-            }
-            batch.push(Change::Delete(Family::Blocks, keys::body(height, digest)));
-            batch.push(Change::Delete(Family::Blocks, keys::height_of(digest)));
-            batch.push(Change::Delete(Family::Blocks, key));
-            dropped.push(digest);
-        }
-        Ok(dropped)
-    }
-
-    /// Checks a step against the final chain and returns how many of its blocks are final already.
-    fn check_step(&self, step: &FinalStep, digests: &[BlockDigest], head: Head) -> Result<usize, LedgerError> {
-        if !matches!(step.certificate.statement, Statement::Finalize { .. }) {
-            return Err(LedgerError::NotAFinalization);
-        }
-        if step.results.len() != step.blocks.len() {
-            return Err(LedgerError::ResultCount { blocks: step.blocks.len(), results: step.results.len() });
-        }
-        let (mut known, mut reached_new) = (0, false);
-        let mut below: Option<Head> = None;
-        for (block, (digest, executed)) in step.blocks.iter().zip(digests.iter().zip(&step.results)) {
-            let BlockHeader { height, parent, .. } = block.header;
-            if let Some(below) = below {
-                if below.height.next() != Some(height) {
-                    return Err(LedgerError::Gap { head: below.height, got: height });
-                }
-                if below.digest != parent {
-                    return Err(LedgerError::Unlinked { height, parent, below: below.digest });
-                }
-            }
-            below = Some(Head { height, digest: *digest });
-            if height <= head.height {
-                let stored = self.final_digest(height)?.ok_or_else(|| {
-                    corrupt(Family::Blocks, &keys::final_digest(height), "a height below the head has no block")
-                })?;
-                if stored != *digest {
-                    return Err(LedgerError::SafetyBroken { height, stored, got: *digest });
-                }
-                known += 1;
-                continue;
-            }
-            if !reached_new {
-                reached_new = true;
-                if head.height.next() != Some(height) {
-                    return Err(LedgerError::Gap { head: head.height, got: height });
-                }
-                if head.digest != parent {
-                    return Err(LedgerError::SafetyBroken { height: head.height, stored: head.digest, got: parent });
-                }
-            }
-            let (transactions, outcomes) = (block.transactions.len(), executed.outcomes.len());
-            if transactions != outcomes {
-                return Err(LedgerError::OutcomeCount { height, transactions, outcomes });
-            }
-        }
-        Ok(known)
     }
 
     fn json<T: DeserializeOwned>(&self, family: Family, key: &[u8], bytes: &[u8]) -> Result<T, LedgerError> {
@@ -535,19 +368,19 @@ impl<S: Store> Ledger for StoreLedger<S> {
     }
 }
 
-fn unfinal_in(key: &[u8]) -> Result<(Height, BlockDigest), LedgerError> {
+pub(super) fn unfinal_in(key: &[u8]) -> Result<(Height, BlockDigest), LedgerError> {
     keys::height_in(key)
         .zip(keys::digest_after(key, 9))
         .ok_or_else(|| corrupt(Family::Blocks, key, "the key of an unfinalized block has 41 bytes"))
 }
 
-fn add_body(block: &Block, digest: BlockDigest, batch: &mut Vec<Change>) {
+pub(super) fn add_body(block: &Block, digest: BlockDigest, batch: &mut Vec<Change>) {
     let height = block.header.height;
     batch.push(Change::Put(Family::Blocks, keys::body(height, digest), block_to_bytes(block)));
     batch.push(Change::Put(Family::Blocks, keys::height_of(digest), keys::be(height.get()).to_vec()));
 }
 
-fn finalization_at(height: Height, epoch: Epoch, view: View, digest: BlockDigest) -> Change {
+pub(super) fn finalization_at(height: Height, epoch: Epoch, view: View, digest: BlockDigest) -> Change {
     let place = records::placed_block_to_bytes(epoch, view, digest);
     Change::Put(Family::Certificates, keys::finalization_at(height), place)
 }
@@ -564,7 +397,7 @@ fn to_json<T: Serialize>(what: &'static str, value: &T) -> Result<Vec<u8>, Ledge
     serde_json::to_vec(value).map_err(|error| LedgerError::Unwritable { what, detail: error.to_string() })
 }
 
-fn corrupt(family: Family, key: &[u8], detail: impl Into<String>) -> LedgerError {
+pub(super) fn corrupt(family: Family, key: &[u8], detail: impl Into<String>) -> LedgerError {
     LedgerError::Corrupt { family: family.name(), key: hex::encode(key), detail: detail.into() }
 }
 

@@ -18,7 +18,7 @@ use std::{
 
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, ErrorKind, IteratorMode,
-    Options, ReadOptions, WriteBatch, WriteOptions,
+    LogLevel, Options, ReadOptions, WriteBatch, WriteOptions,
 };
 
 use super::store::{Durability, Entry, Order};
@@ -42,6 +42,9 @@ const CACHE_BYTES: usize = 16 << 20;
 
 /// Files kept open at most. Sockets and other folders share the process's limit.
 const OPEN_FILES_MAX: i32 = 256;
+
+/// Size at which RocksDB's own diary starts anew.
+const DIARY_BYTES_MAX: usize = 1 << 20;
 
 /// Threads that write out and compact.
 const BACKGROUND_JOBS: i32 = 2;
@@ -84,7 +87,7 @@ pub enum EngineError {
         "the {what} in {} has schema {stored}, this version of baton knows {known}; run the newer version that wrote it",
         path.display()
     )]
-    OtherSchema { what: &'static str, path: PathBuf, stored: u32, known: u32 },
+    NewerSchema { what: &'static str, path: PathBuf, stored: u32, known: u32 },
     #[error("the {what} in {} is damaged: {detail}; {remedy}", path.display())]
     Damaged { what: &'static str, path: PathBuf, detail: String, remedy: &'static str },
     #[error("the disk of {} is full: {detail}", path.display())]
@@ -102,7 +105,7 @@ impl EngineError {
             Self::Missing { .. }
             | Self::Exists { .. }
             | Self::Locked { .. }
-            | Self::OtherSchema { .. }
+            | Self::NewerSchema { .. }
             | Self::DiskFull { .. }
             | Self::Io { .. } => false,
         }
@@ -247,7 +250,10 @@ impl Engine {
                 if stored == known {
                     return Ok(());
                 }
-                Err(EngineError::OtherSchema { what: self.layout.what, path: self.path.clone(), stored, known })
+                if stored < known {
+                    return Err(self.damaged(format!("schema {stored} was never released")));
+                }
+                Err(EngineError::NewerSchema { what: self.layout.what, path: self.path.clone(), stored, known })
             }
             None if self.is_complete => Err(self.damaged("the schema version is missing")),
             None => {
@@ -282,7 +288,10 @@ fn open_db(path: &Path, layout: &Layout, is_complete: bool) -> Result<DB, Engine
     options.set_max_open_files(OPEN_FILES_MAX);
     options.set_db_write_buffer_size(UNWRITTEN_BYTES_MAX);
     options.set_max_total_wal_size(LOG_BYTES_MAX);
+    // RocksDB's own diary, not the write-ahead log.
+    options.set_log_level(LogLevel::Warn);
     options.set_keep_log_file_num(2);
+    options.set_max_log_file_size(DIARY_BYTES_MAX);
 
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(&Cache::new_lru_cache(CACHE_BYTES));

@@ -21,6 +21,7 @@ mod memory;
 mod records;
 mod rocks;
 mod state;
+mod steps;
 mod store;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -294,7 +294,7 @@ fn a_record_of_a_newer_version_is_refused() {
     engine.complete().unwrap();
     drop(engine);
     let error = error_of(SignRecord::open(folder.path(), &key().public_key()));
-    assert!(matches!(error, SignRecordError::Engine(EngineError::OtherSchema { stored: 2, known: 1, .. })), "{error}");
+    assert!(matches!(error, SignRecordError::Engine(EngineError::NewerSchema { stored: 2, known: 1, .. })), "{error}");
 }
 
 #[test]

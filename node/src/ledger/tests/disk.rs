@@ -176,7 +176,7 @@ fn a_newer_schema_is_refused_even_with_families_that_are_not_known() {
     engine.complete().unwrap();
     drop(engine);
     let error = error_of(open(folder.path()));
-    assert!(matches!(error, LedgerError::Engine(EngineError::OtherSchema { stored: 2, known: 1, .. })), "{error}");
+    assert!(matches!(error, LedgerError::Engine(EngineError::NewerSchema { stored: 2, known: 1, .. })), "{error}");
     assert!(error.to_string().contains("newer version"));
 }
 

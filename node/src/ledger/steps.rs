@@ -1,0 +1,187 @@
+//! What one step changes: checked against the final chain first, then gathered into one batch.
+
+use std::collections::{BTreeSet, HashMap};
+
+use alloy_primitives::TxHash;
+use baton_execution::{Executed, Outcome};
+use baton_proto::{Block, BlockDigest, BlockHeader, Certificate, Height, Statement, wire::certificate_to_bytes};
+
+use super::{
+    Change, Family, FinalStep, Head, Ledger as _, LedgerError, Order, Store, StoreLedger, TransactionRecord,
+    chain::{add_body, corrupt, finalization_at, unfinal_in},
+    keys, records,
+};
+
+/// Bodies that one step drops; what is left over goes with the next step.
+const DROPPED_BODIES_MAX: usize = 4_096;
+
+impl<S: Store> StoreLedger<S> {
+    /// Adds the writes for a certificate that is not stored yet.
+    pub(super) fn add_certificate(
+        &self,
+        certificate: &Certificate,
+        batch: &mut Vec<Change>,
+    ) -> Result<(), LedgerError> {
+        let key = keys::certificate(certificate);
+        // The first certificate of a statement is as good as any later one.
+        if self.store.get(Family::Certificates, &key)?.is_some() {
+            return Ok(());
+        }
+        batch.push(Change::Put(Family::Certificates, key, certificate_to_bytes(certificate)));
+        let Statement::Finalize { epoch, view, block } = certificate.statement else { return Ok(()) };
+        batch.push(Change::Put(
+            Family::Certificates,
+            keys::finalization_of(block),
+            records::place_to_bytes(epoch, view),
+        ));
+        // The block may have become final through a descendant before.
+        if let Some(height) = self.height_of(block)?
+            && self.final_digest(height)? == Some(block)
+        {
+            batch.push(finalization_at(height, epoch, view, block));
+        }
+        Ok(())
+    }
+
+    /// Adds the writes that make `block` final; its body may be stored already.
+    pub(super) fn add_final_block(
+        &self,
+        block: &Block,
+        digest: BlockDigest,
+        certificate_of_step: &Certificate,
+        batch: &mut Vec<Change>,
+    ) -> Result<(), LedgerError> {
+        let height = block.header.height;
+        if self.height_of(digest)?.is_none() {
+            add_body(block, digest, batch);
+        }
+        batch.push(Change::Put(Family::Blocks, keys::final_digest(height), digest.get().to_vec()));
+        batch.push(Change::Delete(Family::Blocks, keys::unfinal(height, digest)));
+        // The block's own finalization comes with the step, or was stored when ancestors were still missing.
+        let place = match certificate_of_step.statement {
+            Statement::Finalize { epoch, view, block } if block == digest => Some((epoch, view)),
+            _ => {
+                let key = keys::finalization_of(digest);
+                let decode = |bytes: Vec<u8>| {
+                    records::place_from_bytes(&bytes)
+                        .ok_or_else(|| corrupt(Family::Certificates, &key, "epoch and view have 16 bytes"))
+                };
+                self.store.get(Family::Certificates, &key)?.map(decode).transpose()?
+            }
+        };
+        if let Some((epoch, view)) = place {
+            batch.push(finalization_at(height, epoch, view, digest));
+        }
+        Ok(())
+    }
+
+    /// Adds the writes for a block's results: outcomes, nonces, and the first inclusion of each transaction.
+    pub(super) fn add_results(
+        &self,
+        block: &Block,
+        executed: &Executed,
+        indexed: &mut HashMap<TxHash, TransactionRecord>,
+        batch: &mut Vec<Change>,
+    ) -> Result<(), LedgerError> {
+        let height = block.header.height;
+        for (index, (transaction, outcome)) in (0..).zip(block.transactions.iter().zip(&executed.outcomes)) {
+            let hash = transaction.hash();
+            let before = match indexed.get(hash) {
+                Some(record) => Some(*record),
+                None => self.transaction(hash)?,
+            };
+            // An executed inclusion is the one that counts; where there is none, the first skipped one tells why.
+            let counts = match before {
+                None => true,
+                Some(before) => *outcome == Outcome::Executed && before.outcome != Outcome::Executed,
+            };
+            if counts {
+                let record = TransactionRecord { block: height, index, outcome: *outcome };
+                indexed.insert(*hash, record);
+                batch.push(Change::Put(Family::TxIndex, hash.to_vec(), records::transaction_to_bytes(&record)));
+            }
+        }
+        let results = records::results_to_bytes(executed.state_root, &executed.outcomes);
+        batch.push(Change::Put(Family::Receipts, keys::results(height), results));
+        for (account, nonce) in &executed.nonces {
+            batch.push(Change::Put(Family::State, keys::nonce(*account), keys::be(*nonce).to_vec()));
+        }
+        Ok(())
+    }
+
+    /// Adds the writes that drop bodies which lost to a final block, and returns their digests.
+    pub(super) fn add_dropped_bodies(
+        &self,
+        up_to: Height,
+        newly_final: &BTreeSet<BlockDigest>,
+        batch: &mut Vec<Change>,
+    ) -> Result<Vec<BlockDigest>, LedgerError> {
+        let (from, to) =
+            (keys::unfinal_from(Height::ZERO), up_to.next().map_or_else(keys::unfinal_end, keys::unfinal_from));
+        let mut dropped = Vec::new();
+        for (key, _) in self.store.scan(Family::Blocks, &from, &to, Order::Ascending, DROPPED_BODIES_MAX)? {
+            let (height, digest) = unfinal_in(&key)?;
+            if newly_final.contains(&digest) {
+                continue;
+            }
+            batch.push(Change::Delete(Family::Blocks, keys::body(height, digest)));
+            batch.push(Change::Delete(Family::Blocks, keys::height_of(digest)));
+            batch.push(Change::Delete(Family::Blocks, key));
+            dropped.push(digest);
+        }
+        Ok(dropped)
+    }
+
+    /// Checks a step against the final chain and returns how many of its blocks are final already.
+    pub(super) fn check_step(
+        &self,
+        step: &FinalStep,
+        digests: &[BlockDigest],
+        head: Head,
+    ) -> Result<usize, LedgerError> {
+        if !matches!(step.certificate.statement, Statement::Finalize { .. }) {
+            return Err(LedgerError::NotAFinalization);
+        }
+        if step.results.len() != step.blocks.len() {
+            return Err(LedgerError::ResultCount { blocks: step.blocks.len(), results: step.results.len() });
+        }
+        let (mut known, mut reached_new) = (0, false);
+        let mut below: Option<Head> = None;
+        for (block, (digest, executed)) in step.blocks.iter().zip(digests.iter().zip(&step.results)) {
+            let BlockHeader { height, parent, .. } = block.header;
+            if let Some(below) = below {
+                if below.height.next() != Some(height) {
+                    return Err(LedgerError::Gap { head: below.height, got: height });
+                }
+                if below.digest != parent {
+                    return Err(LedgerError::Unlinked { height, parent, below: below.digest });
+                }
+            }
+            below = Some(Head { height, digest: *digest });
+            if height <= head.height {
+                let stored = self.final_digest(height)?.ok_or_else(|| {
+                    corrupt(Family::Blocks, &keys::final_digest(height), "a height below the head has no block")
+                })?;
+                if stored != *digest {
+                    return Err(LedgerError::SafetyBroken { height, stored, got: *digest });
+                }
+                known += 1;
+                continue;
+            }
+            if !reached_new {
+                reached_new = true;
+                if head.height.next() != Some(height) {
+                    return Err(LedgerError::Gap { head: head.height, got: height });
+                }
+                if head.digest != parent {
+                    return Err(LedgerError::SafetyBroken { height: head.height, stored: head.digest, got: parent });
+                }
+            }
+            let (transactions, outcomes) = (block.transactions.len(), executed.outcomes.len());
+            if transactions != outcomes {
+                return Err(LedgerError::OutcomeCount { height, transactions, outcomes });
+            }
+        }
+        Ok(known)
+    }
+}
