@@ -1,7 +1,7 @@
 //! What a verb may end with, and the exit code it stands for.
 
-use super::{HealthError, KeysError};
-use crate::config::ConfigError;
+use super::{HealthError, KeysError, devnet::DevnetArgsError};
+use crate::{config::ConfigError, node::NodeError};
 
 /// Why the process ends with another code than 0.
 ///
@@ -13,9 +13,13 @@ pub enum CliError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
+    Node(#[from] NodeError),
+    #[error(transparent)]
     Keys(#[from] KeysError),
     #[error(transparent)]
     Health(#[from] HealthError),
+    #[error("{0:#}")]
+    Devnet(anyhow::Error),
 }
 
 impl CliError {
@@ -31,8 +35,11 @@ impl CliError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) => Self::USAGE,
+            Self::Node(error) => error.exit_code(),
             Self::Keys(error) => error.exit_code(),
             Self::Health(_) => Self::RUNTIME,
+            Self::Devnet(error) if error.is::<DevnetArgsError>() => Self::USAGE,
+            Self::Devnet(_) => Self::RUNTIME,
         }
     }
 }

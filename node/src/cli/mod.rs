@@ -4,12 +4,14 @@ pub mod devnet;
 mod error;
 mod health;
 pub mod keys;
+mod node;
 
 use clap::{Parser, Subcommand};
 
 pub use error::CliError;
 pub use health::{HealthArgs, HealthError};
 pub use keys::{KeyFiles, KeysArgs, KeysError, NewKeys, PublicKeys};
+pub use node::NodeArgs;
 
 /// A decentralized sequencer for Ethereum rollups.
 #[derive(Debug, Parser)]
@@ -23,10 +25,14 @@ pub struct Cli {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run a sequencer node until SIGTERM or SIGINT.
+    Node(Box<NodeArgs>),
     /// Make or show a sequencer's keys.
     Keys(KeysArgs),
     /// Ask a running node whether it is ready: exit code 0 if it is, else 1.
     Health(HealthArgs),
+    /// Run a whole network on this machine: L1, contracts, bonded sequencers.
+    Devnet(Box<devnet::DevnetArgs>),
     /// Print the version.
     Version,
 }
@@ -38,8 +44,10 @@ impl Cli {
     /// [`CliError`], with the exit code that it stands for.
     pub async fn run(self) -> Result<(), CliError> {
         match self.command {
+            Command::Node(args) => node::run(*args).await,
             Command::Keys(args) => Ok(keys::run(args)?),
             Command::Health(args) => Ok(health::run(args).await?),
+            Command::Devnet(args) => crate::devnet::run(*args).await.map_err(CliError::Devnet),
             Command::Version => {
                 println!("baton {}", env!("CARGO_PKG_VERSION"));
                 Ok(())
@@ -62,11 +70,27 @@ mod tests {
     #[test]
     fn usage_errors_exit_with_2_and_help_with_0() {
         for wrong in
-            [&["baton"][..], &["baton", "nod"], &["baton", "health", "--no-such-flag"], &["baton", "keys", "new"]]
+            [&["baton"][..], &["baton", "nod"], &["baton", "node", "--no-such-flag"], &["baton", "keys", "new"]]
         {
             assert_eq!(Cli::try_parse_from(wrong).unwrap_err().exit_code(), 2, "{wrong:?}");
         }
-        let help = Cli::try_parse_from(["baton", "health", "--help"]).unwrap_err();
+        let help = Cli::try_parse_from(["baton", "node", "--help"]).unwrap_err();
         assert_eq!((help.kind(), help.exit_code()), (ErrorKind::DisplayHelp, 0));
+    }
+
+    #[tokio::test]
+    async fn a_configuration_that_cannot_be_used_exits_with_2() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("node.toml");
+        std::fs::write(&path, "data_dri = \"/data\"\n").unwrap();
+        for arguments in [vec!["baton", "node", "--config", path.to_str().unwrap()], vec!["baton", "node"]] {
+            let error = Cli::try_parse_from(arguments).unwrap().run().await.unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{error}");
+        }
+        let error = Cli::try_parse_from(["baton", "node", "--config", path.to_str().unwrap()]).unwrap().run().await;
+        assert!(error.unwrap_err().to_string().contains("unknown field `data_dri`"));
+        // Also where only the verb finds out what does not fit.
+        let error = Cli::try_parse_from(["baton", "devnet", "--nodes", "0"]).unwrap().run().await.unwrap_err();
+        assert_eq!(error.exit_code(), 2, "{error}");
     }
 }

@@ -1,0 +1,110 @@
+//! The program as an operator calls it: what outranks what, and what it exits with.
+
+use std::process::{Command, Output};
+
+/// A configuration whose keys do not exist, so that a node that got as far as this ends at once.
+fn config(dir: &std::path::Path) -> String {
+    let dir = dir.display();
+    format!(
+        r#"
+data_dir = "{dir}/chain"
+consensus_key = "{dir}/keys/consensus.key"
+[l1]
+rpc = ["http://127.0.0.1:9/token-in-file"]
+chain_id = 31337
+registry = "0x5fbdb2315678afecb367f032d93f642f64180aa3"
+inbox = "0x9fe46736679d2d9a65f0992f2272de9f3c7fa6e0"
+slasher = "0xe7f1725e7734ce288f8367e1bb143e90bb3f0512"
+[p2p]
+identity = "{dir}/keys/p2p.key"
+[rpc]
+listen = "127.0.0.1:1001"
+connections_max = 11
+body_bytes_max = 21
+"#
+    )
+}
+
+fn baton(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_baton"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("BATON_")) {
+        command.env_remove(name);
+    }
+    command.args(arguments).envs(environment.iter().copied()).output().unwrap()
+}
+
+fn log_of(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_flag_outranks_the_environment_which_outranks_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("node.toml");
+    std::fs::write(&path, config(dir.path())).unwrap();
+    let output = baton(
+        &["node", "--config", path.to_str().unwrap(), "--rpc-listen", "127.0.0.1:1003"],
+        &[
+            ("BATON_RPC_LISTEN", "127.0.0.1:1002"),
+            ("BATON_RPC_CONNECTIONS_MAX", "12"),
+            ("BATON_L1_RPC", "http://127.0.0.1:9/token-a,http://127.0.0.1:10/token-b"),
+        ],
+    );
+    let log = log_of(&output);
+    for expected in [
+        "listen = \"127.0.0.1:1003\"",
+        "connections_max = 12",
+        "body_bytes_max = 21",
+        "rpc = [\"http://127.0.0.1:9/[redacted]\", \"http://127.0.0.1:10/[redacted]\"]",
+        "answer_bytes_max = 26214400",
+    ] {
+        assert!(log.contains(expected), "{expected} is not in:\n{log}");
+    }
+    assert!(!log.contains("token"), "{log}");
+    // There is no consensus key, which is for the operator to correct.
+    assert_eq!(output.status.code(), Some(2), "{log}");
+}
+
+#[test]
+fn usage_and_configuration_errors_exit_with_2() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("node.toml");
+    std::fs::write(&path, config(dir.path()) + "conections_max = 5\n").unwrap();
+    let path = path.to_str().unwrap();
+    let cases: [(&[&str], &[(&str, &str)], &str); 6] = [
+        (&["node", "--config", path], &[], "unknown field `conections_max`"),
+        (&["node"], &[], "`data_dir` is not set"),
+        (&["node"], &[("BATON_L1_CHAIN_ID", "one")], "--l1-chain-id"),
+        (&["node"], &[("BATON_ACCEPT_MISSING_SIGN_RECORD", "perhaps")], "--accept-missing-sign-record"),
+        (&["nod"], &[], "nod"),
+        (&["devnet", "--nodes", "2", "--stakes", "1"], &[], "--nodes 2"),
+    ];
+    for (arguments, environment, said) in cases {
+        let output = baton(arguments, environment);
+        let log = log_of(&output);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {log}");
+        assert!(log.contains(said), "{arguments:?}: {log}");
+    }
+}
+
+#[test]
+fn keys_are_made_once_and_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = dir.path().join("keys");
+    let keys = keys.to_str().unwrap();
+    let made = baton(&["keys", "new", "--dir", keys], &[]);
+    assert_eq!(made.status.code(), Some(0), "{}", log_of(&made));
+    let again = baton(&["keys", "new", "--dir", keys], &[]);
+    assert_eq!(again.status.code(), Some(2));
+    let shown = baton(&["keys", "show"], &[("BATON_KEYS_DIR", keys)]);
+    assert_eq!((shown.status.code(), shown.stdout), (Some(0), made.stdout));
+}
+
+#[test]
+fn a_node_that_does_not_answer_is_not_healthy() {
+    // Port 9 is the discard service, which nobody runs.
+    let output = baton(&["health", "--url", "http://127.0.0.1:9/readyz"], &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(log_of(&output).starts_with("error: no answer"), "{}", log_of(&output));
+    assert_eq!(baton(&["version"], &[]).stdout, format!("baton {}\n", env!("CARGO_PKG_VERSION")).into_bytes());
+}
