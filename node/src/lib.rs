@@ -3,8 +3,11 @@
 pub mod batcher;
 pub mod cli;
 pub mod config;
+pub mod devnet;
+pub mod driver;
 pub mod l1;
 pub mod ledger;
+pub mod node;
 pub mod p2p;
 pub mod proposer;
 pub mod rpc;

@@ -4,7 +4,7 @@ pub mod devnet;
 mod error;
 mod health;
 pub mod keys;
-mod node;
+pub mod node;
 
 use clap::{Parser, Subcommand};
 

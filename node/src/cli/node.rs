@@ -50,7 +50,6 @@ pub(super) async fn run(args: NodeArgs) -> Result<(), CliError> {
 mod tests {
     use clap::Parser as _;
 
-    use super::*;
     use crate::cli::{Cli, Command};
 
     #[test]

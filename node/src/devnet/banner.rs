@@ -12,7 +12,11 @@ pub(super) fn text(info: &DevnetInfo, took: Duration, live: bool) -> String {
     };
     section(
         "Listening",
-        info.nodes.iter().enumerate().map(|(i, node)| format!("node {i}   {}   health {}", node.rpc, node.health)).collect(),
+        info.nodes
+            .iter()
+            .enumerate()
+            .map(|(i, node)| format!("node {i}   {}   health {}", node.rpc, node.health))
+            .collect(),
     );
     section("Network", vec![format!("chain id  {}", info.chain_id)]);
     let l1 = &info.l1;

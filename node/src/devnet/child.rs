@@ -19,7 +19,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(12);
 /// Its standard input is a pipe that closes when this process ends in any way, so that a child that watches it never
 /// outlives the devnet.
 #[derive(Debug)]
-pub struct ChildProcess {
+pub(crate) struct ChildProcess {
     name: String,
     log: PathBuf,
     child: Child,
@@ -30,7 +30,7 @@ impl ChildProcess {
     ///
     /// # Errors
     /// When the log cannot be opened or the program cannot be started; the message names both.
-    pub async fn spawn(name: &str, mut command: Command, log: PathBuf) -> anyhow::Result<Self> {
+    pub(crate) async fn spawn(name: &str, mut command: Command, log: PathBuf) -> anyhow::Result<Self> {
         use anyhow::Context as _;
         let file = File::options().create(true).append(true).open(&log).await;
         let file = file.with_context(|| format!("cannot open the log {}", log.display()))?.into_std().await;
@@ -47,29 +47,29 @@ impl ChildProcess {
 
     /// Returns the process id, while it runs.
     #[must_use]
-    pub fn id(&self) -> Option<u32> {
+    pub(crate) fn id(&self) -> Option<u32> {
         self.child.id()
     }
 
     /// Returns the name it was given.
     #[must_use]
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// Returns the file that holds its output.
     #[must_use]
-    pub fn log(&self) -> &PathBuf {
+    pub(crate) fn log(&self) -> &PathBuf {
         &self.log
     }
 
     /// Returns how it ended, if it did.
-    pub fn exited(&mut self) -> Option<ExitStatus> {
+    pub(crate) fn exited(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
     }
 
     /// Asks the process to end (SIGTERM) and waits; kills it when it does not within 12 s.
-    pub async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         if self.exited().is_some() {
             return;
         }

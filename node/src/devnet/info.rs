@@ -1,6 +1,9 @@
 //! What a devnet says about itself to programs.
 
-use std::{io::Write as _, path::{Path, PathBuf}};
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+};
 
 use alloy_primitives::Address;
 use serde::{Deserialize, Serialize};

@@ -94,9 +94,16 @@ impl<'a> Live<'a> {
             self.note_ends(nodes);
             for row in self.look().await.0 {
                 match row.status {
-                    Some(status) => info!(node = row.name, height = status.height, view = status.view,
-                        pool = status.pool, peers = status.peers, posted = status.posted,
-                        time_to_final_ms = status.time_to_final_ms, "status"),
+                    Some(status) => info!(
+                        node = row.name,
+                        height = status.height,
+                        view = status.view,
+                        pool = status.pool,
+                        peers = status.peers,
+                        posted = status.posted,
+                        time_to_final_ms = status.time_to_final_ms,
+                        "status"
+                    ),
                     None => info!(node = row.name, "not answering"),
                 }
             }
@@ -162,7 +169,8 @@ impl<'a> Live<'a> {
         let Some((head, rpc)) = highest else { return };
         self.counted = self.counted.max(head.saturating_sub(COUNTED_AT_ONCE));
         let heights = self.counted + 1..=head;
-        let blocks = heights.map(|height| self.call(rpc, "eth_getBlockByNumber", json!([format!("{height:#x}"), false])));
+        let blocks =
+            heights.map(|height| self.call(rpc, "eth_getBlockByNumber", json!([format!("{height:#x}"), false])));
         for block in futures::future::join_all(blocks).await.into_iter().flatten() {
             let proposer = block["baton"]["proposer"].as_u64().and_then(|index| usize::try_from(index).ok());
             if let Some(count) = proposer.and_then(|index| self.proposed.get_mut(index)) {

@@ -28,8 +28,7 @@ use self::{child::ChildProcess, folders::NodeFolder, live::Live};
 use crate::{
     cli::devnet::DevnetArgs,
     l1::{
-        L1Client,
-        anvil::{Anvil, AnvilOptions},
+        Anvil, AnvilOptions, L1Client,
         deploy::{self, Deployment, Founder, Progress},
     },
 };
@@ -107,7 +106,7 @@ async fn start(args: &DevnetArgs) -> anyhow::Result<Devnet> {
     );
 
     let (anvil, l1_url) = match &args.l1_rpc {
-        Some(url) => (None, url.clone()),
+        Some(url) => (None, url.to_string()),
         None => {
             let anvil = Anvil::start(&AnvilOptions::new(find_anvil()?)).await?;
             let url = anvil.url().to_owned();
@@ -115,7 +114,7 @@ async fn start(args: &DevnetArgs) -> anyhow::Result<Devnet> {
         }
     };
     let l1_chain_id = chain_id(&l1_url).await?;
-    let client = L1Client::new(std::slice::from_ref(&l1_url), l1_chain_id, L1_CALL_WITHIN)?;
+    let client = L1Client::new(&[l1_url.clone()], l1_chain_id, L1_CALL_WITHIN)?;
 
     let mut nodes = Vec::with_capacity(stakes.len());
     for index in 0..stakes.len() {
@@ -231,7 +230,7 @@ async fn bond_all(
         })
         .collect();
     let spec = |token: Address| -> anyhow::Result<ChainSpec> {
-        args.apply_to(deploy::devnet_spec(L2ChainId::new(L2_CHAIN_ID), EPOCH_BLOCKS, token))
+        Ok(args.apply_to(deploy::devnet_spec(L2ChainId::new(L2_CHAIN_ID), EPOCH_BLOCKS, token))?)
     };
     // The overrides are checked before anything is deployed.
     spec(Address::ZERO)?;

@@ -4,43 +4,43 @@ use std::{fmt::Write as _, time::Duration};
 
 /// One node as the table shows it.
 #[derive(Clone, Debug, Default)]
-pub struct Row {
+pub(crate) struct Row {
     /// Name, for instance "node 0".
-    pub name: String,
+    pub(crate) name: String,
     /// Share of the committee's weight in hundredths of a percent.
-    pub share_bps: u64,
+    pub(crate) share_bps: u64,
     /// What the node answered, or `None` while it does not answer.
-    pub status: Option<RowStatus>,
+    pub(crate) status: Option<RowStatus>,
 }
 
 /// What a node says about itself.
 #[derive(Clone, Debug, Default)]
-pub struct RowStatus {
+pub(crate) struct RowStatus {
     /// Final height.
-    pub height: u64,
+    pub(crate) height: u64,
     /// Current view.
-    pub view: u64,
+    pub(crate) view: u64,
     /// Blocks of the recent past that this member proposed, in hundredths of a percent.
-    pub led_bps: Option<u64>,
+    pub(crate) led_bps: Option<u64>,
     /// Whether it leads the current view.
-    pub leads: bool,
+    pub(crate) leads: bool,
     /// Milliseconds from a block's timestamp to its finality, over the last blocks.
-    pub time_to_final_ms: Option<u64>,
+    pub(crate) time_to_final_ms: Option<u64>,
     /// Transactions waiting.
-    pub pool: u64,
+    pub(crate) pool: u64,
     /// Peers connected.
-    pub peers: u64,
+    pub(crate) peers: u64,
     /// Last height in a batch that L1 accepted.
-    pub posted: u64,
+    pub(crate) posted: u64,
     /// Why it is not ready; empty when it is.
-    pub not_ready: Vec<String>,
+    pub(crate) not_ready: Vec<String>,
 }
 
 const HEADER: &str = "              stake   led   height     view  lead  final in     pool  peers   posted  state";
 
 /// Returns the table as lines without trailing spaces; `elapsed` is the time since the devnet became ready.
 #[must_use]
-pub fn render(rows: &[Row], l1_block: Option<u64>, elapsed: Duration) -> Vec<String> {
+pub(crate) fn render(rows: &[Row], l1_block: Option<u64>, elapsed: Duration) -> Vec<String> {
     let l1 = l1_block.map_or_else(|| "not answering".to_owned(), |number| format!("block {number}"));
     let mut lines =
         vec![format!("L1 {l1} · up {}:{:02}", elapsed.as_secs() / 60, elapsed.as_secs() % 60), HEADER.to_owned()];
@@ -90,7 +90,10 @@ mod tests {
         let rows = [Row { name: "node 0".into(), share_bps: 3_200, status: Some(status) }];
         let lines = render(&rows, Some(1_030), Duration::from_secs(65));
         assert_eq!(lines[0], "L1 block 1030 · up 1:05");
-        assert_eq!(lines[2], "  node 0     32.0 % 31.5 %       42       43   ◆     17 ms        3      3       40  ready");
+        assert_eq!(
+            lines[2],
+            "  node 0     32.0 % 31.5 %       42       43   ◆     17 ms        3      3       40  ready"
+        );
         assert_eq!(lines[1].chars().count(), lines[2].chars().count());
     }
 

@@ -22,7 +22,7 @@ const BODIES_MAX: usize = 256;
 const ANCESTORS_MAX: usize = 4_096;
 
 /// Bodies of blocks that are not final yet, and the transactions of the last final ones.
-pub struct Blocks {
+pub(crate) struct Blocks {
     ledger: Arc<dyn Ledger>,
     bodies: BTreeMap<(Height, BlockDigest), Arc<Block>>,
     heights: HashMap<BlockDigest, Height>,
@@ -32,8 +32,7 @@ pub struct Blocks {
 
 /// Why the ancestors of a block cannot be listed.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages are the documentation")]
-pub enum AncestryError {
+pub(crate) enum AncestryError {
     #[error("the body of {0} is not stored")]
     Missing(BlockDigest),
     #[error("{got} blocks are not final, more than {ANCESTORS_MAX}")]
@@ -47,7 +46,7 @@ impl Blocks {
     ///
     /// # Errors
     /// [`LedgerError`] when the last final blocks cannot be read.
-    pub fn new(ledger: Arc<dyn Ledger>) -> Result<Self, LedgerError> {
+    pub(crate) fn new(ledger: Arc<dyn Ledger>) -> Result<Self, LedgerError> {
         let head = ledger.head()?.height.get();
         let mut blocks = Self {
             ledger,
@@ -66,7 +65,7 @@ impl Blocks {
     }
 
     /// Keeps a body at hand.
-    pub fn insert(&mut self, block: Arc<Block>) {
+    pub(crate) fn insert(&mut self, block: Arc<Block>) {
         let (height, digest) = (block.header.height, block.header.digest());
         self.heights.insert(digest, height);
         self.bodies.insert((height, digest), block);
@@ -81,7 +80,7 @@ impl Blocks {
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger cannot be read.
-    pub fn get(&self, digest: &BlockDigest) -> Result<Option<Arc<Block>>, LedgerError> {
+    pub(crate) fn get(&self, digest: &BlockDigest) -> Result<Option<Arc<Block>>, LedgerError> {
         if let Some(block) = self.heights.get(digest).and_then(|height| self.bodies.get(&(*height, *digest))) {
             return Ok(Some(Arc::clone(block)));
         }
@@ -92,7 +91,7 @@ impl Blocks {
     ///
     /// # Errors
     /// [`AncestryError`] when one of them is not stored or there are too many.
-    pub fn ahead(&self, ancestors: &[BlockHeader]) -> Result<Ahead, AncestryError> {
+    pub(crate) fn ahead(&self, ancestors: &[BlockHeader]) -> Result<Ahead, AncestryError> {
         if ancestors.len() > ANCESTORS_MAX {
             return Err(AncestryError::TooLong { got: ancestors.len() });
         }
@@ -107,12 +106,12 @@ impl Blocks {
 
     /// Returns whether a transaction is in one of the last [`DUP_WINDOW`] final blocks.
     #[must_use]
-    pub fn recently_final(&self, hash: &TxHash) -> bool {
+    pub(crate) fn recently_final(&self, hash: &TxHash) -> bool {
         self.recent_set.contains_key(hash)
     }
 
     /// Takes note of a block that became final, and forgets what lies at or below it.
-    pub fn on_final(&mut self, block: &Block) {
+    pub(crate) fn on_final(&mut self, block: &Block) {
         self.remember_final(block);
         let height = block.header.height;
         while let Some(entry) = self.bodies.first_entry() {
@@ -144,7 +143,7 @@ impl Blocks {
 }
 
 /// Nonces of the final state. A read that fails gives a nonce that selects nothing; the next write ends the node.
-pub struct LedgerNonces<'a>(pub &'a dyn Ledger);
+pub(crate) struct LedgerNonces<'a>(pub &'a dyn Ledger);
 
 impl Nonces for LedgerNonces<'_> {
     fn nonce(&self, account: Address) -> u64 {

@@ -44,11 +44,7 @@ impl Driver {
         }
         let signers = certificate.signers.len();
         let nonces: Vec<_> = results.iter().map(|executed| executed.nonces.clone()).collect();
-        let step = FinalStep {
-            blocks: blocks.iter().map(|block| Block::clone(block)).collect(),
-            certificate,
-            results,
-        };
+        let step = FinalStep { blocks: blocks.iter().map(|block| Block::clone(block)).collect(), certificate, results };
         tokio::task::block_in_place(|| ledger.finalize(&step))?;
 
         let pool = Arc::clone(&self.context.pool);

@@ -13,12 +13,17 @@ use tracing::{debug, error, info, warn};
 use super::{Driver, DriverError, FETCHED_QUEUE_MAX, RANGES_MAX, blocks::LedgerNonces, waiting::Proposed};
 use crate::{
     l1::OriginVerdict,
-    ledger::Ledger,
     proposer::{self, Proposal},
     signer::SignError,
     sync::{CatchUp, Progress},
     validity::{self, Judgement, OriginSeen},
 };
+
+/// Views below the final one whose statements the sign record keeps: far more than the machine's own window.
+const REMEMBERED_VIEWS: u64 = 10_000;
+
+/// How often the sign record is made smaller, in views.
+const FORGET_EVERY_VIEWS: u64 = 2_000;
 
 /// Times all members are asked for one block before the machine's own retry asks again.
 const FETCH_ROUNDS: usize = 2;
@@ -71,18 +76,21 @@ impl Driver {
                 self.context.outbound.broadcast(ConsensusMessage::Evidence(evidence.clone()));
                 self.report(evidence).await?;
             }
-            Effect::SafetyBroken { held, got } => {
-                tokio::task::block_in_place(|| {
-                    self.context.ledger.store_certificate(&held)?;
-                    self.context.ledger.store_certificate(&got)
-                })?;
-                error!(?held, ?got, "two certificates contradict each other: a third of the stake lied; this node stops voting");
-                self.status.halted = Some(format!("{:?} and {:?} are both certified", held.statement, got.statement));
+            Effect::SafetyBroken(certificates) => {
+                tokio::task::block_in_place(|| self.context.ledger.persist(&[], &certificates))?;
+                error!(
+                    ?certificates,
+                    "certificates contradict each other: a third of the stake lied; this node signs nothing more"
+                );
+                let statements: Vec<&Statement> =
+                    certificates.iter().map(|certificate| &certificate.statement).collect();
+                self.status.halted = Some(format!("contradicting certificates: {statements:?}"));
             }
             Effect::Entered { view, leader } => {
                 self.status.view = view;
                 self.status.leader = Some(leader);
                 self.timers.retain(|timer| timer.view() >= view);
+                self.forget_old_statements()?;
                 if self.has_work() {
                     answers.push_back(Input::WorkArrived);
                 }
@@ -133,12 +141,7 @@ impl Driver {
         }))
     }
 
-    fn build(
-        &mut self,
-        view: View,
-        parent: &BlockHeader,
-        ancestors: &[BlockHeader],
-    ) -> Result<Input, DriverError> {
+    fn build(&mut self, view: View, parent: &BlockHeader, ancestors: &[BlockHeader]) -> Result<Input, DriverError> {
         let Some((me, member)) = self.context.me.and_then(|me| Some((me, self.context.committee.member(me)?))) else {
             return Ok(Input::NotBuilt { view });
         };
@@ -186,8 +189,7 @@ impl Driver {
                 return Ok(None);
             }
         };
-        let origin =
-            match self.context.origins.judge(&proposed.header.origin) {
+        let origin = match self.context.origins.judge(&proposed.header.origin) {
             OriginVerdict::Final => OriginSeen::Final,
             OriginVerdict::Conflicts { .. } | OriginVerdict::NotYet => OriginSeen::NotYet,
         };
@@ -319,6 +321,19 @@ impl Driver {
         let Some(header) = blocks.last().map(|block| block.header.clone()) else { return Ok(()) };
         self.commit(blocks, Certificate::clone(&range.certificate))?;
         self.input(Input::Synced { header, certificate: range.certificate }).await
+    }
+
+    /// Lets the sign record forget what lies so far below the final view that nobody can ask for it again.
+    fn forget_old_statements(&mut self) -> Result<(), DriverError> {
+        let Some(signer) = &self.context.signer else { return Ok(()) };
+        let final_view = self.machine.final_view().get();
+        if final_view < self.forget_at {
+            return Ok(());
+        }
+        self.forget_at = final_view.saturating_add(FORGET_EVERY_VIEWS);
+        let below = View::new(final_view.saturating_sub(REMEMBERED_VIEWS));
+        tokio::task::block_in_place(|| signer.forget_below(self.context.committee.epoch(), below))
+            .map_err(DriverError::Signer)
     }
 
     /// Whether this node holds transactions that are not in a block yet.

@@ -22,7 +22,7 @@ pub const INTAKE_QUEUE_MAX: usize = 1_024;
 /// Checked statements that are remembered: all members' votes of about ten views.
 const STATEMENTS_REMEMBERED: NonZeroUsize = NonZeroUsize::new(4_096).expect("not zero");
 
-/// Checked certificates that are remembered.
+/// Statements whose certificates are remembered: those of some hundred views.
 const CERTIFICATES_REMEMBERED: NonZeroUsize = NonZeroUsize::new(512).expect("not zero");
 
 /// A consensus message whose signatures hold.
@@ -64,7 +64,7 @@ pub struct Intake {
     verifier: Arc<Verifier>,
     network: Network,
     statements: LruCache<SignedStatement, Verified<SignedStatement>>,
-    certificates: LruCache<Certificate, Verified<Certificate>>,
+    certificates: LruCache<Statement, ()>,
 }
 
 impl Intake {
@@ -135,8 +135,13 @@ impl Intake {
                 if certificate.statement.epoch() != self.epoch || certificate.statement.view().is_none() {
                     return Ok(None);
                 }
-                let certificate = self.certificate(certificate).ok_or("an invalid certificate")?;
-                Ok(Some(Checked::Certificate(certificate)))
+                // Every member sends the same certificate under a bitmap of its own; the machine keeps the first.
+                if self.certificates.contains(&certificate.statement) {
+                    return Ok(None);
+                }
+                let verified = self.verifier.verify_certificate(certificate).map_err(|_| "an invalid certificate")?;
+                self.certificates.put(verified.statement, ());
+                Ok(Some(Checked::Certificate(verified)))
             }
             ConsensusMessage::CertificateRequest { epoch, view } => {
                 Ok((epoch == self.epoch).then_some(Checked::Wanted { view, from }))
@@ -187,15 +192,6 @@ impl Intake {
         }
         let verified = self.verifier.verify(signed.clone()).ok()?;
         self.statements.put(signed, verified.clone());
-        Some(verified)
-    }
-
-    fn certificate(&mut self, certificate: Certificate) -> Option<Verified<Certificate>> {
-        if let Some(known) = self.certificates.get(&certificate) {
-            return Some(known.clone());
-        }
-        let verified = self.verifier.verify_certificate(certificate.clone()).ok()?;
-        self.certificates.put(certificate, verified.clone());
         Some(verified)
     }
 }

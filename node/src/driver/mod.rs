@@ -21,20 +21,16 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use baton_consensus::{Committee, Input, Machine, Verifier};
 use baton_execution::Executor;
 use baton_mempool::Pool;
-use baton_proto::{
-    Block, BlockDigest, BlockHeader, Evidence, Height, MemberIndex, TimestampMs, View, wire::ConsensusMessage,
-};
+use baton_proto::{Block, BlockDigest, Evidence, Height, MemberIndex, TimestampMs, View};
 use tokio::{
     sync::{Notify, mpsc, watch},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info};
+use tracing::info;
 
-pub use self::{
-    blocks::{AncestryError, LedgerNonces},
-    intake::{Checked, INTAKE_QUEUE_MAX, Intake},
-};
+pub(crate) use self::blocks::LedgerNonces;
+pub use self::intake::{Checked, INTAKE_QUEUE_MAX, Intake};
 use self::{blocks::Blocks, timers::Timers, waiting::Waiting};
 use crate::{
     l1::{ChainFacts, L1View, Origins},
@@ -80,11 +76,9 @@ impl DriverError {
     pub const fn is_refusal(&self) -> bool {
         match self {
             Self::OwnKeyEquivocates { .. } => true,
-            Self::Ledger(_)
-            | Self::Signer(_)
-            | Self::Execution(_)
-            | Self::BodyLost { .. }
-            | Self::StageEnded(_) => false,
+            Self::Ledger(_) | Self::Signer(_) | Self::Execution(_) | Self::BodyLost { .. } | Self::StageEnded(_) => {
+                false
+            }
         }
     }
 }
@@ -154,6 +148,8 @@ pub struct Driver {
     fetching: BTreeSet<BlockDigest>,
     fetched: (mpsc::Sender<(BlockDigest, Option<Block>)>, mpsc::Receiver<(BlockDigest, Option<Block>)>),
     catching_up: Option<mpsc::Receiver<Progress>>,
+    /// Final view from which the sign record is made smaller again.
+    forget_at: u64,
     status: DriverStatus,
 }
 
@@ -173,6 +169,7 @@ impl Driver {
             fetching: BTreeSet::new(),
             fetched: mpsc::channel(FETCHED_QUEUE_MAX),
             catching_up: None,
+            forget_at: 0,
             status,
             context,
         })
@@ -182,7 +179,11 @@ impl Driver {
     ///
     /// # Errors
     /// [`DriverError`] says why the node must end.
-    pub async fn run(mut self, mut checked: mpsc::Receiver<Checked>, stop: CancellationToken) -> Result<(), DriverError> {
+    pub async fn run(
+        mut self,
+        mut checked: mpsc::Receiver<Checked>,
+        stop: CancellationToken,
+    ) -> Result<(), DriverError> {
         self.input(Input::Started).await?;
         let mut judge_again = tokio::time::interval(JUDGE_AGAIN_EVERY);
         let work = Arc::clone(&self.context.work);

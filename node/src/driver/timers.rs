@@ -7,29 +7,29 @@ use tokio::time::{Duration, Instant};
 
 /// One deadline per timer; setting a timer again moves it.
 #[derive(Debug, Default)]
-pub struct Timers {
+pub(crate) struct Timers {
     deadlines: BTreeMap<Timer, Instant>,
 }
 
 impl Timers {
     /// Sets or moves `timer` to fire after `after_ms` milliseconds.
-    pub fn set(&mut self, timer: Timer, after_ms: u64) {
+    pub(crate) fn set(&mut self, timer: Timer, after_ms: u64) {
         self.deadlines.insert(timer, Instant::now() + Duration::from_millis(after_ms));
     }
 
     /// Drops the timers for which `keep` says no.
-    pub fn retain(&mut self, keep: impl Fn(&Timer) -> bool) {
+    pub(crate) fn retain(&mut self, keep: impl Fn(&Timer) -> bool) {
         self.deadlines.retain(|timer, _| keep(timer));
     }
 
     /// Returns when the next timer fires, if one is set.
     #[must_use]
-    pub fn next_deadline(&self) -> Option<Instant> {
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.deadlines.values().min().copied()
     }
 
     /// Removes and returns the timers that are due, the earliest first.
-    pub fn take_due(&mut self) -> Vec<Timer> {
+    pub(crate) fn take_due(&mut self) -> Vec<Timer> {
         let now = Instant::now();
         let mut due: Vec<(Instant, Timer)> = self
             .deadlines

@@ -6,13 +6,13 @@ use baton_proto::{BlockDigest, BlockHeader};
 
 /// A proposal, the block it builds on, and the unfinalized ones up to that.
 #[derive(Clone, Debug)]
-pub struct Proposed {
+pub(crate) struct Proposed {
     /// The proposed block.
-    pub header: BlockHeader,
+    pub(crate) header: BlockHeader,
     /// Its parent.
-    pub parent: BlockHeader,
+    pub(crate) parent: BlockHeader,
     /// Unfinalized ancestors, ascending.
-    pub ancestors: Vec<BlockHeader>,
+    pub(crate) ancestors: Vec<BlockHeader>,
 }
 
 /// Proposals that may wait at a time: the machine follows few views at once.
@@ -20,28 +20,29 @@ const WAITING_MAX: usize = 16;
 
 /// Proposals that wait for L1 or for the clock.
 #[derive(Debug, Default)]
-pub struct Waiting {
+pub(crate) struct Waiting {
     proposals: BTreeMap<BlockDigest, Proposed>,
 }
 
 impl Waiting {
     /// Keeps a proposal; the one of the oldest view makes room.
-    pub fn insert(&mut self, proposed: Proposed) {
+    pub(crate) fn insert(&mut self, proposed: Proposed) {
         self.proposals.insert(proposed.header.digest(), proposed);
         if self.proposals.len() > WAITING_MAX {
-            let oldest = self.proposals.iter().min_by_key(|(_, waiting)| waiting.header.view).map(|(digest, _)| *digest);
+            let oldest =
+                self.proposals.iter().min_by_key(|(_, waiting)| waiting.header.view).map(|(digest, _)| *digest);
             oldest.and_then(|digest| self.proposals.remove(&digest));
         }
     }
 
     /// Takes all of them out, to be judged again.
-    pub fn take(&mut self) -> Vec<Proposed> {
+    pub(crate) fn take(&mut self) -> Vec<Proposed> {
         std::mem::take(&mut self.proposals).into_values().collect()
     }
 
     /// Returns whether none waits.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.proposals.is_empty()
     }
 }

@@ -13,22 +13,23 @@ use std::{sync::Arc, time::Duration};
 
 use baton_consensus::{Machine, Schedule};
 use baton_execution::NonceExecutor;
-use baton_proto::MemberIndex;
+use baton_proto::{Evidence, MemberIndex};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 pub use self::open::{OpenError, Opened, open};
 use self::{routing::Routing, status::StatusSources, submit::Admission};
 use crate::{
-    batcher::{Batcher, BatcherContext},
+    batcher::{Batcher, BatcherConfig, BatcherContext},
     config::Config,
     driver::{CHECKED_QUEUE_MAX, Driver, DriverContext, DriverError, DriverStatus, INTAKE_QUEUE_MAX, Intake},
-    l1::{Poster, PosterConfig, ReporterConfig, Watcher, spawn_reporter},
-    p2p::{Network, Outbound},
+    l1::{AccountConfig, AccountContext, Watcher, spawn_reporter},
+    ledger::{EvidenceOnL1, EvidenceRecord, Ledger, LedgerError},
+    p2p::{Fault, Network, Outbound},
     rpc::{RpcContext, serve as serve_rpc},
     telemetry::{NodeStatus, health, run_status_line},
 };
@@ -195,53 +196,51 @@ async fn start(config: Config, opened: Opened, wrap: WrapOutbound, stop: Cancell
     )
     .map_err(DriverError::Ledger)?;
 
+    let account_config = || AccountConfig { replace_after: REPLACE_AFTER, fee_ceiling_wei: FEE_CEILING_WEI, poll };
+    let charged = network.clone();
     let batcher = Batcher::spawn(BatcherContext {
+        client: l1_client.clone(),
         facts: Arc::clone(&facts),
         committee: Arc::clone(&committee),
-        me: *me,
         verifier: Arc::clone(verifier),
-        posters,
         leaders,
+        posters,
+        me: *me,
         ledger: Arc::clone(&ledger),
         signer: signer.clone(),
         outbound,
         heads: heads_seen,
         l1: watcher.view.clone(),
-        client: l1_client.clone(),
         messages: batch_inbox,
+        charge: Arc::new(move |member, reason| {
+            warn!(%member, reason, "refused a batch message");
+            charged.charge_member(member, Fault::InvalidMessage);
+        }),
+        poster: opened.poster_key.clone().map(|key| (key, account_config())),
+        config: BatcherConfig::default(),
         cancel: inner.clone(),
-    });
-    let mut parts = vec![part("the batcher", flatten(batcher.task))];
-    if let Some(key) = opened.poster_key.clone() {
-        let poster_config =
-            PosterConfig { replace_after: REPLACE_AFTER, fee_ceiling_wei: FEE_CEILING_WEI, poll };
-        let poster = Poster::spawn(
-            l1_client.clone(),
-            Arc::clone(&facts),
-            Arc::clone(&ledger),
-            key,
-            poster_config,
-            batcher.orders.clone(),
-            watcher.view.clone(),
-            inner.clone(),
-        )
-        .map_err(|error| NodeError::part("the poster")(error.to_string()))?;
-        parts.push(part("the poster", flatten(poster.task)));
+    })
+    .map_err(|error| NodeError::part("the batcher")(error.to_string()))?;
+    let mut parts: Vec<Part> = batcher.tasks.into_iter().map(|task| part("the batcher", flatten(task))).collect();
+    match opened.evidence_key.clone() {
+        Some(key) => {
+            let account = AccountContext {
+                client: l1_client.clone(),
+                facts: Arc::clone(&facts),
+                ledger: Arc::clone(&ledger),
+                key,
+                config: account_config(),
+                l1: watcher.view.clone(),
+                cancel: inner.clone(),
+            };
+            let reporter = spawn_reporter(account, Arc::clone(&committee), *me, evidence_found)
+                .map_err(|error| NodeError::part("the evidence reporter")(error.to_string()))?;
+            parts.push(part("the evidence reporter", flatten(reporter)));
+        }
+        None => {
+            parts.push(part("the evidence store", keep_evidence(Arc::clone(&ledger), evidence_found, inner.clone())))
+        }
     }
-    let reporter = spawn_reporter(
-        l1_client.clone(),
-        Arc::clone(&facts),
-        Arc::clone(&committee),
-        *me,
-        Arc::clone(&ledger),
-        opened.evidence_key.clone(),
-        ReporterConfig { replace_after: REPLACE_AFTER, fee_ceiling_wei: FEE_CEILING_WEI, poll },
-        evidence_found,
-        watcher.view.clone(),
-        inner.clone(),
-    )
-    .map_err(|error| NodeError::part("the evidence reporter")(error.to_string()))?;
-    parts.push(part("the evidence reporter", flatten(reporter)));
 
     let routing = Routing {
         ledger: Arc::clone(&ledger),
@@ -312,6 +311,18 @@ async fn start(config: Config, opened: Opened, wrap: WrapOutbound, stop: Cancell
     }
     info!("node stopped");
     result
+}
+
+/// Without an evidence account, evidence is still stored: others submit it, and so can this node once it has one.
+async fn keep_evidence(
+    ledger: Arc<dyn Ledger>,
+    mut found: mpsc::Receiver<Evidence>,
+    stop: CancellationToken,
+) -> Result<(), LedgerError> {
+    while let Some(Some(evidence)) = stop.run_until_cancelled(found.recv()).await {
+        tokio::task::block_in_place(|| ledger.put_evidence(&EvidenceRecord { evidence, l1: EvidenceOnL1::Open }))?;
+    }
+    Ok(())
 }
 
 fn driver_ended(ended: Result<Result<(), DriverError>, tokio::task::JoinError>) -> NodeError {

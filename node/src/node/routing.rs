@@ -8,13 +8,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tracing::{debug, info, warn};
 
 use super::submit::Admission;
-use crate::{
-    batcher::BatchMessage,
-    driver::Checked,
-    ledger::Ledger,
-    p2p::NetworkEvent,
-    sync::answer,
-};
+use crate::{batcher::BatchMessage, driver::Checked, ledger::Ledger, p2p::NetworkEvent, sync::answer};
 
 /// Peers' questions that are answered at a time; reading a range takes milliseconds and must not crowd out voting.
 const ANSWERS_AT_ONCE: usize = 4;

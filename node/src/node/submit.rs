@@ -21,11 +21,7 @@ pub(super) struct Admission {
 }
 
 impl Admission {
-    pub(super) fn new(
-            pool: Arc<Mutex<Pool>>,
-        ledger: Arc<dyn Ledger>,
-        network: Network,
-    ) -> Self {
+    pub(super) fn new(pool: Arc<Mutex<Pool>>, ledger: Arc<dyn Ledger>, network: Network) -> Self {
         Self { pool, ledger, network, work: Arc::new(Notify::new()) }
     }
 

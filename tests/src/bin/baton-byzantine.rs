@@ -8,7 +8,8 @@ use std::{process::ExitCode, sync::Arc};
 use baton_consensus::{Committee, SecretKey};
 use baton_node::{
     cli::node::NodeArgs,
-    node::{self, Opened},
+    config::Config,
+    node::{self, NodeOptions, Opened},
     p2p::Outbound,
     signer::keyfile,
 };
@@ -84,7 +85,11 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: NodeArgs) -> anyhow::Result<()> {
-    let (config, options) = arguments.load()?;
+    let config = Config::load(arguments.config.as_deref(), arguments.keys)?;
+    let options = NodeOptions {
+        accept_missing_sign_record: arguments.accept_missing_sign_record,
+        stop_with_stdin: arguments.stop_with_stdin,
+    };
     baton_node::telemetry::log::init(&config.log)?;
     let key = keyfile::load(&config.consensus_key)?;
     let wrap = move |inner: Arc<dyn Outbound>, opened: &Opened| -> Arc<dyn Outbound> {

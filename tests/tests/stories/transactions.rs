@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::{hex, signers::local::PrivateKeySigner};
 use anyhow::{Context as _, ensure};
-use baton_node::l1::{L1Client, replay};
+use baton_node::l1::{L1Client, read_posted_chain};
 use baton_tests::{
     devnet::{Devnet, contracts_tool, until},
     rpc::quantity,
@@ -78,7 +78,7 @@ async fn five_hundred_transactions_are_final_once_and_l1_holds_them() -> anyhow:
     let facts = facts(&devnet.info.nodes[0].data_dir)?;
     let l1 =
         L1Client::new(&[devnet.info.l1.rpc.clone()], facts.domain.l1_chain_id, std::time::Duration::from_secs(30))?;
-    let blocks = replay::read_posted_chain(&l1, &facts).await?;
+    let blocks = read_posted_chain(&l1, &facts).await?.blocks;
     let posted: Vec<String> = blocks
         .iter()
         .filter(|block| block.header.height.get() <= last)
