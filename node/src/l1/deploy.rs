@@ -276,8 +276,8 @@ pub async fn mine_to_start(
 /// # Errors
 /// [`L1Error::Refused`] on an L1 that is not anvil.
 pub async fn mine(client: &L1Client, blocks: u64) -> Result<(), L1Error> {
-    // A second between blocks: timestamps must ascend.
-    client.request::<_, Option<serde_json::Value>>("anvil_mine", (U256::from(blocks), U256::from(1))).await.map(|_| ())
+    // No time between blocks: the L2 chain starts from the timestamp of one of them, which must not lie in the future.
+    client.request::<_, Option<serde_json::Value>>("anvil_mine", (U256::from(blocks), U256::ZERO)).await.map(|_| ())
 }
 
 #[derive(Deserialize)]

@@ -38,7 +38,7 @@ async fn the_largest_node_is_killed_and_catches_up_without_contradicting_itself(
         Ok((height >= goal).then_some(()))
     })
     .await?;
-    let owner = devnet.info.nodes[0].owner.parse()?;
+    let owner: alloy::primitives::Address = devnet.info.nodes[0].owner.parse()?;
     let committee = facts(&devnet.info.nodes[0].data_dir)?.committee;
     let index = committee.iter().position(|member| member.owner == owner).context("it is a member")?;
     let index = baton_proto::MemberIndex::new(u8::try_from(index)?);
