@@ -19,8 +19,9 @@ struct Refusal {
 impl Refusal {
     fn expect(&self, code: i32, parts: &[&str]) -> anyhow::Result<()> {
         ensure!(self.code == code, "exit code {}, expected {code}: {}", self.code, self.text);
+        let text = self.text.to_lowercase();
         for part in parts {
-            ensure!(self.text.contains(part), "the refusal does not say {part:?}: {}", self.text);
+            ensure!(text.contains(&part.to_lowercase()), "the refusal does not say {part:?}: {}", self.text);
         }
         Ok(())
     }
