@@ -2,6 +2,9 @@
 
 use std::process::{Command, Output};
 
+/// Arguments, environment, and what the refusal says.
+type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
+
 /// A configuration whose keys do not exist, so that a node that got as far as this ends at once.
 fn config(dir: &std::path::Path) -> String {
     let dir = dir.display();
@@ -30,7 +33,7 @@ fn baton(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("BATON_")) {
         command.env_remove(name);
     }
-    command.args(arguments).envs(environment.iter().copied()).output().unwrap()
+    command.args(arguments).envs(environment.iter().copied()).output().expect("the binary was built for this test")
 }
 
 fn log_of(output: &Output) -> String {
@@ -71,7 +74,7 @@ fn usage_and_configuration_errors_exit_with_2() {
     let path = dir.path().join("node.toml");
     std::fs::write(&path, config(dir.path()) + "conections_max = 5\n").unwrap();
     let path = path.to_str().unwrap();
-    let cases: [(&[&str], &[(&str, &str)], &str); 6] = [
+    let cases: [Case<'_>; 6] = [
         (&["node", "--config", path], &[], "unknown field `conections_max`"),
         (&["node"], &[], "`data_dir` is not set"),
         (&["node"], &[("BATON_L1_CHAIN_ID", "one")], "--l1-chain-id"),

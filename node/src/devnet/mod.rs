@@ -114,7 +114,7 @@ async fn start(args: &DevnetArgs) -> anyhow::Result<Devnet> {
         }
     };
     let l1_chain_id = chain_id(&l1_url).await?;
-    let client = L1Client::new(&[l1_url.clone()], l1_chain_id, L1_CALL_WITHIN)?;
+    let client = L1Client::new(std::slice::from_ref(&l1_url), l1_chain_id, L1_CALL_WITHIN)?;
 
     let mut nodes = Vec::with_capacity(stakes.len());
     for index in 0..stakes.len() {

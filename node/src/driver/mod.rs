@@ -138,6 +138,9 @@ pub struct DriverStatus {
     pub halted: Option<String>,
 }
 
+/// A block that was asked for, and what became of it.
+type Fetched = (BlockDigest, Option<Block>);
+
 /// The driver; see the module's text.
 pub struct Driver {
     context: DriverContext,
@@ -146,7 +149,7 @@ pub struct Driver {
     timers: Timers,
     waiting: Waiting,
     fetching: BTreeSet<BlockDigest>,
-    fetched: (mpsc::Sender<(BlockDigest, Option<Block>)>, mpsc::Receiver<(BlockDigest, Option<Block>)>),
+    fetched: (mpsc::Sender<Fetched>, mpsc::Receiver<Fetched>),
     catching_up: Option<mpsc::Receiver<Progress>>,
     /// Final view from which the sign record is made smaller again.
     forget_at: u64,

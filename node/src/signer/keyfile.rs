@@ -51,7 +51,7 @@ pub fn load(path: &Path) -> Result<SecretKey, KeyFileError> {
     SecretKey::from_bytes(&secret).map_err(|_| malformed())
 }
 
-/// Makes a new key and writes it as [`write`] does.
+/// Makes a new key and writes it as [`write()`] does.
 ///
 /// # Errors
 /// [`KeyFileError::Io`]: the file exists or cannot be written.

@@ -23,8 +23,11 @@ async fn an_equivocator_cannot_fork_and_loses_bond() -> anyhow::Result<()> {
     let devnet = Devnet::start(&["--node-binary", &byzantine]).await?;
     let load = Load::start(&devnet, 0, &HONEST)?;
     let facts = facts(&devnet.info.nodes[0].data_dir)?;
-    let l1 =
-        L1Client::new(&[devnet.info.l1.rpc.clone()], facts.domain.l1_chain_id, std::time::Duration::from_secs(30))?;
+    let l1 = L1Client::new(
+        std::slice::from_ref(&devnet.info.l1.rpc),
+        facts.domain.l1_chain_id,
+        std::time::Duration::from_secs(30),
+    )?;
     let liar: Address = devnet.info.nodes[LIAR].owner.parse()?;
     let bond_of = async |owner: Address| -> anyhow::Result<alloy::primitives::U256> {
         Ok(l1.call(facts.domain.registry, &SequencerRegistry::bondOfCall { owner }, At::Latest).await?)

@@ -76,8 +76,11 @@ async fn five_hundred_transactions_are_final_once_and_l1_holds_them() -> anyhow:
     })
     .await?;
     let facts = facts(&devnet.info.nodes[0].data_dir)?;
-    let l1 =
-        L1Client::new(&[devnet.info.l1.rpc.clone()], facts.domain.l1_chain_id, std::time::Duration::from_secs(30))?;
+    let l1 = L1Client::new(
+        std::slice::from_ref(&devnet.info.l1.rpc),
+        facts.domain.l1_chain_id,
+        std::time::Duration::from_secs(30),
+    )?;
     let blocks = read_posted_chain(&l1, &facts).await?.blocks;
     let posted: Vec<String> = blocks
         .iter()
