@@ -36,7 +36,7 @@ pub(crate) struct RowStatus {
     pub(crate) not_ready: Vec<String>,
 }
 
-const HEADER: &str = "              stake   led   height     view  lead  final in     pool  peers   posted  state";
+const HEADER: &str = "              stake    led   height     view  lead  final in     pool  peers   posted  state";
 
 /// Returns the table as lines without trailing spaces; `elapsed` is the time since the devnet became ready.
 #[must_use]
@@ -60,7 +60,7 @@ fn line(row: &Row) -> String {
     let state = if status.not_ready.is_empty() { "ready".to_owned() } else { status.not_ready.join("; ") };
     let _ = write!(
         text,
-        " {led:>6} {:>8} {:>8}   {lead}  {latency:>8} {:>8} {:>6} {:>8}  {state}",
+        " {led:>6} {:>8} {:>8}   {lead}  {latency:>10} {:>8} {:>6} {:>8}  {state}",
         status.height, status.view, status.pool, status.peers, status.posted
     );
     text
@@ -92,7 +92,7 @@ mod tests {
         assert_eq!(lines[0], "L1 block 1030 · up 1:05");
         assert_eq!(
             lines[2],
-            "  node 0     32.0 % 31.5 %       42       43   ◆     17 ms        3      3       40  ready"
+            "  node 0     32.0 % 31.5 %       42       43   ◆       17 ms        3      3       40  ready"
         );
         assert_eq!(lines[1].chars().count(), lines[2].chars().count());
     }
