@@ -25,7 +25,7 @@ test: setup ## Runs every test: Rust, Solidity, and the end-to-end stories
 	cargo test --locked --package baton-tests -- --test-threads=1
 
 test-contracts: setup ## Runs the Solidity tests and checks that the committed artifacts are not stale
-	cd contracts && npm run --silent artifacts:check && npm test --silent
+	cd contracts && npm run --silent check
 
 artifacts: setup ## Rebuilds the committed contract artifacts
 	cd contracts && npm run --silent artifacts

@@ -298,6 +298,12 @@ impl<S: Scheme> Machine<S> {
             let got = if notarize.signer == expected { header.proposer } else { notarize.signer };
             return Err(Rejected::NotLeader { view, expected, got });
         }
+        // At most one block of each view can become final, so a header further up has no ancestry that anybody could show.
+        let (head, head_view) = (self.chain.head().height, self.chain.head_view());
+        let room = view.get().saturating_sub(head_view.get());
+        if view > head_view && header.height.get().saturating_sub(head.get()) > room {
+            return Err(Rejected::HeightTooFar { got: header.height, view, head });
+        }
         let state = self.state(view);
         match (state.proposal, state.second) {
             (None, _) => state.proposal = Some(block),
@@ -498,6 +504,8 @@ impl<S: Scheme> Machine<S> {
 
 #[cfg(test)]
 mod tests {
+    use baton_proto::Height;
+
     use super::*;
     use crate::testing::{Insecure, World, finalize, notarize, nullify};
 
@@ -549,12 +557,24 @@ mod tests {
         // The leader names a parent that only it can serve, and whose view never comes.
         let junk = BlockHeader { view: View::new(u64::MAX), ..world.block(1, &world.genesis, 7) };
         let header =
-            BlockHeader { parent: junk.digest(), height: junk.height.next().unwrap(), ..world.block(1, &junk, 0) };
-        let notarize = world.sign(world.leader(1), notarize(1, header.digest()));
+            BlockHeader { parent: junk.digest(), height: junk.height.next().unwrap(), ..world.block(2, &junk, 0) };
+        tell(&mut machine, Input::Certificate(world.certify(&[0, 2, 3], nullify(1))));
+        let notarize = world.sign(world.leader(2), notarize(2, header.digest()));
         let effects = tell(&mut machine, Input::Proposal { header, notarize });
         assert!(effects.iter().any(|effect| matches!(effect, Effect::Fetch { .. })));
         tell(&mut machine, Input::Fetched { header: junk.clone() });
         assert!(machine.chain.header(junk.digest()).is_none());
+    }
+
+    #[test]
+    fn a_height_that_the_views_have_no_room_for_is_refused() {
+        let world = World::new(&[1, 1, 1, 1]);
+        let mut machine = started(&world, 1);
+        let header = BlockHeader { height: Height::new(2), ..world.block(1, &world.genesis, 0) };
+        let notarize = world.sign(world.leader(1), notarize(1, header.digest()));
+        let refused = machine.handle(Input::Proposal { header, notarize }, &mut Vec::new());
+        let (got, view, head) = (Height::new(2), View::new(1), Height::ZERO);
+        assert_eq!(refused, Err(Rejected::HeightTooFar { got, view, head }));
     }
 
     #[test]

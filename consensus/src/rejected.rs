@@ -1,6 +1,6 @@
 //! Why the machine refuses an input.
 
-use baton_proto::{MemberIndex, StatementKind, View};
+use baton_proto::{Height, MemberIndex, StatementKind, View};
 
 /// An input that breaks a rule; the machine is as it was before.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,6 +20,8 @@ pub enum Rejected {
     NotLeader { view: View, expected: MemberIndex, got: MemberIndex },
     #[error("the leader's statement is not a notarize of the header that came with it")]
     ProposalMismatch,
+    #[error("height {got} in view {view}: at most one block per view can stand above the final head at height {head}")]
+    HeightTooFar { got: Height, view: View, head: Height },
     #[error("the header is of another chain or epoch")]
     WrongChain,
     #[error("a third block of view {0}")]
@@ -42,6 +44,7 @@ impl Rejected {
     pub const fn is_peer_fault(&self) -> bool {
         match self {
             Self::NotLeader { .. }
+            | Self::HeightTooFar { .. }
             | Self::ProposalMismatch
             | Self::WrongChain
             | Self::TooManyProposals(_)

@@ -12,6 +12,7 @@ mod live;
 mod table;
 
 use std::{
+    io::IsTerminal as _,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -27,10 +28,12 @@ pub use self::info::{AccountInfo, DevnetInfo, L1Info, NodeInfo};
 use self::{child::ChildProcess, folders::NodeFolder, live::Live};
 use crate::{
     cli::devnet::DevnetArgs,
+    config::{LogConfig, LogFormat},
     l1::{
         Anvil, AnvilOptions, L1Client,
         deploy::{self, Deployment, Founder, Progress},
     },
+    telemetry::log,
 };
 
 /// The devnet's chain id: not in use by a public chain.
@@ -67,6 +70,9 @@ pub(crate) struct Devnet {
 /// # Errors
 /// When something cannot be started, with what to do; everything started before is stopped.
 pub async fn run(args: DevnetArgs) -> anyhow::Result<()> {
+    // A table cannot share its terminal with log lines; what goes wrong is shown there all the same.
+    let level = if args.headless { "info" } else { "warn" };
+    log::init(&LogConfig { level: level.into(), format: LogFormat::Text })?;
     let stop = CancellationToken::new();
     tokio::spawn(crate::node::stop_on_signals(stop.clone()));
     let started = Instant::now();
@@ -78,7 +84,9 @@ pub async fn run(args: DevnetArgs) -> anyhow::Result<()> {
         info::write(path, &devnet.info).with_context(|| format!("cannot write {}", path.display()))?;
     }
     let took = started.elapsed();
-    let result = if args.headless {
+    // Without a terminal there is nothing to redraw a table on.
+    let headless = args.headless || !std::io::stdout().is_terminal();
+    let result = if headless {
         println!("{}", banner::text(&devnet.info, took, false));
         Live::new(&devnet.info).run_headless(&mut devnet.nodes, &stop).await
     } else {
@@ -234,11 +242,15 @@ async fn bond_all(
     };
     // The overrides are checked before anything is deployed.
     spec(Address::ZERO)?;
-    let mut say = |step: Progress| match step {
-        Progress::Deployed(contract, address) => info!(%address, "{contract} deployed"),
-        Progress::Registered(owner) => info!(%owner, "sequencer bonded"),
-        Progress::Activated => info!("registry activated"),
-        Progress::Mining { done, total } => info!(done, total, "mining to the first epoch"),
+    let headless = args.headless;
+    let mut say = move |step: Progress| {
+        let line = match step {
+            Progress::Deployed(contract, address) => format!("{contract} deployed at {address}"),
+            Progress::Registered(owner) => format!("sequencer {owner} bonded"),
+            Progress::Activated => "registry activated".to_owned(),
+            Progress::Mining { done, total } => format!("mining to the first epoch: {done} of {total} L1 blocks"),
+        };
+        if headless { info!("{line}") } else { println!("{line}") }
     };
     let deployment = deploy::deploy_chain(
         client,

@@ -70,10 +70,23 @@ impl Blocks {
         self.heights.insert(digest, height);
         self.bodies.insert((height, digest), block);
         while self.bodies.len() > BODIES_MAX {
-            if let Some(((_, digest), _)) = self.bodies.pop_first() {
+            // What lies furthest above the final head is needed last, and is where made-up heights are.
+            if let Some(((_, digest), _)) = self.bodies.pop_last() {
                 self.heights.remove(&digest);
             }
         }
+    }
+
+    /// Drops a body that turned out to be of no use.
+    pub(crate) fn remove(&mut self, digest: &BlockDigest) {
+        if let Some(height) = self.heights.remove(digest) {
+            self.bodies.remove(&(height, *digest));
+        }
+    }
+
+    /// Returns whether a body is at hand in memory.
+    pub(crate) fn contains(&self, digest: &BlockDigest) -> bool {
+        self.heights.contains_key(digest)
     }
 
     /// Returns a block by digest, from memory or from the ledger.

@@ -11,7 +11,7 @@ use baton_proto::{Block, Certificate};
 use tracing::info;
 
 use super::{Driver, DriverError};
-use crate::ledger::{FinalStep, Ledger};
+use crate::ledger::{FinalStep, Ledger, LedgerError};
 
 /// The ledger's state with the results of blocks that are about to be stored with it.
 struct Overlay<'a> {
@@ -45,7 +45,12 @@ impl Driver {
         let signers = certificate.signers.len();
         let nonces: Vec<_> = results.iter().map(|executed| executed.nonces.clone()).collect();
         let step = FinalStep { blocks: blocks.iter().map(|block| Block::clone(block)).collect(), certificate, results };
-        tokio::task::block_in_place(|| ledger.finalize(&step))?;
+        if let Err(error) = tokio::task::block_in_place(|| ledger.finalize(&step)) {
+            if let LedgerError::SafetyBroken { .. } = error {
+                self.halt(&error.to_string())?;
+            }
+            return Err(error.into());
+        }
 
         let pool = Arc::clone(&self.context.pool);
         for (block, nonces) in blocks.iter().zip(&nonces) {

@@ -19,6 +19,9 @@ use crate::{
     validity::{self, Judgement, OriginSeen},
 };
 
+/// Key under which the ledger keeps that safety was seen broken.
+pub const HALTED_KEY: &str = "halted";
+
 /// Views below the final one whose statements the sign record keeps: far more than the machine's own window.
 const REMEMBERED_VIEWS: u64 = 10_000;
 
@@ -28,20 +31,35 @@ const FORGET_EVERY_VIEWS: u64 = 2_000;
 /// Times all members are asked for one block before the machine's own retry asks again.
 const FETCH_ROUNDS: usize = 2;
 
+/// What the machine did with an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offered {
+    Taken,
+    Refused,
+}
+
 impl Driver {
     /// Hands `input` to the machine and runs all that follows from it.
     pub(super) async fn input(&mut self, input: Input) -> Result<(), DriverError> {
+        self.offer(input).await.map(|_| ())
+    }
+
+    /// As [`Self::input`]; says whether the machine took it.
+    pub(super) async fn offer(&mut self, input: Input) -> Result<Offered, DriverError> {
+        let mut offered = None;
         let mut inputs = VecDeque::from([input]);
         let mut effects = Vec::new();
         while let Some(input) = inputs.pop_front() {
-            if let Err(rejected) = self.machine.handle(input, &mut effects) {
+            let result = self.machine.handle(input, &mut effects);
+            if let Err(rejected) = &result {
                 debug!(%rejected, "the machine refused an input");
             }
+            offered.get_or_insert(if result.is_ok() { Offered::Taken } else { Offered::Refused });
             for effect in effects.drain(..) {
                 self.run_effect(effect, &mut inputs).await?;
             }
         }
-        Ok(())
+        Ok(offered.unwrap_or(Offered::Refused))
     }
 
     /// Runs one effect; answers that are at hand at once are appended to `answers`.
@@ -70,12 +88,7 @@ impl Driver {
             Effect::Finalized { certificate, chain } => self.finalize(&chain, certificate)?,
             Effect::Behind { certificate } => self.catch_up(&certificate)?,
             Effect::SetTimer { timer, after_ms } => self.timers.set(timer, after_ms),
-            Effect::Report(evidence) => {
-                warn!(offender = %evidence.signer(), view = %evidence.view(), offence = ?evidence.offence(),
-                    "a member signed two conflicting statements");
-                self.context.outbound.broadcast(ConsensusMessage::Evidence(evidence.clone()));
-                self.report(evidence).await?;
-            }
+            Effect::Report(evidence) => self.report(evidence).await?,
             Effect::SafetyBroken(certificates) => {
                 tokio::task::block_in_place(|| self.context.ledger.persist(&[], &certificates))?;
                 error!(
@@ -84,6 +97,7 @@ impl Driver {
                 );
                 let statements: Vec<&Statement> =
                     certificates.iter().map(|certificate| &certificate.statement).collect();
+                self.halt(&format!("{statements:?}"))?;
                 self.status.halted = Some(format!("contradicting certificates: {statements:?}"));
             }
             Effect::Entered { view, leader } => {
@@ -319,8 +333,34 @@ impl Driver {
         let blocks: Vec<Arc<Block>> =
             range.blocks.into_iter().filter(|block| block.header.height > head).map(Arc::new).collect();
         let Some(header) = blocks.last().map(|block| block.header.clone()) else { return Ok(()) };
+        self.check_record(&range.certificate)?;
         self.commit(blocks, Certificate::clone(&range.certificate))?;
         self.input(Input::Synced { header, certificate: range.certificate }).await
+    }
+
+    /// Remembers for good that safety was seen broken, and ends attesting and posting.
+    pub(super) fn halt(&self, why: &str) -> Result<(), DriverError> {
+        tokio::task::block_in_place(|| self.context.ledger.put_l1_fact(HALTED_KEY, why.as_bytes()))?;
+        self.context.halt.cancel();
+        Ok(())
+    }
+
+    /// Stops the node when a certificate holds a statement of ours that our record does not: then the record is older than
+    /// what this key has signed (protocol section 6).
+    pub(super) fn check_record(&self, certificate: &Certificate) -> Result<(), DriverError> {
+        let (Some(me), Some(signer), Some(view)) =
+            (self.context.me, &self.context.signer, certificate.statement.view())
+        else {
+            return Ok(());
+        };
+        if !certificate.signers.contains(me) || view <= self.machine.final_view() {
+            return Ok(());
+        }
+        match signer.is_recorded(&certificate.statement) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(DriverError::StaleSignRecord { view }),
+            Err(error) => Err(DriverError::SignRecord(error)),
+        }
     }
 
     /// Lets the sign record forget what lies so far below the final view that nobody can ask for it again.

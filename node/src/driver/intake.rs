@@ -4,7 +4,11 @@
 //! again by design (every certificate from every member, every vote re-sent until a view ends), so what was checked once is
 //! remembered. Order per peer is kept. When this stage falls behind, the streams it reads from wait.
 
-use std::{num::NonZeroUsize, sync::Arc};
+use std::{
+    num::NonZeroUsize,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use baton_consensus::{Committee, Schedule, Verified, Verifier};
 use baton_proto::{
@@ -14,6 +18,7 @@ use lru::LruCache;
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
+use super::window::ViewWindow;
 use crate::p2p::{Fault, Network};
 
 /// Messages that may wait for the checks: about a second of the busiest committee.
@@ -24,6 +29,12 @@ const STATEMENTS_REMEMBERED: NonZeroUsize = NonZeroUsize::new(4_096).expect("not
 
 /// Statements whose certificates are remembered: those of some hundred views.
 const CERTIFICATES_REMEMBERED: NonZeroUsize = NonZeroUsize::new(512).expect("not zero");
+
+/// Questions that are remembered, so that none is answered too often.
+const QUESTIONS_REMEMBERED: NonZeroUsize = NonZeroUsize::new(4_096).expect("not zero");
+
+/// How long a member must wait before its question about a view is answered again.
+const ASK_PAUSE: Duration = Duration::from_millis(200);
 
 /// A consensus message whose signatures hold.
 #[derive(Debug)]
@@ -60,24 +71,34 @@ pub enum Checked {
 /// Checks signatures and remembers what it checked.
 pub struct Intake {
     epoch: Epoch,
+    window: Arc<ViewWindow>,
     schedule: Schedule,
     verifier: Arc<Verifier>,
     network: Network,
     statements: LruCache<SignedStatement, Verified<SignedStatement>>,
     certificates: LruCache<Statement, ()>,
+    asked: LruCache<(MemberIndex, View), Instant>,
 }
 
 impl Intake {
     /// Makes the stage for the committee's epoch.
     #[must_use]
-    pub fn new(committee: &Committee, schedule: Schedule, verifier: Arc<Verifier>, network: Network) -> Self {
+    pub fn new(
+        committee: &Committee,
+        window: Arc<ViewWindow>,
+        schedule: Schedule,
+        verifier: Arc<Verifier>,
+        network: Network,
+    ) -> Self {
         Self {
             epoch: committee.epoch(),
+            window,
             schedule,
             verifier,
             network,
             statements: LruCache::new(STATEMENTS_REMEMBERED),
             certificates: LruCache::new(CERTIFICATES_REMEMBERED),
+            asked: LruCache::new(QUESTIONS_REMEMBERED),
         }
     }
 
@@ -112,7 +133,8 @@ impl Intake {
                 if vote.signer != from {
                     return Err("a vote that another member signed");
                 }
-                if vote.statement.epoch() != self.epoch {
+                let in_window = vote.statement.view().is_some_and(|view| self.window.contains(view));
+                if vote.statement.epoch() != self.epoch || !in_window {
                     return Ok(None);
                 }
                 let leader = leader.and_then(|signature| {
@@ -144,7 +166,10 @@ impl Intake {
                 Ok(Some(Checked::Certificate(verified)))
             }
             ConsensusMessage::CertificateRequest { epoch, view } => {
-                Ok((epoch == self.epoch).then_some(Checked::Wanted { view, from }))
+                if epoch != self.epoch || !self.window.contains(view) || self.asked_lately(from, view) {
+                    return Ok(None);
+                }
+                Ok(Some(Checked::Wanted { view, from }))
             }
             ConsensusMessage::Evidence(evidence) => {
                 if evidence.epoch() != self.epoch {
@@ -161,6 +186,15 @@ impl Intake {
         }
     }
 
+    /// Returns whether `member` asked for this view a moment ago, and remembers that it asks now.
+    fn asked_lately(&mut self, member: MemberIndex, view: View) -> bool {
+        let now = Instant::now();
+        match self.asked.put((member, view), now) {
+            Some(before) => now.duration_since(before) < ASK_PAUSE,
+            None => false,
+        }
+    }
+
     fn proposal(
         &mut self,
         from: MemberIndex,
@@ -173,7 +207,7 @@ impl Intake {
         if notarize.signer != from {
             return Err("a proposal that another member signed");
         }
-        if epoch != self.epoch {
+        if epoch != self.epoch || !self.window.contains(view) {
             return Ok(None);
         }
         if self.schedule.leader(view) != from {

@@ -15,28 +15,33 @@ mod effects;
 mod intake;
 mod timers;
 mod waiting;
+mod window;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use baton_consensus::{Committee, Input, Machine, Verifier};
 use baton_execution::Executor;
 use baton_mempool::Pool;
-use baton_proto::{Block, BlockDigest, Evidence, Height, MemberIndex, TimestampMs, View};
+use baton_proto::{Block, BlockDigest, Evidence, Height, MemberIndex, TimestampMs, View, wire::ConsensusMessage};
 use tokio::{
     sync::{Notify, mpsc, watch},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 pub(crate) use self::blocks::LedgerNonces;
-pub use self::intake::{Checked, INTAKE_QUEUE_MAX, Intake};
-use self::{blocks::Blocks, timers::Timers, waiting::Waiting};
+use self::{blocks::Blocks, effects::Offered, timers::Timers, waiting::Waiting};
+pub use self::{
+    effects::HALTED_KEY,
+    intake::{Checked, INTAKE_QUEUE_MAX, Intake},
+    window::ViewWindow,
+};
 use crate::{
     l1::{ChainFacts, L1View, Origins},
     ledger::{Ledger, LedgerError},
     p2p::{Network, Outbound},
-    signer::{SignError, Signer},
+    signer::{SignError, SignRecordError, Signer},
     sync::Progress,
 };
 
@@ -62,6 +67,12 @@ pub enum DriverError {
     Signer(SignError),
     #[error("evidence against this node's own key was seen at view {view}: another process signs with it")]
     OwnKeyEquivocates { view: View },
+    #[error("the sign record failed: {0}")]
+    SignRecord(SignRecordError),
+    #[error(
+        "a certificate of view {view} holds this key's signature, but the sign record does not: the record is older than what was signed; restore the newest one"
+    )]
+    StaleSignRecord { view: View },
     #[error("execution failed: {0}")]
     Execution(#[from] baton_execution::StateError),
     #[error("block {digest} at height {height} is final, but its body is gone")]
@@ -75,10 +86,15 @@ impl DriverError {
     #[must_use]
     pub const fn is_refusal(&self) -> bool {
         match self {
-            Self::OwnKeyEquivocates { .. } => true,
-            Self::Ledger(_) | Self::Signer(_) | Self::Execution(_) | Self::BodyLost { .. } | Self::StageEnded(_) => {
-                false
-            }
+            Self::OwnKeyEquivocates { .. }
+            | Self::StaleSignRecord { .. }
+            | Self::Ledger(LedgerError::SafetyBroken { .. }) => true,
+            Self::Ledger(_)
+            | Self::Signer(_)
+            | Self::SignRecord(_)
+            | Self::Execution(_)
+            | Self::BodyLost { .. }
+            | Self::StageEnded(_) => false,
         }
     }
 }
@@ -113,6 +129,10 @@ pub struct DriverContext {
     pub origins: Origins,
     /// Evidence found here, for the reporter.
     pub evidence: mpsc::Sender<Evidence>,
+    /// Tells the checks which views matter.
+    pub window: Arc<ViewWindow>,
+    /// Cancelled when safety is seen broken: nothing is attested or posted from then on.
+    pub halt: CancellationToken,
     /// Announces final heights.
     pub heads: watch::Sender<Height>,
     /// Announces what the node is doing.
@@ -151,6 +171,8 @@ pub struct Driver {
     fetching: BTreeSet<BlockDigest>,
     fetched: (mpsc::Sender<Fetched>, mpsc::Receiver<Fetched>),
     catching_up: Option<mpsc::Receiver<Progress>>,
+    /// Members that evidence was found against: one pair is all that L1 punishes.
+    reported: BTreeSet<MemberIndex>,
     /// Final view from which the sign record is made smaller again.
     forget_at: u64,
     status: DriverStatus,
@@ -172,6 +194,7 @@ impl Driver {
             fetching: BTreeSet::new(),
             fetched: mpsc::channel(FETCHED_QUEUE_MAX),
             catching_up: None,
+            reported: BTreeSet::new(),
             forget_at: 0,
             status,
             context,
@@ -199,7 +222,6 @@ impl Driver {
                 }
             };
             tokio::select! {
-                biased;
                 () = stop.cancelled() => {
                     info!("consensus stopped");
                     return Ok(());
@@ -225,12 +247,19 @@ impl Driver {
     async fn on_checked(&mut self, message: Checked) -> Result<(), DriverError> {
         match message {
             Checked::Proposal { block, notarize } => {
-                let header = block.header.clone();
+                let (header, digest) = (block.header.clone(), block.header.digest());
+                let was_known = self.blocks.contains(&digest);
                 self.blocks.insert(block);
-                self.input(Input::Proposal { header, notarize }).await
+                if self.offer(Input::Proposal { header, notarize }).await? == Offered::Refused && !was_known {
+                    self.blocks.remove(&digest);
+                }
+                Ok(())
             }
             Checked::Vote { vote, leader } => self.input(Input::Vote { vote, leader }).await,
-            Checked::Certificate(certificate) => self.input(Input::Certificate(certificate)).await,
+            Checked::Certificate(certificate) => {
+                self.check_record(&certificate)?;
+                self.input(Input::Certificate(certificate)).await
+            }
             Checked::Wanted { view, from } => self.input(Input::CertificateWanted { view, from }).await,
             Checked::Evidence(evidence) => self.report(evidence).await,
             Checked::Connected(member) => self.input(Input::Connected(member)).await,
@@ -243,10 +272,19 @@ impl Driver {
         if Some(evidence.signer()) == self.context.me {
             return Err(DriverError::OwnKeyEquivocates { view: evidence.view() });
         }
-        self.context.evidence.send(evidence).await.map_err(|_| DriverError::StageEnded("evidence reporter"))
+        if !self.reported.insert(evidence.signer()) {
+            return Ok(());
+        }
+        warn!(offender = %evidence.signer(), view = %evidence.view(), offence = ?evidence.offence(),
+            "a member signed two conflicting statements");
+        // At most one for each member ever waits, so the queue has room for all of them.
+        self.context.evidence.send(evidence.clone()).await.map_err(|_| DriverError::StageEnded("evidence reporter"))?;
+        self.context.outbound.broadcast(ConsensusMessage::Evidence(evidence));
+        Ok(())
     }
 
     fn publish(&mut self) {
+        self.context.window.set(self.machine.final_view(), self.machine.view());
         self.status.syncing = self.catching_up.is_some();
         self.context.progress.send_replace(self.status.clone());
     }

@@ -26,12 +26,14 @@ use self::{routing::Routing, status::StatusSources, submit::Admission};
 use crate::{
     batcher::{Batcher, BatcherConfig, BatcherContext},
     config::Config,
-    driver::{CHECKED_QUEUE_MAX, Driver, DriverContext, DriverError, DriverStatus, INTAKE_QUEUE_MAX, Intake},
+    driver::{
+        CHECKED_QUEUE_MAX, Driver, DriverContext, DriverError, DriverStatus, INTAKE_QUEUE_MAX, Intake, ViewWindow,
+    },
     l1::{AccountConfig, AccountContext, Watcher, spawn_reporter},
     ledger::{EvidenceOnL1, EvidenceRecord, Ledger, LedgerError},
     p2p::{Fault, Network, Outbound},
     rpc::{RpcContext, serve as serve_rpc},
-    telemetry::{NodeStatus, health, run_status_line},
+    telemetry::{NodeStatus, NotReady, health, run_status_line},
 };
 
 /// Evidence that may wait for the reporter; each member can be reported once an epoch.
@@ -46,7 +48,7 @@ const REPLACE_AFTER: Duration = Duration::from_secs(36);
 /// Most wei per gas that this node ever offers on L1: 500 gwei.
 const FEE_CEILING_WEI: u128 = 500_000_000_000;
 
-/// How long the parts may take to end after they were told to. SIGTERM promises 10 s in all.
+/// How long stopping may take in all. SIGTERM promises 10 s.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
 
 /// What is decided per run, never by a file.
@@ -108,11 +110,36 @@ pub async fn run(config: Config, options: NodeOptions) -> Result<(), NodeError> 
 pub async fn run_with(config: Config, options: NodeOptions, wrap: WrapOutbound) -> Result<(), NodeError> {
     let stop = CancellationToken::new();
     tokio::spawn(signals(stop.clone(), options.stop_with_stdin));
+    // Health first: opening can wait for L1, and then an operator wants to read that, not to find nobody at home.
+    let health = Health::start(&config).await?;
     let opened = tokio::select! {
         () = stop.cancelled() => return Ok(()),
         opened = open(&config, &options) => opened?,
     };
-    start(config, opened, wrap, stop).await
+    start(config, opened, health, wrap, stop).await
+}
+
+/// The health endpoints, and the status that they answer from.
+struct Health {
+    status: watch::Sender<NodeStatus>,
+    seen: watch::Receiver<NodeStatus>,
+    part: Part,
+    /// Ends the endpoints, and with them everything that does not face the world.
+    stop: CancellationToken,
+}
+
+impl Health {
+    async fn start(config: &Config) -> Result<Self, NodeError> {
+        let listener = tokio::net::TcpListener::bind(config.health.listen)
+            .await
+            .map_err(|error| NodeError::part("the health endpoint")(format!("{}: {error}", config.health.listen)))?;
+        let mut starting = NodeStatus::starting(config.l2_chain_id.unwrap_or_default());
+        starting.not_ready.push(NotReady::l1_stale(None, "what L1 says of the chain is not known yet"));
+        let (status, seen) = watch::channel(starting);
+        let stop = CancellationToken::new();
+        let part = part("the health endpoint", health::serve(listener, seen.clone(), stop.clone()));
+        Ok(Self { status, seen, part, stop })
+    }
 }
 
 /// A part of the node that runs until it is told to stop.
@@ -130,13 +157,21 @@ fn part<E: std::fmt::Display + Send + 'static>(
 }
 
 /// Starts all parts, waits for the first reason to stop, and stops them in order.
-async fn start(config: Config, opened: Opened, wrap: WrapOutbound, stop: CancellationToken) -> Result<(), NodeError> {
+async fn start(
+    config: Config,
+    opened: Opened,
+    health: Health,
+    wrap: WrapOutbound,
+    stop: CancellationToken,
+) -> Result<(), NodeError> {
     let Opened { facts, committee, me, signer, verifier, ledger, pool, l1_client, network_config, recovered, .. } =
         &opened;
     let (facts, committee, ledger) = (Arc::clone(facts), Arc::clone(committee), Arc::clone(ledger));
     let poll = Duration::from_millis(config.l1.poll_interval_ms);
     // What talks to the world stops first, what it rests on last.
-    let (outer, inner) = (stop.clone(), CancellationToken::new());
+    let (outer, inner) = (stop.clone(), health.stop.clone());
+    // Cancelled by the driver when safety is seen broken: attesting and posting end, everything else goes on.
+    let halt = inner.child_token();
 
     let known = {
         let pool = Arc::clone(pool);
@@ -158,7 +193,8 @@ async fn start(config: Config, opened: Opened, wrap: WrapOutbound, stop: Cancell
 
     let leaders = Schedule::leaders(&facts.domain, &committee, facts.randomness);
     let posters = Schedule::posters(&facts.domain, &committee, facts.randomness);
-    let intake = Intake::new(&committee, leaders.clone(), Arc::clone(verifier), network.clone());
+    let window = Arc::new(ViewWindow::default());
+    let intake = Intake::new(&committee, Arc::clone(&window), leaders.clone(), Arc::clone(verifier), network.clone());
     std::thread::Builder::new()
         .name("intake".into())
         .spawn(move || intake.run(messages_in, &checked_out))
@@ -189,6 +225,8 @@ async fn start(config: Config, opened: Opened, wrap: WrapOutbound, stop: Cancell
             l1: watcher.view.clone(),
             origins: watcher.origins.clone(),
             evidence,
+            window,
+            halt: halt.clone(),
             heads,
             progress,
         },
@@ -218,10 +256,15 @@ async fn start(config: Config, opened: Opened, wrap: WrapOutbound, stop: Cancell
         }),
         poster: opened.poster_key.clone().map(|key| (key, account_config())),
         config: BatcherConfig::default(),
-        cancel: inner.clone(),
+        cancel: halt.clone(),
     })
     .map_err(|error| NodeError::part("the batcher")(error.to_string()))?;
-    let mut parts: Vec<Part> = batcher.tasks.into_iter().map(|task| part("the batcher", flatten(task))).collect();
+    let mut parts: Vec<Part> = batcher
+        .tasks
+        .into_iter()
+        .map(|task| part("the batcher", until_told(flatten(task), halt.clone(), inner.clone())))
+        .collect();
+    parts.push(health.part);
     match opened.evidence_key.clone() {
         Some(key) => {
             let account = AccountContext {
@@ -251,7 +294,7 @@ async fn start(config: Config, opened: Opened, wrap: WrapOutbound, stop: Cancell
     };
     parts.push(part("message routing", routing.run(events)));
 
-    let (status, status_seen) = watch::channel(NodeStatus::starting(facts.spec.l2_chain_id));
+    let (status, status_seen) = (health.status, health.seen);
     let sources = StatusSources {
         facts: Arc::clone(&facts),
         committee: Arc::clone(&committee),
@@ -266,10 +309,6 @@ async fn start(config: Config, opened: Opened, wrap: WrapOutbound, stop: Cancell
     parts.push(part("the status", sources.run(status, inner.clone())));
     tokio::spawn(run_status_line(status_seen.clone(), inner.clone()));
 
-    let health_listener = tokio::net::TcpListener::bind(config.health.listen)
-        .await
-        .map_err(|error| NodeError::part("the health endpoint")(format!("{}: {error}", config.health.listen)))?;
-    parts.push(part("the health endpoint", health::serve(health_listener, status_seen.clone(), inner.clone())));
     let rpc = serve_rpc(
         &config.rpc,
         RpcContext {
@@ -297,17 +336,23 @@ async fn start(config: Config, opened: Opened, wrap: WrapOutbound, stop: Cancell
         error!(%error, "stopping");
     }
 
-    rpc.stop().await;
-    driver_stop.cancel();
-    if !driver.is_finished() {
-        let _ = tokio::time::timeout(STOP_WITHIN, driver).await;
-    }
-    inner.cancel();
-    network.shutdown().await;
-    for Part { what, task } in parts {
-        if !task.is_finished() && tokio::time::timeout(STOP_WITHIN, task).await.is_err() {
-            error!(what, "did not stop in time");
+    let in_order = async {
+        rpc.stop().await;
+        driver_stop.cancel();
+        if !driver.is_finished() {
+            let _ = driver.await;
         }
+        inner.cancel();
+        network.shutdown().await;
+        for Part { what, task } in parts {
+            if !task.is_finished() && task.await.is_err() {
+                error!(what, "ended with a panic");
+            }
+        }
+    };
+    // What is durable is durable already; whoever asked us to stop waits no longer than it was promised.
+    if tokio::time::timeout(STOP_WITHIN, in_order).await.is_err() {
+        error!("not everything stopped in time");
     }
     info!("node stopped");
     result
@@ -346,6 +391,19 @@ async fn first_end(parts: &mut [Part]) -> NodeError {
         })
     });
     futures::future::select_all(tasks).await.0
+}
+
+/// Lets a part that a halt has ended rest until the node stops.
+async fn until_told<E>(
+    task: impl Future<Output = Result<(), E>>,
+    halt: CancellationToken,
+    stop: CancellationToken,
+) -> Result<(), E> {
+    let result = task.await;
+    if result.is_ok() && halt.is_cancelled() {
+        stop.cancelled().await;
+    }
+    result
 }
 
 /// Joins a task's own error with that of joining it.

@@ -15,6 +15,7 @@ use tracing::{info, warn};
 use super::NodeOptions;
 use crate::{
     config::{Config, account_key},
+    driver::HALTED_KEY,
     l1::{ChainFacts, FactsError, L1Client, L1Error, chain_facts},
     ledger::{ChainIdentity, Ledger, LedgerError, RocksLedger},
     p2p::{IdentityError, MemberAddress, NetworkConfig, load_identity},
@@ -67,6 +68,10 @@ pub enum OpenError {
     Ledger(#[from] LedgerError),
     #[error(transparent)]
     SignRecord(#[from] SignRecordError),
+    #[error(
+        "safety was seen broken on this chain ({0}); this node signs nothing and waits for its operator: compare the chain with L1 before starting it with a new data folder"
+    )]
+    Halted(String),
 }
 
 impl OpenError {
@@ -75,7 +80,7 @@ impl OpenError {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::SignRecord(_) => 3,
+            Self::SignRecord(_) | Self::Halted(_) => 3,
             Self::ConsensusKey(_)
             | Self::AccountKey(_)
             | Self::Identity(_)
@@ -172,6 +177,9 @@ pub async fn open(config: &Config, options: &NodeOptions) -> Result<Opened, Open
 
     let chain = ChainIdentity { domain: facts.domain, inbox: facts.inbox, slasher: facts.slasher };
     let ledger: Arc<dyn Ledger> = Arc::new(RocksLedger::open(&config.data_dir.join(LEDGER_DIR), &chain)?);
+    if let Some(why) = ledger.l1_fact(HALTED_KEY)? {
+        return Err(OpenError::Halted(String::from_utf8_lossy(&why).into_owned()));
+    }
     ledger.init_genesis(&facts.genesis)?;
     let head = ledger.head()?.height;
     let signer = Arc::new(Signer::new(key, record, facts.domain, me)?);

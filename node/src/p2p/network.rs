@@ -132,7 +132,13 @@ impl Network {
             commands: command_inbox,
             listening: (listeners, listening),
         };
-        network.0.tasks.spawn(service.run(network.0.stop.clone()));
+        // If the service ends in any way, even by a panic, everything else here does, and the node hears of it.
+        let ends_with_it = network.0.stop.clone().drop_guard();
+        let running = service.run(network.0.stop.clone());
+        network.0.tasks.spawn(async move {
+            let _ends_with_it = ends_with_it;
+            running.await;
+        });
 
         if waits && timeout(LISTEN_TIMEOUT, all_listen).await.is_err() {
             return Err(StartError::ListenTimeout(LISTEN_TIMEOUT));

@@ -22,8 +22,9 @@ pub enum Duty {
 
 /// One reason why the node is not ready, and the duties that it forbids.
 ///
-/// Readiness gates duties, not only load balancers: a node that is not ready to lead must not lead (architecture,
-/// "Readiness gates duty"). A reason may forbid nothing: it then only tells the operator.
+/// What a reason forbids is enforced where the duty is: a machine without ancestry proposes and votes nothing, a watcher
+/// that does not see L1 settles no newer origin and lets nothing be attested, a failed write ends the process. This says so
+/// to the operator and to load balancers. A reason may forbid nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NotReady {
@@ -45,10 +46,6 @@ pub enum NotReadyCode {
     Syncing,
     /// Less than a quorum of weight is connected.
     BelowQuorum,
-    /// The ledger cannot be written.
-    LedgerFailed,
-    /// The sign record cannot be written, or the signer is closed.
-    SignerClosed,
     /// L1 has not been heard of for too long.
     L1Stale,
     /// Safety was seen broken; only the operator can go on.
@@ -75,22 +72,6 @@ impl NotReady {
     #[must_use]
     pub fn below_quorum(seen: u64, total: u64) -> Self {
         Self::new(NotReadyCode::BelowQuorum, format!("{seen} of {total} weight seen, less than a quorum"), &[])
-    }
-
-    /// The ledger refused a write.
-    #[must_use]
-    pub fn ledger_failed(error: &dyn fmt::Display) -> Self {
-        Self::new(NotReadyCode::LedgerFailed, format!("ledger cannot be written: {error}"), &ALL)
-    }
-
-    /// The signer does not sign.
-    #[must_use]
-    pub fn signer_closed(error: &dyn fmt::Display) -> Self {
-        Self::new(
-            NotReadyCode::SignerClosed,
-            format!("signer is closed: {error}"),
-            &[Duty::Propose, Duty::Vote, Duty::Attest],
-        )
     }
 
     /// The newest L1 head is `age` old, or none was ever seen. It never forbids voting: the running epoch's committee is

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::{Duty, NotReady};
+use super::NotReady;
 
 /// Pause between two status lines in the log: often enough to see a stall, rare enough to read.
 pub const STATUS_LINE_INTERVAL: Duration = Duration::from_secs(10);
@@ -109,12 +109,6 @@ impl NodeStatus {
     pub fn is_ready(&self) -> bool {
         self.not_ready.is_empty()
     }
-
-    /// Returns whether no reason forbids `duty`.
-    #[must_use]
-    pub fn may(&self, duty: Duty) -> bool {
-        self.not_ready.iter().all(|reason| !reason.forbids.contains(&duty))
-    }
 }
 
 /// Writes one line per [`STATUS_LINE_INTERVAL`] to the log until `stop`.
@@ -158,15 +152,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_duty_is_allowed_when_no_reason_forbids_it() {
+    fn a_node_is_ready_when_nothing_stands_against_it() {
         let mut status = NodeStatus::starting(L2ChainId::new(6_000));
-        assert!(!status.is_ready() && !status.may(Duty::Vote));
+        assert!(!status.is_ready());
         status.not_ready = vec![NotReady::l1_stale(None, ""), NotReady::below_quorum(1, 3)];
         assert!(!status.is_ready());
-        assert!(status.may(Duty::Vote) && status.may(Duty::Propose));
-        assert!(!status.may(Duty::Attest) && !status.may(Duty::NewOrigin));
         status.not_ready.clear();
-        assert!(status.is_ready() && status.may(Duty::Attest));
+        assert!(status.is_ready());
     }
 
     #[test]

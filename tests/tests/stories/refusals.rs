@@ -55,6 +55,10 @@ fn changed(
     Ok(path)
 }
 
+fn own_log(devnet: &Devnet, index: usize) -> std::path::PathBuf {
+    devnet.info.nodes[index].config.with_file_name("node.log")
+}
+
 fn set(table: &mut toml::Table, section: &str, key: &str, value: impl Into<toml::Value>) {
     let section = table.get_mut(section).and_then(toml::Value::as_table_mut).expect("the section is there");
     section.insert(key.to_owned(), value.into());
@@ -71,7 +75,12 @@ async fn what_does_not_fit_is_refused_and_l1_outages_are_survived() -> anyhow::R
     // Node 3 is stopped, so that its folders are free.
     devnet.signal(devnet.info.nodes[3].pid, "TERM").await?;
     let (data, other_data) = (&devnet.info.nodes[3].data_dir, &devnet.info.nodes[0].data_dir);
-    until("node 3 to stop", || async { Ok(devnet.rpc(3).height().await.is_err().then_some(())) }).await?;
+    let log = own_log(&devnet, 3);
+    until("node 3 to stop in order", || async {
+        Ok(std::fs::read_to_string(&log)?.contains("node stopped").then_some(()))
+    })
+    .await?;
+    ensure!(!std::fs::read_to_string(&log)?.contains("stopped in time"), "node 3 did not stop in order");
 
     let unknown = changed(&devnet, 3, "unknown.toml", |table| {
         table.insert("data_dirr".into(), "x".into());

@@ -94,6 +94,8 @@ async fn five_hundred_transactions_are_final_once_and_l1_holds_them() -> anyhow:
         let shown = devnet.rpc(0).block(height).await?;
         ensure!(shown["hash"] == json!(block.header.digest().to_string()), "block {height} differs from L1's");
     }
+    let said = std::fs::read_to_string(devnet.folder().join("devnet.log"))?;
+    ensure!(said.contains("registry activated"), "a headless devnet logs nothing of what it does: {said}");
     devnet.stop().await
 }
 

@@ -1,0 +1,51 @@
+//! Which views are worth a signature check.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use baton_consensus::{AHEAD_VIEWS, RETENTION_VIEWS};
+use baton_proto::View;
+
+/// Views that the checks let through beyond the machine's own window: the driver may still have to take what moves it.
+const SLACK_VIEWS: u64 = 64;
+
+/// The views that the machine takes votes for, as the driver last told the checks.
+///
+/// Anybody can claim any view, and computing its leader takes time in proportion to it; so nothing is asked about a view
+/// outside this window.
+#[derive(Debug, Default)]
+pub struct ViewWindow {
+    final_view: AtomicU64,
+    current: AtomicU64,
+}
+
+impl ViewWindow {
+    /// Moves the window.
+    pub(super) fn set(&self, final_view: View, current: View) {
+        self.final_view.store(final_view.get(), Ordering::Relaxed);
+        self.current.store(current.get(), Ordering::Relaxed);
+    }
+
+    /// Returns whether a vote or a proposal for `view` can be of use.
+    #[must_use]
+    pub fn contains(&self, view: View) -> bool {
+        let (final_view, current) = (self.final_view.load(Ordering::Relaxed), self.current.load(Ordering::Relaxed));
+        let first = final_view.saturating_sub(RETENTION_VIEWS);
+        let last = final_view.max(current).saturating_add(AHEAD_VIEWS).saturating_add(SLACK_VIEWS);
+        (first..=last).contains(&view.get())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_view_that_only_one_peer_claims_is_outside() {
+        let window = ViewWindow::default();
+        assert!(window.contains(View::new(1)));
+        assert!(!window.contains(View::new(u64::MAX)));
+        window.set(View::new(1_000), View::new(1_002));
+        assert!(window.contains(View::new(1_000 - RETENTION_VIEWS)) && window.contains(View::new(1_004)));
+        assert!(!window.contains(View::new(999 - RETENTION_VIEWS)) && !window.contains(View::new(1_100)));
+    }
+}
