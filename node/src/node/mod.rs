@@ -21,8 +21,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-pub use self::open::{OpenError, Opened, open};
-use self::{routing::Routing, status::StatusSources, submit::Admission};
+pub use self::open::{OpenError, Opened};
+use self::{
+    open::{hold_keys, open},
+    routing::Routing,
+    status::StatusSources,
+    submit::Admission,
+};
 use crate::{
     batcher::{Batcher, BatcherConfig, BatcherContext},
     config::Config,
@@ -110,11 +115,12 @@ pub async fn run(config: Config, options: NodeOptions) -> Result<(), NodeError> 
 pub async fn run_with(config: Config, options: NodeOptions, wrap: WrapOutbound) -> Result<(), NodeError> {
     let stop = CancellationToken::new();
     tokio::spawn(signals(stop.clone(), options.stop_with_stdin));
-    // Health first: opening can wait for L1, and then an operator wants to read that, not to find nobody at home.
+    let held = hold_keys(&config, &options)?;
+    // Then health: opening can wait for L1, and then an operator wants to read that, not to find nobody at home.
     let health = Health::start(&config).await?;
     let opened = tokio::select! {
         () = stop.cancelled() => return Ok(()),
-        opened = open(&config, &options) => opened?,
+        opened = open(&config, held) => opened?,
     };
     start(config, opened, health, wrap, stop).await
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use alloy::signers::local::PrivateKeySigner;
-use baton_consensus::{Committee, CommitteeError, KeyError, Recovered, Verifier};
+use baton_consensus::{Committee, CommitteeError, KeyError, Recovered, SecretKey, Verifier};
 use baton_mempool::{Pool, PoolConfig};
 use baton_proto::{BlsPublicKey, ExecutorKind, Height, L2ChainId, MemberIndex, View};
 use tracing::{info, warn};
@@ -18,7 +18,7 @@ use crate::{
     driver::HALTED_KEY,
     l1::{ChainFacts, FactsError, L1Client, L1Error, chain_facts},
     ledger::{ChainIdentity, Ledger, LedgerError, RocksLedger},
-    p2p::{IdentityError, MemberAddress, NetworkConfig, load_identity},
+    p2p::{IdentityError, Keypair, MemberAddress, NetworkConfig, load_identity},
     signer::{KeyFileError, SignRecord, SignRecordError, Signer, keyfile},
 };
 
@@ -134,18 +134,25 @@ pub struct Opened {
     pub head: Height,
 }
 
-/// Opens everything that `config` names.
+/// The keys of a node, with the record that only one process may hold.
+pub(super) struct Held {
+    key: SecretKey,
+    record: SignRecord,
+    identity: Keypair,
+    poster_key: Option<PrivateKeySigner>,
+    evidence_key: Option<PrivateKeySigner>,
+}
+
+/// Takes hold of the keys before anything else is touched: nobody else may be using them.
 ///
 /// # Errors
-/// [`OpenError`] says what does not fit, with both values, and the exit code it stands for.
-pub async fn open(config: &Config, options: &NodeOptions) -> Result<Opened, OpenError> {
+/// [`OpenError`] for a key that cannot be read, and for a sign record that is missing, another's or in use.
+pub(super) fn hold_keys(config: &Config, options: &NodeOptions) -> Result<Held, OpenError> {
     let key = keyfile::load(&config.consensus_key)?;
     let identity = load_identity(&config.p2p.identity)?;
     let poster_key = config.poster_key.as_deref().map(account_key::load).transpose()?;
     let evidence_key = config.evidence_key.as_deref().map(account_key::load).transpose()?;
     let public_key = key.public_key();
-
-    // Before anything of this key's is used, nobody else may be using it.
     let record = match SignRecord::open(&config.sign_record_dir, &public_key) {
         Err(error) if error.is_missing() && options.accept_missing_sign_record => {
             warn!(folder = %config.sign_record_dir.display(),
@@ -154,7 +161,16 @@ pub async fn open(config: &Config, options: &NodeOptions) -> Result<Opened, Open
         }
         record => record?,
     };
+    Ok(Held { key, record, identity, poster_key, evidence_key })
+}
 
+/// Opens everything else that `config` names.
+///
+/// # Errors
+/// [`OpenError`] says what does not fit, with both values, and the exit code it stands for.
+pub(super) async fn open(config: &Config, held: Held) -> Result<Opened, OpenError> {
+    let Held { key, record, identity, poster_key, evidence_key } = held;
+    let public_key = key.public_key();
     std::fs::create_dir_all(&config.data_dir)
         .map_err(|source| OpenError::Folder { path: config.data_dir.clone(), source })?;
     let urls: Vec<String> = config.l1.rpc.iter().map(|url| url.expose().to_string()).collect();
@@ -244,7 +260,7 @@ fn write_durably(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 
 fn network_config(
     config: &Config,
-    identity: crate::p2p::Keypair,
+    identity: Keypair,
     facts: &ChainFacts,
     committee: &Committee,
     me: MemberIndex,
