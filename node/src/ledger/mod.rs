@@ -10,7 +10,7 @@
 //! - A step is one atomic batch: after a crash it happened whole or not at all.
 //! - Writes on which safety rests are on the disk before the call returns; each method says whether it is one of them.
 //! - A folder belongs to one chain and one process, and is opened only whole: a torn last record, which nobody was ever
-//!   told about, is dropped; damage anywhere else is refused with what to do. Source: architecture "Storage".
+//!   told about, is dropped; damage anywhere else is refused with what to do.
 
 mod cache;
 mod chain;
