@@ -146,8 +146,13 @@ impl Cluster {
             self.posted_height().await >= last
         })
         .await;
-        let replayed = self.replay().await;
-        assert!(replayed.blocks == blocks, "L1 holds other blocks than those that were final");
+        // anvil shows a block's state a moment before the block, so the last batch can be missing from what is read back.
+        eventually("all of them are read back", || async {
+            let replayed = self.replay().await.blocks;
+            assert!(blocks.starts_with(&replayed), "L1 holds other blocks than those that were final");
+            replayed.len() == blocks.len()
+        })
+        .await;
     }
 
     async fn replay(&self) -> PostedChain {
