@@ -211,6 +211,8 @@ impl Driver {
         stop: CancellationToken,
     ) -> Result<(), DriverError> {
         self.input(Input::Started).await?;
+        // After a restart the checks must know at once which views matter now.
+        self.publish();
         let mut judge_again = tokio::time::interval(JUDGE_AGAIN_EVERY);
         let work = Arc::clone(&self.context.work);
         loop {
