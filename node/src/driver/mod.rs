@@ -54,6 +54,15 @@ const RANGES_MAX: usize = 2;
 /// Fetched blocks that may wait for the driver.
 const FETCHED_QUEUE_MAX: usize = 64;
 
+/// How long to listen once a quorum is connected: some round trips, and the checks of what comes.
+const LISTEN_FOR: Duration = Duration::from_millis(300);
+
+/// How long to wait for a quorum before taking part without one.
+const LISTEN_MAX: Duration = Duration::from_secs(3);
+
+/// Pause between two looks at who is connected.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
 /// How often proposals that wait for a clock or for L1 are judged again.
 const JUDGE_AGAIN_EVERY: Duration = Duration::from_millis(50);
 
@@ -210,6 +219,10 @@ impl Driver {
         mut checked: mpsc::Receiver<Checked>,
         stop: CancellationToken,
     ) -> Result<(), DriverError> {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = self.listen_first() => {}
+        }
         self.input(Input::Started).await?;
         // After a restart the checks must know at once which views matter now.
         self.publish();
@@ -244,6 +257,26 @@ impl Driver {
             }
             self.publish();
         }
+    }
+
+    /// Lets peers say what they know before this node says anything.
+    ///
+    /// If folders were restored from an old copy, the first certificates that come in hold statements that our record does
+    /// not, and the node stops ([`DriverError::StaleSignRecord`]) before it can contradict them: members send what they
+    /// hold as soon as they are connected, it waits in the queue of checked messages, and is taken before the first timer
+    /// fires. Without a quorum connected nothing that we sign matters, so nobody waits long for one.
+    async fn listen_first(&self) {
+        let connected = async {
+            loop {
+                let seen = self.context.network.connected_members().into_iter().chain(self.context.me).collect();
+                if self.context.committee.is_quorum(seen) {
+                    break;
+                }
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            tokio::time::sleep(LISTEN_FOR).await;
+        };
+        let _ = tokio::time::timeout(LISTEN_MAX, connected).await;
     }
 
     async fn on_checked(&mut self, message: Checked) -> Result<(), DriverError> {

@@ -82,6 +82,15 @@ async fn what_does_not_fit_is_refused_and_l1_outages_are_survived() -> anyhow::R
     .await?;
     ensure!(!std::fs::read_to_string(&log)?.contains("stopped in time"), "node 3 did not stop in order");
 
+    // What somebody may one day restore.
+    let snapshot = devnet.folder().join("snapshot");
+    let sign_record = devnet.info.nodes[3].config.with_file_name("keys").join("sign-record");
+    for (from, name) in [(data, "data"), (&sign_record, "sign-record")] {
+        std::fs::create_dir_all(&snapshot)?;
+        let copied = Command::new("cp").arg("-a").arg(from).arg(snapshot.join(name)).status().await?;
+        ensure!(copied.success(), "{} cannot be copied", from.display());
+    }
+
     let unknown = changed(&devnet, 3, "unknown.toml", |table| {
         table.insert("data_dirr".into(), "x".into());
     })?;
@@ -134,7 +143,7 @@ async fn what_does_not_fit_is_refused_and_l1_outages_are_survived() -> anyhow::R
     devnet.signal(anvil, "STOP").await?;
     let result = without_l1(&mut devnet).await;
     devnet.signal(anvil, "CONT").await?;
-    result?;
+    let restarted = result?;
 
     let before = devnet.rpc(0).call("baton_status", json!([])).await?["postedHeight"].as_u64().unwrap_or(0);
     let height = devnet.rpc(0).height().await?.max(before + 1);
@@ -143,12 +152,31 @@ async fn what_does_not_fit_is_refused_and_l1_outages_are_survived() -> anyhow::R
         Ok((status["postedHeight"].as_u64() >= Some(height)).then_some(()))
     })
     .await?;
+
+    // An old copy of both folders: the committee's certificates know more of this key than its record does. Without node 1
+    // no quorum forms without node 3, so every certificate holds its signature.
+    devnet.signal(devnet.info.nodes[1].pid, "TERM").await?;
+    until("node 1 to stop", || async { Ok(devnet.rpc(1).height().await.is_err().then_some(())) }).await?;
+    let height = devnet.rpc(0).height().await?;
+    until("blocks that node 3 signed", || async { Ok((devnet.rpc(0).height().await? >= height + 5).then_some(())) })
+        .await?;
+    devnet.signal(restarted, "TERM").await?;
+    let log = own_log(&devnet, 3).with_file_name("restarted-0.log");
+    until("node 3 to stop again", || async {
+        Ok(std::fs::read_to_string(&log)?.contains("node stopped").then_some(()))
+    })
+    .await?;
+    let stale = changed(&devnet, 3, "stale.toml", |table| {
+        table.insert("data_dir".into(), snapshot.join("data").display().to_string().into());
+        table.insert("sign_record_dir".into(), snapshot.join("sign-record").display().to_string().into());
+    })?;
+    refused(&stale, &[]).await?.expect(3, &["the record is older than what was signed"])?;
     devnet.stop().await
 }
 
-async fn without_l1(devnet: &mut Devnet) -> anyhow::Result<()> {
+async fn without_l1(devnet: &mut Devnet) -> anyhow::Result<u32> {
     let height = devnet.rpc(0).height().await?;
-    devnet.restart(3)?;
+    let restarted = devnet.restart(3)?;
     for index in [0, 3] {
         let node: Rpc = devnet.rpc(index);
         until("the chain to go on without L1", || async {
@@ -164,5 +192,6 @@ async fn without_l1(devnet: &mut Devnet) -> anyhow::Result<()> {
         let status = answer.status();
         Ok((status.as_u16() == 503 && answer.text().await?.contains("l1")).then_some(()))
     })
-    .await
+    .await?;
+    Ok(restarted)
 }
