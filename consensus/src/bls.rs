@@ -7,7 +7,7 @@
 use std::fmt;
 
 use alloy_primitives::{Address, B256};
-use baton_proto::{BlsPublicKey, BlsSignature, Domain, POSSESSION_DST, STATEMENT_DST, Statement};
+use baton_proto::{BlsPublicKey, BlsSignature, Domain, PEER_DST, POSSESSION_DST, PeerProof, STATEMENT_DST, Statement};
 use blst::{BLST_ERROR, min_sig};
 use zeroize::Zeroizing;
 
@@ -40,7 +40,7 @@ pub enum BlsError {
 
 /// A consensus key. Its memory is overwritten when it is dropped, and it prints as `[redacted]`.
 ///
-/// It signs statements and possession proofs and nothing else: there is no way to have it sign a digest of one's choice.
+/// It signs statements, possession proofs and peer proofs and nothing else: there is no way to have it sign a digest of one's choice.
 #[derive(Clone)]
 pub struct SecretKey(min_sig::SecretKey);
 
@@ -81,6 +81,12 @@ impl SecretKey {
     #[must_use]
     pub fn prove_possession(&self, domain: &Domain, owner: Address) -> BlsSignature {
         self.sign_message(&domain.possession_message(owner, &self.public_key()), POSSESSION_DST)
+    }
+
+    /// Proves to a challenger that the caller speaks through the peer that `proof` names.
+    #[must_use]
+    pub fn prove_peer(&self, proof: &PeerProof, domain: &Domain) -> BlsSignature {
+        self.sign_message(&proof.digest(domain), PEER_DST)
     }
 
     fn sign_message(&self, message: &B256, dst: &[u8]) -> BlsSignature {
@@ -139,6 +145,13 @@ pub struct MinSig;
 /// A decoded public key: on the curve, in the subgroup, not zero.
 #[derive(Clone, Debug)]
 pub struct DecodedKey(min_sig::PublicKey);
+
+impl MinSig {
+    /// Returns whether `signature` is `key`'s over `digest`, a peer proof's digest.
+    pub(crate) fn verify_peer(key: &DecodedKey, digest: &B256, signature: &BlsSignature) -> bool {
+        verify_message(&key.0, digest, PEER_DST, signature)
+    }
+}
 
 impl Scheme for MinSig {
     type Key = DecodedKey;
@@ -221,6 +234,7 @@ fn named(error: &BLST_ERROR) -> BlsError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloy_primitives::Bytes;
     use baton_proto::{BlockDigest, Epoch, L1ChainId, L2ChainId, View};
 
     fn domain() -> Domain {
@@ -300,6 +314,46 @@ mod tests {
         let as_statement = key(1).sign_message(&message, STATEMENT_DST);
         assert!(MinSig::verify(&decoded(1), &message, &as_statement));
         assert!(!verify_possession(&domain(), owner, &public, &as_statement));
+    }
+
+    #[test]
+    fn a_peer_proof_names_both_ends_the_nonce_and_the_chain() {
+        let peer = |byte| Bytes::from(vec![byte; 38]);
+        let proof = PeerProof { signer_peer_id: peer(1), challenger_peer_id: peer(2), nonce: B256::repeat_byte(3) };
+        let signature = key(1).prove_peer(&proof, &domain());
+        let holds =
+            |proof: &PeerProof, domain: &Domain| MinSig::verify_peer(&decoded(1), &proof.digest(domain), &signature);
+        assert!(holds(&proof, &domain()));
+        assert!(!MinSig::verify_peer(&decoded(2), &proof.digest(&domain()), &signature), "another member");
+        assert!(!holds(&PeerProof { signer_peer_id: peer(9), ..proof.clone() }, &domain()), "another signer");
+        assert!(!holds(&PeerProof { challenger_peer_id: peer(9), ..proof.clone() }, &domain()), "another challenger");
+        let turned = PeerProof { signer_peer_id: peer(2), challenger_peer_id: peer(1), nonce: B256::repeat_byte(3) };
+        assert!(!holds(&turned, &domain()), "the other way round");
+        assert!(!holds(&PeerProof { nonce: B256::ZERO, ..proof.clone() }, &domain()), "another nonce");
+        assert!(!holds(&proof, &Domain { l2_chain_id: L2ChainId::new(1), ..domain() }), "another chain");
+    }
+
+    /// Over the very same 32 bytes, so that only the ciphersuites tell the three uses of a key apart.
+    #[test]
+    fn statements_possession_and_peer_proofs_never_pass_for_each_other() {
+        let owner = Address::repeat_byte(7);
+        let public = key(1).public_key();
+        let message = domain().possession_message(owner, &public);
+        let under = |dst| key(1).sign_message(&message, dst);
+        for dst in [STATEMENT_DST, POSSESSION_DST, PEER_DST] {
+            let signature = under(dst);
+            assert_eq!(MinSig::verify(&decoded(1), &message, &signature), dst == STATEMENT_DST);
+            assert_eq!(verify_possession(&domain(), owner, &public, &signature), dst == POSSESSION_DST);
+            assert_eq!(MinSig::verify_peer(&decoded(1), &message, &signature), dst == PEER_DST);
+        }
+        // And as they are made: a proof's own digest, a statement's own digest.
+        let peer = Bytes::from(vec![1; 38]);
+        let proof = PeerProof { signer_peer_id: peer.clone(), challenger_peer_id: peer, nonce: message };
+        let proven = key(1).prove_peer(&proof, &domain());
+        assert!(!MinSig::verify(&decoded(1), &proof.digest(&domain()), &proven));
+        assert!(!verify_possession(&domain(), owner, &public, &proven));
+        let signed = key(1).sign(&statement(1), &domain());
+        assert!(!MinSig::verify_peer(&decoded(1), &digest(1), &signed));
     }
 
     #[test]

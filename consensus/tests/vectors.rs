@@ -6,13 +6,13 @@
 
 use std::{fs, path::PathBuf, sync::Arc};
 
-use alloy_primitives::{Address, B256, hex, keccak256};
+use alloy_primitives::{Address, B256, Bytes, hex, keccak256};
 use baton_consensus::{
     Committee, CommitteeMember, Schedule, SecretKey, Verifier, aggregate, to_eip2537, verify_possession,
 };
 use baton_proto::{
     Attestation, BatchHash, BatchIndex, BlockDigest, BlsPublicKey, BlsSignature, Certificate, Domain, Epoch, Evidence,
-    Height, L1ChainId, L2ChainId, MemberIndex, SignedStatement, SignerSet, Statement, View, Weight,
+    Height, L1ChainId, L2ChainId, MemberIndex, PeerProof, SignedStatement, SignerSet, Statement, View, Weight,
 };
 use serde_json::{Value, json};
 
@@ -93,6 +93,11 @@ fn secret(name: &str) -> SecretKey {
     SecretKey::generate(&keccak256(format!("vector key {name}")).0)
 }
 
+/// A peer id as libp2p writes that of an ed25519 key: the identity multihash of 36 bytes.
+fn peer_id(name: &str) -> Bytes {
+    [&hex::decode("002408011220").expect("hex")[..], keccak256(name).as_slice()].concat().into()
+}
+
 fn eip2537(signature: &BlsSignature) -> String {
     hex::encode_prefixed(to_eip2537(signature).expect("a signature"))
 }
@@ -152,6 +157,27 @@ fn signature_vectors_are_up_to_date() {
             "dst": "possession",
             "message": domain.possession_message(owner, &key.public_key()),
             "signature": eip2537(&proof),
+        })
+    });
+
+    let peer_proofs = ["first", "second"].map(|name| {
+        let key = secret("peer");
+        let proof = PeerProof {
+            signer_peer_id: peer_id(&format!("{name} signer")),
+            challenger_peer_id: peer_id(&format!("{name} challenger")),
+            nonce: keccak256(format!("{name} nonce")),
+        };
+        let signature = key.prove_peer(&proof, &domain);
+        let alone = committee(2, &owners(1, "peer"), &[1], |_| key.public_key());
+        assert!(Verifier::new(domain, Arc::new(alone)).unwrap().verify_peer(MemberIndex::new(0), &proof, &signature));
+        json!({
+            "key": key.public_key(),
+            "dst": "peer",
+            "signerPeerId": proof.signer_peer_id,
+            "challengerPeerId": proof.challenger_peer_id,
+            "nonce": proof.nonce,
+            "message": proof.digest(&domain),
+            "signature": eip2537(&signature),
         })
     });
 
@@ -230,6 +256,7 @@ fn signature_vectors_are_up_to_date() {
         &json!({
             "signatures": signatures,
             "possession": possession,
+            "peerProofs": peer_proofs,
             "certificates": certificates,
             "evidence": evidence,
         }),

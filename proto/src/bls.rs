@@ -11,6 +11,9 @@ pub const STATEMENT_DST: &[u8] = b"BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_POP_";
 /// Ciphersuite of proofs of possession.
 pub const POSSESSION_DST: &[u8] = b"BATON_POP_BLS12381G1_XMD:SHA-256_SSWU_RO_";
 
+/// Ciphersuite of peer proofs.
+pub const PEER_DST: &[u8] = b"BATON_PEER_BLS12381G1_XMD:SHA-256_SSWU_RO_";
+
 macro_rules! bytes_type {
     ($(#[$doc:meta])* $name:ident, $length:expr) => {
         $(#[$doc])*

@@ -19,6 +19,7 @@ mod evidence;
 mod ids;
 pub mod limits;
 pub mod merkle;
+mod peer_proof;
 mod spec;
 mod statement;
 mod transaction;
@@ -26,13 +27,14 @@ pub mod wire;
 
 pub use batch::{BatchHeader, DataKind, Duties, duties_root};
 pub use block::{Block, BlockHeader, L1Origin, PayloadCommitment};
-pub use bls::{BlsPublicKey, BlsSignature, POSSESSION_DST, STATEMENT_DST};
+pub use bls::{BlsPublicKey, BlsSignature, PEER_DST, POSSESSION_DST, STATEMENT_DST};
 pub use certificate::{Certificate, SignerSet};
 pub use evidence::{Evidence, Offence};
 pub use ids::{
     BatchHash, BatchIndex, BlockDigest, Epoch, Height, L1BlockNumber, L1ChainId, L2ChainId, MemberIndex, TimestampMs,
     View, Weight,
 };
+pub use peer_proof::PeerProof;
 pub use spec::{ChainSpec, ExecutorKind, OrderingRule};
 pub use statement::{Attestation, Domain, SignedStatement, Statement, StatementKind};
 pub use transaction::{Transaction, TransactionError};

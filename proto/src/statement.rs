@@ -52,7 +52,7 @@ impl Domain {
         keccak256(fields.abi_encode_params())
     }
 
-    fn typed(&self, struct_hash: B256) -> B256 {
+    pub(crate) fn typed(&self, struct_hash: B256) -> B256 {
         keccak256([&[0x19, 0x01], self.separator().as_slice(), struct_hash.as_slice()].concat())
     }
 }

@@ -23,7 +23,9 @@ use std::{
 };
 
 use baton_consensus::SecretKey;
-use baton_proto::{BlsPublicKey, Domain, Epoch, MemberIndex, SignedStatement, Statement, View};
+use baton_proto::{
+    BlsPublicKey, BlsSignature, Domain, Epoch, MemberIndex, PeerProof, SignedStatement, Statement, View,
+};
 
 pub use keyfile::KeyFileError;
 pub use record::{RecordOrigin, SignError, SignRecord, SignRecordError};
@@ -77,6 +79,13 @@ impl Signer {
             signature: self.key.sign(statement, &self.domain),
         };
         Ok(statements.iter().map(sign).collect())
+    }
+
+    /// Signs that this node speaks through the peer that `proof` names. Nothing is recorded: under a ciphersuite of its own
+    /// it is no statement, and can be held against nobody.
+    #[must_use]
+    pub fn prove_peer(&self, proof: &PeerProof) -> BlsSignature {
+        self.key.prove_peer(proof, &self.domain)
     }
 
     /// See [`SignRecord::recorded`].

@@ -98,6 +98,18 @@ fn is_allowed(first: Statement, second: Statement) -> bool {
     together
 }
 
+/// A proof is no statement: it needs no record, works on one that is closed to everything else, and leaves it as it was.
+#[test]
+fn a_peer_proof_is_the_keys_own_and_leaves_no_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let signer = create(folder.path());
+    signer.sign(&[notarize(5, 1)]).unwrap();
+    let peer = |byte: u8| alloy_primitives::Bytes::from(vec![byte; 38]);
+    let proof = PeerProof { signer_peer_id: peer(1), challenger_peer_id: peer(2), nonce: B256::repeat_byte(3) };
+    assert_eq!(signer.prove_peer(&proof), key().prove_peer(&proof, &domain()));
+    assert_eq!(signer.recorded(EPOCH, View::ZERO).unwrap(), [notarize(5, 1)]);
+}
+
 #[test]
 fn votes_follow_the_rules_of_a_view() {
     assert!(is_allowed(notarize(5, 1), notarize(6, 2)));

@@ -1,9 +1,9 @@
 //! The digests that L1 rebuilds, in one file that Rust and Solidity tests both read.
 
-use alloy_primitives::{Address, B256, U256, address, hex, keccak256};
+use alloy_primitives::{Address, B256, Bytes, U256, address, hex, keccak256};
 use baton_proto::{
     Attestation, BatchHash, BatchHeader, BatchIndex, BlockDigest, BlockHeader, BlsPublicKey, DataKind, Domain, Duties,
-    Epoch, Height, L1BlockNumber, L1ChainId, L1Origin, L2ChainId, MemberIndex, Statement, TimestampMs, View,
+    Epoch, Height, L1BlockNumber, L1ChainId, L1Origin, L2ChainId, MemberIndex, PeerProof, Statement, TimestampMs, View,
     duties_root, merkle,
 };
 use serde_json::{Value, json};
@@ -30,6 +30,7 @@ fn digests_are_the_ones_that_solidity_rebuilds() {
         "batchHeaders": batch_headers().iter().map(batch_header).collect::<Vec<_>>(),
         "statements": statements().iter().map(|s| statement(s, &domain)).collect::<Vec<_>>(),
         "possession": possession(&domain),
+        "peerProofs": peer_proofs(&domain),
         "dutiesRoots": duties_roots(),
         "merkle": merkle_roots(),
     });
@@ -243,6 +244,26 @@ fn possession(domain: &Domain) -> Vec<Value> {
     .collect()
 }
 
+fn peer_proofs(domain: &Domain) -> Vec<Value> {
+    let counting = |length: u8| Bytes::from_iter(0..length);
+    [
+        (Bytes::new(), Bytes::new(), B256::ZERO),
+        (Bytes::from([0xff; 38]), Bytes::from([0xff; 38]), B256::repeat_byte(0xff)),
+        (counting(38), counting(34), named("nonce")),
+    ]
+    .into_iter()
+    .map(|(signer_peer_id, challenger_peer_id, nonce)| {
+        let proof = PeerProof { signer_peer_id, challenger_peer_id, nonce };
+        json!({
+            "signerPeerId": hex_of(&proof.signer_peer_id),
+            "challengerPeerId": hex_of(&proof.challenger_peer_id),
+            "nonce": hex_of(proof.nonce),
+            "digest": hex_of(proof.digest(domain)),
+        })
+    })
+    .collect()
+}
+
 fn duties_roots() -> Vec<Value> {
     let row = |led, missed| Duties { led, missed };
     let tables = [
@@ -277,7 +298,7 @@ fn merkle_roots() -> Vec<Value> {
 
 /// The digests once more, from type definitions that a library hashes by EIP-712's own rules.
 mod by_library {
-    use alloy_sol_types::{SolStruct, eip712_domain, sol};
+    use alloy_sol_types::{Eip712Domain, SolStruct, eip712_domain, sol};
 
     use super::*;
     use crate::strategies::{config, statement};
@@ -298,13 +319,23 @@ mod by_library {
         }
     }
 
-    fn digest(statement: &Statement, domain: &Domain) -> B256 {
-        let typed = eip712_domain! {
+    mod typed {
+        alloy_sol_types::sol! {
+            struct PeerProof { uint64 l2ChainId; bytes signerPeerId; bytes challengerPeerId; bytes32 nonce; }
+        }
+    }
+
+    fn domain_712(domain: &Domain) -> Eip712Domain {
+        eip712_domain! {
             name: "Baton",
             version: "1",
             chain_id: domain.l1_chain_id.get(),
             verifying_contract: domain.registry,
-        };
+        }
+    }
+
+    fn digest(statement: &Statement, domain: &Domain) -> B256 {
+        let typed = domain_712(domain);
         let l2_chain_id = domain.l2_chain_id.get();
         match *statement {
             Statement::Notarize { epoch, view, block } => {
@@ -348,6 +379,33 @@ mod by_library {
                 l2_chain_id: L2ChainId::new(l2_chain_id),
             };
             proptest::prop_assert_eq!(statement.digest(&domain), digest(&statement, &domain));
+        }
+
+        #[test]
+        fn peer_proofs_are_hashed_as_eip_712_says(
+            signer in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..80),
+            challenger in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..80),
+            nonce in proptest::prelude::any::<[u8; 32]>(),
+            l2_chain_id in proptest::prelude::any::<u64>(),
+        ) {
+            let domain = Domain {
+                l1_chain_id: L1ChainId::new(31_337),
+                registry: Address::repeat_byte(0x52),
+                l2_chain_id: L2ChainId::new(l2_chain_id),
+            };
+            let (signer, challenger) = (Bytes::from(signer), Bytes::from(challenger));
+            let proof = PeerProof {
+                signer_peer_id: signer.clone(),
+                challenger_peer_id: challenger.clone(),
+                nonce: nonce.into(),
+            };
+            let by_library = typed::PeerProof {
+                l2ChainId: l2_chain_id,
+                signerPeerId: signer,
+                challengerPeerId: challenger,
+                nonce: nonce.into(),
+            };
+            proptest::prop_assert_eq!(proof.digest(&domain), by_library.eip712_signing_hash(&domain_712(&domain)));
         }
     }
 }
