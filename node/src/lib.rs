@@ -1,5 +1,6 @@
 //! The Baton sequencer node: everything with a side effect. The protocol's rules live in `baton-consensus`.
 
+pub mod admission;
 pub mod batcher;
 pub mod cli;
 pub mod config;

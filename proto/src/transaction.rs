@@ -44,6 +44,21 @@ impl Transaction {
     /// transactions among them), no chain id, or a signature from which no sender can be recovered (EIP-2's low-s rule
     /// included).
     pub fn decode(raw: Bytes) -> Result<Self, TransactionError> {
+        Self::decode_with(raw, |_| None)
+    }
+
+    /// As [`Self::decode`], but asks `sender_of` before it recovers: all that is said of the transaction's form is checked
+    /// again, and only its signature is not.
+    ///
+    /// The hash that `sender_of` is asked for is that of exactly these bytes. It must answer with nothing but what
+    /// [`Self::decode`] found for that hash before.
+    ///
+    /// # Errors
+    /// See [`Self::decode`].
+    pub fn decode_with(
+        raw: Bytes,
+        sender_of: impl FnOnce(&TxHash) -> Option<Address>,
+    ) -> Result<Self, TransactionError> {
         if raw.len() > TRANSACTION_BYTES_MAX {
             return Err(TransactionError::Oversized { got: raw.len() });
         }
@@ -61,7 +76,11 @@ impl Transaction {
         if !rest.is_empty() || envelope.encoded_2718() != raw.as_ref() {
             return Err(TransactionError::Malformed("rlp: not the canonical encoding".into()));
         }
-        let sender = envelope.recover_signer().map_err(|_| TransactionError::InvalidSender)?;
+        // The hash of the canonical encoding, which the raw bytes were just found to be.
+        let sender = match sender_of(envelope.tx_hash()) {
+            Some(sender) => sender,
+            None => envelope.recover_signer().map_err(|_| TransactionError::InvalidSender)?,
+        };
         Ok(Self(Arc::new(Inner { envelope, raw, sender })))
     }
 

@@ -68,7 +68,7 @@ impl Seat {
             members: members(devnet, &committee)?,
             observers: vec![],
         };
-        let (network, mut events) = Network::start(network, Arc::new(|_| None)).await?;
+        let (network, mut events) = Network::start(network, Arc::new(|_: &_| None)).await?;
         let record: Arc<Mutex<Record>> = Arc::default();
         let heard = Arc::clone(&record);
         tokio::spawn(async move {

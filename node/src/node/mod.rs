@@ -7,7 +7,6 @@
 mod open;
 mod routing;
 mod status;
-mod submit;
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,7 +14,7 @@ use baton_consensus::{Machine, Schedule};
 use baton_execution::NonceExecutor;
 use baton_proto::{Evidence, MemberIndex};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Notify, mpsc, watch},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
@@ -26,9 +25,9 @@ use self::{
     open::{hold_keys, open},
     routing::Routing,
     status::StatusSources,
-    submit::Admission,
 };
 use crate::{
+    admission::{Admission, AdmissionContext, PoolAndSenders, Senders},
     batcher::{Batcher, BatcherConfig, BatcherContext},
     config::Config,
     driver::{
@@ -179,10 +178,8 @@ async fn start(
     // Cancelled by the driver when safety is seen broken: attesting and posting end, everything else goes on.
     let halt = inner.child_token();
 
-    let known = {
-        let pool = Arc::clone(pool);
-        Arc::new(move |hash: &_| pool.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(hash))
-    };
+    let senders = Arc::new(Senders::new());
+    let known = Arc::new(PoolAndSenders { pool: Arc::clone(pool), senders: Arc::clone(&senders) });
     let (network, events) = Network::start(network_config.clone(), known)
         .await
         .map_err(|error| NodeError::part("the network")(error.to_string()))?;
@@ -206,7 +203,20 @@ async fn start(
         .spawn(move || intake.run(messages_in, &checked_out))
         .map_err(|error| NodeError::part("the message checks")(error.to_string()))?;
 
-    let admission = Arc::new(Admission::new(Arc::clone(pool), Arc::clone(&ledger), network.clone()));
+    let work = Arc::new(Notify::new());
+    let (admission, admitting) = Admission::new(
+        AdmissionContext {
+            pool: Arc::clone(pool),
+            ledger: Arc::clone(&ledger),
+            senders,
+            work: Arc::clone(&work),
+            announce: Box::new({
+                let network = network.clone();
+                move |transactions| network.gossip(transactions)
+            }),
+        },
+        inner.clone(),
+    );
     let machine = Machine::new(
         (&facts.spec).into(),
         Arc::clone(&committee),
@@ -225,7 +235,7 @@ async fn start(
             ledger: Arc::clone(&ledger),
             executor: Arc::new(NonceExecutor),
             pool: Arc::clone(pool),
-            work: admission.work(),
+            work,
             outbound: Arc::clone(&outbound),
             network: network.clone(),
             l1: watcher.view.clone(),
@@ -271,6 +281,7 @@ async fn start(
         .map(|task| part("the batcher", until_told(flatten(task), halt.clone(), inner.clone())))
         .collect();
     parts.push(health.part);
+    parts.push(part("admission", admitting));
     match opened.evidence_key.clone() {
         Some(key) => {
             let account = AccountContext {

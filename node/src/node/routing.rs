@@ -7,8 +7,9 @@ use baton_proto::{MemberIndex, wire::ConsensusMessage};
 use tokio::sync::{Semaphore, mpsc};
 use tracing::{debug, info, warn};
 
-use super::submit::Admission;
-use crate::{batcher::BatchMessage, driver::Checked, ledger::Ledger, p2p::NetworkEvent, sync::answer};
+use crate::{
+    admission::Admission, batcher::BatchMessage, driver::Checked, ledger::Ledger, p2p::NetworkEvent, sync::answer,
+};
 
 /// Peers' questions that are answered at a time; reading a range takes milliseconds and must not crowd out voting.
 const ANSWERS_AT_ONCE: usize = 4;
@@ -30,12 +31,7 @@ impl Routing {
             match event {
                 NetworkEvent::Consensus { from, message } => self.consensus(from, message).await?,
                 NetworkEvent::Transactions { transactions, .. } => {
-                    let admission = Arc::clone(&self.admission);
-                    for transaction in transactions {
-                        if let Err(reason) = admission.admit(transaction) {
-                            debug!(%reason, "a gossiped transaction was not admitted");
-                        }
-                    }
+                    self.admission.gossiped(transactions);
                 }
                 NetworkEvent::SyncRequest { request, respond, .. } => {
                     // Whoever cannot be answered now asks another; the network says "unavailable" for us.

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, Mutex},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use baton_consensus::Committee;
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::{
+    admission::now_ms,
     batcher::BatchStatus,
     driver::DriverStatus,
     l1::{ChainFacts, L1View},
@@ -56,9 +57,7 @@ impl StatusSources {
             }
             if expired_at.elapsed() > EXPIRE_EVERY {
                 expired_at = Instant::now();
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-                self.pool.lock().unwrap_or_else(std::sync::PoisonError::into_inner).expire(now_ms);
+                self.pool.lock().unwrap_or_else(std::sync::PoisonError::into_inner).expire(now_ms());
             }
             let current = self.current();
             let total = current.total_weight;

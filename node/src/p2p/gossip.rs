@@ -2,10 +2,15 @@
 
 use std::collections::VecDeque;
 
-use baton_proto::{L2ChainId, Transaction, wire::TransactionGossip};
+use baton_proto::{
+    L2ChainId, Transaction,
+    wire::{Known, TransactionGossip},
+};
 use libp2p::{PeerId, gossipsub::MessageId};
 use tokio::task::JoinSet;
 use tracing::error;
+
+use super::KnownLookup;
 
 /// Most messages that are decoded at once.
 const DECODES_MAX: usize = 2;
@@ -43,13 +48,14 @@ pub(super) struct Judged {
 /// The messages that wait and those in work.
 pub(super) struct Judge {
     chain: L2ChainId,
+    known: KnownLookup,
     waiting: VecDeque<Received>,
     work: JoinSet<Judged>,
 }
 
 impl Judge {
-    pub(super) fn new(chain: L2ChainId) -> Self {
-        Self { chain, waiting: VecDeque::new(), work: JoinSet::new() }
+    pub(super) fn new(chain: L2ChainId, known: KnownLookup) -> Self {
+        Self { chain, known, waiting: VecDeque::new(), work: JoinSet::new() }
     }
 
     /// Takes a message in; returns one that goes unjudged for it, if there are too many.
@@ -84,14 +90,14 @@ impl Judge {
         while self.work.len() < DECODES_MAX
             && let Some(Received { id, source, data }) = self.waiting.pop_front()
         {
-            let chain = self.chain;
-            self.work.spawn_blocking(move || Judged { id, source, judgement: judge(&data, chain) });
+            let (chain, known) = (self.chain, self.known.clone());
+            self.work.spawn_blocking(move || Judged { id, source, judgement: judge(&data, chain, &*known) });
         }
     }
 }
 
-fn judge(data: &[u8], chain: L2ChainId) -> Judgement {
-    match TransactionGossip::decode(data) {
+fn judge(data: &[u8], chain: L2ChainId, known: &dyn Known) -> Judgement {
+    match TransactionGossip::decode(data, known) {
         Ok(transactions) => match transactions.iter().find(|tx| tx.chain_id() != chain.get()) {
             Some(other) => Judgement::Reject(format!("transaction for chain {}, this is {chain}", other.chain_id())),
             None => Judgement::Accept(transactions),
@@ -103,11 +109,13 @@ fn judge(data: &[u8], chain: L2ChainId) -> Judgement {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[tokio::test]
     async fn one_peer_that_floods_loses_its_own_messages_only() {
-        let mut judge = Judge::new(L2ChainId::new(1));
+        let mut judge = Judge::new(L2ChainId::new(1), Arc::new(|_: &_| None));
         let (flood, other) = (PeerId::random(), PeerId::random());
         let received = |source, n: u8| Received { id: MessageId::new(&[n]), source, data: vec![0xff] };
         assert!(judge.push(received(other, 0)).is_none());
@@ -132,7 +140,7 @@ mod tests {
 
     #[tokio::test]
     async fn all_peers_together_are_bounded() {
-        let mut judge = Judge::new(L2ChainId::new(1));
+        let mut judge = Judge::new(L2ChainId::new(1), Arc::new(|_: &_| None));
         let mut unjudged = 0;
         for n in 0..1_000_u32 {
             let received =

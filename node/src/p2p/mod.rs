@@ -49,10 +49,9 @@ mod tests;
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
-use alloy_primitives::TxHash;
 use baton_proto::{
     Domain, MemberIndex, Transaction,
-    wire::{ConsensusMessage, SyncRequest, SyncResponse},
+    wire::{ConsensusMessage, Known, SyncRequest, SyncResponse},
 };
 pub use libp2p::{Multiaddr, PeerId, identity::Keypair};
 use tokio::sync::oneshot;
@@ -60,6 +59,7 @@ use tokio::sync::oneshot;
 pub use charges::Fault;
 pub use identity::{IdentityError, load_identity, load_or_create_identity};
 pub use network::Network;
+pub(crate) use queue::DropQueue;
 pub use request::RequestError;
 pub use stats::{Counter, NetworkStats};
 
@@ -91,8 +91,8 @@ pub struct MemberAddress {
     pub addresses: Vec<Multiaddr>,
 }
 
-/// Answers with a transaction that the node holds already, which spares recovering its sender again.
-pub type KnownLookup = Arc<dyn Fn(&TxHash) -> Option<Transaction> + Send + Sync>;
+/// What the node knows of transactions already, which spares recovering their senders again.
+pub type KnownLookup = Arc<dyn Known>;
 
 /// Sends consensus messages. Never waits; what cannot be sent in time is dropped, stalest first.
 pub trait Outbound: Send + Sync {

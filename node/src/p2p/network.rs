@@ -117,12 +117,13 @@ impl Network {
             tasks: TaskTracker::new(),
         }));
         network.spawn_lanes(&streams, &protocols);
-        network.spawn(Inbound::new(shared.clone(), known, events.clone()).accept(incoming));
+        network.spawn(Inbound::new(shared.clone(), known.clone(), events.clone()).accept(incoming));
         network.spawn(reports.clone().forward(events));
         let dialer = Dialer::new(targets);
         let service = Service {
             swarm,
             chain: config.chain.l2_chain_id,
+            known,
             protocols,
             shared,
             lanes,

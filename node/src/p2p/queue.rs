@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::Notify;
 
 /// First in, first out, for any number of producers and one consumer; bounded in items and in the sum of their weights.
-pub(super) struct DropQueue<T> {
+pub(crate) struct DropQueue<T> {
     items: Mutex<Items<T>>,
     ready: Notify,
     count_max: usize,
@@ -24,13 +24,13 @@ impl<T> DropQueue<T> {
     /// Makes an empty queue for at most `count_max` items that together weigh at most `weight_max`.
     ///
     /// A single heavier item is still taken when the queue is empty otherwise; producers bound their items.
-    pub(super) fn new(count_max: usize, weight_max: usize) -> Self {
+    pub(crate) fn new(count_max: usize, weight_max: usize) -> Self {
         let items = Mutex::new(Items { queue: VecDeque::new(), weight: 0 });
         Self { items, ready: Notify::new(), count_max, weight_max }
     }
 
     /// Appends `item` and returns how many stale items had to go for it.
-    pub(super) fn push(&self, item: T, weight: usize) -> u64 {
+    pub(crate) fn push(&self, item: T, weight: usize) -> u64 {
         let mut items = self.lock();
         let mut dropped = 0;
         while !items.queue.is_empty()
@@ -47,7 +47,7 @@ impl<T> DropQueue<T> {
     }
 
     /// Puts back what was just taken, as the stalest item, if there is still room; returns whether there was.
-    pub(super) fn put_back(&self, item: T, weight: usize) -> bool {
+    pub(crate) fn put_back(&self, item: T, weight: usize) -> bool {
         let mut items = self.lock();
         if items.queue.len() >= self.count_max || items.weight.saturating_add(weight) > self.weight_max {
             return false;
@@ -60,12 +60,12 @@ impl<T> DropQueue<T> {
     }
 
     /// Takes the stalest item, if there is one.
-    pub(super) fn try_pop(&self) -> Option<T> {
+    pub(crate) fn try_pop(&self) -> Option<T> {
         self.lock().pop()
     }
 
     /// Takes the stalest item, waiting for one. Nothing is lost when the future is dropped.
-    pub(super) async fn pop(&self) -> T {
+    pub(crate) async fn pop(&self) -> T {
         loop {
             if let Some(item) = self.try_pop() {
                 return item;

@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::{
-    Fault, NetworkEvent, Refusal, RequestError,
+    Fault, KnownLookup, NetworkEvent, Refusal, RequestError,
     backoff::Timers,
     behaviour::{Behaviour, BehaviourEvent, SYNC_TIMEOUT},
     charges::REFUSAL,
@@ -94,6 +94,7 @@ impl Reports {
 pub(super) struct Service {
     pub(super) swarm: Swarm<Behaviour>,
     pub(super) chain: L2ChainId,
+    pub(super) known: KnownLookup,
     pub(super) protocols: ChainProtocols,
     pub(super) shared: Arc<Shared>,
     pub(super) lanes: Arc<HashMap<PeerId, Arc<Lane>>>,
@@ -122,7 +123,7 @@ impl Service {
     /// Runs until `stop`.
     pub(super) async fn run(mut self, stop: CancellationToken) {
         let mut running = Running {
-            judge: Judge::new(self.chain),
+            judge: Judge::new(self.chain, self.known.clone()),
             requests: HashMap::new(),
             answers: JoinSet::new(),
             forgiven: Timers::new(),

@@ -2,26 +2,26 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use alloy_primitives::TxHash;
+use alloy_primitives::{Bytes, TxHash};
 use baton_consensus::Committee;
-use baton_mempool::{Pool, PoolError};
-use baton_proto::Transaction;
+use baton_mempool::Pool;
+use futures::future::BoxFuture;
 use tokio::sync::watch;
 
-use crate::{l1::ChainFacts, ledger::Ledger, telemetry::NodeStatus};
+use crate::{admission::SubmitError, l1::ChainFacts, ledger::Ledger, telemetry::NodeStatus};
 
 /// Takes transactions into the node: into the pool, to the peers, and to whoever waits for work.
 pub trait Submit: Send + Sync {
-    /// Takes one transaction and returns its hash. May block on the ledger.
+    /// Takes one transaction in its EIP-2718 encoding and returns its hash once this node holds it durably. Never blocks.
     ///
     /// # Errors
-    /// [`PoolError`] with the text that the client gets.
-    fn submit(&self, transaction: Transaction) -> Result<TxHash, PoolError>;
+    /// [`SubmitError`] with the text that the client gets.
+    fn submit(&self, raw: Bytes) -> BoxFuture<'_, Result<TxHash, SubmitError>>;
 }
 
-impl<F: Fn(Transaction) -> Result<TxHash, PoolError> + Send + Sync> Submit for F {
-    fn submit(&self, transaction: Transaction) -> Result<TxHash, PoolError> {
-        self(transaction)
+impl<F: Fn(Bytes) -> Result<TxHash, SubmitError> + Send + Sync> Submit for F {
+    fn submit(&self, raw: Bytes) -> BoxFuture<'_, Result<TxHash, SubmitError>> {
+        Box::pin(std::future::ready(self(raw)))
     }
 }
 

@@ -1,11 +1,10 @@
 //! Errors as clients get them.
 
 use alloy_primitives::TxHash;
-use baton_mempool::PoolError;
-use baton_proto::{Height, TransactionError};
+use baton_proto::Height;
 use jsonrpsee::types::{ErrorObjectOwned, error::ErrorCode};
 
-use crate::ledger::LedgerError;
+use crate::{admission::SubmitError, ledger::LedgerError};
 
 /// Server error of geth: the request was understood and refused.
 const SERVER_ERROR: i32 = -32_000;
@@ -15,6 +14,9 @@ const TIMED_OUT: i32 = -32_002;
 
 /// An answer, or a batch of them, grew too large; geth's code.
 const RESPONSE_TOO_LARGE: i32 = -32_003;
+
+/// Limit exceeded (EIP-1474): client libraries wait and retry.
+const LIMIT_EXCEEDED: i32 = -32_005;
 
 /// Most characters of a method's name that an error repeats.
 const NAME_CHARS_MAX: usize = 64;
@@ -34,9 +36,7 @@ pub enum RpcError {
     #[error("invalid argument {index}: {why}")]
     InvalidArgument { index: usize, why: String },
     #[error(transparent)]
-    Transaction(#[from] TransactionError),
-    #[error(transparent)]
-    Pool(#[from] PoolError),
+    Submit(#[from] SubmitError),
     #[error("header not found")]
     HeaderNotFound,
     #[error("state at block {asked} is not available: only the state at the latest block, {kept}, is kept")]
@@ -65,11 +65,17 @@ impl RpcError {
             | Self::MissingArgument(_)
             | Self::TooManyArguments(_)
             | Self::InvalidArgument { .. } => ErrorCode::InvalidParams.code(),
-            Self::Transaction(_) | Self::Pool(_) | Self::HeaderNotFound | Self::StateNotKept { .. } => SERVER_ERROR,
+            Self::Submit(SubmitError::Transaction(_) | SubmitError::Pool(_))
+            | Self::HeaderNotFound
+            | Self::StateNotKept { .. } => SERVER_ERROR,
+            Self::Submit(SubmitError::Busy) => LIMIT_EXCEEDED,
             Self::BatchTooLarge => ErrorCode::InvalidRequest.code(),
             Self::TimedOut => TIMED_OUT,
             Self::ResponseTooLarge => RESPONSE_TOO_LARGE,
-            Self::Ledger(_) | Self::IndexWithoutBlock { .. } | Self::Internal(_) => ErrorCode::InternalError.code(),
+            Self::Submit(SubmitError::NotStored | SubmitError::Stopping)
+            | Self::Ledger(_)
+            | Self::IndexWithoutBlock { .. }
+            | Self::Internal(_) => ErrorCode::InternalError.code(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use alloy_primitives::TxHash;
 use baton_execution::Outcome;
-use baton_proto::Transaction;
+use jsonrpsee::types::Params;
 
 use super::{
     RpcContext, RpcError,
@@ -10,10 +10,10 @@ use super::{
     render::{self, Place},
 };
 
-/// `eth_sendRawTransaction`: decodes, recovers the sender, and hands the transaction to the node.
-pub(super) fn send_raw(context: &RpcContext, arguments: &Arguments) -> Result<TxHash, RpcError> {
-    let transaction = Transaction::decode(arguments.bytes(0)?)?;
-    Ok(context.submit.submit(transaction)?)
+/// `eth_sendRawTransaction`: hands the transaction to the node and waits until it holds it durably.
+pub(super) async fn send_raw(context: &RpcContext, params: &Params<'_>) -> Result<TxHash, RpcError> {
+    let raw = Arguments::read(params, 1)?.bytes(0)?;
+    Ok(context.submit.submit(raw).await?)
 }
 
 /// `eth_getTransactionByHash`: where a transaction is, or `null` if this node does not know it.

@@ -1,19 +1,13 @@
 //! Headers, transactions and blocks.
 
-use alloy_primitives::{Bytes, TxHash, keccak256};
+use alloy_primitives::{Bytes, keccak256};
 
-use super::{WireError, fields, pb};
+use super::{KnownTransactions, WireError, fields, pb};
 use crate::{
     Block, BlockDigest, BlockHeader, Epoch, Height, L1BlockNumber, L1Origin, L2ChainId, PayloadCommitment, TimestampMs,
     Transaction, View,
     limits::{BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX},
 };
-
-/// Answers with a transaction that the node holds already, by hash, which spares recovering its sender again.
-pub type KnownTransactions<'a> = &'a dyn Fn(&TxHash) -> Option<Transaction>;
-
-/// [`KnownTransactions`] of a node that holds none: every sender is recovered.
-pub const NOTHING_KNOWN: KnownTransactions<'static> = &|_| None;
 
 impl From<&L1Origin> for pb::Origin {
     fn from(origin: &L1Origin) -> Self {
@@ -119,10 +113,10 @@ pub(super) fn transactions(
         .map(|(index, raw)| {
             let hash = keccak256(&raw);
             // Equal hashes are equal bytes, so a known transaction was decoded from exactly these.
-            if let Some(transaction) = known(&hash).filter(|transaction| *transaction.hash() == hash) {
+            if let Some(transaction) = known.transaction(&hash).filter(|transaction| *transaction.hash() == hash) {
                 return Ok(transaction);
             }
-            Transaction::decode(Bytes(raw)).map_err(|error| WireError::Transaction { index, error })
+            known.decode(Bytes(raw)).map_err(|error| WireError::Transaction { index, error })
         })
         .collect()
 }

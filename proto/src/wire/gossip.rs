@@ -3,7 +3,7 @@
 use alloy_primitives::Bytes;
 use prost::Message;
 
-use super::{NOTHING_KNOWN, WireError, block, check_length, count, decode_canonical, pb};
+use super::{KnownTransactions, WireError, block, check_length, count, decode_canonical, pb};
 use crate::{
     Transaction,
     limits::{GOSSIP_BYTES_MAX, GOSSIP_TRANSACTIONS_MAX},
@@ -36,11 +36,11 @@ impl TransactionGossip {
         messages
     }
 
-    /// Decodes one message and recovers every sender; at least one transaction.
+    /// Decodes one message, with the sender of every transaction; at least one.
     ///
     /// # Errors
     /// [`WireError`], always the fault of who sent or forwarded it.
-    pub fn decode(bytes: &[u8]) -> Result<Vec<Transaction>, WireError> {
+    pub fn decode(bytes: &[u8], known: KnownTransactions<'_>) -> Result<Vec<Transaction>, WireError> {
         const WHAT: &str = "transaction_gossip";
         check_length(WHAT, bytes, GOSSIP_BYTES_MAX)?;
         count::at_most("transaction_gossip.transactions", bytes, &[1], GOSSIP_TRANSACTIONS_MAX)?;
@@ -48,7 +48,7 @@ impl TransactionGossip {
         if message.transactions.is_empty() {
             return Err(WireError::Empty { what: "transaction_gossip.transactions" });
         }
-        block::transactions(message.transactions, NOTHING_KNOWN)
+        block::transactions(message.transactions, known)
     }
 }
 

@@ -17,16 +17,17 @@ mod count;
 mod error;
 mod fields;
 mod gossip;
+mod known;
 mod statement;
 mod storage;
 mod sync;
 
 use prost::Message;
 
-pub use block::{KnownTransactions, NOTHING_KNOWN};
 pub use consensus::ConsensusMessage;
 pub use error::WireError;
 pub use gossip::TransactionGossip;
+pub use known::{Known, KnownTransactions, NOTHING_KNOWN};
 pub use storage::{
     batch_header_from_bytes, batch_header_to_bytes, block_from_bytes, block_to_bytes, certificate_from_bytes,
     certificate_to_bytes, evidence_from_bytes, evidence_to_bytes, header_from_bytes, header_of_block_bytes,

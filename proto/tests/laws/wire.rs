@@ -1,6 +1,6 @@
 //! The wire format: identity, one encoding for each value, and what malformed bytes do.
 
-use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use alloy_primitives::{B256, Bytes, TxHash};
 use baton_proto::{
@@ -80,7 +80,7 @@ proptest! {
     #[test]
     fn gossip(transactions in vec(transaction(), 1..8), mutation in mutation()) {
         let encode = |transactions: &Vec<Transaction>| TransactionGossip::encode(transactions).remove(0);
-        one_encoding(&transactions, encode, TransactionGossip::decode, mutation)?;
+        one_encoding(&transactions, encode, |bytes: &[u8]| TransactionGossip::decode(bytes, NOTHING_KNOWN), mutation)?;
     }
 
     #[test]
@@ -112,7 +112,7 @@ proptest! {
         let _ = ConsensusMessage::decode(&bytes, NOTHING_KNOWN);
         let _ = SyncRequest::decode(&bytes);
         let _ = SyncResponse::decode(&bytes, NOTHING_KNOWN);
-        let _ = TransactionGossip::decode(&bytes);
+        let _ = TransactionGossip::decode(&bytes, NOTHING_KNOWN);
         let _ = wire::block_from_bytes(&bytes);
         let _ = wire::evidence_from_bytes(&bytes);
     }
@@ -191,16 +191,16 @@ pub(crate) fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
 fn a_known_transaction_is_not_recovered_again() {
     let transactions = vec![transfer(0, 1, 10), transfer(1, 1, 10)];
     let message = proposal(block_of(plain_header(), transactions.clone()));
-    let asked = Cell::new(0);
+    let asked = AtomicUsize::new(0);
     let knows_first = |hash: &TxHash| {
-        asked.set(asked.get() + 1);
+        asked.fetch_add(1, Relaxed);
         (hash == transactions[0].hash()).then(|| transactions[0].clone())
     };
     let ConsensusMessage::Proposal { block, .. } = ConsensusMessage::decode(&message.encode(), &knows_first).unwrap()
     else {
         panic!("not a proposal");
     };
-    assert_eq!(asked.get(), 2);
+    assert_eq!(asked.load(Relaxed), 2);
     let shared = |i: usize| block.transactions[i].raw().as_ptr() == transactions[i].raw().as_ptr();
     assert!(shared(0) && !shared(1));
     // A map that answers with something else is not believed.
@@ -241,7 +241,7 @@ fn a_bad_transaction_is_named_by_its_place() {
     let bad = [0x03, 0xc0];
     let bytes = [field(1, good.raw()), field(1, &bad)].concat();
     let Err(WireError::Transaction { index: 1, error: TransactionError::Malformed(_) }) =
-        TransactionGossip::decode(&bytes)
+        TransactionGossip::decode(&bytes, NOTHING_KNOWN)
     else {
         panic!("bad transaction accepted");
     };
@@ -343,7 +343,10 @@ fn missing_parts_are_named() {
     for (error, what) in errors {
         assert_eq!(error, WireError::Missing { what });
     }
-    assert_eq!(TransactionGossip::decode(&[]), Err(WireError::Empty { what: "transaction_gossip.transactions" }));
+    assert_eq!(
+        TransactionGossip::decode(&[], NOTHING_KNOWN),
+        Err(WireError::Empty { what: "transaction_gossip.transactions" })
+    );
 }
 
 #[test]

@@ -112,7 +112,7 @@ fn a_frame_over_the_bound_is_not_decoded() {
         Err(WireError::Oversize { what: "sync_request", got: SYNC_REQUEST_BYTES_MAX + 1, max: SYNC_REQUEST_BYTES_MAX })
     );
     assert_eq!(
-        TransactionGossip::decode(&vec![0; GOSSIP_BYTES_MAX + 1]),
+        TransactionGossip::decode(&vec![0; GOSSIP_BYTES_MAX + 1], NOTHING_KNOWN),
         Err(WireError::Oversize { what: "transaction_gossip", got: GOSSIP_BYTES_MAX + 1, max: GOSSIP_BYTES_MAX })
     );
     assert_eq!(
@@ -164,10 +164,10 @@ fn gossip_is_split_by_bytes_and_by_count() {
     let messages = TransactionGossip::encode(&vec![small.clone(); 2 * GOSSIP_TRANSACTIONS_MAX + 1]);
     let sizes: Vec<usize> = messages.iter().map(|bytes| bytes.len() / (small.raw().len() + 2)).collect();
     assert_eq!(sizes, [GOSSIP_TRANSACTIONS_MAX, GOSSIP_TRANSACTIONS_MAX, 1]);
-    assert_eq!(TransactionGossip::decode(&messages[0]).unwrap().len(), GOSSIP_TRANSACTIONS_MAX);
+    assert_eq!(TransactionGossip::decode(&messages[0], NOTHING_KNOWN).unwrap().len(), GOSSIP_TRANSACTIONS_MAX);
     let over = [&messages[0][..], &messages[2]].concat();
     assert_eq!(
-        TransactionGossip::decode(&over),
+        TransactionGossip::decode(&over, NOTHING_KNOWN),
         Err(WireError::TooMany {
             what: "transaction_gossip.transactions",
             got: GOSSIP_TRANSACTIONS_MAX + 1,
@@ -180,7 +180,7 @@ fn gossip_is_split_by_bytes_and_by_count() {
     let messages = TransactionGossip::encode(&transactions);
     assert!(messages.iter().all(|bytes| bytes.len() <= GOSSIP_BYTES_MAX));
     let decoded: Vec<Transaction> =
-        messages.iter().flat_map(|bytes| TransactionGossip::decode(bytes).unwrap()).collect();
+        messages.iter().flat_map(|bytes| TransactionGossip::decode(bytes, NOTHING_KNOWN).unwrap()).collect();
     assert_eq!(decoded, transactions);
 }
 
@@ -192,7 +192,7 @@ fn a_gossip_message_may_be_exactly_full() {
     let full = [of_size(1, half), of_size(2, half)];
     let messages = TransactionGossip::encode(&full);
     assert_eq!(messages.iter().map(Vec::len).collect::<Vec<_>>(), [GOSSIP_BYTES_MAX]);
-    assert_eq!(TransactionGossip::decode(&messages[0]).unwrap(), full);
+    assert_eq!(TransactionGossip::decode(&messages[0], NOTHING_KNOWN).unwrap(), full);
     assert_eq!(TransactionGossip::encode(&[of_size(1, half), of_size(2, half + 1)]).len(), 2);
 }
 

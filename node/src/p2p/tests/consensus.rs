@@ -4,6 +4,7 @@ use alloy_primitives::Bytes;
 use baton_proto::{
     BatchHash, BatchHeader, BatchIndex, DataKind,
     limits::{BLOCK_BYTES_MAX, FRAME_BYTES_MAX},
+    wire::NOTHING_KNOWN,
 };
 use futures::StreamExt as _;
 use libp2p::swarm::SwarmEvent;
@@ -195,7 +196,7 @@ async fn a_peer_that_does_not_read_holds_up_nobody() {
     loop {
         let bytes = within(read_frame(&mut stream, FRAME_BYTES_MAX)).await.unwrap();
         if bytes.len() < 1_000 {
-            match ConsensusMessage::decode(&bytes, &|_| None).unwrap() {
+            match ConsensusMessage::decode(&bytes, NOTHING_KNOWN).unwrap() {
                 ConsensusMessage::CertificateRequest { view, .. } => read.push(view.get()),
                 other => panic!("{other:?}"),
             }

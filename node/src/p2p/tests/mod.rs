@@ -64,12 +64,12 @@ fn loopback() -> Multiaddr {
 }
 
 fn nothing_known() -> KnownLookup {
-    Arc::new(|_| None)
+    Arc::new(|_: &TxHash| None)
 }
 
 fn knows(transactions: &[Transaction]) -> KnownLookup {
     let known: HashMap<TxHash, Transaction> = transactions.iter().map(|tx| (*tx.hash(), tx.clone())).collect();
-    Arc::new(move |hash| known.get(hash).cloned())
+    Arc::new(move |hash: &TxHash| known.get(hash).cloned())
 }
 
 /// The configuration of member `seed`, which knows the members in `others`, some of them by address.

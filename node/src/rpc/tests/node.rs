@@ -10,7 +10,7 @@ use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, hex};
 use baton_consensus::{Committee, CommitteeMember};
 use baton_execution::{Executor, NonceExecutor};
-use baton_mempool::{Nonces, Pool, PoolConfig, PoolError};
+use baton_mempool::{Nonces, Pool, PoolConfig};
 use baton_proto::{
     Block, BlockDigest, BlockHeader, BlsPublicKey, BlsSignature, Certificate, ChainSpec, Domain, Epoch, ExecutorKind,
     Height, L1BlockNumber, L1ChainId, L1Origin, L2ChainId, MemberIndex, OrderingRule, PayloadCommitment, SignerSet,
@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::{
+    admission::SubmitError,
     config::RpcConfig,
     l1::ChainFacts,
     ledger::{ChainIdentity, FinalState, FinalStep, Ledger, MemoryLedger},
@@ -122,8 +123,8 @@ impl TestNode {
         change(&mut config);
         let submit = {
             let (pool, ledger) = (Arc::clone(&pool), Arc::clone(&ledger));
-            move |transaction: Transaction| -> Result<_, PoolError> {
-                let added = pool.lock().unwrap().add(transaction, 0, &LedgerNonces(ledger.as_ref()))?;
+            move |raw: Bytes| -> Result<_, SubmitError> {
+                let added = pool.lock().unwrap().add(Transaction::decode(raw)?, 0, &LedgerNonces(ledger.as_ref()))?;
                 Ok(added.hash)
             }
         };

@@ -1,0 +1,74 @@
+//! Decoding submissions in batches on blocking threads, in order.
+
+use std::{num::NonZeroUsize, sync::Arc};
+
+use baton_proto::{Transaction, TransactionError};
+use futures::{StreamExt as _, stream::FuturesOrdered};
+use tokio::{sync::mpsc, task::spawn_blocking};
+
+use super::{
+    Answer, Senders, Submission,
+    keeper::{GROUP_MAX, Work},
+};
+use crate::p2p::DropQueue;
+
+/// Most submissions that one thread decodes before it hands them on: 3 ms, so that the first of them does not wait long
+/// for the last.
+const BATCH_MAX: usize = 64;
+
+/// Most threads that decode at once, whatever the machine has: twenty thousand senders a second on each.
+const THREADS_MAX: usize = 4;
+
+/// A submission after decoding.
+pub(super) struct Decoded {
+    pub(super) transaction: Result<Transaction, TransactionError>,
+    pub(super) answer: Answer,
+}
+
+/// Hands submissions, decoded, and gossiped transactions to the keeper; ends when the keeper or the door does.
+pub(super) async fn run(
+    senders: Arc<Senders>,
+    mut submitted: mpsc::Receiver<Submission>,
+    gossiped: Arc<DropQueue<Transaction>>,
+    keeper: mpsc::Sender<Work>,
+) {
+    let threads = threads();
+    let mut decoding = FuturesOrdered::new();
+    let mut batch = Vec::new();
+    loop {
+        let work = tokio::select! {
+            count = submitted.recv_many(&mut batch, BATCH_MAX), if decoding.len() < threads => {
+                if count == 0 {
+                    return;
+                }
+                let (senders, batch) = (Arc::clone(&senders), std::mem::take(&mut batch));
+                decoding.push_back(spawn_blocking(move || decode(&senders, batch)));
+                continue;
+            }
+            Some(decoded) = decoding.next() => match decoded {
+                Ok(decoded) => Work::Submitted(decoded),
+                // Those of the batch hear that the node is stopping, for their answers are gone with it.
+                Err(_) => return,
+            },
+            first = gossiped.pop() => {
+                let more = std::iter::from_fn(|| gossiped.try_pop()).take(GROUP_MAX);
+                Work::Gossiped(std::iter::once(first).chain(more).collect())
+            }
+        };
+        if keeper.send(work).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn decode(senders: &Senders, batch: Vec<Submission>) -> Vec<Decoded> {
+    let decoded =
+        batch.into_iter().map(|Submission { raw, answer }| Decoded { transaction: senders.decode(raw), answer });
+    decoded.collect()
+}
+
+/// All cores but one, which is for votes.
+fn threads() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    cores.saturating_sub(1).clamp(1, THREADS_MAX)
+}
