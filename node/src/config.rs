@@ -125,6 +125,8 @@ pub struct RpcConfig {
     pub listen: SocketAddr,
     /// Host names that requests may be addressed to besides IP addresses; `*` allows all.
     pub allowed_hosts: Vec<String>,
+    /// Web pages, by origin, that may open a WebSocket; `*` allows all.
+    pub allowed_origins: Vec<String>,
     /// Most calls in one batch.
     pub batch_items_max: u32,
     /// Most bytes of a request's body.
@@ -133,6 +135,8 @@ pub struct RpcConfig {
     pub answer_bytes_max: u32,
     /// Most open connections.
     pub connections_max: u32,
+    /// Most subscriptions of one connection.
+    pub subscriptions_max: u32,
 }
 
 /// The health endpoints.
@@ -295,10 +299,12 @@ impl Default for RpcConfig {
         Self {
             listen: default_address(RPC_LISTEN_DEFAULT),
             allowed_hosts: vec!["localhost".into()],
+            allowed_origins: Vec::new(),
             batch_items_max: 1_000,
             body_bytes_max: 5 * 1024 * 1024,
             answer_bytes_max: 25 * 1024 * 1024,
             connections_max: 500,
+            subscriptions_max: 128,
         }
     }
 }
@@ -309,15 +315,18 @@ impl RpcConfig {
         let config = Self {
             listen: keys.listen.unwrap_or(default.listen),
             allowed_hosts: keys.allowed_hosts.unwrap_or(default.allowed_hosts),
+            allowed_origins: keys.allowed_origins.unwrap_or(default.allowed_origins),
             batch_items_max: keys.batch_items_max.unwrap_or(default.batch_items_max),
             body_bytes_max: keys.body_bytes_max.unwrap_or(default.body_bytes_max),
             answer_bytes_max: keys.answer_bytes_max.unwrap_or(default.answer_bytes_max),
             connections_max: keys.connections_max.unwrap_or(default.connections_max),
+            subscriptions_max: keys.subscriptions_max.unwrap_or(default.subscriptions_max),
         };
         positive("rpc.batch_items_max", config.batch_items_max.into())?;
         positive("rpc.body_bytes_max", config.body_bytes_max.into())?;
         positive("rpc.answer_bytes_max", config.answer_bytes_max.into())?;
         positive("rpc.connections_max", config.connections_max.into())?;
+        positive("rpc.subscriptions_max", config.subscriptions_max.into())?;
         Ok(config)
     }
 }

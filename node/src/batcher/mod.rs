@@ -35,6 +35,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use recorder::Recording;
 pub use rules::{ProposalError, Situation, block_count, rank};
 
 use crate::{
@@ -129,6 +130,15 @@ pub struct BatchStatus {
     pub broken: String,
 }
 
+/// How far the batches that L1 holds are in the ledger, by index of the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// Batches before this one are accepted; an L1 reorg can lower it.
+    pub posted: BatchIndex,
+    /// Batches before this one are in finalized L1 blocks.
+    pub settled: BatchIndex,
+}
+
 /// Why the batcher stopped. The node must stop too.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages are the documentation")]
@@ -152,6 +162,8 @@ pub enum BatcherError {
 pub struct Batcher {
     /// How far the chain got on L1.
     pub status: watch::Receiver<BatchStatus>,
+    /// What of it the ledger holds already; `None` until L1 was read once.
+    pub recorded: watch::Receiver<Option<Recorded>>,
     /// What the posting account is doing; `None` without one.
     pub poster: Option<watch::Receiver<PosterStatus>>,
     /// Ends when the token is cancelled; with an error when the node must stop.
@@ -190,10 +202,10 @@ impl Batcher {
             }
             None => None,
         };
-        let (broken, recorder) = recorder::spawn(&context, inbox.clone());
+        let Recording { broken, recorded, task: recorder } = recorder::spawn(&context, inbox.clone());
         tasks.push(recorder);
         let (status, task) = task::spawn(context, inbox, orders, broken);
         tasks.push(task);
-        Ok(Self { status, poster, tasks })
+        Ok(Self { status, recorded, poster, tasks })
     }
 }

@@ -8,7 +8,7 @@ use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
-use super::{BatcherContext, BatcherError};
+use super::{BatcherContext, BatcherError, Recorded};
 use crate::{
     l1::{ChainFacts, InboxView, L1Client, L1Error, PostedBatch, ReplayError, posted_batches},
     ledger::{BatchOnL1, BatchRecord, Ledger},
@@ -28,20 +28,28 @@ struct Cursor {
     from: L1BlockNumber,
 }
 
-pub(super) fn spawn(
-    context: &BatcherContext,
-    inbox: watch::Receiver<Option<InboxView>>,
-) -> (watch::Receiver<String>, JoinHandle<Result<(), BatcherError>>) {
-    let (broken, receiver) = watch::channel(String::new());
+/// A running recorder.
+pub(super) struct Recording {
+    /// Why L1's chain is not this node's; empty when it is.
+    pub(super) broken: watch::Receiver<String>,
+    /// How far the ledger holds what L1 does.
+    pub(super) recorded: watch::Receiver<Option<Recorded>>,
+    pub(super) task: JoinHandle<Result<(), BatcherError>>,
+}
+
+pub(super) fn spawn(context: &BatcherContext, inbox: watch::Receiver<Option<InboxView>>) -> Recording {
+    let (broken, broken_seen) = watch::channel(String::new());
+    let (recorded, recorded_seen) = watch::channel(None);
     let recorder = Recorder {
         client: context.client.clone(),
         facts: Arc::clone(&context.facts),
         ledger: Arc::clone(&context.ledger),
         broken,
+        recorded,
         uncompared: Vec::new(),
     };
     let task = tokio::spawn(recorder.run(inbox, context.heads.clone(), context.config.retry, context.cancel.clone()));
-    (receiver, task)
+    Recording { broken: broken_seen, recorded: recorded_seen, task }
 }
 
 struct Recorder {
@@ -49,6 +57,7 @@ struct Recorder {
     facts: Arc<ChainFacts>,
     ledger: Arc<dyn Ledger>,
     broken: watch::Sender<String>,
+    recorded: watch::Sender<Option<Recorded>>,
     /// Accepted batches that end above this node's final chain.
     uncompared: Vec<BatchHeader>,
 }
@@ -77,7 +86,11 @@ impl Recorder {
                     round = self.record(&mut cursor, &view) => round,
                 };
                 match round {
-                    Ok(()) => seen = Some(view),
+                    Ok(()) => {
+                        seen = Some(view);
+                        let (posted, settled) = (view.posted.next_index, view.settled.next_index);
+                        self.recorded.send_replace(Some(Recorded { posted, settled }));
+                    }
                     Err(RecordError::Batcher(error)) => return Err(error),
                     Err(RecordError::Replay(error)) => {
                         debug!(%error, "posted batches cannot be read now");

@@ -131,6 +131,10 @@ layer! {
         /// page that rebinds its own name to this host is refused by it.
         #[arg(value_delimiter = ',')]
         allowed_hosts: Vec<String>, "rpc-allowed-hosts", "BATON_RPC_ALLOWED_HOSTS";
+        /// Origins of web pages (`https://app.example`) that may open a WebSocket, `*` for any. Default none: browsers let
+        /// every page open one to anybody. Programs that are no browsers name no origin and always pass.
+        #[arg(value_delimiter = ',')]
+        allowed_origins: Vec<String>, "rpc-allowed-origins", "BATON_RPC_ALLOWED_ORIGINS";
         /// Most calls in one batch. Default 1000: the largest that client libraries send.
         batch_items_max: u32, "rpc-batch-items-max", "BATON_RPC_BATCH_ITEMS_MAX";
         /// Most bytes of a request's body. Default 5242880 (5 MiB): twenty of the largest transactions in hex.
@@ -139,6 +143,8 @@ layer! {
         answer_bytes_max: u32, "rpc-answer-bytes-max", "BATON_RPC_ANSWER_BYTES_MAX";
         /// Most open connections; further ones are closed at once. Default 500, half of the usual limit of open files.
         connections_max: u32, "rpc-connections-max", "BATON_RPC_CONNECTIONS_MAX";
+        /// Most subscriptions of one WebSocket. Default 128: more than any wallet or indexer holds.
+        subscriptions_max: u32, "rpc-subscriptions-max", "BATON_RPC_SUBSCRIPTIONS_MAX";
     }
 }
 

@@ -10,7 +10,7 @@ use baton_proto::{
 use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
 
-use super::{Driver, DriverError, FETCHED_QUEUE_MAX, RANGES_MAX, blocks::LedgerNonces, waiting::Proposed};
+use super::{Driver, DriverError, FETCHED_QUEUE_MAX, Notarized, RANGES_MAX, blocks::LedgerNonces, waiting::Proposed};
 use crate::{
     l1::OriginVerdict,
     proposer::{self, Proposal},
@@ -382,10 +382,13 @@ impl Driver {
     }
 
     fn note_notarized(&mut self, certificate: &Certificate) -> Result<(), DriverError> {
-        if let Statement::Notarize { block, .. } = certificate.statement
-            && let Some(block) = self.blocks.get(&block)?
+        if let Statement::Notarize { block: digest, view, .. } = certificate.statement
+            && let Some(block) = self.blocks.get(&digest)?
         {
-            self.status.notarized_height = self.status.notarized_height.max(block.header.height);
+            let height = block.header.height;
+            self.status.notarized_height = self.status.notarized_height.max(height);
+            // Without a subscriber there is nobody to tell.
+            let _ = self.context.notarized.send(Notarized { height, digest, view });
         }
         Ok(())
     }

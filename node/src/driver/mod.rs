@@ -24,7 +24,7 @@ use baton_execution::Executor;
 use baton_mempool::Pool;
 use baton_proto::{Block, BlockDigest, Evidence, Height, MemberIndex, TimestampMs, View, wire::ConsensusMessage};
 use tokio::{
-    sync::{Notify, mpsc, watch},
+    sync::{Notify, broadcast, mpsc, watch},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
@@ -142,10 +142,23 @@ pub struct DriverContext {
     pub window: Arc<ViewWindow>,
     /// Cancelled when safety is seen broken: nothing is attested or posted from then on.
     pub halt: CancellationToken,
+    /// Announces blocks that a quorum voted for, each before its height is announced as final; nobody need listen.
+    pub notarized: broadcast::Sender<Notarized>,
     /// Announces final heights.
     pub heads: watch::Sender<Height>,
     /// Announces what the node is doing.
     pub progress: watch::Sender<DriverStatus>,
+}
+
+/// A block that a quorum voted for; another one of its height can still become final.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Notarized {
+    /// Its height.
+    pub height: Height,
+    /// Its digest.
+    pub digest: BlockDigest,
+    /// The view that it was voted for in.
+    pub view: View,
 }
 
 /// What the driver tells about itself.

@@ -331,6 +331,12 @@ impl<S: Store> Ledger for StoreLedger<S> {
         bytes.map(|bytes| self.batch_at(&key, &bytes)).transpose()
     }
 
+    fn batch_without_data(&self, index: BatchIndex) -> Result<Option<BatchRecord>, LedgerError> {
+        let key = keys::batch(index);
+        let bytes = self.store.get(Family::Batches, &key)?;
+        bytes.map(|bytes| self.json(Family::Batches, &key, &bytes)).transpose()
+    }
+
     fn last_batch(&self) -> Result<Option<BatchRecord>, LedgerError> {
         let (from, to) = keys::batches();
         let found = self.store.scan(Family::Batches, &from, &to, Order::Descending, 1)?;

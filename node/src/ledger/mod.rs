@@ -184,6 +184,12 @@ pub trait Ledger: Send + Sync {
     /// See [`Self::header`].
     fn batch(&self, index: BatchIndex) -> Result<Option<BatchRecord>, LedgerError>;
 
+    /// Returns what is known of a batch, without its data.
+    ///
+    /// # Errors
+    /// See [`Self::header`].
+    fn batch_without_data(&self, index: BatchIndex) -> Result<Option<BatchRecord>, LedgerError>;
+
     /// Returns the batch with the highest index.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use baton_consensus::{Machine, Schedule};
 use baton_execution::NonceExecutor;
 use baton_proto::{Evidence, MemberIndex};
 use tokio::{
-    sync::{Notify, mpsc, watch},
+    sync::{Notify, broadcast, mpsc, watch},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
@@ -36,7 +36,7 @@ use crate::{
     l1::{AccountConfig, AccountContext, Watcher, spawn_reporter},
     ledger::{EvidenceOnL1, EvidenceRecord, Ledger, LedgerError},
     p2p::{Fault, Network, Outbound},
-    rpc::{RpcContext, serve as serve_rpc},
+    rpc::{Announcements, RpcContext, serve as serve_rpc},
     telemetry::{NodeStatus, NotReady, health, run_status_line},
 };
 
@@ -45,6 +45,9 @@ const EVIDENCE_QUEUE_MAX: usize = 256;
 
 /// Batch messages that may wait for the batcher: a proposal and everybody's attestation, several times over.
 const BATCH_QUEUE_MAX: usize = 512;
+
+/// Notarized blocks that a slow subscriber may lag behind before it misses some; they are news, not history.
+const NOTARIZED_QUEUE_MAX: usize = 64;
 
 /// How long an L1 transaction may wait before its fees are raised: three slots.
 const REPLACE_AFTER: Duration = Duration::from_secs(36);
@@ -187,6 +190,7 @@ async fn start(
 
     let watcher = Watcher::spawn(l1_client.clone(), Arc::clone(&facts), Arc::clone(&ledger), poll, inner.clone());
     let (heads, heads_seen) = watch::channel(opened.head);
+    let (notarized, _) = broadcast::channel(NOTARIZED_QUEUE_MAX);
     let (progress, progress_seen) = watch::channel(DriverStatus::default());
     let (evidence, evidence_found) = mpsc::channel(EVIDENCE_QUEUE_MAX);
     let (messages, messages_in) = mpsc::channel(INTAKE_QUEUE_MAX);
@@ -243,6 +247,7 @@ async fn start(
             evidence,
             window,
             halt: halt.clone(),
+            notarized: notarized.clone(),
             heads,
             progress,
         },
@@ -263,7 +268,7 @@ async fn start(
         ledger: Arc::clone(&ledger),
         signer: signer.clone(),
         outbound,
-        heads: heads_seen,
+        heads: heads_seen.clone(),
         l1: watcher.view.clone(),
         messages: batch_inbox,
         charge: Arc::new(move |member, reason| {
@@ -335,6 +340,8 @@ async fn start(
             pool: Arc::clone(pool),
             submit: admission,
             status: status_seen,
+            leaders: Schedule::leaders(&facts.domain, &committee, facts.randomness),
+            announcements: Announcements { heads: heads_seen, notarized, recorded: batcher.recorded.clone() },
         },
     )
     .await

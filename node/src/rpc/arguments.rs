@@ -1,7 +1,7 @@
 //! Positional arguments of a call, with geth's words for what is wrong with them.
 
 use alloy::eips::{BlockId, BlockNumberOrTag};
-use alloy_primitives::{Address, Bytes, TxHash};
+use alloy_primitives::{Address, Bytes, TxHash, U64};
 use jsonrpsee::types::Params;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -42,6 +42,27 @@ impl Arguments {
 
     pub(super) fn flag(&self, index: usize) -> Result<bool, RpcError> {
         self.typed(index)
+    }
+
+    pub(super) fn text(&self, index: usize) -> Result<String, RpcError> {
+        self.typed(index)
+    }
+
+    /// A quantity, or a plain number; `None` if it is left out.
+    pub(super) fn optional_number(&self, index: usize) -> Result<Option<u64>, RpcError> {
+        match self.0.get(index) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Number(number)) if number.is_u64() => Ok(number.as_u64()),
+            Some(_) => self.typed::<U64>(index).map(|quantity| Some(quantity.to())),
+        }
+    }
+
+    /// An object; its default if it is left out.
+    pub(super) fn options<T: DeserializeOwned + Default>(&self, index: usize) -> Result<T, RpcError> {
+        match self.0.get(index) {
+            None | Some(Value::Null) => Ok(T::default()),
+            Some(_) => self.typed(index),
+        }
     }
 
     /// A quantity or a tag.

@@ -1,9 +1,12 @@
 //! The chain as it stands: ids, heights, blocks and nonces.
 
+use std::collections::BTreeMap;
+
 use alloy::eips::{BlockId, BlockNumberOrTag};
-use alloy_primitives::{U64, U256};
+use alloy_primitives::{Address, U64, U256};
 use baton_mempool::Nonces;
 use baton_proto::{Block, BlockDigest, ExecutorKind, Height};
+use serde::Serialize;
 
 use super::{RpcContext, RpcError, arguments::Arguments, render};
 
@@ -15,6 +18,49 @@ pub(super) fn client_version(_: &RpcContext, _: &Arguments) -> Result<String, Rp
 /// `net_version`: the chain id in decimal.
 pub(super) fn net_version(context: &RpcContext, _: &Arguments) -> Result<String, RpcError> {
     Ok(context.facts.spec.l2_chain_id.to_string())
+}
+
+/// `net_listening`: a node that answers listens for peers too, or it would have ended.
+pub(super) fn net_listening(_: &RpcContext, _: &Arguments) -> Result<bool, RpcError> {
+    Ok(true)
+}
+
+/// `net_peerCount`.
+pub(super) fn net_peer_count(context: &RpcContext, _: &Arguments) -> Result<U64, RpcError> {
+    Ok(U64::from(context.status.borrow().peers))
+}
+
+/// `eth_accounts`: a node holds no users' keys.
+pub(super) fn accounts(_: &RpcContext, _: &Arguments) -> Result<[Address; 0], RpcError> {
+    Ok([])
+}
+
+/// `eth_syncing`: `false`, or how far catching up has come.
+pub(super) fn syncing(context: &RpcContext, _: &Arguments) -> Result<Syncing, RpcError> {
+    Ok(match context.status.borrow().syncing {
+        None => Syncing::No(false),
+        Some(progress) => Syncing::Yes {
+            current_block: U64::from(progress.current.get()),
+            highest_block: U64::from(progress.target.get()),
+        },
+    })
+}
+
+/// What `eth_syncing` returns.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Syncing {
+    No(bool),
+    #[serde(rename_all = "camelCase")]
+    Yes {
+        current_block: U64,
+        highest_block: U64,
+    },
+}
+
+/// `rpc_modules`: the namespaces that have methods here.
+pub(super) fn rpc_modules(_: &RpcContext, _: &Arguments) -> Result<BTreeMap<&'static str, &'static str>, RpcError> {
+    Ok(["baton", "eth", "net", "rpc", "web3"].into_iter().map(|namespace| (namespace, "1.0")).collect())
 }
 
 /// `eth_chainId`.
@@ -39,6 +85,21 @@ pub(super) fn block_by_number(
     if height > head {
         return Ok(None);
     }
+    rendered(context, height, full)
+}
+
+/// `eth_getBlockByHash`: `null` for a block that is not final, however often it was voted for.
+pub(super) fn block_by_hash(context: &RpcContext, arguments: &Arguments) -> Result<Option<render::RpcBlock>, RpcError> {
+    let digest = BlockDigest::new(arguments.hash(0)?);
+    let full = arguments.flag(1)?;
+    match final_height_of(context, digest) {
+        Ok(height) => rendered(context, height, full),
+        Err(RpcError::HeaderNotFound) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn rendered(context: &RpcContext, height: Height, full: bool) -> Result<Option<render::RpcBlock>, RpcError> {
     let Some(block) = final_block(context, height)? else { return Ok(None) };
     // The genesis block has no results because it has no transactions.
     let outcomes = if full {
@@ -79,10 +140,10 @@ pub(super) fn transaction_count(context: &RpcContext, arguments: &Arguments) -> 
 }
 
 /// One account's nonce that was read already.
-struct FinalNonce(u64);
+pub(super) struct FinalNonce(pub(super) u64);
 
 impl Nonces for FinalNonce {
-    fn nonce(&self, _: alloy_primitives::Address) -> u64 {
+    fn nonce(&self, _: Address) -> u64 {
         self.0
     }
 }

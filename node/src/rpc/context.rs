@@ -3,11 +3,12 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use alloy_primitives::{Bytes, TxHash};
-use baton_consensus::Committee;
+use baton_consensus::{Committee, Schedule};
 use baton_mempool::Pool;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 
+use super::Announcements;
 use crate::{admission::SubmitError, l1::ChainFacts, ledger::Ledger, telemetry::NodeStatus};
 
 /// Takes transactions into the node: into the pool, to the peers, and to whoever waits for work.
@@ -40,6 +41,10 @@ pub struct RpcContext {
     pub status: watch::Receiver<NodeStatus>,
     /// The running committee.
     pub committee: Arc<Committee>,
+    /// Its leaders. Not a clone of the driver's: a question about far views must not make a vote wait.
+    pub leaders: Schedule,
+    /// What the node announces, for subscriptions.
+    pub announcements: Announcements,
 }
 
 impl RpcContext {

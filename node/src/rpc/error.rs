@@ -4,6 +4,7 @@ use alloy_primitives::TxHash;
 use baton_proto::Height;
 use jsonrpsee::types::{ErrorObjectOwned, error::ErrorCode};
 
+use super::cursor::CursorError;
 use crate::{admission::SubmitError, ledger::LedgerError};
 
 /// Server error of geth: the request was understood and refused.
@@ -15,8 +16,8 @@ const TIMED_OUT: i32 = -32_002;
 /// An answer, or a batch of them, grew too large; geth's code.
 const RESPONSE_TOO_LARGE: i32 = -32_003;
 
-/// Limit exceeded (EIP-1474): client libraries wait and retry.
-const LIMIT_EXCEEDED: i32 = -32_005;
+/// Limit exceeded (EIP-1474): client libraries wait and retry. Over HTTP it comes with status 429.
+pub(super) const LIMIT_EXCEEDED: i32 = -32_005;
 
 /// Most characters of a method's name that an error repeats.
 const NAME_CHARS_MAX: usize = 64;
@@ -43,6 +44,24 @@ pub enum RpcError {
     StateNotKept { asked: Height, kept: Height },
     #[error("batch too large")]
     BatchTooLarge,
+    #[error("request too large: at most {0} bytes")]
+    RequestTooLarge(u32),
+    #[error("too many requests: {0} calls wait already")]
+    TooManyCalls(usize),
+    #[error("too many subscriptions on this connection: at most {0}")]
+    TooManySubscriptions(u32),
+    #[error("notifications not supported")]
+    NotificationsNotSupported,
+    #[error("subscriptions are not available in a batch")]
+    SubscriptionInBatch,
+    #[error("subscription not found")]
+    SubscriptionNotFound,
+    #[error("expected subscription name as first argument")]
+    NoSubscriptionName,
+    #[error("no \"{}\" subscription in {namespace} namespace", shortened(.name))]
+    UnknownSubscription { name: String, namespace: &'static str },
+    #[error(transparent)]
+    Cursor(#[from] CursorError),
     #[error("request timed out")]
     TimedOut,
     #[error("response too large")]
@@ -60,16 +79,23 @@ impl RpcError {
     #[must_use]
     pub fn code(&self) -> i32 {
         match self {
-            Self::UnknownMethod(_) => ErrorCode::MethodNotFound.code(),
+            Self::UnknownMethod(_) | Self::NotificationsNotSupported | Self::UnknownSubscription { .. } => {
+                ErrorCode::MethodNotFound.code()
+            }
             Self::ArgumentsNotAList
             | Self::MissingArgument(_)
             | Self::TooManyArguments(_)
-            | Self::InvalidArgument { .. } => ErrorCode::InvalidParams.code(),
+            | Self::InvalidArgument { .. }
+            | Self::NoSubscriptionName
+            | Self::Cursor(_) => ErrorCode::InvalidParams.code(),
             Self::Submit(SubmitError::Transaction(_) | SubmitError::Pool(_))
             | Self::HeaderNotFound
-            | Self::StateNotKept { .. } => SERVER_ERROR,
-            Self::Submit(SubmitError::Busy) => LIMIT_EXCEEDED,
-            Self::BatchTooLarge => ErrorCode::InvalidRequest.code(),
+            | Self::StateNotKept { .. }
+            | Self::SubscriptionNotFound => SERVER_ERROR,
+            Self::Submit(SubmitError::Busy) | Self::TooManyCalls(_) | Self::TooManySubscriptions(_) => LIMIT_EXCEEDED,
+            Self::BatchTooLarge | Self::RequestTooLarge(_) | Self::SubscriptionInBatch => {
+                ErrorCode::InvalidRequest.code()
+            }
             Self::TimedOut => TIMED_OUT,
             Self::ResponseTooLarge => RESPONSE_TOO_LARGE,
             Self::Submit(SubmitError::NotStored | SubmitError::Stopping)

@@ -1,6 +1,6 @@
-//! What every request passes: the bounds of a batch and of an answer, and the answer to unknown methods.
+//! What every request passes: the bounds of a batch and of an answer.
 
-use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use jsonrpsee::{
     core::middleware::{Batch, BatchEntry, Extensions, Notification, RpcServiceT},
@@ -9,15 +9,14 @@ use jsonrpsee::{
 };
 use tokio::time::Instant;
 
-use super::RpcError;
+use super::{RpcError, error::LIMIT_EXCEEDED};
 
 /// Longest that one batch may take; calls that have not started by then are answered with an error each.
-pub(super) const BATCH_TIME_MAX: Duration = Duration::from_secs(30);
+const BATCH_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// The bounds, and the methods that exist.
+/// The bounds.
 #[derive(Debug)]
 pub(super) struct Bounds {
-    pub(super) methods: BTreeSet<&'static str>,
     pub(super) batch_items_max: usize,
     pub(super) answer_bytes_max: usize,
 }
@@ -40,14 +39,12 @@ where
     S: RpcServiceT<MethodResponse = MethodResponse> + Send + Sync,
 {
     async fn answer(&self, request: Request<'_>) -> MethodResponse {
-        if !self.bounds.methods.contains(request.method_name()) {
-            let error = RpcError::UnknownMethod(request.method_name().to_owned());
-            return refusal(request.id, error);
-        }
         let id = request.id.clone().into_owned();
-        let answer = self.inner.call(request).await;
-        if answer.as_error_code() == Some(OVERSIZED_RESPONSE_CODE) {
-            return refusal(id, RpcError::ResponseTooLarge);
+        let mut answer = self.inner.call(request).await;
+        match answer.as_error_code() {
+            Some(OVERSIZED_RESPONSE_CODE) => return refusal(id, RpcError::ResponseTooLarge),
+            Some(LIMIT_EXCEEDED) => drop(answer.extensions_mut().insert(Overloaded)),
+            _ => {}
         }
         answer
     }
@@ -66,7 +63,8 @@ where
                     refusal(request.id, RpcError::ResponseTooLarge)
                 }
                 Ok(BatchEntry::Call(request)) if Instant::now() >= end => refusal(request.id, RpcError::TimedOut),
-                Ok(BatchEntry::Call(request)) => {
+                Ok(BatchEntry::Call(mut request)) => {
+                    request.extensions.insert(InBatch);
                     let id = request.id.clone().into_owned();
                     let answer = self.answer(request).await;
                     let length = answer.as_json().get().len();
@@ -127,6 +125,14 @@ where
 /// Marks what is to have an empty answer. HTTP needs some answer, but JSON-RPC allows no object in it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unanswered;
+
+/// Marks what HTTP answers with status 429.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Overloaded;
+
+/// Marks a call that is one of a batch: its answer travels with the others.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct InBatch;
 
 fn unanswered() -> MethodResponse {
     let mut extensions = Extensions::new();

@@ -1,8 +1,11 @@
-//! Whom a request is addressed to.
+//! Whom a request is addressed to, and which web page sends it.
 //!
 //! A web page can rebind its own host name to this node's address, and the browser then lets it read our answers. Its
 //! requests still carry its name, so names that the operator did not list are refused. An address in place of a name
 //! cannot be rebound.
+//!
+//! A browser lets every page open a WebSocket to anybody and only adds the page's origin, so a request that has one is
+//! refused unless the operator listed it. Programs that are no browsers send none.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -34,6 +37,26 @@ impl AllowedHosts {
     }
 }
 
+/// Web pages that may open a WebSocket, as `scheme://host[:port]`.
+#[derive(Clone, Debug)]
+pub(super) struct AllowedOrigins {
+    origins: Vec<String>,
+    any: bool,
+}
+
+impl AllowedOrigins {
+    pub(super) fn new(origins: &[String]) -> Self {
+        let any = origins.iter().any(|origin| origin == "*");
+        Self { origins: origins.iter().map(|origin| origin.to_ascii_lowercase()).collect(), any }
+    }
+
+    /// Returns whether a request with this `Origin` header may become a WebSocket.
+    pub(super) fn allow(&self, origin: Option<&str>) -> bool {
+        let Some(origin) = origin else { return true };
+        self.any || self.origins.contains(&origin.to_ascii_lowercase())
+    }
+}
+
 fn without_port(host: &str) -> &str {
     if let Some(rest) = host.strip_prefix('[') {
         return rest.split_once(']').map_or(host, |(address, _)| address);
@@ -61,5 +84,18 @@ mod tests {
         }
         assert!(hosts.allow(None));
         assert!(AllowedHosts::new(&["*".into()]).allow(Some("evil.example")));
+    }
+
+    #[test]
+    fn pages_pass_only_if_listed_and_programs_always() {
+        let origins = AllowedOrigins::new(&["https://app.example".into(), "http://localhost:3000".into()]);
+        for origin in [None, Some("https://app.example"), Some("HTTPS://App.example"), Some("http://localhost:3000")] {
+            assert!(origins.allow(origin), "{origin:?}");
+        }
+        for origin in ["http://app.example", "https://app.example.evil", "http://localhost", "null", ""] {
+            assert!(!origins.allow(Some(origin)), "{origin}");
+        }
+        assert!(!AllowedOrigins::new(&[]).allow(Some("https://app.example")));
+        assert!(AllowedOrigins::new(&["*".into()]).allow(Some("https://app.example")));
     }
 }

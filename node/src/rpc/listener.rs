@@ -1,26 +1,29 @@
 //! Connections: how many, how long, and how they end.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use hyper::{
     Request, Response, StatusCode,
     body::Incoming,
-    header::HOST,
+    header::{HOST, HeaderName, ORIGIN},
     server::conn::http1,
-    service::{Service as _, service_fn},
+    service::service_fn,
 };
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
-use jsonrpsee::{
-    RpcModule,
-    core::middleware::RpcServiceBuilder,
-    server::{BatchRequestConfig, HttpBody, Server, ServerConfig, stop_channel},
-};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use jsonrpsee::server::{BatchRequestConfig, BoundedSubscriptions, ConnectionId, HttpBody, MethodSink, Methods, http};
+use soketto::handshake::http::is_upgrade_request;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     task::JoinHandle,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -28,9 +31,11 @@ use tracing::{debug, warn};
 
 use super::{
     RpcContext,
-    gate::{Bounds, Gate, Unanswered},
-    host::AllowedHosts,
+    calls::{Calls, Subscriber},
+    gate::{Bounds, Gate, Overloaded, Unanswered},
+    host::{AllowedHosts, AllowedOrigins},
     methods,
+    socket::{self, NOTIFICATIONS_MAX},
 };
 use crate::config::RpcConfig;
 
@@ -38,8 +43,11 @@ use crate::config::RpcConfig;
 /// connection that they do not use, so that they close first and never send into a closing one.
 const IDLE_MAX: Duration = Duration::from_secs(120);
 
+/// Longest from being accepted to the first request's head.
+const FIRST_REQUEST_MAX: Duration = Duration::from_secs(30);
+
 /// Longest from a request's head to its answer, so that a client that sends its body byte by byte cannot stay for ever.
-const REQUEST_MAX: Duration = Duration::from_secs(60);
+pub(super) const REQUEST_MAX: Duration = Duration::from_secs(60);
 
 /// Longest that stopping waits for calls under way.
 const STOP_MAX: Duration = Duration::from_secs(3);
@@ -77,7 +85,7 @@ impl Drop for RpcServer {
     }
 }
 
-/// Serves JSON-RPC over HTTP/1.1 on the configured address.
+/// Serves JSON-RPC over HTTP/1.1 and WebSocket on the configured address.
 ///
 /// # Errors
 /// When the address cannot be listened on; the message names it.
@@ -87,78 +95,154 @@ pub async fn serve(config: &RpcConfig, context: RpcContext) -> io::Result<RpcSer
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", config.listen)))?;
     let address = listener.local_addr()?;
     let stop = CancellationToken::new();
-    let methods = methods::table(context).map_err(io::Error::other)?;
-    let task = tokio::spawn(run(listener, config.clone(), methods, stop.clone()));
+    let server = Arc::new(Server {
+        methods: methods::table(context).map_err(io::Error::other)?.into(),
+        bounds: Arc::new(Bounds {
+            batch_items_max: config.batch_items_max as usize,
+            answer_bytes_max: config.answer_bytes_max as usize,
+        }),
+        hosts: AllowedHosts::new(&config.allowed_hosts),
+        origins: AllowedOrigins::new(&config.allowed_origins),
+        body_bytes_max: config.body_bytes_max,
+        answer_bytes_max: config.answer_bytes_max,
+        subscriptions_max: config.subscriptions_max,
+        stop: stop.clone(),
+        connections: TaskTracker::new(),
+        connection_ids: AtomicU32::new(0),
+    });
+    let task = tokio::spawn(run(listener, config.connections_max, server));
     Ok(RpcServer { address, stop, task })
 }
 
-async fn run(listener: TcpListener, config: RpcConfig, methods: RpcModule<()>, stop: CancellationToken) {
-    let bounds = Arc::new(Bounds {
-        methods: methods.method_names().collect(),
-        batch_items_max: config.batch_items_max as usize,
-        answer_bytes_max: config.answer_bytes_max as usize,
-    });
-    let server_config = ServerConfig::builder()
-        .http_only()
-        .max_request_body_size(config.body_bytes_max)
-        .max_response_body_size(config.answer_bytes_max)
-        .max_connections(config.connections_max)
-        // The gate bounds batches, with the error that clients know.
-        .set_batch_request_config(BatchRequestConfig::Unlimited)
-        .build();
-    let layers = RpcServiceBuilder::new().layer_fn(move |inner| Gate::new(inner, Arc::clone(&bounds)));
-    let services = Server::builder().set_config(server_config).set_rpc_middleware(layers).to_service_builder();
-    // The services ask for this handle, but only subscriptions ever use it; connections stop by `stop`.
-    let (services_stop, _services_handle) = stop_channel();
-    let hosts = Arc::new(AllowedHosts::new(&config.allowed_hosts));
-    let room = Arc::new(Semaphore::new(config.connections_max as usize));
-    let connections = TaskTracker::new();
+/// What all connections share.
+struct Server {
+    methods: Methods,
+    bounds: Arc<Bounds>,
+    hosts: AllowedHosts,
+    origins: AllowedOrigins,
+    body_bytes_max: u32,
+    answer_bytes_max: u32,
+    subscriptions_max: u32,
+    stop: CancellationToken,
+    connections: TaskTracker,
+    connection_ids: AtomicU32,
+}
 
-    while let Some((socket, permit)) = accept(&listener, &room, &stop).await {
-        let rpc = TowerToHyperService::new(services.clone().build(methods.clone(), services_stop.clone()));
-        let hosts = Arc::clone(&hosts);
+/// What a connection holds until its last task ends.
+struct Connection {
+    id: ConnectionId,
+    /// Cancelled once something was asked.
+    asked: CancellationToken,
+    _permit: OwnedSemaphorePermit,
+}
+
+async fn run(listener: TcpListener, connections_max: u32, server: Arc<Server>) {
+    let room = Arc::new(Semaphore::new(connections_max as usize));
+    while let Some((socket, permit)) = accept(&listener, &room, &server.stop).await {
+        server.connections.spawn(Arc::clone(&server).converse(socket, permit));
+    }
+    server.connections.close();
+    if tokio::time::timeout(STOP_MAX, server.connections.wait()).await.is_err() {
+        warn!(open = server.connections.len(), "rpc connections did not end in time and are cut off");
+    }
+}
+
+impl Server {
+    /// Serves one connection until it ends or becomes a WebSocket.
+    async fn converse(self: Arc<Self>, socket: TcpStream, permit: OwnedSemaphorePermit) {
+        let id = ConnectionId(self.connection_ids.fetch_add(1, Ordering::Relaxed) as usize);
+        let asked = CancellationToken::new();
+        let connection = Arc::new(Connection { id, asked: asked.clone(), _permit: permit });
+        let stop = self.stop.clone();
         let service = service_fn(move |request: Request<Incoming>| {
-            let allowed = hosts.allow(request.headers().get(HOST).and_then(|host| host.to_str().ok()));
-            let rpc = rpc.clone();
-            async move {
-                if !allowed {
-                    return Ok::<_, Infallible>(plain(StatusCode::FORBIDDEN, "invalid host specified\n"));
-                }
-                Ok(match tokio::time::timeout(REQUEST_MAX, rpc.call(request)).await {
-                    Ok(Ok(answer)) if answer.extensions().get::<Unanswered>().is_some() => plain(StatusCode::OK, ""),
-                    Ok(Ok(answer)) => answer,
-                    Ok(Err(error)) => {
-                        debug!(%error, "rpc request failed");
-                        plain(StatusCode::BAD_REQUEST, "request failed\n")
-                    }
-                    Err(_) => plain(StatusCode::REQUEST_TIMEOUT, "request timed out\n"),
-                })
-            }
+            connection.asked.cancel();
+            let (server, connection) = (Arc::clone(&self), Arc::clone(&connection));
+            async move { Ok::<_, Infallible>(server.answer(request, connection).await) }
         });
-        let stop = stop.clone();
-        connections.spawn(async move {
-            let _permit = permit;
-            let mut server = http1::Builder::new();
-            server.timer(TokioTimer::new()).header_read_timeout(IDLE_MAX);
-            let connection = server.serve_connection(TokioIo::new(socket), service);
-            tokio::pin!(connection);
-            let ended = tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = stop.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            };
-            if let Err(error) = ended {
-                debug!(%error, "rpc connection ended");
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(IDLE_MAX);
+        let conversation = http.serve_connection(TokioIo::new(socket), service).with_upgrades();
+        tokio::pin!(conversation);
+        let mute = async {
+            if tokio::time::timeout(FIRST_REQUEST_MAX, asked.cancelled()).await.is_ok() {
+                std::future::pending::<()>().await;
             }
-        });
+        };
+        let ended = tokio::select! {
+            ended = conversation.as_mut() => ended,
+            () = mute => return debug!("rpc connection closed: nothing was asked in time"),
+            () = stop.cancelled() => {
+                conversation.as_mut().graceful_shutdown();
+                conversation.await
+            }
+        };
+        if let Err(error) = ended {
+            debug!(%error, "rpc connection ended");
+        }
     }
 
-    connections.close();
-    if tokio::time::timeout(STOP_MAX, connections.wait()).await.is_err() {
-        warn!(open = connections.len(), "rpc connections did not end in time and are cut off");
+    async fn answer(&self, request: Request<Incoming>, connection: Arc<Connection>) -> Response<HttpBody> {
+        if !self.hosts.allow(text(&request, &HOST)) {
+            return plain(StatusCode::FORBIDDEN, "invalid host specified\n");
+        }
+        if is_upgrade_request(&request) {
+            return self.upgrade(request, connection);
+        }
+        let gate = self.gate(connection.id, None);
+        let call = http::call_with_service(request, BatchRequestConfig::Unlimited, self.body_bytes_max, gate);
+        let Ok(mut answer) = tokio::time::timeout(REQUEST_MAX, call).await else {
+            return plain(StatusCode::REQUEST_TIMEOUT, "request timed out\n");
+        };
+        if answer.extensions().get::<Unanswered>().is_some() {
+            return plain(StatusCode::OK, "");
+        }
+        if answer.extensions().get::<Overloaded>().is_some() {
+            *answer.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+        }
+        answer
     }
+
+    /// Turns the connection into a WebSocket, which goes on holding its place.
+    fn upgrade(&self, request: Request<Incoming>, connection: Arc<Connection>) -> Response<HttpBody> {
+        if !self.origins.allow(text(&request, &ORIGIN)) {
+            return plain(StatusCode::FORBIDDEN, "origin not allowed\n");
+        }
+        let (answer, handshaken) = match socket::accept(request) {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                debug!(%error, "websocket refused");
+                return plain(StatusCode::BAD_REQUEST, "not a proper WebSocket upgrade\n");
+            }
+        };
+        let (sender, notifications) = mpsc::channel(NOTIFICATIONS_MAX);
+        let subscriber = Subscriber {
+            sink: MethodSink::new_with_limit(sender, self.answer_bytes_max),
+            slots: BoundedSubscriptions::new(self.subscriptions_max),
+        };
+        let service =
+            socket::Service { gate: self.gate(connection.id, Some(subscriber)), body_bytes_max: self.body_bytes_max };
+        let stop = self.stop.clone();
+        self.connections.spawn(async move {
+            socket::serve(handshaken, service, notifications, stop).await;
+            drop(connection);
+        });
+        answer
+    }
+
+    fn gate(&self, connection: ConnectionId, subscriber: Option<Subscriber>) -> Gate<Calls> {
+        let calls = Calls {
+            methods: self.methods.clone(),
+            connection,
+            answer_bytes_max: self.bounds.answer_bytes_max,
+            subscriber,
+        };
+        Gate::new(calls, Arc::clone(&self.bounds))
+    }
+}
+
+fn text<'a>(request: &'a Request<Incoming>, name: &HeaderName) -> Option<&'a str> {
+    // A header that is no text matches nothing that is allowed.
+    request.headers().get(name).map(|value| value.to_str().unwrap_or_default())
 }
 
 /// Returns the next connection for which there is room, or `None` once `stop` is due. The others are closed at once: a

@@ -1,8 +1,8 @@
 //! The table of methods, and how each is run.
 //!
 //! Every method that reads is a plain function that may block on the disk, so none runs on the async loop: a few at a time
-//! run on blocking threads, and further calls wait for their turn. What waits is bounded by the number of connections, each
-//! of which has one call at a time. Submitting only waits: the node's own admission does the work and bounds it.
+//! run on blocking threads, and further calls wait for their turn, as many as [`WAITING_MAX`]. Submitting only waits: the
+//! node's own admission does the work and bounds it.
 
 use std::sync::Arc;
 
@@ -15,28 +15,47 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 use tracing::error;
 
-use super::{RpcContext, RpcError, arguments::Arguments, chain, status, transactions};
+use super::{
+    RpcContext, RpcError, arguments::Arguments, chain, feed::Feed, status, subscriptions, transactions, tx_status,
+};
 
 /// Most calls that read at one time. Each may hold one block and its answer: 8 of 25 MiB.
 const READS_MAX: usize = 8;
 
 const SEND_RAW: &str = "eth_sendRawTransaction";
 
+/// Most calls that wait for their turn; more are refused, and client libraries try again a little later.
+const WAITING_MAX: usize = 2_048;
+
 /// What the methods share.
 struct Shared {
     context: RpcContext,
+    feed: Arc<Feed>,
+    waiting: Semaphore,
     reads: Arc<Semaphore>,
 }
 
 /// Builds the table. The names here are all there are: anything else is −32601 at once, on which client libraries rely.
 pub(super) fn table(context: RpcContext) -> Result<RpcModule<()>, RegisterMethodError> {
-    let shared = Shared { context, reads: Arc::new(Semaphore::new(READS_MAX)) };
+    let feed = Feed::new(Arc::clone(&context.ledger), context.facts.spec.clone(), context.announcements.clone());
+    let shared = Shared {
+        context,
+        feed: Arc::new(feed),
+        waiting: Semaphore::new(WAITING_MAX),
+        reads: Arc::new(Semaphore::new(READS_MAX)),
+    };
     let mut module = RpcModule::new(shared);
     add(&mut module, "web3_clientVersion", 0, chain::client_version)?;
     add(&mut module, "net_version", 0, chain::net_version)?;
+    add(&mut module, "net_listening", 0, chain::net_listening)?;
+    add(&mut module, "net_peerCount", 0, chain::net_peer_count)?;
+    add(&mut module, "rpc_modules", 0, chain::rpc_modules)?;
+    add(&mut module, "eth_accounts", 0, chain::accounts)?;
+    add(&mut module, "eth_syncing", 0, chain::syncing)?;
     add(&mut module, "eth_chainId", 0, chain::chain_id)?;
     add(&mut module, "eth_blockNumber", 0, chain::block_number)?;
     add(&mut module, "eth_getBlockByNumber", 2, chain::block_by_number)?;
+    add(&mut module, "eth_getBlockByHash", 2, chain::block_by_hash)?;
     add(&mut module, "eth_getTransactionByHash", 1, transactions::by_hash)?;
     add(&mut module, "eth_getTransactionCount", 2, chain::transaction_count)?;
     module.register_async_method(SEND_RAW, |params, shared, _| async move {
@@ -44,6 +63,20 @@ pub(super) fn table(context: RpcContext) -> Result<RpcModule<()>, RegisterMethod
     })?;
     add(&mut module, "baton_status", 0, status::status)?;
     add(&mut module, "baton_committee", 0, status::committee)?;
+    add(&mut module, "baton_leaderSchedule", 2, status::leader_schedule)?;
+    add(&mut module, "baton_txStatus", 1, tx_status::tx_status)?;
+    module.register_subscription(
+        "eth_subscribe",
+        "eth_subscription",
+        "eth_unsubscribe",
+        |params, pending, shared, _| subscriptions::eth(params, pending, Arc::clone(&shared.feed)),
+    )?;
+    module.register_subscription(
+        "baton_subscribe",
+        "baton_subscription",
+        "baton_unsubscribe",
+        |params, pending, shared, _| subscriptions::baton(params, pending, Arc::clone(&shared.feed)),
+    )?;
     Ok(module.remove_context())
 }
 
@@ -74,7 +107,9 @@ async fn run<R: Serialize + 'static>(
     method: fn(&RpcContext, &Arguments) -> Result<R, RpcError>,
 ) -> Result<Box<JsonRawValue>, RpcError> {
     let internal = |error: &dyn std::fmt::Display| RpcError::Internal(error.to_string());
+    let Ok(waiting) = shared.waiting.try_acquire() else { return Err(RpcError::TooManyCalls(WAITING_MAX)) };
     let permit = Arc::clone(&shared.reads).acquire_owned().await.map_err(|error| internal(&error))?;
+    drop(waiting);
     let context = shared.context.clone();
     let work = move || {
         // Held by the thread, not by the call: a client that hangs up does not make room for one thread more.

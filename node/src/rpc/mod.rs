@@ -2,11 +2,15 @@
 //!
 //! ```text
 //!  connection ──▶ listener    how many, how long, addressed to whom
-//!      request ──▶ gate       size and time of a batch, unknown methods, size of an answer
-//!         call ──▶ methods    one blocking function per method, off the async loop, a few at a time
-//!                     │
-//!                     ├──▶ ledger, pool, status: what is true        (chain, transactions, status)
-//!                     └──▶ Submit: the node takes a transaction
+//!                     │ upgrade
+//!                     ▼
+//!                  socket     one WebSocket: messages in flight, pings, clients that do not read
+//!      request ──▶ gate       size and time of a batch, size of an answer
+//!         call ──▶ calls      unknown methods, subscriptions where they can be had
+//!                     ├──▶ methods        one blocking function per method, off the async loop, a few at a time
+//!                     │       ├──▶ ledger, pool, status: what is true     (chain, transactions, tx_status, status)
+//!                     │       └──▶ Submit: the node takes a transaction
+//!                     └──▶ subscriptions ──▶ feed: what became true, in order, from a cursor on
 //! ```
 //! Methods, error codes and texts are the ones that clients know from geth: they match strings, not codes.
 //!
@@ -21,21 +25,29 @@
 //! Source: protocol section 10.
 
 mod arguments;
+mod calls;
 mod chain;
 mod context;
+mod cursor;
 mod error;
+mod feed;
 mod gate;
 mod host;
 mod listener;
 mod methods;
 mod render;
+mod socket;
 mod status;
+mod subscriptions;
 mod transactions;
+mod tx_status;
 
 pub use context::{RpcContext, Submit};
+pub use cursor::CursorError;
 pub use error::RpcError;
+pub use feed::Announcements;
 pub use listener::{RpcServer, serve};
-pub use status::{CommitteeView, MemberView};
+pub use status::{CommitteeView, MemberView, TurnView};
 
 #[cfg(test)]
 mod tests;

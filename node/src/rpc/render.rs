@@ -22,6 +22,14 @@ pub(super) struct RpcBlock {
     baton: BlockExtra,
 }
 
+/// A header as a subscriber to `newHeads` gets it: a block without what is in it.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct RpcHead {
+    #[serde(flatten)]
+    header: EthHeader,
+    baton: BlockExtra,
+}
+
 /// What Ethereum's block has no field for.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -92,8 +100,20 @@ pub(super) fn block(block: &Block, spec: &ChainSpec, full: bool, outcomes: &[Out
     } else {
         BlockTransactions::Hashes(block.transactions.iter().map(|transaction| *transaction.hash()).collect())
     };
-    let eth_header = EthHeader {
-        hash: digest.get(),
+    RpcBlock {
+        block: EthBlock { header: eth_header(header, spec), uncles: Vec::new(), transactions, withdrawals: None },
+        baton: extra(header),
+    }
+}
+
+/// Renders the header of a final block as [`block`] does.
+pub(super) fn head(header: &BlockHeader, spec: &ChainSpec) -> RpcHead {
+    RpcHead { header: eth_header(header, spec), baton: extra(header) }
+}
+
+fn eth_header(header: &BlockHeader, spec: &ChainSpec) -> EthHeader {
+    EthHeader {
+        hash: header.digest().get(),
         inner: alloy_consensus::Header {
             parent_hash: header.parent.get(),
             ommers_hash: EMPTY_OMMER_ROOT_HASH,
@@ -110,18 +130,18 @@ pub(super) fn block(block: &Block, spec: &ChainSpec, full: bool, outcomes: &[Out
         },
         total_difficulty: None,
         size: Some(U256::from(HEADER_BYTES + u64::from(header.payload_bytes))),
-    };
-    RpcBlock {
-        block: EthBlock { header: eth_header, uncles: Vec::new(), transactions, withdrawals: None },
-        baton: BlockExtra {
-            epoch: header.epoch,
-            view: header.view,
-            proposer: header.proposer,
-            timestamp_ms: header.timestamp_ms,
-            l1_origin: header.origin,
-            declared_gas: header.declared_gas,
-            payload_bytes: header.payload_bytes,
-        },
+    }
+}
+
+fn extra(header: &BlockHeader) -> BlockExtra {
+    BlockExtra {
+        epoch: header.epoch,
+        view: header.view,
+        proposer: header.proposer,
+        timestamp_ms: header.timestamp_ms,
+        l1_origin: header.origin,
+        declared_gas: header.declared_gas,
+        payload_bytes: header.payload_bytes,
     }
 }
 

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use super::node::{TestNode, account, header, legacy, raw, tx, view};
 use crate::{
-    rpc::CommitteeView,
-    telemetry::{NodeStatus, NotReady},
+    ledger::Ledger as _,
+    rpc::{CommitteeView, TurnView},
+    telemetry::{NodeStatus, NotReady, SyncProgress},
 };
 
 const ZERO: &str = "0x0000000000000000000000000000000000000000000000000000000000000000";
@@ -133,6 +134,119 @@ async fn a_transaction_is_followed_from_the_pool_to_its_block() {
     assert_eq!((&included["transactionIndex"], &included["blockTimestamp"]), (&json!("0x0"), &json!("0x6553f101")));
     assert_eq!(included["baton"], json!({"status": "executed"}));
     serde_json::from_value::<alloy::rpc::types::Transaction>(included).unwrap();
+}
+
+#[tokio::test]
+async fn a_block_is_found_by_its_digest_once_it_is_final() {
+    let node = TestNode::start().await;
+    let digest = node.finalize(vec![tx(1, 0, 7)]);
+    for full in [false, true] {
+        let by_hash = node.call("eth_getBlockByHash", json!([digest, full])).await;
+        assert_eq!(by_hash, node.call("eth_getBlockByNumber", json!(["0x1", full])).await);
+    }
+    let genesis = node.call("eth_getBlockByHash", json!([header(&node, 0).digest(), false])).await;
+    assert_eq!(genesis["number"], "0x0");
+    assert_eq!(node.call("eth_getBlockByHash", json!([account(1).into_word(), false])).await, Value::Null);
+    // Stored, and perhaps voted for, but not final.
+    let mut rival = node.ledger.block(Height::new(1)).unwrap().unwrap();
+    rival.header.height = Height::new(2);
+    rival.header.parent = digest;
+    node.ledger.store_block(&rival).unwrap();
+    assert_eq!(node.call("eth_getBlockByHash", json!([rival.header.digest(), false])).await, Value::Null);
+}
+
+#[tokio::test]
+async fn what_wallets_ask_of_any_node_is_answered_honestly() {
+    let node = TestNode::start().await;
+    node.status.send_modify(|status| status.peers = 17);
+    assert_eq!(node.call("net_listening", json!([])).await, true);
+    assert_eq!(node.call("net_peerCount", json!([])).await, "0x11");
+    assert_eq!(node.call("eth_accounts", json!([])).await, json!([]));
+    assert_eq!(node.call("eth_syncing", json!([])).await, false);
+    let modules = json!({"baton": "1.0", "eth": "1.0", "net": "1.0", "rpc": "1.0", "web3": "1.0"});
+    assert_eq!(node.call("rpc_modules", json!([])).await, modules);
+    node.status.send_modify(|status| {
+        status.syncing = Some(SyncProgress { current: Height::new(3), target: Height::new(31) });
+    });
+    assert_eq!(node.call("eth_syncing", json!([])).await, json!({"currentBlock": "0x3", "highestBlock": "0x1f"}));
+}
+
+#[tokio::test]
+async fn the_leader_schedule_is_the_one_that_leaders_are_taken_from() {
+    let node = TestNode::start().await;
+    node.status.send_modify(|status| status.view = view(41));
+    let turns = async |params: Value| -> Vec<TurnView> {
+        serde_json::from_value(node.call("baton_leaderSchedule", params).await).unwrap()
+    };
+    let next = turns(json!([])).await;
+    assert_eq!(next.iter().map(|turn| turn.view.get()).collect::<Vec<_>>(), (41..51).collect::<Vec<_>>());
+    let all = turns(json!([200, 1])).await;
+    assert_eq!(all[40..50], next);
+    assert_eq!(turns(json!(["0x2", "0x29"])).await, next[..2]);
+    assert_eq!(turns(json!([0])).await, []);
+    // In 200 turns each member leads in proportion to its weight of 100, less than two turns more.
+    let committee: CommitteeView = serde_json::from_value(node.call("baton_committee", json!([])).await).unwrap();
+    for member in committee.members {
+        let led = all.iter().filter(|turn| turn.leader == member.index).count() as u64;
+        assert!(led.abs_diff(2 * member.weight.get()) < 4, "member {} led {led}", member.index);
+        assert!(all.iter().all(|turn| (turn.leader == member.index) == (turn.owner == member.owner)));
+    }
+    let cases = [
+        (json!([1_001]), "invalid argument 0: 1001 views asked, at most 1000"),
+        (json!([1, 0]), "invalid argument 1: view 0 is not between 1 and 100041"),
+        (json!([1, "0xffffffffffffffff"]), "invalid argument 1: view 18446744073709551615 is not between"),
+        (json!([-1]), "invalid argument 0: "),
+        (json!(["ten"]), "invalid argument 0: "),
+    ];
+    for (params, text) in cases {
+        let (code, message) = node.refused("baton_leaderSchedule", params).await;
+        assert!(code == -32_602 && message.starts_with(text), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn the_status_of_a_transaction_goes_from_unknown_to_settled() {
+    let node = TestNode::start().await;
+    let (first, third) = (tx(1, 0, 7), tx(1, 2, 7));
+    let status =
+        async |transaction: &baton_proto::Transaction| node.call("baton_txStatus", json!([transaction.hash()])).await;
+    assert_eq!(status(&first).await, json!({"status": "unknown"}));
+    node.send(&first).await;
+    node.send(&third).await;
+    assert_eq!(status(&first).await, json!({"status": "pending"}));
+    assert_eq!(status(&third).await, json!({"status": "gapped"}));
+
+    for _ in 0..4 {
+        node.finalize(vec![]);
+    }
+    let digest = node.finalize(vec![tx(2, 0, 1), first.clone(), third.clone()]);
+    let place = json!({"status": "final", "height": 5, "digest": digest, "index": 1});
+    assert_eq!(status(&first).await, place);
+    node.finalize(vec![]);
+    // It waits for another turn, and why it was passed over is told with it.
+    let skipped = status(&third).await;
+    assert_eq!((&skipped["status"], &skipped["height"], &skipped["index"]), (&json!("gapped"), &json!(5), &json!(2)));
+    assert_eq!(skipped["outcome"], json!({"status": "skippedGap", "expected": 1}));
+    let replayed = tx(2, 0, 2);
+    node.finalize(vec![replayed.clone()]);
+    let skipped = status(&replayed).await;
+    assert_eq!((&skipped["status"], &skipped["outcome"]["status"]), (&json!("skipped"), &json!("skippedReplay")));
+
+    node.record_batch(0, 1..=4, 30, true);
+    node.record_batch(1, 5..=6, 31, false);
+    assert_eq!(status(&first).await, place, "what was written before L1 was read may be out of date");
+    node.announce_recorded(2, 1);
+    let posted = status(&first).await;
+    assert_eq!(
+        (&posted["status"], &posted["batchIndex"], &posted["l1Block"]),
+        (&json!("posted"), &json!(1), &json!(31))
+    );
+    assert_eq!((&posted["firstHeight"], &posted["height"]), (&json!(5), &json!(5)));
+    node.record_batch(1, 5..=6, 31, true);
+    node.announce_recorded(2, 2);
+    assert_eq!(status(&first).await["status"], "settled");
+    assert_eq!(status(&replayed).await["status"], "skipped");
+    assert_eq!(node.refused("baton_txStatus", json!(["0x12"])).await.0, -32_602);
 }
 
 #[tokio::test]

@@ -2,29 +2,32 @@
 
 use std::{
     collections::BTreeMap,
+    ops::RangeInclusive,
     sync::{Arc, Mutex},
 };
 
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope, TxLegacy, crypto::secp256k1::sign_message};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, hex};
-use baton_consensus::{Committee, CommitteeMember};
+use baton_consensus::{Committee, CommitteeMember, Schedule};
 use baton_execution::{Executor, NonceExecutor};
 use baton_mempool::{Nonces, Pool, PoolConfig};
 use baton_proto::{
-    Block, BlockDigest, BlockHeader, BlsPublicKey, BlsSignature, Certificate, ChainSpec, Domain, Epoch, ExecutorKind,
-    Height, L1BlockNumber, L1ChainId, L1Origin, L2ChainId, MemberIndex, OrderingRule, PayloadCommitment, SignerSet,
-    Statement, TimestampMs, Transaction, View, Weight,
+    BatchHash, BatchHeader, BatchIndex, Block, BlockDigest, BlockHeader, BlsPublicKey, BlsSignature, Certificate,
+    ChainSpec, DataKind, Domain, Epoch, ExecutorKind, Height, L1BlockNumber, L1ChainId, L1Origin, L2ChainId,
+    MemberIndex, OrderingRule, PayloadCommitment, SignerSet, Statement, TimestampMs, Transaction, View, Weight,
 };
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 use crate::{
     admission::SubmitError,
+    batcher::Recorded,
     config::RpcConfig,
+    driver::Notarized,
     l1::ChainFacts,
-    ledger::{ChainIdentity, FinalState, FinalStep, Ledger, MemoryLedger},
-    rpc::{RpcContext, RpcServer, serve},
+    ledger::{BatchOnL1, BatchRecord, ChainIdentity, FinalState, FinalStep, Ledger, MemoryLedger},
+    rpc::{Announcements, RpcContext, RpcServer, serve},
     telemetry::NodeStatus,
 };
 
@@ -36,6 +39,9 @@ pub(super) struct TestNode {
     pub(super) ledger: Arc<MemoryLedger>,
     pub(super) pool: Arc<Mutex<Pool>>,
     pub(super) status: watch::Sender<NodeStatus>,
+    pub(super) notarized: broadcast::Sender<Notarized>,
+    pub(super) recorded: watch::Sender<Option<Recorded>>,
+    heads: watch::Sender<Height>,
     client: reqwest::Client,
 }
 
@@ -86,6 +92,15 @@ fn spec() -> ChainSpec {
     }
 }
 
+fn identity() -> ChainIdentity {
+    let domain = Domain {
+        l1_chain_id: L1ChainId::new(31_337),
+        registry: Address::repeat_byte(0xaa),
+        l2_chain_id: spec().l2_chain_id,
+    };
+    ChainIdentity { domain, inbox: Address::repeat_byte(0xbb), slasher: Address::repeat_byte(0xcc) }
+}
+
 /// Four members with the devnet's stakes, in address order.
 fn committee() -> Committee {
     let members = [32, 28, 22, 18].into_iter().zip(1_u8..).map(|(weight, byte)| CommitteeMember {
@@ -104,18 +119,20 @@ impl TestNode {
 
     /// Starts a node whose server's bounds `change` may narrow.
     pub(super) async fn with(change: impl FnOnce(&mut RpcConfig)) -> Self {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let spec = spec();
-        let domain = Domain {
-            l1_chain_id: L1ChainId::new(31_337),
-            registry: Address::repeat_byte(0xaa),
-            l2_chain_id: spec.l2_chain_id,
-        };
-        let identity = ChainIdentity { domain, inbox: Address::repeat_byte(0xbb), slasher: Address::repeat_byte(0xcc) };
+        let identity = identity();
         let ledger = Arc::new(MemoryLedger::new(&identity).unwrap());
         let origin = L1Origin { number: L1BlockNumber::new(1_023), hash: B256::repeat_byte(9) };
-        let genesis = BlockHeader::genesis(spec.l2_chain_id, origin, 1_700_000_000);
-        ledger.init_genesis(&genesis).unwrap();
+        ledger.init_genesis(&BlockHeader::genesis(spec().l2_chain_id, origin, 1_700_000_000)).unwrap();
+        Self::over(ledger, change).await
+    }
+
+    /// Starts a node over what another one has written.
+    pub(super) async fn over(ledger: Arc<MemoryLedger>, change: impl FnOnce(&mut RpcConfig)) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let spec = spec();
+        let identity = identity();
+        let domain = identity.domain;
+        let genesis = ledger.header(Height::ZERO).unwrap().unwrap();
         let pool = Arc::new(Mutex::new(Pool::new(PoolConfig::of(&spec))));
         let (status, status_seen) = watch::channel(NodeStatus::starting(spec.l2_chain_id));
 
@@ -129,6 +146,9 @@ impl TestNode {
             }
         };
         let committee = committee();
+        let (notarized, _) = broadcast::channel(64);
+        let (heads, heads_seen) = watch::channel(ledger.head().unwrap().height);
+        let (recorded, recorded_seen) = watch::channel(None);
         let facts = ChainFacts {
             spec,
             domain,
@@ -147,17 +167,35 @@ impl TestNode {
             pool: Arc::clone(&pool),
             submit: Arc::new(submit),
             status: status_seen,
+            leaders: Schedule::leaders(&domain, &committee, B256::ZERO),
             committee: Arc::new(committee),
+            announcements: Announcements { heads: heads_seen, notarized: notarized.clone(), recorded: recorded_seen },
         };
         let server = serve(&config, context).await.unwrap();
-        Self { server, ledger, pool, status, client: reqwest::Client::new() }
+        Self { server, ledger, pool, status, notarized, recorded, heads, client: reqwest::Client::new() }
     }
 
     /// Makes a block with `transactions` final and returns its digest.
     pub(super) fn finalize(&self, transactions: Vec<Transaction>) -> BlockDigest {
+        let header = self.next_header(&transactions);
+        let digest = header.digest();
+        let statement = Statement::Finalize { epoch: header.epoch, view: header.view, block: digest };
+        let block = Block { header, transactions };
+        let executed = NonceExecutor.execute(&block, &FinalState::new(self.ledger.as_ref())).unwrap();
+        let included: Vec<_> = block.transactions.iter().map(|transaction| *transaction.hash()).collect();
+        let nonces: BTreeMap<Address, u64> = executed.nonces.clone();
+        let signers = SignerSet::from_bits(0b111);
+        let certificate = Certificate { statement, signers, signature: BlsSignature::new([1; 48]) };
+        self.ledger.finalize(&FinalStep { blocks: vec![block], certificate, results: vec![executed] }).unwrap();
+        self.pool.lock().unwrap().on_final(&nonces, &included);
+        self.heads.send_replace(self.ledger.head().unwrap().height);
+        digest
+    }
+
+    fn next_header(&self, transactions: &[Transaction]) -> BlockHeader {
         let parent = self.ledger.header(self.ledger.head().unwrap().height).unwrap().unwrap();
-        let commitment = PayloadCommitment::of(&transactions);
-        let header = BlockHeader {
+        let commitment = PayloadCommitment::of(transactions);
+        BlockHeader {
             view: parent.view.next().unwrap(),
             height: parent.height.next().unwrap(),
             parent: parent.digest(),
@@ -169,18 +207,44 @@ impl TestNode {
             proposer: MemberIndex::new(1),
             fee_recipient: FEE_RECIPIENT,
             ..parent
+        }
+    }
+
+    /// Makes an empty block notarized, then final, as the driver announces it.
+    pub(super) fn notarize_and_finalize(&self) -> BlockDigest {
+        let next = self.next_header(&[]);
+        let (height, digest, view) = (next.height, next.digest(), next.view);
+        let _ = self.notarized.send(Notarized { height, digest, view });
+        self.finalize(vec![])
+    }
+
+    /// Writes down, as the recorder does, that L1 holds these blocks as batch `index` in L1 block `l1_block`.
+    pub(super) fn record_batch(&self, index: u64, blocks: RangeInclusive<u64>, l1_block: u64, settled: bool) {
+        let last = header(self, *blocks.end());
+        let batch = BatchHeader {
+            index: BatchIndex::new(index),
+            prev_batch_hash: BatchHash::ZERO,
+            epoch: last.epoch,
+            first_height: Height::new(*blocks.start()),
+            last_height: last.height,
+            last_digest: last.digest(),
+            last_origin: last.origin,
+            state_root: B256::ZERO,
+            forced_position: 0,
+            forced_hash: B256::ZERO,
+            data_kind: DataKind::Calldata,
+            data_hash: B256::ZERO,
+            duties_root: B256::ZERO,
         };
-        let digest = header.digest();
-        let statement = Statement::Finalize { epoch: header.epoch, view: header.view, block: digest };
-        let block = Block { header, transactions };
-        let executed = NonceExecutor.execute(&block, &FinalState::new(self.ledger.as_ref())).unwrap();
-        let included: Vec<_> = block.transactions.iter().map(|transaction| *transaction.hash()).collect();
-        let nonces: BTreeMap<Address, u64> = executed.nonces.clone();
-        let signers = SignerSet::from_bits(0b111);
-        let certificate = Certificate { statement, signers, signature: BlsSignature::new([1; 48]) };
-        self.ledger.finalize(&FinalStep { blocks: vec![block], certificate, results: vec![executed] }).unwrap();
-        self.pool.lock().unwrap().on_final(&nonces, &included);
-        digest
+        let (tx, block) = (B256::with_last_byte(u8::try_from(l1_block).unwrap()), L1BlockNumber::new(l1_block));
+        let l1 = if settled { BatchOnL1::Settled { tx, block } } else { BatchOnL1::Posted { tx, block } };
+        self.ledger.put_batch(&BatchRecord { header: batch, data: Bytes::new(), certificate: None, l1 }).unwrap();
+    }
+
+    /// Announces how many batches L1 holds, and how many of them for good.
+    pub(super) fn announce_recorded(&self, posted: u64, settled: u64) {
+        let (posted, settled) = (BatchIndex::new(posted), BatchIndex::new(settled));
+        self.recorded.send_replace(Some(Recorded { posted, settled }));
     }
 
     pub(super) fn url(&self) -> String {

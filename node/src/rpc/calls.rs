@@ -1,0 +1,116 @@
+//! The bottom of every request: looks a method up in the table and runs it, or says why not.
+
+use std::future::Future;
+
+use jsonrpsee::{
+    core::middleware::{Batch, Notification, RpcServiceT},
+    server::{
+        BoundedSubscriptions, ConnectionId, IdProvider, MethodCallback, MethodResponse, MethodSink, Methods,
+        SubscriptionState,
+    },
+    types::{ErrorObjectOwned, Id, Params, Request, SubscriptionId},
+};
+use serde_json::Value;
+
+use super::{
+    RpcError,
+    gate::{InBatch, Unanswered},
+};
+
+/// The methods as one connection may call them.
+#[derive(Clone, Debug)]
+pub(super) struct Calls {
+    pub(super) methods: Methods,
+    pub(super) connection: ConnectionId,
+    pub(super) answer_bytes_max: usize,
+    /// Where notifications go; only a WebSocket has it.
+    pub(super) subscriber: Option<Subscriber>,
+}
+
+/// What a connection can subscribe with.
+#[derive(Clone, Debug)]
+pub(super) struct Subscriber {
+    pub(super) sink: MethodSink,
+    pub(super) slots: BoundedSubscriptions,
+}
+
+/// Subscription ids as geth makes them: random and in hex.
+#[derive(Clone, Copy, Debug)]
+struct HexIds;
+
+impl IdProvider for HexIds {
+    fn next_id(&self) -> SubscriptionId<'static> {
+        SubscriptionId::Str(format!("{:#x}", rand::random::<u128>()).into())
+    }
+}
+
+impl Calls {
+    async fn answer(&self, request: Request<'_>) -> MethodResponse {
+        let Request { id, method, params, extensions, .. } = request;
+        let params = Params::new(params.as_ref().map(|params| params.get()));
+        let max = self.answer_bytes_max;
+        let Some((_, callback)) = self.methods.method_with_name(&method) else {
+            return refusal(id, RpcError::UnknownMethod(method.into_owned()));
+        };
+        match callback {
+            MethodCallback::Sync(callback) => callback(id, params, max, extensions),
+            MethodCallback::Async(callback) => {
+                callback(id.into_owned(), params.into_owned(), self.connection, max, extensions).await
+            }
+            MethodCallback::Subscription(callback) => {
+                let Some(subscriber) = &self.subscriber else {
+                    return refusal(id, RpcError::NotificationsNotSupported);
+                };
+                if extensions.get::<InBatch>().is_some() {
+                    return refusal(id, RpcError::SubscriptionInBatch);
+                }
+                let Some(slot) = subscriber.slots.acquire() else {
+                    return refusal(id, RpcError::TooManySubscriptions(subscriber.slots.max()));
+                };
+                let state =
+                    SubscriptionState { conn_id: self.connection, id_provider: &HexIds, subscription_permit: slot };
+                let mut answer = callback(id, params, subscriber.sink.clone(), state, extensions).await;
+                if answer.is_subscription() {
+                    // It went out ahead of the first notification, on their way.
+                    answer.extensions_mut().insert(Unanswered);
+                }
+                answer
+            }
+            MethodCallback::Unsubscription(callback) => {
+                if self.subscriber.is_none() {
+                    return refusal(id, RpcError::NotificationsNotSupported);
+                }
+                let answer = callback(id.clone(), params, self.connection, max, extensions);
+                let result = serde_json::from_str::<Value>(answer.as_json().get());
+                if result.is_ok_and(|answer| answer["result"] == Value::Bool(false)) {
+                    return refusal(id, RpcError::SubscriptionNotFound);
+                }
+                answer
+            }
+        }
+    }
+}
+
+impl RpcServiceT for Calls {
+    type MethodResponse = MethodResponse;
+    type NotificationResponse = MethodResponse;
+    type BatchResponse = MethodResponse;
+
+    fn call<'a>(&self, request: Request<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
+        let calls = self.clone();
+        async move { calls.answer(request).await }
+    }
+
+    /// Batches end at the gate, which asks for each call by itself.
+    fn batch<'a>(&self, _: Batch<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
+        std::future::ready(refusal(Id::Null, RpcError::BatchTooLarge))
+    }
+
+    fn notification<'a>(&self, _: Notification<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
+        std::future::ready(MethodResponse::notification())
+    }
+}
+
+fn refusal(id: Id<'_>, error: RpcError) -> MethodResponse {
+    MethodResponse::error(id, ErrorObjectOwned::from(error))
+}

@@ -1,0 +1,121 @@
+//! `baton_txStatus`: how far one transaction came.
+
+use alloy_primitives::TxHash;
+use baton_execution::Outcome;
+use baton_proto::{BlockDigest, Height};
+use serde::Serialize;
+
+use super::{
+    RpcContext, RpcError,
+    arguments::Arguments,
+    chain::FinalNonce,
+    feed::{BatchPlace, placed},
+};
+use crate::ledger::{BatchOnL1, BatchRecord};
+
+/// What `baton_txStatus` returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TxStatus {
+    status: Stage,
+    /// Why it was skipped; of one that waits again, why it was skipped before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<Outcome>,
+    /// The block that holds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    height: Option<Height>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<BlockDigest>,
+    /// Its place in the block.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<u32>,
+    /// The batch that holds the block, once L1 does.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    batch: Option<BatchPlace>,
+}
+
+/// How far a transaction can come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+enum Stage {
+    /// This node has never seen it, or has forgotten it: it was replaced, evicted or expired.
+    Unknown,
+    /// It waits for a block; every nonce before it is used or waits too.
+    Pending,
+    /// It waits for an earlier nonce of its sender.
+    Gapped,
+    /// It took its turn in a final block.
+    Final,
+    /// L1 accepted the batch that holds it.
+    Posted,
+    /// That batch is in a finalized L1 block.
+    Settled,
+    /// It is in a final block and was passed over there.
+    Skipped,
+}
+
+impl TxStatus {
+    const fn of(status: Stage) -> Self {
+        Self { status, outcome: None, height: None, digest: None, index: None, batch: None }
+    }
+}
+
+/// `baton_txStatus`.
+pub(super) fn tx_status(context: &RpcContext, arguments: &Arguments) -> Result<TxStatus, RpcError> {
+    let hash = arguments.hash(0)?;
+    // The pool first: it drops a transaction only after the ledger has it, so one of the two always knows.
+    let waits = waits(context, &hash)?;
+    let Some(record) = context.ledger.transaction(&hash)? else {
+        return Ok(TxStatus::of(waits.unwrap_or(Stage::Unknown)));
+    };
+    let header = context.ledger.header(record.block)?;
+    let header = header.ok_or(RpcError::IndexWithoutBlock { hash, block: record.block })?;
+    let mut status = TxStatus {
+        status: Stage::Final,
+        outcome: None,
+        height: Some(record.block),
+        digest: Some(header.digest()),
+        index: Some(record.index),
+        batch: None,
+    };
+    let batch = batch_of(context, record.block)?;
+    status.batch = batch.as_ref().and_then(placed).map(|(place, _)| place);
+    status.status = match batch.map(|batch| batch.l1) {
+        Some(BatchOnL1::Settled { .. }) => Stage::Settled,
+        Some(BatchOnL1::Posted { .. }) => Stage::Posted,
+        Some(BatchOnL1::Unposted) | None => Stage::Final,
+    };
+    if record.outcome != Outcome::Executed {
+        status.outcome = Some(record.outcome);
+        status.status = waits.unwrap_or(Stage::Skipped);
+    }
+    Ok(status)
+}
+
+/// Returns how a transaction waits, if it does.
+fn waits(context: &RpcContext, hash: &TxHash) -> Result<Option<Stage>, RpcError> {
+    let Some(transaction) = context.pool().get(hash) else { return Ok(None) };
+    let nonce = FinalNonce(context.ledger.nonce(transaction.sender())?);
+    let next = context.pool().pending_nonce(transaction.sender(), &nonce);
+    Ok(Some(if transaction.nonce() < next { Stage::Pending } else { Stage::Gapped }))
+}
+
+/// Returns the batch on L1 that holds the block at `height`, by bisection: batches are consecutive.
+fn batch_of(context: &RpcContext, height: Height) -> Result<Option<BatchRecord>, RpcError> {
+    let recorded = *context.announcements.recorded.borrow();
+    let (mut low, mut high) = (0, recorded.map_or(0, |recorded| recorded.posted.get()));
+    while low < high {
+        let middle = low.midpoint(high);
+        let Some(record) = context.ledger.batch_without_data(baton_proto::BatchIndex::new(middle))? else {
+            return Ok(None);
+        };
+        if record.header.last_height < height {
+            low = middle.saturating_add(1);
+        } else if record.header.first_height > height {
+            high = middle;
+        } else {
+            return Ok(Some(record));
+        }
+    }
+    Ok(None)
+}
