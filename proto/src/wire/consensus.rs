@@ -1,12 +1,16 @@
 //! What members say to each other.
 
-use alloy_primitives::Bytes;
+use std::collections::HashSet;
+
+use alloy_primitives::{B256, Bytes, TxHash};
 use prost::Message;
 
 use super::{KnownTransactions, WireError, block, check_length, count, decode_canonical, fields, pb};
 use crate::{
-    BatchHeader, Block, BlsSignature, Certificate, Epoch, Evidence, SignedStatement, Statement, StatementKind, View,
-    limits::{BATCH_DATA_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, FRAME_BYTES_MAX},
+    BatchHeader, Block, BlockHeader, BlsSignature, Certificate, Epoch, Evidence, SignedStatement, Statement,
+    StatementKind, View,
+    limits::{BATCH_DATA_BYTES_MAX, BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, FRAME_BYTES_MAX},
+    merkle,
 };
 
 /// `ConsensusMessage.proposal`, `Proposal.block`, `Block.transactions` in the schema.
@@ -21,6 +25,17 @@ pub enum ConsensusMessage {
         block: Block,
         /// The leader's Notarize of it. Its view exceeds the header's only for a handover block.
         notarize: SignedStatement,
+    },
+    /// A leader's block above [`crate::limits::COMPACT_ABOVE_BYTES`]: receivers have most of its transactions, and ask
+    /// for the others.
+    CompactProposal {
+        /// The block's header. Its root and count are those of `transactions`; whether its bytes and gas are theirs
+        /// shows when the block is whole.
+        header: BlockHeader,
+        /// The leader's Notarize of the block.
+        notarize: SignedStatement,
+        /// The hashes of the block's transactions, in order, each once; at most [`BLOCK_TRANSACTIONS_MAX`].
+        transactions: Vec<TxHash>,
     },
     /// A Notarize, Finalize or Nullify.
     Vote {
@@ -61,6 +76,11 @@ impl ConsensusMessage {
             Self::Proposal { block, notarize } => {
                 Kind::Proposal(pb::Proposal { block: Some(block.into()), notarize: Some(notarize.into()) })
             }
+            Self::CompactProposal { header, notarize, transactions } => Kind::CompactProposal(pb::CompactProposal {
+                header: Some(header.into()),
+                notarize: Some(notarize.into()),
+                transactions: transactions.iter().flat_map(|hash| hash.0).collect::<Vec<u8>>().into(),
+            }),
             Self::Vote { vote, leader } => Kind::Vote(pb::Vote {
                 vote: Some(vote.into()),
                 leader: leader.map(|signature| fields::to_bytes(signature.as_bytes())).unwrap_or_default(),
@@ -93,8 +113,15 @@ impl ConsensusMessage {
                 // The signature's shape is cheaper to check than the block.
                 let notarize = fields::required("proposal.notarize", proposal.notarize)?.try_into()?;
                 let block = block::block(fields::required("proposal.block", proposal.block)?, known)?;
-                names_block(&notarize, &block)?;
+                names_block(&notarize, &block.header)?;
                 Self::Proposal { block, notarize }
+            }
+            Kind::CompactProposal(proposal) => {
+                let notarize = fields::required("compact_proposal.notarize", proposal.notarize)?.try_into()?;
+                let header: BlockHeader = fields::required("compact_proposal.header", proposal.header)?.try_into()?;
+                names_block(&notarize, &header)?;
+                let transactions = hashes(&header, &proposal.transactions)?;
+                Self::CompactProposal { header, notarize, transactions }
             }
             Kind::Vote(vote) => {
                 let leader = match vote.leader.len() {
@@ -137,14 +164,42 @@ impl ConsensusMessage {
 }
 
 /// A proposal is signed by a Notarize of its own block.
-fn names_block(notarize: &SignedStatement, block: &Block) -> Result<(), WireError> {
+fn names_block(notarize: &SignedStatement, header: &BlockHeader) -> Result<(), WireError> {
     let what = "proposal.notarize";
     let Statement::Notarize { block: got, .. } = notarize.statement else {
         return Err(WireError::WrongStatement { what, got: notarize.statement.kind(), expected: "Notarize" });
     };
-    let expected = block.header.digest();
+    let expected = header.digest();
     if got != expected {
         return Err(WireError::WrongBlock { what, got, expected });
     }
     Ok(())
+}
+
+/// Reads the hashes that stand for the transactions of `header`'s block. Their number and root are the header's, so that
+/// only their bytes and gas can still be wrong.
+fn hashes(header: &BlockHeader, bytes: &[u8]) -> Result<Vec<TxHash>, WireError> {
+    let what = "compact_proposal.transactions";
+    let count = header.transaction_count as usize;
+    if count > BLOCK_TRANSACTIONS_MAX {
+        return Err(WireError::TooMany { what, got: count, max: BLOCK_TRANSACTIONS_MAX });
+    }
+    let payload_bytes = header.payload_bytes as usize;
+    if payload_bytes > BLOCK_BYTES_MAX {
+        return Err(WireError::Oversize { what: "compact_proposal.header", got: payload_bytes, max: BLOCK_BYTES_MAX });
+    }
+    let expected = count * B256::len_bytes();
+    if bytes.len() != expected {
+        return Err(WireError::WrongLength { what, got: bytes.len(), expected });
+    }
+    let hashes: Vec<TxHash> = bytes.chunks_exact(B256::len_bytes()).map(B256::from_slice).collect();
+    let mut seen = HashSet::with_capacity(count);
+    if let Some(index) = hashes.iter().position(|hash| !seen.insert(*hash)) {
+        return Err(WireError::Repeated { what, index });
+    }
+    let root = merkle::root(&hashes);
+    if root != header.payload_root {
+        return Err(WireError::WrongRoot { what, got: root, expected: header.payload_root });
+    }
+    Ok(hashes)
 }

@@ -1,5 +1,7 @@
 //! Why bytes were refused.
 
+use alloy_primitives::B256;
+
 use crate::{BlockDigest, Height, PayloadCommitment, StatementKind, TransactionError};
 
 /// Why bytes are not a value of this crate. `what` names the message or field as the schema does.
@@ -32,6 +34,12 @@ pub enum WireError {
     WrongStatement { what: &'static str, got: StatementKind, expected: &'static str },
     #[error("{what} names block {got}, expected {expected}")]
     WrongBlock { what: &'static str, got: BlockDigest, expected: BlockDigest },
+    #[error("{what} give the root {got}, but the header commits to {expected}")]
+    WrongRoot { what: &'static str, got: B256, expected: B256 },
+    #[error("{what}: entry {index} stands there twice")]
+    Repeated { what: &'static str, index: usize },
+    #[error("{what}: {got} follows {after}, but entries ascend")]
+    NotAscending { what: &'static str, after: u32, got: u32 },
     #[error("height {got} follows height {after}")]
     NotConsecutive { after: Height, got: Height },
     #[error("the two statements are not an offence of one signer")]
@@ -58,6 +66,9 @@ impl WireError {
             | Self::PayloadMismatch { .. }
             | Self::WrongStatement { .. }
             | Self::WrongBlock { .. }
+            | Self::WrongRoot { .. }
+            | Self::Repeated { .. }
+            | Self::NotAscending { .. }
             | Self::NotConsecutive { .. }
             | Self::NotAnOffence => true,
         }

@@ -4,12 +4,13 @@
 //! order and before it allocates for what it checks: the message's length, the number of its repeated parts (counted on
 //! the bytes, in `count.rs`), then that the encoding is the canonical one (so nothing unknown, doubled or trailing is
 //! accepted, and equal values have equal bytes), then every field's length and range, and last what ties parts together:
-//! a block's transactions are those its header commits to, a proposal's signature names its block, a range is linked by
-//! parent digests, and evidence is an offence.
+//! a block's transactions, or the hashes that stand for them, are those its header commits to, a proposal's signature
+//! names its block, a range is linked by parent digests, and evidence is an offence.
 //!
 //! Nothing here checks a BLS signature, and a transaction's own signature is checked because recovering its sender needs
 //! it.
 
+mod announcement;
 mod batch;
 mod block;
 mod consensus;
@@ -24,6 +25,7 @@ mod sync;
 
 use prost::Message;
 
+pub use announcement::{Announcement, FinalHeader};
 pub use consensus::ConsensusMessage;
 pub use error::WireError;
 pub use gossip::TransactionGossip;

@@ -1,18 +1,20 @@
-//! Catching up: questions about final blocks, and answers that prove themselves.
+//! Questions between two nodes: final blocks with their proof, blocks and parts of blocks, and transactions for a pool.
 
+use alloy_primitives::Bytes;
 use prost::Message;
 
 use super::{KnownTransactions, WireError, block, check_length, count, decode_canonical, fields, pb};
 use crate::{
     Block, BlockDigest, BlockHeader, Certificate, Height, Statement,
     limits::{
-        BLOCK_TRANSACTIONS_MAX, RANGE_ANSWER_BYTES_MAX, RANGE_BLOCKS_MAX, RANGE_BYTES_TARGET, RANGE_TAIL_MAX,
-        RANGE_TRANSACTIONS_TARGET, SYNC_REQUEST_BYTES_MAX,
+        BLOCK_TRANSACTIONS_MAX, FORWARD_BYTES_MAX, FORWARD_TRANSACTIONS_MAX, RANGE_ANSWER_BYTES_MAX, RANGE_BLOCKS_MAX,
+        RANGE_BYTES_TARGET, RANGE_TAIL_MAX, RANGE_TRANSACTIONS_TARGET, SYNC_REQUEST_BYTES_MAX, TRANSACTION_BYTES_MAX,
+        TRANSACTIONS_ASKED_MAX,
     },
 };
 
-/// A question to a peer that has more of the final chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A question to a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SyncRequest {
     /// How far is your final chain?
     Head,
@@ -25,6 +27,16 @@ pub enum SyncRequest {
     },
     /// One block, final or not.
     Block(BlockDigest),
+    /// Some transactions of one block, final or not.
+    Transactions {
+        /// The block.
+        block: BlockDigest,
+        /// Their places in it, strictly ascending and below [`BLOCK_TRANSACTIONS_MAX`]; 1 to [`TRANSACTIONS_ASKED_MAX`].
+        indices: Vec<u32>,
+    },
+    /// "Take these transactions into your pool": raw EIP-2718 encodings, 1 to [`FORWARD_TRANSACTIONS_MAX`], neither
+    /// decoded nor checked, [`FORWARD_BYTES_MAX`] bytes at most in all.
+    Take(Vec<Bytes>),
 }
 
 /// The answer to a [`SyncRequest`].
@@ -41,7 +53,12 @@ pub enum SyncResponse {
     Range(FinalRange),
     /// The block, if the answering node has it.
     Block(Option<Block>),
-    /// The answering node has nothing at or above the asked height, or is busy.
+    /// The first of the transactions asked for, in their order, at least one: raw EIP-2718 encodings, neither decoded
+    /// nor checked, because whoever asked knows their hashes.
+    Transactions(Vec<Bytes>),
+    /// How many of the given transactions were taken in for judging.
+    Taken(u32),
+    /// The answering node does not have what was asked for, or is busy.
     Unavailable,
 }
 
@@ -71,10 +88,17 @@ impl SyncRequest {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         use pb::sync_request::Request;
-        let request = match *self {
+        let request = match self {
             Self::Head => Request::Head(pb::HeadRequest {}),
-            Self::Range { from, blocks_max } => Request::Range(pb::RangeRequest { from: from.get(), blocks_max }),
+            Self::Range { from, blocks_max } => {
+                Request::Range(pb::RangeRequest { from: from.get(), blocks_max: *blocks_max })
+            }
             Self::Block(digest) => Request::Block(fields::to_bytes(digest.get().as_slice())),
+            Self::Transactions { block, indices } => Request::Transactions(pb::TransactionsRequest {
+                block: fields::to_bytes(block.get().as_slice()),
+                indices: indices.clone(),
+            }),
+            Self::Take(transactions) => Request::Take(list(transactions)),
         };
         pb::SyncRequest { request: Some(request) }.encode_to_vec()
     }
@@ -85,6 +109,9 @@ impl SyncRequest {
     /// [`WireError`], always the sender's fault.
     pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
         use pb::sync_request::Request;
+        check_length("sync_request", bytes, SYNC_REQUEST_BYTES_MAX)?;
+        // `SyncRequest.take` is field 5. Indices are packed, so that memory for them follows the message's own length.
+        count::at_most("take.transactions", bytes, &[5, 1], FORWARD_TRANSACTIONS_MAX)?;
         let message: pb::SyncRequest = decode_canonical("sync_request", bytes, SYNC_REQUEST_BYTES_MAX)?;
         Ok(match fields::required("sync_request.request", message.request)? {
             Request::Head(pb::HeadRequest {}) => Self::Head,
@@ -100,6 +127,18 @@ impl SyncRequest {
                 Self::Range { from: Height::new(from), blocks_max }
             }
             Request::Block(digest) => Self::Block(BlockDigest::new(fields::hash("sync_request.block", &digest)?)),
+            Request::Transactions(request) => {
+                let block = BlockDigest::new(fields::hash("transactions_request.block", &request.block)?);
+                check_indices(&request.indices)?;
+                Self::Transactions { block, indices: request.indices }
+            }
+            Request::Take(transactions) => {
+                let got = transactions.transactions.iter().map(prost::bytes::Bytes::len).sum();
+                if got > FORWARD_BYTES_MAX {
+                    return Err(WireError::Oversize { what: "take.transactions", got, max: FORWARD_BYTES_MAX });
+                }
+                Self::Take(raw("take.transactions", transactions)?)
+            }
         })
     }
 }
@@ -116,6 +155,8 @@ impl SyncResponse {
             }
             Self::Range(range) => Response::Range(range.into()),
             Self::Block(block) => Response::Block(pb::BlockAnswer { block: block.as_ref().map(Into::into) }),
+            Self::Transactions(transactions) => Response::Transactions(list(transactions)),
+            Self::Taken(count) => Response::Taken(*count),
             Self::Unavailable => Response::Unavailable(pb::Unavailable {}),
         };
         pb::SyncResponse { response: Some(response) }.encode_to_vec()
@@ -139,16 +180,59 @@ impl SyncResponse {
             },
             Response::Range(range) => Self::Range(final_range(range, known)?),
             Response::Block(answer) => Self::Block(answer.block.map(|answer| block::block(answer, known)).transpose()?),
+            Response::Transactions(transactions) => {
+                Self::Transactions(raw("sync_response.transactions", transactions)?)
+            }
+            Response::Taken(count) if count as usize <= FORWARD_TRANSACTIONS_MAX => Self::Taken(count),
+            Response::Taken(count) => {
+                return Err(WireError::OutOfRange {
+                    what: "sync_response.taken",
+                    got: u64::from(count),
+                    min: 0,
+                    max: FORWARD_TRANSACTIONS_MAX as u64,
+                });
+            }
             Response::Unavailable(pb::Unavailable {}) => Self::Unavailable,
         })
     }
 }
 
-/// Counts what an answer repeats: `SyncResponse.range` is field 2, `SyncResponse.block` field 3.
+fn list(transactions: &[Bytes]) -> pb::TransactionList {
+    pb::TransactionList { transactions: transactions.iter().map(|raw| raw.0.clone()).collect() }
+}
+
+/// Takes transactions whose number was bounded already out of their message; each is within its own bound.
+fn raw(what: &'static str, list: pb::TransactionList) -> Result<Vec<Bytes>, WireError> {
+    if list.transactions.is_empty() {
+        return Err(WireError::Empty { what });
+    }
+    list.transactions.iter().try_for_each(|raw| check_length(what, raw, TRANSACTION_BYTES_MAX))?;
+    Ok(list.transactions.into_iter().map(Bytes).collect())
+}
+
+/// Checks the places of transactions in a block: some, not too many, ascending, and none that no block has.
+fn check_indices(indices: &[u32]) -> Result<(), WireError> {
+    let what = "transactions_request.indices";
+    if indices.len() > TRANSACTIONS_ASKED_MAX {
+        return Err(WireError::TooMany { what, got: indices.len(), max: TRANSACTIONS_ASKED_MAX });
+    }
+    let Some(last) = indices.last() else { return Err(WireError::Empty { what }) };
+    if let Some(pair) = indices.windows(2).find(|pair| pair[0] >= pair[1]) {
+        return Err(WireError::NotAscending { what, after: pair[0], got: pair[1] });
+    }
+    let max = BLOCK_TRANSACTIONS_MAX as u64 - 1;
+    if u64::from(*last) > max {
+        return Err(WireError::OutOfRange { what, got: u64::from(*last), min: 0, max });
+    }
+    Ok(())
+}
+
+/// Counts what an answer repeats: `SyncResponse.range` is field 2, `.block` field 3, `.transactions` field 5.
 fn count_parts(bytes: &[u8]) -> Result<(), WireError> {
     count::at_most("final_range.blocks", bytes, &[2, 1], RANGE_BLOCKS_MAX)?;
     count::at_most("final_range.tail", bytes, &[2, 2], RANGE_TAIL_MAX)?;
     count::at_most("block.transactions", bytes, &[3, 1, 2], BLOCK_TRANSACTIONS_MAX)?;
+    count::at_most("sync_response.transactions", bytes, &[5, 1], TRANSACTIONS_ASKED_MAX)?;
     // Whoever answers stops at the first block that reaches the target.
     let transactions_max = RANGE_TRANSACTIONS_TARGET + BLOCK_TRANSACTIONS_MAX;
     count::at_most("final_range.blocks.transactions", bytes, &[2, 1, 2], transactions_max)

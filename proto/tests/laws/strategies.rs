@@ -15,9 +15,15 @@ use baton_proto::{
     Attestation, BatchHash, BatchHeader, BatchIndex, Block, BlockDigest, BlockHeader, BlsSignature, Certificate,
     DataKind, Epoch, Evidence, Height, L1BlockNumber, L1Origin, L2ChainId, MemberIndex, PayloadCommitment,
     SignedStatement, SignerSet, Statement, TimestampMs, Transaction, View,
-    wire::{ConsensusMessage, FinalRange, SyncRequest, SyncResponse},
+    wire::{ConsensusMessage, FinalHeader, FinalRange, SyncRequest, SyncResponse},
 };
-use proptest::{collection::vec, option, prelude::*, sample::select, test_runner::RngSeed};
+use proptest::{
+    collection::{btree_set, vec},
+    option,
+    prelude::*,
+    sample::select,
+    test_runner::RngSeed,
+};
 
 pub(crate) const CHAIN: L2ChainId = L2ChainId::new(42_069);
 
@@ -384,6 +390,41 @@ pub(crate) fn proposal() -> BoxedStrategy<ConsensusMessage> {
         .boxed()
 }
 
+/// A proposal with the hashes of its block's transactions in place of their bytes.
+pub(crate) fn compact(block: &Block, notarize: SignedStatement) -> ConsensusMessage {
+    let transactions = block.transactions.iter().map(|transaction| *transaction.hash()).collect();
+    ConsensusMessage::CompactProposal { header: block.header.clone(), notarize, transactions }
+}
+
+fn compact_proposal() -> BoxedStrategy<ConsensusMessage> {
+    // The same transaction may come up twice, which no compact proposal takes.
+    let distinct = |block: &Block| {
+        let hashes: std::collections::HashSet<_> = block.transactions.iter().map(|tx| *tx.hash()).collect();
+        hashes.len() == block.transactions.len()
+    };
+    (block().prop_filter("each transaction once", distinct), number(), member(), bls())
+        .prop_map(|(block, view, signer, signature)| {
+            let statement =
+                Statement::Notarize { epoch: block.header.epoch, view: View::new(view), block: block.header.digest() };
+            compact(&block, SignedStatement { statement, signer, signature })
+        })
+        .boxed()
+}
+
+pub(crate) fn final_header() -> BoxedStrategy<FinalHeader> {
+    (header(), number(), any::<u128>(), bls())
+        .prop_map(|(header, view, bits, signature)| {
+            let statement = Statement::Finalize { epoch: header.epoch, view: View::new(view), block: header.digest() };
+            let finalization = Certificate { statement, signers: SignerSet::from_bits(bits), signature };
+            FinalHeader { header, finalization }
+        })
+        .boxed()
+}
+
+fn raw_transactions() -> impl Strategy<Value = Vec<Bytes>> {
+    vec(vec(any::<u8>(), 0..40).prop_map(Bytes::from), 1..6)
+}
+
 pub(crate) fn consensus_message() -> BoxedStrategy<ConsensusMessage> {
     let vote = (sign_with(vote()), option::of(bls())).prop_map(|(vote, leader)| {
         let leader = leader.filter(|_| matches!(vote.statement, Statement::Notarize { .. }));
@@ -391,6 +432,7 @@ pub(crate) fn consensus_message() -> BoxedStrategy<ConsensusMessage> {
     });
     prop_oneof![
         2 => proposal(),
+        1 => compact_proposal(),
         2 => vote,
         1 => certificate().prop_map(ConsensusMessage::Certificate),
         1 => (number(), number()).prop_map(|(epoch, view)| {
@@ -410,6 +452,11 @@ pub(crate) fn sync_request() -> impl Strategy<Value = SyncRequest> {
         (number(), 1..=256_u32)
             .prop_map(|(from, blocks_max)| SyncRequest::Range { from: Height::new(from), blocks_max }),
         hash().prop_map(|digest| SyncRequest::Block(BlockDigest::new(digest))),
+        (hash(), btree_set(0..32_768_u32, 1..20)).prop_map(|(digest, indices)| SyncRequest::Transactions {
+            block: BlockDigest::new(digest),
+            indices: indices.into_iter().collect(),
+        }),
+        raw_transactions().prop_map(SyncRequest::Take),
     ]
 }
 
@@ -434,6 +481,8 @@ pub(crate) fn sync_response() -> BoxedStrategy<SyncResponse> {
         }),
         final_range().prop_map(SyncResponse::Range),
         option::of(block()).prop_map(SyncResponse::Block),
+        raw_transactions().prop_map(SyncResponse::Transactions),
+        (0..=512_u32).prop_map(SyncResponse::Taken),
         Just(SyncResponse::Unavailable),
     ]
     .boxed()

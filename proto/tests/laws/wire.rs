@@ -8,7 +8,8 @@ use baton_proto::{
     SignedStatement, SignerSet, Statement, StatementKind, Transaction, TransactionError, View,
     limits::SYNC_REQUEST_BYTES_MAX,
     wire::{
-        self, ConsensusMessage, FinalRange, NOTHING_KNOWN, SyncRequest, SyncResponse, TransactionGossip, WireError,
+        self, Announcement, ConsensusMessage, FinalHeader, FinalRange, NOTHING_KNOWN, SyncRequest, SyncResponse,
+        TransactionGossip, WireError,
     },
 };
 use proptest::{collection::vec, prelude::*, sample::Index};
@@ -16,8 +17,8 @@ use proptest::{collection::vec, prelude::*, sample::Index};
 use crate::{
     golden,
     strategies::{
-        self, batch_header, block, block_of, certificate, config, consensus_message, evidence, header, sign_with,
-        statement, sync_request, sync_response, transaction, transfer,
+        self, batch_header, block, block_of, certificate, compact, config, consensus_message, evidence, final_header,
+        header, sign_with, statement, sync_request, sync_response, transaction, transfer,
     },
 };
 
@@ -97,8 +98,10 @@ proptest! {
         signed in sign_with(statement()),
         certificate in certificate(),
         evidence in evidence(),
+        announced in final_header(),
         mutation in mutation(),
     ) {
+        one_encoding(&announced, FinalHeader::encode, FinalHeader::decode, mutation)?;
         one_encoding(&header, wire::header_to_bytes, wire::header_from_bytes, mutation)?;
         one_encoding(&batch_header, wire::batch_header_to_bytes, wire::batch_header_from_bytes, mutation)?;
         one_encoding(&statement, wire::statement_to_bytes, wire::statement_from_bytes, mutation)?;
@@ -115,6 +118,7 @@ proptest! {
         let _ = TransactionGossip::decode(&bytes, NOTHING_KNOWN);
         let _ = wire::block_from_bytes(&bytes);
         let _ = wire::evidence_from_bytes(&bytes);
+        let _ = FinalHeader::decode(&bytes);
     }
 }
 
@@ -266,6 +270,54 @@ fn a_proposal_is_signed_by_a_notarize_of_its_block() {
 }
 
 #[test]
+fn a_compact_proposal_names_the_transactions_of_its_header() {
+    let block = block_of(plain_header(), vec![transfer(0, 1, 0), transfer(1, 1, 0), transfer(2, 1, 0)]);
+    let hashes: Vec<TxHash> = block.transactions.iter().map(|tx| *tx.hash()).collect();
+    let with = |header: &baton_proto::BlockHeader, transactions: Vec<TxHash>| {
+        let notarize = signed(notarize(header.digest()));
+        decode(&ConsensusMessage::CompactProposal { header: header.clone(), notarize, transactions })
+    };
+    let good = compact(&block, signed(notarize(block.header.digest())));
+    assert_eq!(with(&block.header, hashes.clone()), Ok(good));
+
+    let what = "compact_proposal.transactions";
+    let length = |got: usize| Err(WireError::WrongLength { what, got: got * 32, expected: 96 });
+    assert_eq!(with(&block.header, hashes[..2].to_vec()), length(2));
+    assert_eq!(with(&block.header, [&hashes[..], &hashes[..1]].concat()), length(4));
+    let swapped = vec![hashes[1], hashes[0], hashes[2]];
+    let Err(WireError::WrongRoot { expected, .. }) = with(&block.header, swapped) else { panic!("another order") };
+    assert_eq!(expected, block.header.payload_root);
+
+    // A header that commits to the same transaction twice is refused for that, not taken for its root.
+    let twice = block_of(plain_header(), vec![block.transactions[0].clone(), block.transactions[0].clone()]);
+    assert_eq!(with(&twice.header, vec![hashes[0], hashes[0]]), Err(WireError::Repeated { what, index: 1 }));
+
+    let other = ConsensusMessage::CompactProposal {
+        header: block.header.clone(),
+        notarize: signed(notarize(digest(9))),
+        transactions: hashes,
+    };
+    let expected = block.header.digest();
+    assert_eq!(decode(&other), Err(WireError::WrongBlock { what: "proposal.notarize", got: digest(9), expected }));
+}
+
+#[test]
+fn a_final_header_comes_with_its_own_finalization() {
+    let header = plain_header();
+    let with = |statement| {
+        let signature = BlsSignature::new([0x5b; 48]);
+        let finalization = Certificate { statement, signers: SignerSet::from_bits(7), signature };
+        FinalHeader::decode(&FinalHeader { header: header.clone(), finalization }.encode()).map(|_| ())
+    };
+    let finalize = |block| Statement::Finalize { epoch: Epoch::new(2), view: View::new(7), block };
+    let (what, expected) = ("final_header.finalization", header.digest());
+    assert_eq!(with(finalize(expected)), Ok(()));
+    assert_eq!(with(finalize(digest(1))), Err(WireError::WrongBlock { what, got: digest(1), expected }));
+    let wrong = WireError::WrongStatement { what, got: StatementKind::Notarize, expected: "Finalize" };
+    assert_eq!(with(notarize(expected)), Err(wrong));
+}
+
+#[test]
 fn a_leaders_signature_stands_beside_a_notarize_only() {
     let leader = Some(BlsSignature::new([1; 48]));
     let with = |statement, leader| decode(&ConsensusMessage::Vote { vote: signed(statement), leader }).map(|_| ());
@@ -339,6 +391,7 @@ fn missing_parts_are_named() {
         (wire::block_from_bytes(&[]).unwrap_err(), "block.header"),
         (wire::certificate_from_bytes(&field(2, &[0; 16])).unwrap_err(), "certificate.statement"),
         (wire::evidence_from_bytes(&[]).unwrap_err(), "evidence.first"),
+        (FinalHeader::decode(&[]).unwrap_err(), "final_header.header"),
     ];
     for (error, what) in errors {
         assert_eq!(error, WireError::Missing { what });
@@ -438,6 +491,19 @@ fn a_range_request_asks_for_1_to_256_blocks() {
 }
 
 #[test]
+fn transactions_are_asked_for_in_ascending_order() {
+    let with = |indices: Vec<u32>| {
+        SyncRequest::decode(&SyncRequest::Transactions { block: digest(1), indices }.encode()).map(|_| ())
+    };
+    let what = "transactions_request.indices";
+    assert_eq!(with(vec![0, 7, 32_767]), Ok(()));
+    assert_eq!(with(vec![]), Err(WireError::Empty { what }));
+    assert_eq!(with(vec![3, 3]), Err(WireError::NotAscending { what, after: 3, got: 3 }));
+    assert_eq!(with(vec![5, 3]), Err(WireError::NotAscending { what, after: 5, got: 3 }));
+    assert_eq!(with(vec![32_768]), Err(WireError::OutOfRange { what, got: 32_768, min: 0, max: 32_767 }));
+}
+
+#[test]
 fn the_encoding_is_pinned() {
     let transactions = vec![transfer(0, 1, 3), transfer(1, 0, 0)];
     let block = block_of(baton_proto::BlockHeader { height: Height::new(1), ..plain_header() }, transactions.clone());
@@ -467,6 +533,12 @@ fn the_encoding_is_pinned() {
     let leader = Some(BlsSignature::new([0x1e; 48]));
     let (epoch, view) = (Epoch::new(2), View::new(7));
     let range = range(1, 1, &transactions);
+    let finalization = Certificate {
+        statement: Statement::Finalize { epoch, view, block: block.header.digest() },
+        ..certificate.clone()
+    };
+    let announced = FinalHeader { header: block.header.clone(), finalization };
+    let raw: Vec<Bytes> = transactions.iter().map(|tx| tx.raw().clone()).collect();
     let lines = [
         ("proposal", proposal(block.clone()).encode()),
         ("vote notarize", ConsensusMessage::Vote { vote: signed(notarize(digest(1))), leader }.encode()),
@@ -476,15 +548,21 @@ fn the_encoding_is_pinned() {
         ("evidence", ConsensusMessage::Evidence(evidence).encode()),
         ("batch proposal", ConsensusMessage::BatchProposal { header, data: Bytes::from_static(b"\x01data") }.encode()),
         ("attestation", ConsensusMessage::Attestation(signed(attestation)).encode()),
+        ("compact proposal", compact(&block, signed(notarize(block.header.digest()))).encode()),
+        ("final header", Announcement::Final(announced).encode()),
         ("gossip", TransactionGossip::encode(&transactions).remove(0)),
         ("request head", SyncRequest::Head.encode()),
         ("request range", SyncRequest::Range { from: Height::new(300), blocks_max: 256 }.encode()),
         ("request block", SyncRequest::Block(digest(1)).encode()),
+        ("request transactions", SyncRequest::Transactions { block: digest(1), indices: vec![0, 200] }.encode()),
+        ("request take", SyncRequest::Take(raw.clone()).encode()),
         ("response head", SyncResponse::Head { height: Height::new(300), digest: digest(1) }.encode()),
         ("response range", SyncResponse::Range(range).encode()),
         ("response block", SyncResponse::Block(Some(block.clone())).encode()),
         ("response no block", SyncResponse::Block(None).encode()),
         ("response unavailable", SyncResponse::Unavailable.encode()),
+        ("response transactions", SyncResponse::Transactions(raw).encode()),
+        ("response taken", SyncResponse::Taken(300).encode()),
         ("stored block", wire::block_to_bytes(&block)),
     ];
     let text: String =

@@ -6,12 +6,14 @@ use alloy_primitives::{B256, Bytes, Signature, TxHash, U256};
 use baton_proto::{
     BlockDigest, Epoch, Height, Statement, Transaction, View,
     limits::{
-        BATCH_DATA_BYTES_MAX, BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, FRAME_BYTES_MAX, GOSSIP_BYTES_MAX,
-        GOSSIP_TRANSACTIONS_MAX, RANGE_ANSWER_BYTES_MAX, RANGE_BLOCKS_MAX, RANGE_TAIL_MAX, RANGE_TRANSACTIONS_TARGET,
-        RECORD_BYTES_MAX, SYNC_REQUEST_BYTES_MAX, TRANSACTION_BYTES_MAX,
+        ANNOUNCEMENT_BYTES_MAX, BATCH_DATA_BYTES_MAX, BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, FORWARD_BYTES_MAX,
+        FORWARD_TRANSACTIONS_MAX, FRAME_BYTES_MAX, GOSSIP_BYTES_MAX, GOSSIP_TRANSACTIONS_MAX, RANGE_ANSWER_BYTES_MAX,
+        RANGE_BLOCKS_MAX, RANGE_TAIL_MAX, RANGE_TRANSACTIONS_TARGET, RECORD_BYTES_MAX, SYNC_REQUEST_BYTES_MAX,
+        TRANSACTION_BYTES_MAX, TRANSACTIONS_ASKED_MAX, TRANSACTIONS_BYTES_TARGET,
     },
     wire::{
-        self, ConsensusMessage, FinalRange, NOTHING_KNOWN, SyncRequest, SyncResponse, TransactionGossip, WireError,
+        self, ConsensusMessage, FinalHeader, FinalRange, NOTHING_KNOWN, SyncRequest, SyncResponse, TransactionGossip,
+        WireError,
     },
 };
 
@@ -87,6 +89,91 @@ fn transactions_in_a_block_at_the_bound_and_one_over() {
     let stored = [field(1, &[]), [0x12, 0x00].repeat(BLOCK_TRANSACTIONS_MAX + 1)].concat();
     assert_eq!(wire::block_from_bytes(&stored), Err(too_many.clone()));
     assert_eq!(SyncResponse::decode(&field(3, &field(1, &stored)), NOTHING_KNOWN), Err(too_many));
+}
+
+#[test]
+fn hashes_in_a_compact_proposal_at_the_bound_and_one_over() {
+    let with = |count: usize, payload_bytes: usize| {
+        let transactions: Vec<TxHash> = (0..count).map(|i| TxHash::left_padding_from(&i.to_be_bytes())).collect();
+        let header = baton_proto::BlockHeader {
+            payload_root: baton_proto::merkle::root(&transactions),
+            transaction_count: count as u32,
+            payload_bytes: payload_bytes as u32,
+            ..plain_header()
+        };
+        let ConsensusMessage::Proposal { notarize, .. } = proposal(block_of(header.clone(), vec![])) else {
+            unreachable!()
+        };
+        let statement = Statement::Notarize { epoch: Epoch::new(2), view: View::new(7), block: header.digest() };
+        let notarize = baton_proto::SignedStatement { statement, ..notarize };
+        ConsensusMessage::CompactProposal { header, notarize, transactions }
+    };
+    let most = with(BLOCK_TRANSACTIONS_MAX, BLOCK_BYTES_MAX);
+    assert!(most.encode().len() <= FRAME_BYTES_MAX);
+    assert_eq!(decode(&most), Ok(most));
+    let (what, max) = ("compact_proposal.transactions", BLOCK_TRANSACTIONS_MAX);
+    assert_eq!(decode(&with(max + 1, 1)), Err(WireError::TooMany { what, got: max + 1, max }));
+    let (got, max) = (BLOCK_BYTES_MAX + 1, BLOCK_BYTES_MAX);
+    assert_eq!(decode(&with(1, got)), Err(WireError::Oversize { what: "compact_proposal.header", got, max }));
+}
+
+#[test]
+fn questions_for_transactions_and_their_answers_at_the_bound_and_one_over() {
+    let ask = |count: usize| {
+        let indices = (0..count as u32).map(|index| index + 20_000).collect();
+        SyncRequest::Transactions { block: BlockDigest::ZERO, indices }
+    };
+    let most = ask(TRANSACTIONS_ASKED_MAX);
+    assert_eq!(SyncRequest::decode(&most.encode()), Ok(most));
+    let (got, max) = (TRANSACTIONS_ASKED_MAX + 1, TRANSACTIONS_ASKED_MAX);
+    let over = SyncRequest::decode(&ask(got).encode());
+    assert_eq!(over, Err(WireError::TooMany { what: "transactions_request.indices", got, max }));
+
+    let answer = |sizes: &[usize]| {
+        let raw = sizes.iter().map(|size| Bytes::from(vec![7; *size])).collect();
+        SyncResponse::Transactions(raw)
+    };
+    let small = (TRANSACTIONS_BYTES_TARGET - 1) / (TRANSACTIONS_ASKED_MAX - 1);
+    let mut sizes = vec![small; TRANSACTIONS_ASKED_MAX - 1];
+    sizes.push(TRANSACTION_BYTES_MAX);
+    let most = answer(&sizes);
+    assert!(most.encode().len() <= RANGE_ANSWER_BYTES_MAX);
+    assert_eq!(SyncResponse::decode(&most.encode(), NOTHING_KNOWN), Ok(most));
+    let what = "sync_response.transactions";
+    let decode = |sizes: &[usize]| SyncResponse::decode(&answer(sizes).encode(), NOTHING_KNOWN);
+    assert_eq!(decode(&vec![1; got]), Err(WireError::TooMany { what, got, max }));
+    assert_eq!(decode(&[]), Err(WireError::Empty { what }));
+    let (got, max) = (TRANSACTION_BYTES_MAX + 1, TRANSACTION_BYTES_MAX);
+    assert_eq!(decode(&[got]), Err(WireError::Oversize { what, got, max }));
+}
+
+#[test]
+fn forwarded_transactions_at_the_bound_and_one_over() {
+    let take = |sizes: &[usize]| {
+        let request = SyncRequest::Take(sizes.iter().map(|size| Bytes::from(vec![7; *size])).collect());
+        SyncRequest::decode(&request.encode())
+    };
+    let what = "take.transactions";
+    assert!(take(&[TRANSACTION_BYTES_MAX]).is_ok());
+    assert!(take(&[1; FORWARD_TRANSACTIONS_MAX]).is_ok());
+    assert_eq!(take(&[]), Err(WireError::Empty { what }));
+    let (got, max) = (FORWARD_TRANSACTIONS_MAX + 1, FORWARD_TRANSACTIONS_MAX);
+    assert_eq!(take(&[1; FORWARD_TRANSACTIONS_MAX + 1]), Err(WireError::TooMany { what, got, max }));
+    let (got, max) = (TRANSACTION_BYTES_MAX + 1, TRANSACTION_BYTES_MAX);
+    assert_eq!(take(&[got]), Err(WireError::Oversize { what, got, max }));
+    let half = FORWARD_BYTES_MAX / 2;
+    let (got, max) = (2 * half + 1, FORWARD_BYTES_MAX);
+    assert_eq!(take(&[half, half + 1]), Err(WireError::Oversize { what, got, max }));
+    let taken = |count| SyncResponse::decode(&SyncResponse::Taken(count).encode(), NOTHING_KNOWN);
+    assert!(taken(512).is_ok());
+    let what = "sync_response.taken";
+    assert_eq!(taken(513), Err(WireError::OutOfRange { what, got: 513, min: 0, max: 512 }));
+}
+
+#[test]
+fn an_announcement_over_the_bound_is_not_decoded() {
+    let (got, max) = (ANNOUNCEMENT_BYTES_MAX + 1, ANNOUNCEMENT_BYTES_MAX);
+    assert_eq!(FinalHeader::decode(&vec![0; got]), Err(WireError::Oversize { what: "final_header", got, max }));
 }
 
 #[test]
