@@ -146,7 +146,9 @@ fn note(record: &mut Record, signed: SignedStatement) {
 /// Everything that somebody signed in a message. A leader's Notarize that a vote carries counts like one of its own.
 fn statements(message: ConsensusMessage) -> Vec<SignedStatement> {
     match message {
-        ConsensusMessage::Proposal { notarize, .. } => vec![notarize],
+        ConsensusMessage::Proposal { notarize, .. } | ConsensusMessage::CompactProposal { notarize, .. } => {
+            vec![notarize]
+        }
         ConsensusMessage::Vote { vote, .. } => vec![vote],
         ConsensusMessage::Evidence(evidence) => vec![evidence.first().clone(), evidence.second().clone()],
         ConsensusMessage::Attestation(_)

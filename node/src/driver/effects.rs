@@ -1,10 +1,11 @@
 //! Running what the machine asks for, in its order.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use baton_consensus::{Effect, Input, Outgoing, Verdict};
 use baton_proto::{
-    Block, BlockDigest, BlockHeader, Certificate, MemberIndex, Statement, View,
+    Block, BlockDigest, BlockHeader, Certificate, MemberIndex, SignedStatement, Statement, View,
+    limits::COMPACT_ABOVE_BYTES,
     wire::{ConsensusMessage, SyncRequest, SyncResponse},
 };
 use tokio::sync::mpsc;
@@ -30,6 +31,10 @@ const FORGET_EVERY_VIEWS: u64 = 2_000;
 
 /// Times all members are asked for one block before the machine's own retry asks again.
 const FETCH_ROUNDS: usize = 2;
+
+/// How long a block whose missing transactions are being gathered is waited for before it is asked for whole: a few round
+/// trips.
+const GATHERED_WITHIN: Duration = Duration::from_millis(250);
 
 /// What the machine did with an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +90,10 @@ impl Driver {
                 answers.extend(self.judge(Proposed { header, parent, ancestors })?);
             }
             Effect::Fetch { block, from, .. } => answers.extend(self.fetch(block, from)?),
-            Effect::Finalized { certificate, chain } => self.finalize(&chain, certificate)?,
+            Effect::Finalized { certificate, chain } => {
+                self.finalize(&chain, certificate.clone())?;
+                self.announce_final(&chain, &certificate);
+            }
             Effect::Behind { certificate } => self.catch_up(&certificate)?,
             Effect::SetTimer { timer, after_ms } => self.timers.set(timer, after_ms),
             Effect::Report(evidence) => self.report(evidence).await?,
@@ -143,7 +151,7 @@ impl Driver {
                     warn!(view = %header.view, "the body of our own proposal is gone");
                     return Ok(None);
                 };
-                ConsensusMessage::Proposal { block: Block::clone(&block), notarize }
+                proposal(&block, notarize)
             }
             Outgoing::Vote { vote, leader } => {
                 ConsensusMessage::Vote { vote, leader: leader.map(|leader| leader.signature) }
@@ -262,7 +270,13 @@ impl Driver {
         let others = self.context.committee.indices().filter(|member| Some(*member) != self.context.me);
         let order: Vec<MemberIndex> = from.into_iter().chain(others.filter(|member| Some(*member) != from)).collect();
         let (network, done) = (self.context.network.clone(), self.fetched.0.clone());
+        let gathered = self.context.rebuilder.gathered(&digest);
         tokio::spawn(async move {
+            // What is missing of it may be little, and on its way.
+            if let Ok(Some(block)) = tokio::time::timeout(GATHERED_WITHIN, gathered).await {
+                let _ = done.send((digest, Some(Block::clone(&block)))).await;
+                return;
+            }
             let mut found = None;
             'rounds: for _ in 0..FETCH_ROUNDS {
                 for member in &order {
@@ -391,5 +405,40 @@ impl Driver {
             let _ = self.context.notarized.send(Notarized { height, digest, view });
         }
         Ok(())
+    }
+}
+
+/// Returns the message that proposes `block`: with its transactions' hashes alone where it is large.
+fn proposal(block: &Block, notarize: SignedStatement) -> ConsensusMessage {
+    if block.header.payload_bytes as usize <= COMPACT_ABOVE_BYTES {
+        return ConsensusMessage::Proposal { block: block.clone(), notarize };
+    }
+    let transactions = block.transactions.iter().map(|transaction| *transaction.hash()).collect();
+    ConsensusMessage::CompactProposal { header: block.header.clone(), notarize, transactions }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::testing::{World, block_of, transfer};
+
+    #[test]
+    fn a_block_above_the_bound_travels_as_hashes() {
+        let world = World::new(&[1]);
+        let statement = Statement::Nullify { epoch: world.committee.epoch(), view: View::new(7) };
+        let notarize = world.sign(0, statement);
+        let envelope = transfer(0, COMPACT_ABOVE_BYTES).raw().len() - COMPACT_ABOVE_BYTES;
+        let at = block_of(5, 7, vec![transfer(0, COMPACT_ABOVE_BYTES - envelope)]);
+        assert_eq!(at.header.payload_bytes as usize, COMPACT_ABOVE_BYTES);
+        let message = proposal(&at, notarize.clone());
+        assert_eq!(message, ConsensusMessage::Proposal { block: at, notarize: notarize.clone() });
+
+        let above = block_of(5, 7, vec![transfer(0, COMPACT_ABOVE_BYTES - envelope + 1)]);
+        let transactions = vec![*above.transactions[0].hash()];
+        let header = above.header.clone();
+        assert_eq!(
+            proposal(&above, notarize.clone()),
+            ConsensusMessage::CompactProposal { header, notarize, transactions }
+        );
     }
 }

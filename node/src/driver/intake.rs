@@ -2,7 +2,7 @@
 //!
 //! A pairing costs about a millisecond, so it must not run on the driver's loop; and the same statements arrive again and
 //! again by design (every certificate from every member, every vote re-sent until a view ends), so what was checked once is
-//! remembered. Order per peer is kept. When this stage falls behind, the streams it reads from wait.
+//! remembered. Order per peer is kept, but for proposals whose transactions have to be asked for. When this stage falls behind, the streams it reads from wait.
 
 use std::{
     num::NonZeroUsize,
@@ -12,13 +12,14 @@ use std::{
 
 use baton_consensus::{Committee, Schedule, Verified, Verifier};
 use baton_proto::{
-    Block, Certificate, Epoch, Evidence, MemberIndex, SignedStatement, Statement, View, wire::ConsensusMessage,
+    Block, BlockHeader, Certificate, Epoch, Evidence, MemberIndex, SignedStatement, Statement, View,
+    wire::ConsensusMessage,
 };
 use lru::LruCache;
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
-use super::window::ViewWindow;
+use super::{rebuild::Rebuilder, window::ViewWindow};
 use crate::p2p::{Fault, Network};
 
 /// Messages that may wait for the checks: about a second of the busiest committee.
@@ -75,6 +76,7 @@ pub struct Intake {
     schedule: Schedule,
     verifier: Arc<Verifier>,
     network: Network,
+    rebuilder: Rebuilder,
     statements: LruCache<SignedStatement, Verified<SignedStatement>>,
     certificates: LruCache<Statement, ()>,
     asked: LruCache<(MemberIndex, View), Instant>,
@@ -89,6 +91,7 @@ impl Intake {
         schedule: Schedule,
         verifier: Arc<Verifier>,
         network: Network,
+        rebuilder: Rebuilder,
     ) -> Self {
         Self {
             epoch: committee.epoch(),
@@ -96,6 +99,7 @@ impl Intake {
             schedule,
             verifier,
             network,
+            rebuilder,
             statements: LruCache::new(STATEMENTS_REMEMBERED),
             certificates: LruCache::new(CERTIFICATES_REMEMBERED),
             asked: LruCache::new(QUESTIONS_REMEMBERED),
@@ -128,7 +132,16 @@ impl Intake {
     /// it is the sender's fault.
     fn check(&mut self, from: MemberIndex, message: ConsensusMessage) -> Result<Option<Checked>, &'static str> {
         match message {
-            ConsensusMessage::Proposal { block, notarize } => self.proposal(from, block, notarize),
+            ConsensusMessage::Proposal { block, notarize } => {
+                let notarize = self.proposal(from, &block.header, notarize)?;
+                Ok(notarize.map(|notarize| Checked::Proposal { block: Arc::new(block), notarize }))
+            }
+            ConsensusMessage::CompactProposal { header, notarize, transactions } => {
+                match self.proposal(from, &header, notarize)? {
+                    Some(notarize) => self.rebuilder.begin(header, notarize, transactions).map(Some),
+                    None => Ok(None),
+                }
+            }
             ConsensusMessage::Vote { vote, leader } => {
                 if vote.signer != from {
                     return Err("a vote that another member signed");
@@ -195,12 +208,13 @@ impl Intake {
         }
     }
 
+    /// Returns the leader's Notarize of its block, verified, if the block is of any use.
     fn proposal(
         &mut self,
         from: MemberIndex,
-        block: Block,
+        header: &BlockHeader,
         notarize: SignedStatement,
-    ) -> Result<Option<Checked>, &'static str> {
+    ) -> Result<Option<Verified<SignedStatement>>, &'static str> {
         let Statement::Notarize { epoch, view, block: digest } = notarize.statement else {
             return Err("a proposal without a Notarize");
         };
@@ -213,11 +227,10 @@ impl Intake {
         if self.schedule.leader(view) != from {
             return Err("a proposal from a member that does not lead the view");
         }
-        if block.header.digest() != digest || block.header.proposer != from {
+        if header.digest() != digest || header.proposer != from {
             return Err("a proposal whose Notarize names another block");
         }
-        let notarize = self.statement(notarize).ok_or("a proposal with an invalid signature")?;
-        Ok(Some(Checked::Proposal { block: Arc::new(block), notarize }))
+        self.statement(notarize).map(Some).ok_or("a proposal with an invalid signature")
     }
 
     fn statement(&mut self, signed: SignedStatement) -> Option<Verified<SignedStatement>> {

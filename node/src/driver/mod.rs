@@ -1,7 +1,9 @@
 //! The one task that owns the consensus machine: an input at a time, its effects in order, nothing else in between.
 //!
 //! ```text
-//!  network ─▶ intake (signatures) ─┐                       ┌─▶ signer (record, then sign) ─▶ back as input
+//!  streams ─▶ intake (signatures) ─┤
+//!  gossip ──▶ announced ───────────┤
+//!  proposals by hash ─▶ rebuild ───┤                       ┌─▶ signer (record, then sign) ─▶ back as input
 //!  timers ─────────────────────────┤   ┌─────────┐ effects ├─▶ ledger (synced)
 //!  pool, L1 ───────────────────────┼──▶│ machine │────────▶├─▶ network
 //!  catch-up, fetched blocks ───────┘   └─────────┘         └─▶ heads: "this height is final"
@@ -9,20 +11,28 @@
 //! Durable before visible: effects run in the order the machine gave them, every write is synced before the next effect
 //! starts, and a failed write ends the process before anything else is sent. What the network has seen is on this disk.
 
+mod announce;
+mod announced;
 mod blocks;
 mod commit;
 mod effects;
 mod intake;
+mod rebuild;
+#[cfg(test)]
+pub(crate) mod testing;
 mod timers;
 mod waiting;
 mod window;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use baton_consensus::{Committee, Input, Machine, Verifier};
+use baton_consensus::{Committee, Input, Machine, Schedule, Verifier};
 use baton_execution::Executor;
 use baton_mempool::Pool;
-use baton_proto::{Block, BlockDigest, Evidence, Height, MemberIndex, TimestampMs, View, wire::ConsensusMessage};
+use baton_proto::{
+    Block, BlockDigest, Evidence, Height, MemberIndex, TimestampMs, View,
+    wire::{Announcement, ConsensusMessage},
+};
 use tokio::{
     sync::{Notify, broadcast, mpsc, watch},
     time::Instant,
@@ -31,12 +41,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 pub(crate) use self::blocks::LedgerNonces;
-use self::{blocks::Blocks, effects::Offered, timers::Timers, waiting::Waiting};
 pub use self::{
+    announced::{ANNOUNCED_QUEUE_MAX, GossipChecks, Heard},
     effects::HALTED_KEY,
     intake::{Checked, INTAKE_QUEUE_MAX, Intake},
+    rebuild::Rebuilder,
     window::ViewWindow,
 };
+use self::{blocks::Blocks, effects::Offered, timers::Timers, waiting::Waiting};
 use crate::{
     l1::{ChainFacts, L1View, Origins},
     ledger::{Ledger, LedgerError},
@@ -130,8 +142,12 @@ pub struct DriverContext {
     pub work: Arc<Notify>,
     /// Where messages go.
     pub outbound: Arc<dyn Outbound>,
-    /// Where blocks are asked for.
+    /// Where blocks are asked for, and where final ones are announced.
     pub network: Network,
+    /// Makes compact proposals whole.
+    pub rebuilder: Rebuilder,
+    /// Who leads which view.
+    pub leaders: Schedule,
     /// What this node sees of L1.
     pub l1: watch::Receiver<L1View>,
     /// Which L1 blocks this node has seen final.
@@ -327,6 +343,7 @@ impl Driver {
             "a member signed two conflicting statements");
         // At most one for each member ever waits, so the queue has room for all of them.
         self.context.evidence.send(evidence.clone()).await.map_err(|_| DriverError::StageEnded("evidence reporter"))?;
+        self.context.network.announce(Announcement::Evidence(evidence.clone()));
         self.context.outbound.broadcast(ConsensusMessage::Evidence(evidence));
         Ok(())
     }

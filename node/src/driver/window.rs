@@ -8,6 +8,10 @@ use baton_proto::View;
 /// Views that the checks let through beyond the machine's own window: the driver may still have to take what moves it.
 const SLACK_VIEWS: u64 = 64;
 
+/// Views ahead of the current one whose compact proposals are made whole: those that the machine takes, and two that it
+/// may be about to enter. One block for each is all that ever waits for transactions.
+const REBUILT_AHEAD_VIEWS: u64 = AHEAD_VIEWS + 2;
+
 /// The views that the machine takes votes for, as the driver last told the checks.
 ///
 /// Anybody can claim any view, and computing its leader takes time in proportion to it; so nothing is asked about a view
@@ -25,6 +29,24 @@ impl ViewWindow {
         self.current.store(current.get(), Ordering::Relaxed);
     }
 
+    /// Returns the view of the highest finalization that the machine knows.
+    pub(super) fn final_view(&self) -> View {
+        View::new(self.final_view.load(Ordering::Relaxed))
+    }
+
+    /// Returns the view that the machine is in.
+    pub(super) fn current(&self) -> View {
+        View::new(self.current.load(Ordering::Relaxed))
+    }
+
+    /// Returns whether a proposal for `view` is worth asking peers for its transactions: the machine can still vote for
+    /// it, and can soon, even if it has yet to take what moves it. A block of a view that is over comes whole if it is
+    /// wanted at all.
+    pub(super) fn rebuilds(&self, view: View) -> bool {
+        let current = self.current().get();
+        (current..=current.saturating_add(REBUILT_AHEAD_VIEWS)).contains(&view.get())
+    }
+
     /// Returns whether a vote or a proposal for `view` can be of use.
     #[must_use]
     pub fn contains(&self, view: View) -> bool {
@@ -38,6 +60,14 @@ impl ViewWindow {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn few_views_are_worth_asking_for_transactions() {
+        let window = ViewWindow::default();
+        window.set(View::new(1_000), View::new(1_002));
+        let worth: Vec<u64> = (900..1_100).filter(|view| window.rebuilds(View::new(*view))).collect();
+        assert_eq!(worth, [1_002, 1_003, 1_004, 1_005, 1_006]);
+    }
 
     #[test]
     fn a_view_that_only_one_peer_claims_is_outside() {

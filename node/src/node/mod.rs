@@ -31,11 +31,12 @@ use crate::{
     batcher::{Batcher, BatcherConfig, BatcherContext},
     config::Config,
     driver::{
-        CHECKED_QUEUE_MAX, Driver, DriverContext, DriverError, DriverStatus, INTAKE_QUEUE_MAX, Intake, ViewWindow,
+        ANNOUNCED_QUEUE_MAX, CHECKED_QUEUE_MAX, Driver, DriverContext, DriverError, DriverStatus, GossipChecks,
+        INTAKE_QUEUE_MAX, Intake, Rebuilder, ViewWindow,
     },
     l1::{AccountConfig, AccountContext, Watcher, spawn_reporter},
     ledger::{EvidenceOnL1, EvidenceRecord, Ledger, LedgerError},
-    p2p::{Fault, Network, Outbound},
+    p2p::{Fault, KnownLookup, Network, Outbound},
     rpc::{Announcements, RpcContext, serve as serve_rpc},
     telemetry::{NodeStatus, NotReady, health, run_status_line},
 };
@@ -182,8 +183,8 @@ async fn start(
     let halt = inner.child_token();
 
     let senders = Arc::new(Senders::new());
-    let known = Arc::new(PoolAndSenders { pool: Arc::clone(pool), senders: Arc::clone(&senders) });
-    let (network, events) = Network::start(network_config.clone(), known)
+    let known: KnownLookup = Arc::new(PoolAndSenders { pool: Arc::clone(pool), senders: Arc::clone(&senders) });
+    let (network, events) = Network::start(network_config.clone(), Arc::clone(&known))
         .await
         .map_err(|error| NodeError::part("the network")(error.to_string()))?;
     let outbound = wrap(Arc::new(network.clone()), &opened);
@@ -201,7 +202,28 @@ async fn start(
     let leaders = Schedule::leaders(&facts.domain, &committee, facts.randomness);
     let posters = Schedule::posters(&facts.domain, &committee, facts.randomness);
     let window = Arc::new(ViewWindow::default());
-    let intake = Intake::new(&committee, Arc::clone(&window), leaders.clone(), Arc::clone(verifier), network.clone());
+    let rebuilder = Rebuilder::new(
+        network.clone(),
+        known,
+        Arc::clone(&window),
+        committee.indices().filter(|member| Some(*member) != *me).collect(),
+        checked_out.clone(),
+    );
+    let intake = Intake::new(
+        &committee,
+        Arc::clone(&window),
+        leaders.clone(),
+        Arc::clone(verifier),
+        network.clone(),
+        rebuilder.clone(),
+    );
+    let gossip_checks = GossipChecks::new(&committee, Arc::clone(&window), Arc::clone(verifier));
+    let (announced, announced_in) = mpsc::channel(ANNOUNCED_QUEUE_MAX);
+    let announced_out = checked_out.clone();
+    std::thread::Builder::new()
+        .name("announced".into())
+        .spawn(move || gossip_checks.run(announced_in, &announced_out))
+        .map_err(|error| NodeError::part("the checks of announcements")(error.to_string()))?;
     std::thread::Builder::new()
         .name("intake".into())
         .spawn(move || intake.run(messages_in, &checked_out))
@@ -242,6 +264,8 @@ async fn start(
             work,
             outbound: Arc::clone(&outbound),
             network: network.clone(),
+            rebuilder,
+            leaders: leaders.clone(),
             l1: watcher.view.clone(),
             origins: watcher.origins.clone(),
             evidence,
@@ -313,6 +337,7 @@ async fn start(
         consensus: messages,
         checked: checked_in,
         batches: batch_messages,
+        announced,
     };
     parts.push(part("message routing", routing.run(events)));
 

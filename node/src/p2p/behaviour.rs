@@ -1,7 +1,6 @@
 //! The libp2p parts that one node runs, with their limits.
 
 use std::{
-    collections::HashSet,
     io,
     net::{IpAddr, SocketAddr},
     time::Duration,
@@ -140,15 +139,20 @@ fn behaviour<'a>(
         refused: allow_block_list::Behaviour::default(),
         limits,
         streams: libp2p_stream::Behaviour::new(),
-        gossip: gossip(&protocols.transactions).map_err(StartError::Setup)?,
+        gossip: gossip(&protocols.topics()).map_err(StartError::Setup)?,
         sync: request_response::Behaviour::with_codec(SyncCodec, sync, sync_config),
         identify: identify::Behaviour::new(identify),
         ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_TIMEOUT)),
     })
 }
 
-/// Gossip of transactions: anonymous, ids by content, nothing forwarded before it is judged.
-fn gossip(topic: &gossipsub::IdentTopic) -> Result<Gossip, String> {
+/// Gossip: anonymous, ids by content, nothing forwarded before it is judged.
+///
+/// Ids are made of the whole content, also where only a part of it matters (a certificate's statement, not who signed):
+/// gossip takes an id for known before the message is judged, so that under an id of the statement alone anybody could
+/// send garbage first and keep the true certificate from everyone. What is known already is told after its signature
+/// was checked, by whoever judges.
+fn gossip(topics: &[&gossipsub::IdentTopic]) -> Result<Gossip, String> {
     let config = gossipsub::ConfigBuilder::default()
         .validation_mode(gossipsub::ValidationMode::Anonymous)
         .validate_messages()
@@ -165,17 +169,19 @@ fn gossip(topic: &gossipsub::IdentTopic) -> Result<Gossip, String> {
         .flood_publish(true)
         .build()
         .map_err(|error| error.to_string())?;
-    let filter = gossipsub::WhitelistSubscriptionFilter(HashSet::from([topic.hash()]));
+    let filter = gossipsub::WhitelistSubscriptionFilter(topics.iter().map(|topic| topic.hash()).collect());
     let mut gossip: Gossip =
         gossipsub::Behaviour::new_with_subscription_filter(gossipsub::MessageAuthenticity::Anonymous, config, filter)?;
-    let (params, thresholds) = scores(topic);
+    let (params, thresholds) = scores(topics);
     gossip.with_peer_score(params, thresholds)?;
-    gossip.subscribe(topic).map_err(|error| error.to_string())?;
+    for topic in topics {
+        gossip.subscribe(topic).map_err(|error| error.to_string())?;
+    }
     Ok(gossip)
 }
 
 /// Scores count invalid messages (the square law) and broken gossip promises, nothing else: a quiet peer is a good peer.
-fn scores(topic: &gossipsub::IdentTopic) -> (gossipsub::PeerScoreParams, gossipsub::PeerScoreThresholds) {
+fn scores(topics: &[&gossipsub::IdentTopic]) -> (gossipsub::PeerScoreParams, gossipsub::PeerScoreThresholds) {
     let topic_params = gossipsub::TopicScoreParams {
         topic_weight: 1.0,
         time_in_mesh_weight: 0.0,
@@ -187,7 +193,7 @@ fn scores(topic: &gossipsub::IdentTopic) -> (gossipsub::PeerScoreParams, gossips
         ..Default::default()
     };
     let params = gossipsub::PeerScoreParams {
-        topics: [(topic.hash(), topic_params)].into(),
+        topics: topics.iter().map(|topic| (topic.hash(), topic_params.clone())).collect(),
         // Members of a devnet, and those behind one gateway, share an address.
         ip_colocation_factor_weight: 0.0,
         // What a slow peer misses is dropped for it alone; it has done no wrong.

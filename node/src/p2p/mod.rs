@@ -17,7 +17,9 @@
 //!   is that member's word: Noise proves the peer, the configuration says which member it is (protocol section 5, R11).
 //! - **Transactions** are gossiped without a sender's name under content-addressed ids, and go on only after they were
 //!   decoded and their senders recovered.
-//! - **Requests** for blocks are answered by any node to any node.
+//! - **Announcements**, final headers with their certificates and evidence, are gossiped on topics of their own, for those
+//!   who have no stream. They go on only after the node has checked their signatures.
+//! - **Requests** for blocks are answered by any node to any node. Transactions can be handed over the same way, past gossip.
 //! - Configured peers are dialled for ever, with jittered back-off up to three seconds, never twice at once. Nothing that a
 //!   peer says about addresses is used.
 //! - Stream and topic names carry the version and the chain. A Baton node that names another chain in `identify`, and a
@@ -26,10 +28,12 @@
 //!   while, and forgiven after. Everything a peer sends is bounded before memory is taken for it, and decoded away from the
 //!   network's own task.
 
+mod announcements;
 mod backoff;
 mod behaviour;
 mod charges;
 mod dialer;
+mod forwarded;
 mod frame;
 mod gossip;
 mod identity;
@@ -51,11 +55,12 @@ use std::{fmt, io, sync::Arc, time::Duration};
 
 use baton_proto::{
     Domain, MemberIndex, Transaction,
-    wire::{ConsensusMessage, Known, SyncRequest, SyncResponse},
+    wire::{Announcement, ConsensusMessage, Known, SyncRequest, SyncResponse},
 };
 pub use libp2p::{Multiaddr, PeerId, identity::Keypair};
 use tokio::sync::oneshot;
 
+pub use announcements::Acceptance;
 pub use charges::Fault;
 pub use identity::{IdentityError, load_identity, load_or_create_identity};
 pub use network::Network;
@@ -105,7 +110,6 @@ pub trait Outbound: Send + Sync {
 
 /// What the network tells the node.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "the largest is by far the most frequent: boxing it would only add work")]
 pub enum NetworkEvent {
     /// A member said something. Its stream is read no further until this is taken.
     Consensus {
@@ -114,12 +118,22 @@ pub enum NetworkEvent {
         /// What it said; signatures are not checked.
         message: ConsensusMessage,
     },
-    /// A gossip message was judged well-formed and forwarded. When too many wait, the stalest are dropped.
+    /// A gossip message was judged well-formed and forwarded, or a peer handed transactions over directly. When too many
+    /// wait, the stalest are dropped.
     Transactions {
         /// Who brought it; seldom who made it.
         from: PeerId,
         /// Transactions of this chain with their senders; at least one.
         transactions: Vec<Transaction>,
+    },
+    /// Gossip brought something about a view. It goes on if `verdict` says so in time; dropped, it is ignored.
+    Announced {
+        /// Who brought it; seldom who made it.
+        from: PeerId,
+        /// What it says; signatures are not checked.
+        announcement: Announcement,
+        /// Takes the judgement.
+        verdict: oneshot::Sender<Acceptance>,
     },
     /// A peer asks. If `respond` is dropped or not used in time, the answer is [`SyncResponse::Unavailable`].
     SyncRequest {

@@ -8,7 +8,7 @@ use std::{
 
 use baton_proto::{
     MemberIndex, Transaction,
-    wire::{ConsensusMessage, SyncRequest, SyncResponse},
+    wire::{Announcement, ConsensusMessage, SyncRequest, SyncResponse},
 };
 use libp2p::{Multiaddr, PeerId};
 use libp2p_stream::Control;
@@ -23,6 +23,7 @@ use tracing::{debug, error};
 use super::{
     Fault, KnownLookup, NetworkConfig, NetworkEvent, NetworkStats, Outbound, RequestError, StartError, behaviour,
     dialer::Dialer,
+    forwarded::Forwarded,
     frame::frame,
     inbound::Inbound,
     lane::Lane,
@@ -120,9 +121,11 @@ impl Network {
         network.spawn(Inbound::new(shared.clone(), known.clone(), events.clone()).accept(incoming));
         network.spawn(reports.clone().forward(events));
         let dialer = Dialer::new(targets);
+        let chain = config.chain.l2_chain_id;
         let service = Service {
             swarm,
-            chain: config.chain.l2_chain_id,
+            forwarded: Forwarded::new(chain, known.clone(), shared.clone(), reports.clone()),
+            chain,
             known,
             protocols,
             shared,
@@ -168,6 +171,14 @@ impl Network {
         for transaction in transactions {
             let weight = transaction.raw().len();
             self.0.shared.stats.gossip_unsent.add(self.0.shared.publish.push(transaction, weight));
+        }
+    }
+
+    /// Gossips that a block is final, or evidence; both were checked by us. Never waits: if too much does, this is dropped,
+    /// for the next block says as much, and evidence reaches others from everyone who holds it.
+    pub fn announce(&self, announcement: Announcement) {
+        if self.0.shared.commands.try_send(Command::Announce(Box::new(announcement))).is_err() {
+            debug!("an announcement was dropped: too many commands wait");
         }
     }
 

@@ -15,6 +15,10 @@ pub(super) struct ChainProtocols {
     pub(super) sync: StreamProtocol,
     /// Gossip topic of transactions.
     pub(super) transactions: IdentTopic,
+    /// Gossip topic of final headers with their certificates.
+    pub(super) finals: IdentTopic,
+    /// Gossip topic of evidence.
+    pub(super) evidence: IdentTopic,
     /// What a node says about itself in `identify`: unequal strings mean another chain or an unknown version.
     pub(super) version: String,
 }
@@ -26,12 +30,20 @@ impl ChainProtocols {
         let stream = |kind: &str| {
             StreamProtocol::try_from_owned(format!("/baton/{kind}/1/{chain}")).expect("the name starts with a slash")
         };
+        let topic = |kind: &str| IdentTopic::new(format!("/baton/{kind}/1/{chain}"));
         Self {
             consensus: stream("consensus"),
             sync: stream("sync"),
-            transactions: IdentTopic::new(format!("/baton/transactions/1/{chain}")),
+            transactions: topic("transactions"),
+            finals: topic("finals"),
+            evidence: topic("evidence"),
             version: format!("{VERSION_PREFIX}1/{chain}"),
         }
+    }
+
+    /// Returns every gossip topic of this chain.
+    pub(super) const fn topics(&self) -> [&IdentTopic; 3] {
+        [&self.transactions, &self.finals, &self.evidence]
     }
 }
 
@@ -53,7 +65,8 @@ mod tests {
         let chain = format!("1/31337/0x{}/778", "ab".repeat(20));
         assert_eq!(names.consensus.as_ref(), format!("/baton/consensus/{chain}"));
         assert_eq!(names.sync.as_ref(), format!("/baton/sync/{chain}"));
-        assert_eq!(names.transactions.hash().as_str(), format!("/baton/transactions/{chain}"));
+        let topics = names.topics().map(|topic| topic.hash().into_string());
+        assert_eq!(topics, ["transactions", "finals", "evidence"].map(|kind| format!("/baton/{kind}/{chain}")));
         assert_eq!(names.version, format!("baton/{chain}"));
     }
 }

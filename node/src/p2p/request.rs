@@ -72,5 +72,7 @@ pub(super) const fn answers(request: &SyncRequest, response: &SyncResponse) -> b
             | (SyncRequest::Head, SyncResponse::Head { .. })
             | (SyncRequest::Range { .. }, SyncResponse::Range(_))
             | (SyncRequest::Block(_), SyncResponse::Block(_))
+            | (SyncRequest::Transactions { .. }, SyncResponse::Transactions(_))
+            | (SyncRequest::Take(_), SyncResponse::Taken(_))
     )
 }

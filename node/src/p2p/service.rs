@@ -10,7 +10,7 @@ use std::{
 use baton_proto::{
     L2ChainId, MemberIndex, Transaction,
     limits::{GOSSIP_TRANSACTIONS_MAX, RANGE_ANSWER_BYTES_MAX},
-    wire::{SyncRequest, SyncResponse, TransactionGossip},
+    wire::{Announcement, SyncRequest, SyncResponse, TransactionGossip, WireError},
 };
 use futures::StreamExt as _;
 use libp2p::{
@@ -29,11 +29,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::{
-    Fault, KnownLookup, NetworkEvent, Refusal, RequestError,
+    Acceptance, Fault, KnownLookup, NetworkEvent, Refusal, RequestError,
+    announcements::{Announced, Weighed},
     backoff::Timers,
     behaviour::{Behaviour, BehaviourEvent, SYNC_TIMEOUT},
     charges::REFUSAL,
     dialer::Dialer,
+    forwarded::Forwarded,
     gossip::{Judge, Judged, Judgement, Received},
     lane::Lane,
     protocol::{ChainProtocols, VERSION_PREFIX},
@@ -99,6 +101,8 @@ pub(super) struct Service {
     pub(super) shared: Arc<Shared>,
     pub(super) lanes: Arc<HashMap<PeerId, Arc<Lane>>>,
     pub(super) reports: Arc<Reports>,
+    /// Takes in transactions that peers hand over.
+    pub(super) forwarded: Arc<Forwarded>,
     /// The configured members and observers.
     pub(super) reserved: HashSet<PeerId>,
     pub(super) dialer: Dialer,
@@ -110,6 +114,7 @@ pub(super) struct Service {
 /// What only the running loop needs.
 struct Running {
     judge: Judge,
+    announced: Announced,
     requests: HashMap<OutboundRequestId, oneshot::Sender<Result<Vec<u8>, RequestError>>>,
     answers: JoinSet<(ResponseChannel<Vec<u8>>, Vec<u8>)>,
     forgiven: Timers<PeerId>,
@@ -124,6 +129,7 @@ impl Service {
     pub(super) async fn run(mut self, stop: CancellationToken) {
         let mut running = Running {
             judge: Judge::new(self.chain, self.known.clone()),
+            announced: Announced::default(),
             requests: HashMap::new(),
             answers: JoinSet::new(),
             forgiven: Timers::new(),
@@ -138,6 +144,7 @@ impl Service {
                 // Without anybody to take them, transactions wait, and the stalest go.
                 first = self.shared.publish.pop(), if !running.subscribers.is_empty() => self.publish(first),
                 Some(judged) = running.judge.next() => self.on_judged(judged),
+                Some(weighed) = running.announced.next() => self.on_weighed(weighed),
                 Some(answered) = running.answers.join_next() => self.on_answered(answered),
                 (peer, options) = self.dialer.due() => self.dial(peer, options),
                 peer = running.forgiven.next() => {
@@ -206,18 +213,31 @@ impl Service {
 
     fn on_behaviour(&mut self, event: BehaviourEvent, running: &mut Running) {
         match event {
+            BehaviourEvent::Gossip(gossipsub::Event::Message { propagation_source, message_id, message })
+                if message.topic != self.protocols.transactions.hash() =>
+            {
+                let decoded = if message.topic == self.protocols.finals.hash() {
+                    Announcement::decode_final(&message.data)
+                } else {
+                    Announcement::decode_evidence(&message.data)
+                };
+                self.on_announced(message_id, propagation_source, decoded, running);
+            }
             BehaviourEvent::Gossip(gossipsub::Event::Message { propagation_source, message_id, message }) => {
                 let received = Received { id: message_id, source: propagation_source, data: message.data };
                 if let Some(unjudged) = running.judge.push(received) {
                     self.on_judged(unjudged);
                 }
             }
-            // Only our topic passes the subscription filter.
-            BehaviourEvent::Gossip(gossipsub::Event::Subscribed { peer_id, .. }) => {
-                running.subscribers.insert(peer_id);
+            BehaviourEvent::Gossip(gossipsub::Event::Subscribed { peer_id, topic }) => {
+                if topic == self.protocols.transactions.hash() {
+                    running.subscribers.insert(peer_id);
+                }
             }
-            BehaviourEvent::Gossip(gossipsub::Event::Unsubscribed { peer_id, .. }) => {
-                running.subscribers.remove(&peer_id);
+            BehaviourEvent::Gossip(gossipsub::Event::Unsubscribed { peer_id, topic }) => {
+                if topic == self.protocols.transactions.hash() {
+                    running.subscribers.remove(&peer_id);
+                }
             }
             BehaviourEvent::Gossip(_) => {}
             BehaviourEvent::Sync(event) => self.on_sync(event, running),
@@ -330,6 +350,7 @@ impl Service {
                     let _ = answer.send(Err(RequestError::NotConnected));
                 }
             }
+            Command::Announce(announcement) => self.publish_announcement(&announcement),
             Command::Refuse { peer, last } => {
                 if self.swarm.behaviour().refused.blocked_peers().contains(&peer) {
                     return;
@@ -389,6 +410,60 @@ impl Service {
         self.swarm.behaviour_mut().gossip.report_message_validation_result(&id, &source, acceptance);
     }
 
+    // Announcements
+
+    fn publish_announcement(&mut self, announcement: &Announcement) {
+        let topic = match announcement {
+            Announcement::Final(_) => &self.protocols.finals,
+            Announcement::Evidence(_) => &self.protocols.evidence,
+        };
+        match self.swarm.behaviour_mut().gossip.publish(topic.hash(), announcement.encode()) {
+            Ok(_) => self.shared.stats.announcements_published.add(1),
+            // Gossip brought it already, or nobody listens yet.
+            Err(error) => debug!(%error, "announcement not published"),
+        }
+    }
+
+    fn on_announced(
+        &mut self,
+        id: gossipsub::MessageId,
+        source: PeerId,
+        decoded: Result<Announcement, WireError>,
+        running: &mut Running,
+    ) {
+        match decoded {
+            Ok(announcement) => match running.announced.push(id, source) {
+                Ok(verdict) => self.notice(NetworkEvent::Announced { from: source, announcement, verdict }),
+                Err(unjudged) => self.on_weighed(unjudged),
+            },
+            Err(reason) => {
+                debug!(peer = %source, %reason, "undecodable announcement");
+                let acceptance = Acceptance::Reject(Fault::InvalidMessage);
+                self.on_weighed(Weighed { id, source, acceptance });
+            }
+        }
+    }
+
+    fn on_weighed(&mut self, Weighed { id, source, acceptance }: Weighed) {
+        let stats = &self.shared.stats;
+        let acceptance = match acceptance {
+            Acceptance::Accept => {
+                stats.announcements_accepted.add(1);
+                gossipsub::MessageAcceptance::Accept
+            }
+            Acceptance::Reject(fault) => {
+                stats.gossip_rejected.add(1);
+                self.shared.charge(source, fault);
+                gossipsub::MessageAcceptance::Reject
+            }
+            Acceptance::Ignore => {
+                stats.gossip_ignored.add(1);
+                gossipsub::MessageAcceptance::Ignore
+            }
+        };
+        self.swarm.behaviour_mut().gossip.report_message_validation_result(&id, &source, acceptance);
+    }
+
     // Requests
 
     fn on_sync(&mut self, event: request_response::Event<Vec<u8>, Vec<u8>>, running: &mut Running) {
@@ -426,6 +501,14 @@ impl Service {
             self.respond(channel, SyncResponse::Unavailable.encode());
             return;
         }
+        let request = match request {
+            SyncRequest::Take(transactions) => {
+                let taking = self.forwarded.clone().take(from, transactions);
+                running.answers.spawn(async move { (channel, taking.await.encode()) });
+                return;
+            }
+            request => request,
+        };
         let (respond, response) = oneshot::channel();
         self.notice(NetworkEvent::SyncRequest { from, request, respond });
         running.answers.spawn(async move {

@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use baton_proto::{MemberIndex, Transaction};
+use baton_proto::{MemberIndex, Transaction, wire::Announcement};
 use libp2p::{Multiaddr, PeerId};
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
@@ -22,6 +22,8 @@ use super::{
 pub(super) enum Command {
     /// Send an encoded request and hand back the encoded answer.
     Request { to: PeerId, request: Vec<u8>, answer: oneshot::Sender<Result<Vec<u8>, RequestError>> },
+    /// Gossip something about a view.
+    Announce(Box<Announcement>),
     /// Disconnect a peer that is over its budget and refuse it for a while.
     Refuse { peer: PeerId, last: Fault },
 }

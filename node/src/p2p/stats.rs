@@ -39,8 +39,14 @@ pub struct NetworkStats {
     pub gossip_accepted: Counter,
     /// Gossip messages refused as their sender's fault.
     pub gossip_rejected: Counter,
-    /// Gossip messages dropped undecoded because too many waited.
+    /// Gossip messages dropped because too many waited, or because they say nothing new.
     pub gossip_ignored: Counter,
+    /// Final headers and evidence published.
+    pub announcements_published: Counter,
+    /// Final headers and evidence of others, accepted and forwarded.
+    pub announcements_accepted: Counter,
+    /// Transactions that peers handed over directly and that were taken in.
+    pub forwarded_taken: Counter,
     /// Accepted gossip messages, and notices to the node, that were dropped because nobody took them in time.
     pub events_dropped: Counter,
     /// Requests answered.

@@ -5,6 +5,7 @@
 //! final head as its parent: so a lying server can only waste one request before another is asked.
 
 mod catch_up;
+mod parts;
 mod range;
 mod serve;
 

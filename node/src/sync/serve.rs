@@ -6,6 +6,7 @@ use baton_proto::{
     wire::{FinalRange, SyncRequest, SyncResponse},
 };
 
+use super::parts;
 use crate::ledger::{Ledger, LedgerError};
 
 /// Answers `request` from what is stored, within the bounds of one message. What cannot be proven is "unavailable".
@@ -19,6 +20,9 @@ pub fn answer(ledger: &dyn Ledger, request: SyncRequest) -> Result<SyncResponse,
             SyncResponse::Head { height: head.height, digest: head.digest }
         }
         SyncRequest::Block(digest) => SyncResponse::Block(ledger.block_by_digest(digest)?),
+        SyncRequest::Transactions { block, indices } => parts::transactions(ledger, block, &indices)?,
+        // The network takes these in itself.
+        SyncRequest::Take(_) => SyncResponse::Unavailable,
         SyncRequest::Range { from, blocks_max } => {
             range(ledger, from, blocks_max)?.map_or(SyncResponse::Unavailable, SyncResponse::Range)
         }

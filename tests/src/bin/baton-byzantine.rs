@@ -13,7 +13,9 @@ use baton_node::{
     p2p::Outbound,
     signer::keyfile,
 };
-use baton_proto::{Block, Domain, MemberIndex, SignedStatement, Statement, TimestampMs, wire::ConsensusMessage};
+use baton_proto::{
+    Block, BlockHeader, Domain, MemberIndex, SignedStatement, Statement, TimestampMs, wire::ConsensusMessage,
+};
 use clap::Parser;
 
 #[derive(Parser)]
@@ -39,21 +41,33 @@ struct Equivocator {
 }
 
 impl Equivocator {
-    /// The same block a millisecond later: as valid as the first.
-    fn twin(&self, block: &Block, notarize: &SignedStatement) -> Option<ConsensusMessage> {
-        let mut block = block.clone();
-        block.header.timestamp_ms = TimestampMs::new(block.header.timestamp_ms.get() + 1);
+    /// The same block a millisecond later, as valid as the first, with a signature of its own.
+    fn twin(&self, header: &BlockHeader, notarize: &SignedStatement) -> Option<(BlockHeader, SignedStatement)> {
+        let mut header = header.clone();
+        header.timestamp_ms = TimestampMs::new(header.timestamp_ms.get() + 1);
         let Statement::Notarize { epoch, view, .. } = notarize.statement else { return None };
-        let statement = Statement::Notarize { epoch, view, block: block.header.digest() };
+        let statement = Statement::Notarize { epoch, view, block: header.digest() };
         let signature = self.key.sign(&statement, &self.domain);
-        Some(ConsensusMessage::Proposal { block, notarize: SignedStatement { statement, signer: self.me, signature } })
+        Some((header, SignedStatement { statement, signer: self.me, signature }))
     }
 }
 
 impl Outbound for Equivocator {
     fn broadcast(&self, message: ConsensusMessage) {
         let twin = match &message {
-            ConsensusMessage::Proposal { block, notarize } => self.twin(block, notarize),
+            ConsensusMessage::Proposal { block, notarize } => {
+                self.twin(&block.header, notarize).map(|(header, notarize)| ConsensusMessage::Proposal {
+                    block: Block { header, transactions: block.transactions.clone() },
+                    notarize,
+                })
+            }
+            ConsensusMessage::CompactProposal { header, notarize, transactions } => {
+                self.twin(header, notarize).map(|(header, notarize)| ConsensusMessage::CompactProposal {
+                    header,
+                    notarize,
+                    transactions: transactions.clone(),
+                })
+            }
             _ => None,
         };
         let Some(twin) = twin else {

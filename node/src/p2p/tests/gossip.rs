@@ -5,7 +5,7 @@ use super::{raw::Raw, *};
 use crate::p2p::{behaviour::BehaviourEvent, protocol::ChainProtocols};
 
 /// Members 0, 1 and 2 in a line: only the middle one knows both ends.
-async fn line() -> (Node, Node, Node) {
+pub(super) async fn line() -> (Node, Node, Node) {
     let mut zero = Node::start(member(0, &[(1, None)])).await;
     let mut two = Node::start(member(2, &[(1, None)])).await;
     let (left, right) = (zero.address(), two.address());

@@ -1,5 +1,7 @@
 //! Networks on loopback with real sockets. Every wait is for an event, with one generous overall limit.
 
+mod announcements;
+mod compact;
 mod consensus;
 mod gossip;
 mod peers;

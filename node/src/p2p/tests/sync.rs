@@ -19,10 +19,10 @@ async fn requests_are_answered() {
         (SyncRequest::Range { from: Height::new(3), blocks_max: 4 }, SyncResponse::Unavailable),
     ];
     for (question, answer) in cases {
-        let asked = zero.network.request(index(1), question);
+        let asked = zero.network.request(index(1), question.clone());
         let answered = one.until(|event| match event {
             NetworkEvent::SyncRequest { from, request, respond } => {
-                assert_eq!((from, request), (peer(0), question));
+                assert_eq!((from, &request), (peer(0), &question));
                 respond.send(answer.clone()).unwrap();
                 Some(())
             }
@@ -103,4 +103,35 @@ async fn requests_that_cannot_be_sent_say_why() {
     assert_eq!(ask(0).await, Err(RequestError::UnknownMember(index(0))));
     zero.network.shutdown().await;
     assert_eq!(ask(1).await, Err(RequestError::ShutDown));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transactions_can_be_handed_over_directly() {
+    let fresh: Vec<Transaction> = (0..3).map(|nonce| transaction(L2, nonce, 10)).collect();
+    let known = transaction(L2, 9, 10);
+    let mut one = Node::start_knowing(member(1, &[(0, None)]), knows(std::slice::from_ref(&known))).await;
+    let mut zero = Node::start(member(0, &[(1, Some(&one.address()))])).await;
+    zero.connected(1).await;
+    let raw = |transactions: &[Transaction]| transactions.iter().map(|tx| tx.raw().clone()).collect::<Vec<Bytes>>();
+    let give = async |raw: Vec<Bytes>| within(zero.network.request(index(1), SyncRequest::Take(raw))).await;
+
+    // Those that the receiver holds count as taken, and are not news.
+    let all = [&fresh[..], std::slice::from_ref(&known)].concat();
+    assert_eq!(give(raw(&all)).await, Ok(SyncResponse::Taken(4)));
+    let taken = one.until(|event| match event {
+        NetworkEvent::Transactions { from, transactions } => Some((from, transactions)),
+        _ => None,
+    });
+    assert_eq!(taken.await, (peer(0), fresh.clone()));
+    assert_eq!(give(raw(&[known])).await, Ok(SyncResponse::Taken(1)));
+    assert_eq!(one.network.stats().forwarded_taken.get(), 5);
+
+    // One bad transaction spoils the message, and is charged to whoever hands it over.
+    let other_chain = transaction(L2 + 1, 4, 10);
+    let bad = [raw(&[fresh[0].clone(), other_chain]), vec![fresh[0].raw().clone(), Bytes::from_static(b"junk")]];
+    for (charged, raw) in (1..).zip(bad) {
+        assert_eq!(give(raw).await, Ok(SyncResponse::Unavailable));
+        assert_eq!(one.network.stats().faults_charged.get(), charged);
+    }
+    assert_eq!(one.network.stats().forwarded_taken.get(), 5);
 }

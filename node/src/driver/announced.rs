@@ -1,0 +1,121 @@
+//! Judging what gossip says about views: final headers with their certificates, and evidence.
+//!
+//! Who brought it says nothing about who made it, so nothing here is anybody's vote: a certificate carries its own proof,
+//! and so does evidence; votes come over proven streams only (protocol section 5, R11). The order is cheap before dear:
+//! size and shape were checked where the bytes were decoded, then epoch and window, then "known already", then the
+//! signature. Only what was found true counts as known, so that nobody can make a false one stand in a true one's way.
+//! Certificates of one statement differ in who signed; the first true one is enough for everyone, the others go no
+//! further.
+
+use std::{num::NonZeroUsize, sync::Arc};
+
+use baton_consensus::{Committee, RETENTION_VIEWS, Verifier, VerifyError};
+use baton_proto::{
+    Epoch, Evidence, MemberIndex, Offence, Statement, View,
+    wire::{Announcement, FinalHeader},
+};
+use lru::LruCache;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{intake::Checked, window::ViewWindow};
+use crate::p2p::{Acceptance, Fault};
+
+/// GossipChecks that may wait to be judged: as many as the network holds back at once.
+pub const ANNOUNCED_QUEUE_MAX: usize = 64;
+
+/// Final statements that are remembered: those of the whole window, several times over.
+const FINALS_REMEMBERED: NonZeroUsize = NonZeroUsize::new(1_024).expect("not zero");
+
+/// Offences that are remembered. One member alone can commit three in each view of the window.
+const OFFENCES_REMEMBERED: NonZeroUsize = NonZeroUsize::new(4_096).expect("not zero");
+
+/// Something that gossip brought, and where its judgement goes.
+pub type Heard = (Announcement, oneshot::Sender<Acceptance>);
+
+/// Judges announcements on a thread of its own, apart from the checks of members' messages: strangers can gossip too,
+/// and must not hold up votes.
+pub struct GossipChecks {
+    epoch: Epoch,
+    window: Arc<ViewWindow>,
+    verifier: Arc<Verifier>,
+    finals: LruCache<Statement, ()>,
+    offences: LruCache<(MemberIndex, View, Offence), ()>,
+}
+
+impl GossipChecks {
+    /// Makes the stage for the committee's epoch.
+    #[must_use]
+    pub fn new(committee: &Committee, window: Arc<ViewWindow>, verifier: Arc<Verifier>) -> Self {
+        Self {
+            epoch: committee.epoch(),
+            window,
+            verifier,
+            finals: LruCache::new(FINALS_REMEMBERED),
+            offences: LruCache::new(OFFENCES_REMEMBERED),
+        }
+    }
+
+    /// Judges until either channel closes.
+    pub fn run(mut self, mut heard: mpsc::Receiver<Heard>, checked: &mpsc::Sender<Checked>) {
+        while let Some((announcement, verdict)) = heard.blocking_recv() {
+            let (acceptance, news) = self.judge(announcement);
+            // The network may have stopped waiting; what is true is of use all the same.
+            let _ = verdict.send(acceptance);
+            if let Some(news) = news
+                && checked.blocking_send(news).is_err()
+            {
+                return;
+            }
+        }
+    }
+
+    /// Returns whether an announcement goes on to other peers, and what the driver learns from it.
+    fn judge(&mut self, announcement: Announcement) -> (Acceptance, Option<Checked>) {
+        match announcement {
+            Announcement::Final(header) => self.final_header(header),
+            Announcement::Evidence(evidence) => self.evidence(evidence),
+        }
+    }
+
+    fn final_header(&mut self, FinalHeader { header, finalization }: FinalHeader) -> (Acceptance, Option<Checked>) {
+        let statement = finalization.statement;
+        let Some(view) = statement.view() else { return (Acceptance::Reject(Fault::InvalidMessage), None) };
+        let final_view = self.window.final_view();
+        // A view far ahead is what a node that is behind has to hear of: it has no upper bound, and costs no more.
+        let is_past = view.get() < final_view.get().saturating_sub(RETENTION_VIEWS);
+        if statement.epoch() != self.epoch || header.epoch != self.epoch || is_past || self.finals.contains(&statement)
+        {
+            return (Acceptance::Ignore, None);
+        }
+        match self.verifier.verify_certificate(finalization) {
+            Ok(certificate) => {
+                self.finals.put(statement, ());
+                (Acceptance::Accept, (view > final_view).then_some(Checked::Certificate(certificate)))
+            }
+            Err(error) => (rejected(&error), None),
+        }
+    }
+
+    fn evidence(&mut self, evidence: Evidence) -> (Acceptance, Option<Checked>) {
+        let offence = (evidence.signer(), evidence.view(), evidence.offence());
+        // Who signs against itself may do so for any number of views; only those that matter are passed on.
+        let matters = evidence.epoch() == self.epoch && self.window.contains(evidence.view());
+        if !matters || self.offences.contains(&offence) {
+            return (Acceptance::Ignore, None);
+        }
+        for signed in [evidence.first(), evidence.second()] {
+            if let Err(error) = self.verifier.verify(signed.clone()) {
+                return (rejected(&error), None);
+            }
+        }
+        self.offences.put(offence, ());
+        (Acceptance::Accept, Some(Checked::Evidence(evidence)))
+    }
+}
+
+fn rejected(error: &VerifyError) -> Acceptance {
+    if error.is_peer_fault() { Acceptance::Reject(Fault::InvalidSignature) } else { Acceptance::Ignore }
+}
+
+#[cfg(test)]
+mod tests;

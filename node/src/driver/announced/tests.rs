@@ -1,0 +1,126 @@
+use alloy_primitives::B256;
+use baton_proto::{BlockDigest, Certificate};
+
+use super::*;
+use crate::driver::testing::{World, block_of};
+
+struct Stage {
+    world: World,
+    window: Arc<ViewWindow>,
+    stage: GossipChecks,
+}
+
+fn stage() -> Stage {
+    let world = World::new(&[1, 1, 1, 1]);
+    let window = Arc::new(ViewWindow::default());
+    window.set(View::new(1_000), View::new(1_001));
+    let stage = GossipChecks::new(&world.committee, Arc::clone(&window), Arc::clone(&world.verifier));
+    Stage { world, window, stage }
+}
+
+/// A final header of `view` whose certificate these members signed.
+fn announced(world: &World, view: u64, signers: &[u8]) -> FinalHeader {
+    let header = block_of(view, view, vec![]).header;
+    let statement = Statement::Finalize { epoch: header.epoch, view: View::new(view), block: header.digest() };
+    FinalHeader { header, finalization: world.certify(signers, statement) }
+}
+
+#[test]
+fn a_true_certificate_goes_on_once_whoever_signed() {
+    let Stage { world, mut stage, .. } = stage();
+    let first = announced(&world, 1_005, &[0, 1, 2]);
+    let (acceptance, news) = stage.judge(Announcement::Final(first.clone()));
+    assert_eq!(acceptance, Acceptance::Accept);
+    let Some(Checked::Certificate(certificate)) = news else { panic!("the driver hears of it") };
+    assert_eq!(certificate.into_inner(), first.finalization);
+    let other = announced(&world, 1_005, &[1, 2, 3]);
+    assert_eq!(stage.judge(Announcement::Final(other)).0, Acceptance::Ignore);
+}
+
+#[test]
+fn a_false_certificate_is_charged_and_does_not_stand_in_the_true_ones_way() {
+    let Stage { world, mut stage, .. } = stage();
+    let good = announced(&world, 1_005, &[0, 1, 2]);
+    let forged = Certificate {
+        signature: announced(&world, 1_006, &[0, 1, 2]).finalization.signature,
+        ..good.finalization.clone()
+    };
+    let below_quorum = announced(&world, 1_005, &[0, 1]).finalization;
+    for finalization in [forged, below_quorum] {
+        let (acceptance, news) = stage.judge(Announcement::Final(FinalHeader { finalization, ..good.clone() }));
+        assert_eq!(acceptance, Acceptance::Reject(Fault::InvalidSignature));
+        assert!(news.is_none());
+    }
+    assert_eq!(stage.judge(Announcement::Final(good)).0, Acceptance::Accept);
+}
+
+#[test]
+fn what_is_past_goes_no_further_and_what_is_known_is_no_news() {
+    let Stage { world, window, mut stage } = stage();
+    let oldest = 1_000 - RETENTION_VIEWS;
+    assert_eq!(stage.judge(Announcement::Final(announced(&world, oldest - 1, &[0, 1, 2]))).0, Acceptance::Ignore);
+    // Others may not have it yet, so it goes on; this node has.
+    let (acceptance, news) = stage.judge(Announcement::Final(announced(&world, 1_000, &[0, 1, 2])));
+    assert!(acceptance == Acceptance::Accept && news.is_none());
+    // However far ahead: a node that is behind learns it here.
+    let (acceptance, news) = stage.judge(Announcement::Final(announced(&world, 90_000, &[0, 1, 2])));
+    assert!(acceptance == Acceptance::Accept && matches!(news, Some(Checked::Certificate(_))));
+    window.set(View::new(90_000), View::new(90_001));
+    assert_eq!(stage.judge(Announcement::Final(announced(&world, 1_001, &[0, 1, 2]))).0, Acceptance::Ignore);
+}
+
+#[test]
+fn another_epochs_certificate_is_nobodys_fault() {
+    let Stage { world, mut stage, .. } = stage();
+    let mut header = block_of(1_005, 1_005, vec![]).header;
+    header.epoch = Epoch::new(3);
+    let statement = Statement::Finalize { epoch: header.epoch, view: View::new(1_005), block: header.digest() };
+    let finalization = world.certify(&[0, 1, 2], statement);
+    assert_eq!(stage.judge(Announcement::Final(FinalHeader { header, finalization })).0, Acceptance::Ignore);
+}
+
+fn evidence(world: &World, signer: u8, view: u64, fill: u8) -> Evidence {
+    let (epoch, view) = (Epoch::new(2), View::new(view));
+    let notarize = |fill| Statement::Notarize { epoch, view, block: BlockDigest::new(B256::repeat_byte(fill)) };
+    Evidence::new(world.sign(signer, notarize(fill)), world.sign(signer, notarize(fill + 1))).unwrap()
+}
+
+#[test]
+fn evidence_goes_on_once_for_each_signer_view_and_offence() {
+    let Stage { world, mut stage, .. } = stage();
+    let first = evidence(&world, 3, 1_001, 1);
+    let (acceptance, news) = stage.judge(Announcement::Evidence(first.clone()));
+    let Some(Checked::Evidence(heard)) = news else { panic!("the driver hears of it") };
+    assert!(acceptance == Acceptance::Accept && heard == first);
+    // The same offence by another pair says nothing new.
+    assert_eq!(stage.judge(Announcement::Evidence(evidence(&world, 3, 1_001, 7))).0, Acceptance::Ignore);
+    assert_eq!(stage.judge(Announcement::Evidence(evidence(&world, 2, 1_001, 1))).0, Acceptance::Accept);
+    assert_eq!(stage.judge(Announcement::Evidence(evidence(&world, 3, 1_002, 1))).0, Acceptance::Accept);
+    // A view that nobody is near: one may sign against itself in any number of them.
+    assert_eq!(stage.judge(Announcement::Evidence(evidence(&world, 3, 90_000, 1))).0, Acceptance::Ignore);
+}
+
+#[test]
+fn false_evidence_is_charged_and_does_not_stand_in_the_true_ones_way() {
+    let Stage { world, mut stage, .. } = stage();
+    let good = evidence(&world, 3, 1_001, 1);
+    let mut forged = good.second().clone();
+    forged.signature = good.first().signature;
+    let forged = Evidence::new(good.first().clone(), forged).unwrap();
+    let (acceptance, news) = stage.judge(Announcement::Evidence(forged));
+    assert!(acceptance == Acceptance::Reject(Fault::InvalidSignature) && news.is_none());
+    assert_eq!(stage.judge(Announcement::Evidence(good)).0, Acceptance::Accept);
+}
+
+#[test]
+fn a_certificate_is_never_a_vote() {
+    // What gossip brings reaches the driver as certificate or evidence, never as somebody's vote.
+    let Stage { world, mut stage, .. } = stage();
+    let news = [
+        stage.judge(Announcement::Final(announced(&world, 1_005, &[0, 1, 2]))).1,
+        stage.judge(Announcement::Evidence(evidence(&world, 3, 1_001, 1))).1,
+    ];
+    for news in news {
+        assert!(matches!(news, Some(Checked::Certificate(_) | Checked::Evidence(_))), "{news:?}");
+    }
+}

@@ -1,0 +1,93 @@
+//! A committee with keys, and blocks of real transactions, for tests.
+
+use std::sync::Arc;
+
+use alloy::signers::{SignerSync as _, local::PrivateKeySigner};
+use alloy_consensus::{SignableTransaction as _, TxEip1559, TxEnvelope};
+use alloy_eips::eip2718::Encodable2718 as _;
+use alloy_primitives::{Address, B256, Bytes, TxKind};
+use baton_consensus::{Committee, CommitteeMember, SecretKey, Verifier, aggregate};
+use baton_proto::{
+    Block, BlockDigest, BlockHeader, Certificate, Domain, Epoch, Height, L1BlockNumber, L1ChainId, L1Origin, L2ChainId,
+    MemberIndex, PayloadCommitment, SignedStatement, SignerSet, Statement, TimestampMs, Transaction, View, Weight,
+};
+
+/// The rollup of every test.
+pub(crate) const L2: L2ChainId = L2ChainId::new(778);
+
+/// A committee whose keys are all here.
+pub(crate) struct World {
+    pub(crate) domain: Domain,
+    pub(crate) committee: Arc<Committee>,
+    pub(crate) verifier: Arc<Verifier>,
+    keys: Vec<SecretKey>,
+}
+
+impl World {
+    pub(crate) fn new(weights: &[u64]) -> Self {
+        let domain =
+            Domain { l1_chain_id: L1ChainId::new(31_337), registry: Address::repeat_byte(0x52), l2_chain_id: L2 };
+        let keys: Vec<SecretKey> = (1..).take(weights.len()).map(|seed: u8| SecretKey::generate(&[seed; 32])).collect();
+        let members = (0..).zip(weights).zip(&keys).map(|((index, weight), key)| CommitteeMember {
+            owner: Address::repeat_byte(index),
+            fee_recipient: Address::ZERO,
+            weight: Weight::new(*weight),
+            key: key.public_key(),
+        });
+        let committee = Arc::new(Committee::new(Epoch::new(2), members.collect()).unwrap());
+        let verifier = Arc::new(Verifier::new(domain, Arc::clone(&committee)).unwrap());
+        Self { domain, committee, verifier, keys }
+    }
+
+    pub(crate) fn sign(&self, signer: u8, statement: Statement) -> SignedStatement {
+        let signature = self.keys[usize::from(signer)].sign(&statement, &self.domain);
+        SignedStatement { statement, signer: MemberIndex::new(signer), signature }
+    }
+
+    pub(crate) fn certify(&self, signers: &[u8], statement: Statement) -> Certificate {
+        let signatures: Vec<_> = signers.iter().map(|signer| self.sign(*signer, statement).signature).collect();
+        let signature = aggregate(&signatures).unwrap();
+        let signers: SignerSet = signers.iter().map(|signer| MemberIndex::new(*signer)).collect();
+        Certificate { statement, signers, signature }
+    }
+}
+
+/// A signed transaction with `data_bytes` of calldata, always of the same account.
+pub(crate) fn transfer(nonce: u64, data_bytes: usize) -> Transaction {
+    let signer = PrivateKeySigner::from_bytes(&B256::repeat_byte(7)).unwrap();
+    let tx = TxEip1559 {
+        chain_id: L2.get(),
+        nonce,
+        gas_limit: 1 << 24,
+        max_fee_per_gas: 1_000_000_000,
+        max_priority_fee_per_gas: 1,
+        to: TxKind::Call(Address::repeat_byte(9)),
+        input: Bytes::from(vec![0x5a; data_bytes]),
+        ..Default::default()
+    };
+    let signature = signer.sign_hash_sync(&tx.signature_hash()).unwrap();
+    Transaction::decode(TxEnvelope::from(tx.into_signed(signature)).encoded_2718().into()).unwrap()
+}
+
+/// A block of `view` that member 0 proposes, with these transactions.
+pub(crate) fn block_of(height: u64, view: u64, transactions: Vec<Transaction>) -> Block {
+    let commitment = PayloadCommitment::of(&transactions);
+    let header = BlockHeader {
+        l2_chain_id: L2,
+        epoch: Epoch::new(2),
+        view: View::new(view),
+        height: Height::new(height),
+        parent: BlockDigest::new(B256::repeat_byte(3)),
+        timestamp_ms: TimestampMs::new(1_800_000_000_000),
+        origin: L1Origin { number: L1BlockNumber::new(12), hash: B256::repeat_byte(4) },
+        forced_position: 0,
+        forced_hash: B256::ZERO,
+        payload_root: commitment.payload_root,
+        transaction_count: commitment.transaction_count,
+        payload_bytes: commitment.payload_bytes,
+        declared_gas: commitment.declared_gas,
+        proposer: MemberIndex::new(0),
+        fee_recipient: Address::repeat_byte(5),
+    };
+    Block { header, transactions }
+}

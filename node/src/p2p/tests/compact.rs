@@ -1,0 +1,195 @@
+//! Large proposals over real connections: hashes go out, what a voter lacks it asks for, and only then votes.
+
+use std::thread;
+
+use alloy_primitives::keccak256;
+use baton_consensus::Schedule;
+use baton_proto::wire::{SyncRequest, SyncResponse};
+
+use super::*;
+use crate::{
+    driver::{
+        Checked, Intake, Rebuilder, ViewWindow,
+        testing::{World, block_of, transfer},
+    },
+    ledger::{ChainIdentity, Ledger, MemoryLedger},
+    p2p::Outbound as _,
+    sync::answer,
+};
+
+/// The view that member 0 leads in [`leaders`].
+const VIEW: u64 = 2;
+
+/// A schedule by which member 0 leads [`VIEW`].
+fn leaders(world: &World) -> Schedule {
+    (0_u64..)
+        .map(|n| Schedule::leaders(&world.domain, &world.committee, keccak256(n.to_be_bytes())))
+        .find(|schedule| schedule.leader(View::new(VIEW)) == index(0))
+        .unwrap()
+}
+
+/// A voter: its network, the checks behind it, and what they let through.
+struct Voter {
+    network: Network,
+    checked: mpsc::Receiver<Checked>,
+}
+
+impl Voter {
+    /// Puts the node's own stages behind a network: everything that it hears is checked as in a running node.
+    fn of(world: &World, node: Node, me: u8, known: KnownLookup) -> Self {
+        let Node { network, mut events } = node;
+        let (window, (checked_out, checked)) = (Arc::new(ViewWindow::default()), mpsc::channel(64));
+        let others = world.committee.indices().filter(|member| *member != index(me)).collect();
+        let rebuilder = Rebuilder::new(network.clone(), known, window.clone(), others, checked_out.clone());
+        let verifier = world.verifier.clone();
+        let intake = Intake::new(&world.committee, window, leaders(world), verifier, network.clone(), rebuilder);
+        let (messages, inbox) = mpsc::channel(64);
+        thread::spawn(move || intake.run(inbox, &checked_out));
+        tokio::spawn(async move {
+            while let Some(event) = events.recv().await {
+                if let NetworkEvent::Consensus { from, message } = event {
+                    let _ = messages.send((from, message)).await;
+                }
+            }
+        });
+        Self { network, checked }
+    }
+
+    /// The next whole proposal; the leader's Notarize alone may come before it.
+    #[track_caller]
+    fn proposal(&mut self) -> impl Future<Output = Arc<Block>> {
+        within(async move {
+            loop {
+                match self.checked.recv().await.expect("the checks run") {
+                    Checked::Proposal { block, notarize } => {
+                        assert_eq!(notarize.signer, index(0));
+                        return block;
+                    }
+                    Checked::Vote { vote, leader: None } => assert_eq!(vote.signer, index(0)),
+                    other => panic!("{other:?}"),
+                }
+            }
+        })
+    }
+}
+
+/// Answers what peers ask out of `ledger`, and returns who asked for transactions and how many.
+fn serve(node: Node, ledger: Arc<MemoryLedger>) -> (Network, mpsc::UnboundedReceiver<(PeerId, usize)>) {
+    let Node { network, mut events } = node;
+    let (asked, seen) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Some(event) = events.recv().await {
+            if let NetworkEvent::SyncRequest { from, request, respond } = event {
+                if let SyncRequest::Transactions { indices, .. } = &request {
+                    let _ = asked.send((from, indices.len()));
+                }
+                let _ = respond.send(answer(ledger.as_ref(), request).unwrap_or(SyncResponse::Unavailable));
+            }
+        }
+    });
+    (network, seen)
+}
+
+fn ledger(world: &World, blocks: &[&Block]) -> Arc<MemoryLedger> {
+    let (inbox, slasher) = (Address::repeat_byte(1), Address::repeat_byte(2));
+    let ledger = MemoryLedger::new(&ChainIdentity { domain: world.domain, inbox, slasher }).unwrap();
+    blocks.iter().for_each(|block| ledger.store_block(block).unwrap());
+    Arc::new(ledger)
+}
+
+fn compact(world: &World, block: &Block) -> ConsensusMessage {
+    let BlockHeader { epoch, view, .. } = block.header;
+    let notarize = world.sign(0, Statement::Notarize { epoch, view, block: block.header.digest() });
+    let transactions = block.transactions.iter().map(|tx| *tx.hash()).collect();
+    ConsensusMessage::CompactProposal { header: block.header.clone(), notarize, transactions }
+}
+
+/// Members 0, 1 and 2, all connected with each other.
+async fn triangle() -> (Node, Node, Node) {
+    let mut zero = Node::start(member(0, &[(1, None), (2, None)])).await;
+    let mut one = Node::start(member(1, &[(0, Some(&zero.address())), (2, None)])).await;
+    let (to_zero, to_one) = (zero.address(), one.address());
+    let mut two = Node::start(member(2, &[(0, Some(&to_zero)), (1, Some(&to_one))])).await;
+    for node in [&mut zero, &mut one, &mut two] {
+        for _ in 0..2 {
+            node.until(|event| matches!(event, NetworkEvent::MemberConnected(_)).then_some(())).await;
+        }
+    }
+    (zero, one, two)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_voter_asks_the_leader_for_what_its_pool_lacks() {
+    let world = World::new(&[1, 1, 1, 1]);
+    let block = block_of(5, VIEW, (0..300).map(|nonce| transfer(nonce, 0)).collect());
+    let (zero, one, two) = triangle().await;
+    let (leader, mut asked) = serve(zero, ledger(&world, &[&block]));
+    // One voter lacks some, the other everything.
+    let pool: Vec<Transaction> = block.transactions.iter().step_by(2).cloned().collect();
+    let mut one = Voter::of(&world, one, 1, knows(&pool));
+    let mut two = Voter::of(&world, two, 2, nothing_known());
+    leader.broadcast(compact(&world, &block));
+    assert_eq!(*one.proposal().await, block);
+    assert_eq!(*two.proposal().await, block);
+    let mut who = [within(asked.recv()).await.unwrap(), within(asked.recv()).await.unwrap()];
+    who.sort_by_key(|(_, count)| *count);
+    assert_eq!(who, [(peer(1), 150), (peer(2), 300)]);
+    for network in [&leader, &one.network, &two.network] {
+        assert_eq!(network.stats().faults_charged.get(), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_has_voted_serves_what_the_leader_withholds() {
+    let world = World::new(&[1, 1, 1, 1]);
+    let block = block_of(5, VIEW, (0..300).map(|nonce| transfer(nonce, 0)).collect());
+    let (zero, one, two) = triangle().await;
+    // The leader's proposal is in nobody's pool, and it serves nothing of it.
+    let (leader, mut refused) = serve(zero, ledger(&world, &[]));
+    let (_two, mut served) = serve(two, ledger(&world, &[&block]));
+    let mut one = Voter::of(&world, one, 1, nothing_known());
+    leader.broadcast(compact(&world, &block));
+    assert_eq!(*one.proposal().await, block);
+    assert_eq!(within(refused.recv()).await.unwrap(), (peer(1), 300));
+    assert_eq!(within(served.recv()).await.unwrap(), (peer(1), 300));
+    assert_eq!(one.network.stats().faults_charged.get(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_that_belies_its_header_costs_its_leader_and_nobody_votes() {
+    let world = World::new(&[1, 1, 1, 1]);
+    let good = block_of(5, VIEW, (0..300).map(|nonce| transfer(nonce, 0)).collect());
+    let mut lie = good.clone();
+    lie.header.declared_gas -= 1;
+    let (zero, one, two) = triangle().await;
+    // Both answer for the digest with the transactions that its header names.
+    let leader = answering(zero, good.clone());
+    let _two = answering(two, good);
+    let mut one = Voter::of(&world, one, 1, nothing_known());
+    leader.broadcast(compact(&world, &lie));
+    // The leader's signature counts, the block does not.
+    let first = within(one.checked.recv()).await.unwrap();
+    assert!(matches!(first, Checked::Vote { vote, leader: None } if vote.signer == index(0)));
+    within(async {
+        while one.network.stats().faults_charged.get() == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert!(one.checked.try_recv().is_err());
+}
+
+/// Serves `block`'s transactions whatever block is asked for.
+fn answering(node: Node, block: Block) -> Network {
+    let Node { network, mut events } = node;
+    tokio::spawn(async move {
+        while let Some(event) = events.recv().await {
+            if let NetworkEvent::SyncRequest { request: SyncRequest::Transactions { indices, .. }, respond, .. } = event
+            {
+                let raw = indices.iter().map(|index| block.transactions[*index as usize].raw().clone()).collect();
+                let _ = respond.send(SyncResponse::Transactions(raw));
+            }
+        }
+    });
+    network
+}
