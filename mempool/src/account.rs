@@ -66,6 +66,11 @@ impl Account {
         self.queue.len().saturating_sub(executable)
     }
 
+    /// Returns whether its next transaction is here.
+    pub(crate) fn has_executable(&self) -> bool {
+        self.end > self.next
+    }
+
     pub(crate) fn get(&self, nonce: u64) -> Option<&Queued> {
         self.queue.get(&nonce)
     }

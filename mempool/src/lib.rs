@@ -26,5 +26,5 @@ mod testing;
 pub use config::PoolConfig;
 pub use error::PoolError;
 pub use gas::{floor_gas, intrinsic_gas};
-pub use pool::{Added, Nonces, Pool};
+pub use pool::{Added, Nonces, Pool, Waiting};
 pub use select::Selection;

@@ -22,15 +22,31 @@ pub trait Nonces {
     fn nonce(&self, account: Address) -> u64;
 }
 
+/// A transaction as it waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// The transaction.
+    pub transaction: Transaction,
+    /// When its lifetime began, in milliseconds.
+    pub added_ms: u64,
+}
+
 /// A transaction has been admitted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Added {
     /// Its hash.
     pub hash: TxHash,
     /// Whether every nonce before it is used or in the pool; otherwise it waits for them.
     pub executable: bool,
     /// The transaction of the same account and nonce that made way for it.
-    pub replaced: Option<TxHash>,
+    pub replaced: Option<Waiting>,
+}
+
+/// Whether the account's bound for gapped transactions holds for a newcomer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum GapBound {
+    Holds,
+    Lifted,
 }
 
 /// Transactions that wait for a place in a block, within the bounds of a [`PoolConfig`].
@@ -45,6 +61,8 @@ pub struct Pool {
     by_hash: BTreeMap<TxHash, (Address, u64)>,
     /// The last transaction of each account, least worth first.
     by_worth: BTreeMap<Worth, Address>,
+    /// How many accounts have a transaction whose turn could come now.
+    executable_accounts: usize,
     bytes: usize,
     arrivals: u64,
 }
@@ -58,6 +76,7 @@ impl Pool {
             accounts: BTreeMap::new(),
             by_hash: BTreeMap::new(),
             by_worth: BTreeMap::new(),
+            executable_accounts: 0,
             bytes: 0,
             arrivals: 0,
         }
@@ -71,6 +90,34 @@ impl Pool {
     /// # Errors
     /// [`PoolError`], with the pool then holding what it held; only nonces that final state has used may have left.
     pub fn add(&mut self, transaction: Transaction, now_ms: u64, nonces: &dyn Nonces) -> Result<Added, PoolError> {
+        self.admit(transaction, now_ms, nonces, GapBound::Holds)
+    }
+
+    /// Admits a transaction that this pool held before, with the time at which its lifetime began then.
+    ///
+    /// As [`Self::add`], but the account's bound for gapped transactions does not hold: it was executable when it was
+    /// admitted, perhaps after one that is not here any more but with others, and will be again. The account's bound for
+    /// all of its transactions does hold.
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub fn restore(&mut self, waiting: Waiting, nonces: &dyn Nonces) -> Result<Added, PoolError> {
+        self.admit(waiting.transaction, waiting.added_ms, nonces, GapBound::Lifted)
+    }
+
+    /// Takes out the transaction with this hash and returns whether it was here. What followed it is gapped then.
+    pub fn discard(&mut self, hash: &TxHash) -> bool {
+        let Some((sender, nonce)) = self.by_hash.get(hash).copied() else { return false };
+        !self.remove(sender, |queued| queued.transaction.nonce() == nonce).is_empty()
+    }
+
+    fn admit(
+        &mut self,
+        transaction: Transaction,
+        added_ms: u64,
+        nonces: &dyn Nonces,
+        gap_bound: GapBound,
+    ) -> Result<Added, PoolError> {
         // First of all, because gossip brings everything more than once.
         if self.contains(transaction.hash()) {
             return Err(PoolError::AlreadyKnown);
@@ -86,25 +133,35 @@ impl Pool {
         if let Some(account) = self.accounts.get(&sender) {
             match account.get(nonce) {
                 Some(old) => outbids(&transaction, &old.transaction)?,
-                None => self.has_place(account, nonce)?,
+                None => self.has_place(account, nonce, gap_bound)?,
             }
         }
-        let queued = Queued::new(transaction, now_ms, self.arrivals);
+        let queued = Queued::new(transaction, added_ms, self.arrivals);
         self.arrivals = self.arrivals.saturating_add(1);
         let replaced = self.insert(next, queued);
         self.make_room(&hash, next, replaced.as_ref())?;
         Ok(Added {
             hash,
             executable: self.accounts.get(&sender).is_some_and(|account| account.is_executable(nonce)),
-            replaced: replaced.map(|old| *old.transaction.hash()),
+            replaced: replaced.map(|Queued { transaction, added_ms, .. }| Waiting { transaction, added_ms }),
         })
     }
 
     /// Returns the transaction with this hash.
     #[must_use]
     pub fn get(&self, hash: &TxHash) -> Option<Transaction> {
+        self.queued(hash).map(|queued| queued.transaction.clone())
+    }
+
+    /// Returns when the lifetime of the transaction with this hash began, in milliseconds.
+    #[must_use]
+    pub fn added_ms(&self, hash: &TxHash) -> Option<u64> {
+        self.queued(hash).map(|queued| queued.added_ms)
+    }
+
+    fn queued(&self, hash: &TxHash) -> Option<&Queued> {
         let (sender, nonce) = self.by_hash.get(hash)?;
-        Some(self.accounts.get(sender)?.get(*nonce)?.transaction.clone())
+        self.accounts.get(sender)?.get(*nonce)
     }
 
     /// Returns whether the pool holds the transaction with this hash.
@@ -139,7 +196,7 @@ impl Pool {
     /// Returns whether some transaction could take its turn now, as far as the pool knows the final state.
     #[must_use]
     pub fn has_executable(&self) -> bool {
-        self.accounts.values().any(|account| account.len() > account.gapped_len())
+        self.executable_accounts > 0
     }
 
     /// Returns the first nonce that `account` has neither used nor in the pool: what the tag `pending` counts.
@@ -183,11 +240,13 @@ impl Pool {
     }
 
     /// Checks the bounds of one account for a nonce that it does not have yet.
-    fn has_place(&self, account: &Account, nonce: u64) -> Result<(), PoolError> {
+    fn has_place(&self, account: &Account, nonce: u64, gap_bound: GapBound) -> Result<(), PoolError> {
         let (pooled, gapped) = (account.len(), account.gapped_len());
-        if pooled >= self.config.account_transactions_max
-            || (!account.is_executable(nonce) && gapped >= self.config.account_gapped_max)
-        {
+        let is_gap_full = match gap_bound {
+            GapBound::Holds => !account.is_executable(nonce) && gapped >= self.config.account_gapped_max,
+            GapBound::Lifted => false,
+        };
+        if pooled >= self.config.account_transactions_max || is_gap_full {
             return Err(PoolError::AccountLimit { pooled });
         }
         Ok(())
@@ -250,14 +309,16 @@ impl Pool {
         removed.iter().map(|queued| *queued.transaction.hash()).collect()
     }
 
-    /// Changes one account and keeps the index of last transactions in step; an empty account goes, a missing one is
-    /// made with `next`.
+    /// Changes one account and keeps the index of last transactions and the count of accounts whose turn could come in
+    /// step; an empty account goes, a missing one is made with `next`.
     fn edit<T>(&mut self, address: Address, next: u64, change: impl FnOnce(&mut Account) -> T) -> T {
         let account = self.accounts.entry(address).or_insert_with(|| Account::new(next));
         if let Some(worth) = account.worth() {
             self.by_worth.remove(&worth);
         }
+        self.executable_accounts -= usize::from(account.has_executable());
         let result = change(account);
+        self.executable_accounts += usize::from(account.has_executable());
         match account.worth() {
             Some(worth) => {
                 self.by_worth.insert(worth, address);

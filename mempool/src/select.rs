@@ -65,7 +65,7 @@ impl Pool {
             if !turn.is_checked && nonces.nonce(turn.sender) > turn.nonce {
                 continue;
             }
-            let Some(Queued { transaction, .. }) = self.queued(turn.sender, turn.nonce) else {
+            let Some(Queued { transaction, .. }) = self.queued_at(turn.sender, turn.nonce) else {
                 continue;
             };
             let (bytes, gas) = (transaction.raw().len(), transaction.gas_limit());
@@ -81,12 +81,12 @@ impl Pool {
     }
 
     fn turn(&self, sender: Address, nonce: u64, is_checked: bool) -> Option<Turn> {
-        let queued = self.queued(sender, nonce)?;
+        let queued = self.queued_at(sender, nonce)?;
         let rank = Rank::new(self.config.ordering_rule, &queued.transaction, queued.arrival);
         Some(Turn { rank, sender, nonce, is_checked })
     }
 
-    fn queued(&self, sender: Address, nonce: u64) -> Option<&Queued> {
+    fn queued_at(&self, sender: Address, nonce: u64) -> Option<&Queued> {
         self.accounts.get(&sender)?.get(nonce)
     }
 }

@@ -14,7 +14,8 @@ use std::{
 };
 
 use alloy_primitives::Address;
-use baton_proto::{L1ChainId, L2ChainId};
+use baton_mempool::PoolConfig;
+use baton_proto::{ChainSpec, L1ChainId, L2ChainId, limits::TRANSACTION_BYTES_MAX};
 use libp2p::Multiaddr;
 use serde::Serialize;
 
@@ -78,6 +79,8 @@ pub struct Config {
     pub l1: L1Config,
     /// Peers.
     pub p2p: P2pConfig,
+    /// Transactions that wait.
+    pub pool: PoolBounds,
     /// JSON-RPC.
     pub rpc: RpcConfig,
     /// Health endpoints.
@@ -116,6 +119,19 @@ pub struct P2pConfig {
     pub peers: Vec<Peer>,
     /// Who gets a copy of every consensus message and is never listened to.
     pub observers: Vec<Observer>,
+}
+
+/// What the pool of this node holds; nodes need not agree on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PoolBounds {
+    /// Most transactions.
+    pub transactions_max: u32,
+    /// Most bytes of transactions, as encoded.
+    pub bytes_max: u32,
+    /// How long a transaction may wait, in milliseconds; restarts do not renew it.
+    pub lifetime_ms: u64,
+    /// Least `maxPriorityFeePerGas` (or gas price), in wei.
+    pub priority_fee_min_wei: u64,
 }
 
 /// The JSON-RPC server and its bounds.
@@ -183,6 +199,7 @@ impl Config {
             l2_chain_id: l2_chain_id.map(L2ChainId::new),
             l1: L1Config::resolve(keys.l1)?,
             p2p: P2pConfig::resolve(keys.p2p)?,
+            pool: PoolBounds::resolve(keys.pool)?,
             rpc: RpcConfig::resolve(keys.rpc)?,
             health: HealthConfig {
                 listen: keys.health.listen.unwrap_or_else(|| default_address(HEALTH_LISTEN_DEFAULT)),
@@ -292,6 +309,50 @@ fn merge_peers(entries: Vec<Peer>) -> Result<Vec<Peer>, ConfigError> {
         }
     }
     Ok(peers.into_values().collect())
+}
+
+impl Default for PoolBounds {
+    fn default() -> Self {
+        Self {
+            transactions_max: 10_000,
+            bytes_max: 20_000_000,
+            lifetime_ms: PoolConfig::LIFETIME_MS,
+            priority_fee_min_wei: 0,
+        }
+    }
+}
+
+impl PoolBounds {
+    fn resolve(keys: keys::PoolKeys) -> Result<Self, ConfigError> {
+        let default = Self::default();
+        let bounds = Self {
+            transactions_max: keys.transactions_max.unwrap_or(default.transactions_max),
+            bytes_max: keys.bytes_max.unwrap_or(default.bytes_max),
+            lifetime_ms: keys.lifetime_ms.unwrap_or(default.lifetime_ms),
+            priority_fee_min_wei: keys.priority_fee_min_wei.unwrap_or(default.priority_fee_min_wei),
+        };
+        positive("pool.transactions_max", bounds.transactions_max.into())?;
+        positive("pool.lifetime_ms", bounds.lifetime_ms)?;
+        if (bounds.bytes_max as usize) < TRANSACTION_BYTES_MAX {
+            return Err(ConfigError::Invalid {
+                key: "pool.bytes_max",
+                why: format!("{} is less than one transaction may have, {TRANSACTION_BYTES_MAX}", bounds.bytes_max),
+            });
+        }
+        Ok(bounds)
+    }
+
+    /// Returns the pool's configuration: the chain's rules within these bounds.
+    #[must_use]
+    pub fn of(&self, spec: &ChainSpec) -> PoolConfig {
+        PoolConfig {
+            transactions_max: self.transactions_max as usize,
+            bytes_max: self.bytes_max as usize,
+            lifetime_ms: self.lifetime_ms,
+            priority_fee_min: self.priority_fee_min_wei.into(),
+            ..PoolConfig::of(spec)
+        }
+    }
 }
 
 impl Default for RpcConfig {

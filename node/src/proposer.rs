@@ -1,6 +1,9 @@
 //! Building the block that this node proposes when it leads.
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::{Mutex, PoisonError},
+};
 
 use alloy_primitives::{Address, TxHash};
 use baton_mempool::{Nonces, Pool, Selection};
@@ -56,10 +59,12 @@ impl Ahead {
 
 /// Builds a block from `pool`: the best transactions that fit, each the next of its sender after final state and
 /// ancestors, in the chain's order.
-pub fn build(proposal: &Proposal<'_>, pool: &Pool, state: &dyn Nonces) -> Block {
+///
+/// The pool is held only while transactions are chosen, not while their commitment is computed.
+pub fn build(proposal: &Proposal<'_>, pool: &Mutex<Pool>, state: &dyn Nonces) -> Block {
     let spec = proposal.spec;
     let skip = |hash: &TxHash| proposal.ahead.hashes.contains(hash) || (proposal.recently_final)(hash);
-    let transactions = pool.select(
+    let transactions = pool.lock().unwrap_or_else(PoisonError::into_inner).select(
         &Selection {
             bytes_max: usize::try_from(spec.block_bytes_max).unwrap_or(usize::MAX).min(BLOCK_BYTES_MAX),
             gas_max: spec.block_gas_limit,

@@ -33,6 +33,8 @@ impl Pool {
         let by_worth: BTreeMap<_, _> =
             self.accounts.iter().map(|(address, account)| (account.worth().unwrap(), *address)).collect();
         assert_eq!(by_worth, self.by_worth);
+        let executable = self.accounts.values().filter(|account| account.len() > account.gapped_len()).count();
+        assert_eq!(executable, self.executable_accounts);
         assert!(self.len() <= self.config.transactions_max && self.bytes <= self.config.bytes_max);
     }
 
@@ -66,6 +68,10 @@ enum Step {
     Wait {
         ms: u64,
     },
+    /// The caller could not keep what it had accepted.
+    Discard {
+        which: prop::sample::Index,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -76,6 +82,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(count, stranger, tell)| Step::Finalize { count, stranger, tell }),
         1 => any::<prop::sample::Index>().prop_map(|which| Step::Misplace { which }),
         1 => (0u64..700).prop_map(|ms| Step::Wait { ms }),
+        1 => any::<prop::sample::Index>().prop_map(|which| Step::Discard { which }),
     ]
 }
 
@@ -102,7 +109,7 @@ impl World {
         match self.pool.add(tx.clone(), self.now_ms, &self.state) {
             Ok(added) => {
                 assert_eq!(self.pool.get(&added.hash).as_ref(), Some(&tx));
-                assert_eq!(added.replaced, old.map(|old| *old.hash()));
+                assert_eq!(added.replaced.map(|waiting| waiting.transaction), old.cloned());
                 let is_executable = executable(&self.pool, &self.state);
                 assert_eq!(added.executable, is_executable.contains(&(tx.sender(), tx.nonce())));
                 if !added.executable {
@@ -163,6 +170,19 @@ impl World {
         let next = self.state.nonce(tx.sender());
         self.pool.on_final(&BTreeMap::new(), &[*tx.hash()]);
         assert_eq!(self.pool.contains(tx.hash()), tx.nonce() > next);
+    }
+
+    fn discard(&mut self, which: &prop::sample::Index) {
+        let all: Vec<_> = self.pool.transactions().cloned().collect();
+        if all.is_empty() {
+            return;
+        }
+        let gone = which.get(&all);
+        assert!(self.pool.discard(gone.hash()) && !self.pool.contains(gone.hash()));
+        assert!(!self.pool.discard(gone.hash()));
+        // Only what the account has no place for beyond the new gap goes with it.
+        let others = |pool: &Pool| pool.transactions().filter(|tx| tx.sender() != gone.sender()).count();
+        assert_eq!(others(&self.pool), all.iter().filter(|tx| tx.sender() != gone.sender()).count());
     }
 
     fn wait(&mut self, ms: u64) {
@@ -237,6 +257,7 @@ proptest! {
                 Step::Finalize { count, stranger, tell } => world.finalize(count, stranger, tell),
                 Step::Misplace { which } => world.misplace(&which),
                 Step::Wait { ms } => world.wait(ms),
+                Step::Discard { which } => world.discard(&which),
             }
             world.pool.assert_consistent();
             world.check_selection(true);

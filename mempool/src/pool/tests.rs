@@ -146,7 +146,8 @@ fn a_replacement_pays_a_tenth_more_in_both_fees() {
     }
     let new = draft(110, 1_100);
     let added = add(&mut pool, &new).unwrap();
-    assert_eq!(added, Added { hash: *new.hash(), executable: true, replaced: Some(*old.hash()) });
+    let replaced = Some(Waiting { transaction: old.clone(), added_ms: 0 });
+    assert_eq!(added, Added { hash: *new.hash(), executable: true, replaced });
     assert_eq!((pool.len(), pool.bytes()), (1, new.raw().len()));
     assert!(!pool.contains(old.hash()));
     assert!(refusal(&mut pool, &old).starts_with("replacement transaction underpriced"));
@@ -409,6 +410,51 @@ fn a_thousand_are_selected_from_a_full_pool() {
     let started = std::time::Instant::now();
     let selected = pool.select(&Selection { count_max: 1_000, ..Selection::everything(&none) }, &fresh());
     println!("1,000 of {} selected in {:?}", pool.len(), started.elapsed());
+    let started = std::time::Instant::now();
+    let all = select_all(&pool, &fresh());
+    println!("{} selected in {:?}", all.len(), started.elapsed());
+    let mut next = BTreeMap::new();
+    for tx in &selected {
+        next.insert(tx.sender(), tx.nonce() + 1);
+    }
+    let included: Vec<_> = selected.iter().map(|tx| *tx.hash()).collect();
+    let mut settled = pool.clone();
+    let started = std::time::Instant::now();
+    settled.on_final(&next, &included);
+    println!("a final block with 1,000 of them taken out in {:?}", started.elapsed());
+    assert_eq!(settled.len(), 9_000);
+    let outbids = tx(200, 0, 1_000);
+    let started = std::time::Instant::now();
+    pool.add(outbids, 0, &fresh()).unwrap();
+    println!("one evicted for a newcomer in {:?}", started.elapsed());
     assert_eq!((pool.len(), selected.len()), (10_000, 1_000));
     assert!(obeys(OrderingRule::PriorityFee, &selected) && consecutive_nonces(&selected));
+}
+
+#[test]
+fn what_is_restored_keeps_its_age_and_may_wait_beyond_a_gap() {
+    let mut pool = Pool::new(PoolConfig { lifetime_ms: 1_000, account_gapped_max: 2, ..config() });
+    // Nonce 0 was somebody else's to keep; without it all of these are gapped.
+    for nonce in 1..=5 {
+        let waiting = Waiting { transaction: tx(1, nonce, 5), added_ms: 100 * nonce };
+        assert!(!pool.restore(waiting, &fresh()).unwrap().executable);
+    }
+    assert_eq!(pool.add(tx(1, 9, 5), 0, &fresh()).unwrap_err(), PoolError::AccountLimit { pooled: 5 });
+    assert_eq!(pool.added_ms(tx(1, 3, 5).hash()), Some(300));
+    pool.on_final(&at(1, 1).0, &[]);
+    pool.assert_consistent();
+    assert_eq!(select_all(&pool, &at(1, 1)).len(), 5);
+    assert_eq!(pool.expire(1_100), [*tx(1, 1, 5).hash(), *tx(1, 5, 5).hash(), *tx(1, 4, 5).hash()]);
+}
+
+#[test]
+fn what_is_discarded_leaves_a_gap() {
+    let mut pool = pool();
+    fill(&mut pool, (0..3).map(|nonce| tx(1, nonce, 5)));
+    assert!(pool.discard(tx(1, 1, 5).hash()) && !pool.discard(tx(1, 1, 5).hash()));
+    pool.assert_consistent();
+    assert_eq!(select_all(&pool, &fresh()), [tx(1, 0, 5)]);
+    assert!(pool.has_executable());
+    assert!(pool.discard(tx(1, 0, 5).hash()));
+    assert!(!pool.has_executable());
 }

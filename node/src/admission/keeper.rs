@@ -1,13 +1,14 @@
-//! The one thread that adds to the pool.
+//! The one thread that adds to the pool, and that puts into the journal what users are told is accepted.
 
 use std::sync::{MutexGuard, PoisonError};
 
-use baton_mempool::{Added, Pool, PoolError};
+use alloy_primitives::TxHash;
+use baton_mempool::{Added, Pool, PoolError, Waiting};
 use baton_proto::Transaction;
 use tokio::sync::mpsc;
-use tracing::debug;
+use tracing::{debug, error, warn};
 
-use super::{AdmissionContext, Answer, now_ms, recovery::Decoded};
+use super::{AdmissionContext, Answer, Journal, SubmitError, now_ms, recovery::Decoded};
 use crate::driver::LedgerNonces;
 
 /// Most batches that wait for the keeper; then recovery waits.
@@ -15,6 +16,9 @@ pub(super) const WORK_MAX: usize = 4;
 
 /// Most gossiped transactions that are handed over at once.
 pub(super) const GROUP_MAX: usize = 256;
+
+/// Transactions that are looked up under one hold of the pool's lock.
+const LOOKUPS_MAX: usize = 128;
 
 /// What the keeper is asked to add.
 pub(super) enum Work {
@@ -27,78 +31,173 @@ pub(super) enum Work {
 /// Owns the way into the pool.
 pub(super) struct Keeper {
     context: AdmissionContext,
+    journal: Journal,
 }
 
-/// A transaction from a user that the pool took.
+/// What shares one sync.
+#[derive(Default)]
+struct Group {
+    /// In the order in which the pool took them.
+    accepted: Vec<Accepted>,
+    /// Users whose transaction was here already, and is as good as accepted.
+    known: Vec<Answer>,
+    /// To be held durably: what was accepted, and what peers had brought before.
+    records: Vec<(u64, Transaction)>,
+    /// What a peer's transaction has replaced.
+    obsolete: Vec<TxHash>,
+    has_executable: bool,
+}
+
+/// A transaction of a user that the pool took.
 struct Accepted {
     transaction: Transaction,
+    replaced: Option<Waiting>,
     answer: Answer,
 }
 
 impl Keeper {
-    pub(super) fn new(context: AdmissionContext) -> Self {
-        Self { context }
+    pub(super) fn new(context: AdmissionContext, journal: Journal) -> Self {
+        Self { context, journal }
     }
 
     /// Adds what comes until nothing more can come.
-    pub(super) fn run(self, mut inbox: mpsc::Receiver<Work>) {
+    pub(super) fn run(mut self, mut inbox: mpsc::Receiver<Work>) {
+        self.announce_restored();
         while let Some(work) = inbox.blocking_recv() {
-            match work {
-                Work::Submitted(submitted) => self.submitted(submitted),
-                Work::Gossiped(transactions) => self.gossiped(transactions),
+            let mut group = Group::default();
+            self.take(work, &mut group);
+            // What came during the last sync shares the next one.
+            for more in std::iter::from_fn(|| inbox.try_recv().ok()).take(WORK_MAX) {
+                self.take(more, &mut group);
             }
+            self.finish(group);
         }
     }
 
-    fn submitted(&self, submitted: Vec<Decoded>) {
-        let mut accepted = Vec::with_capacity(submitted.len());
-        let mut has_executable = false;
-        for Decoded { transaction, answer } in submitted {
-            let transaction = match transaction {
-                Ok(transaction) => transaction,
-                Err(error) => {
-                    answer.give(Err(error.into()));
-                    continue;
-                }
-            };
-            match self.add(&transaction) {
-                Ok(added) => {
-                    has_executable |= added.executable;
-                    accepted.push(Accepted { transaction, answer });
-                }
-                Err(error) => answer.give(Err(error.into())),
-            }
+    fn take(&self, work: Work, group: &mut Group) {
+        match work {
+            Work::Submitted(submitted) => submitted.into_iter().for_each(|decoded| self.submitted(decoded, group)),
+            Work::Gossiped(transactions) => transactions.iter().for_each(|brought| self.gossiped(brought, group)),
         }
+    }
+
+    fn submitted(&self, Decoded { transaction, answer }: Decoded, group: &mut Group) {
+        let transaction = match transaction {
+            Ok(transaction) => transaction,
+            Err(error) => return answer.give(Err(error.into())),
+        };
+        let now_ms = now_ms();
+        match self.add(&transaction, now_ms) {
+            Ok(Added { executable, replaced, .. }) => {
+                group.has_executable |= executable;
+                group.records.push((now_ms, transaction.clone()));
+                group.accepted.push(Accepted { transaction, replaced, answer });
+            }
+            Err(PoolError::AlreadyKnown) => {
+                // For whoever asks again it is as good as accepted, so it must be as durable.
+                if !self.journal.holds(transaction.hash())
+                    && let Some(added_ms) = self.pool().added_ms(transaction.hash())
+                {
+                    group.records.push((added_ms, transaction));
+                }
+                group.known.push(answer);
+            }
+            Err(error) => answer.give(Err(error.into())),
+        }
+    }
+
+    fn gossiped(&self, transaction: &Transaction, group: &mut Group) {
+        match self.add(transaction, now_ms()) {
+            Ok(Added { executable, replaced, .. }) => {
+                group.has_executable |= executable;
+                if let Some(Waiting { transaction: old, .. }) = replaced
+                    && (self.journal.holds(old.hash()) || group.records.iter().any(|(_, held)| *held == old))
+                {
+                    group.obsolete.push(*old.hash());
+                }
+            }
+            Err(reason) => debug!(%reason, "a gossiped transaction was not admitted"),
+        }
+    }
+
+    /// Makes a group durable, then answers and announces it; or takes it back.
+    fn finish(&mut self, group: Group) {
+        let Group { accepted, known, records, obsolete, has_executable } = group;
         if has_executable {
             self.context.work.notify_one();
         }
+        if !(records.is_empty() && obsolete.is_empty())
+            && let Err(reason) = self.store(&records, &obsolete)
+        {
+            error!(%reason, transactions = accepted.len(), "submissions refused: the transaction journal cannot be written");
+            self.take_back(accepted);
+            known.into_iter().for_each(|answer| answer.give(Err(SubmitError::NotStored)));
+            return;
+        }
         let mut transactions = Vec::with_capacity(accepted.len());
-        for Accepted { transaction, answer } in accepted {
+        for Accepted { transaction, answer, .. } in accepted {
             answer.give(Ok(*transaction.hash()));
             transactions.push(transaction);
         }
+        known.into_iter().for_each(|answer| answer.give(Err(PoolError::AlreadyKnown.into())));
         if !transactions.is_empty() {
             (self.context.announce)(transactions);
         }
+        if self.journal.is_outgrown()
+            && let Err(error) = self.rewrite()
+        {
+            warn!(%error, "the next submission tries again");
+        }
     }
 
-    fn gossiped(&self, transactions: Vec<Transaction>) {
-        let mut has_executable = false;
-        for transaction in transactions {
-            match self.add(&transaction) {
-                Ok(added) => has_executable |= added.executable,
-                Err(reason) => debug!(%reason, "a gossiped transaction was not admitted"),
-            }
+    /// Writes and syncs once for all.
+    fn store(&mut self, records: &[(u64, Transaction)], obsolete: &[TxHash]) -> Result<(), String> {
+        if self.journal.is_stale() {
+            self.rewrite().map_err(|error| error.to_string())?;
         }
-        if has_executable {
+        self.journal.append(records, obsolete).map_err(|error| error.to_string())
+    }
+
+    /// Writes the journal anew with what the pool still holds of it.
+    fn rewrite(&mut self) -> Result<(), super::JournalError> {
+        let mut held: Vec<(TxHash, u64)> = self.journal.accepted().map(|(hash, at_ms)| (*hash, at_ms)).collect();
+        held.sort_unstable_by_key(|(hash, at_ms)| (*at_ms, *hash));
+        let mut live = Vec::new();
+        for some in held.chunks(LOOKUPS_MAX) {
+            let pool = self.pool();
+            live.extend(some.iter().filter_map(|(hash, at_ms)| Some((*at_ms, pool.get(hash)?))));
+        }
+        self.journal.rewrite(live)
+    }
+
+    /// Undoes what cannot be promised, latest first. What a full pool evicted for it does not come back.
+    fn take_back(&self, accepted: Vec<Accepted>) {
+        for Accepted { transaction, replaced, answer } in accepted.into_iter().rev() {
+            let mut pool = self.pool();
+            pool.discard(transaction.hash());
+            if let Some(old) = replaced
+                && let Err(reason) = pool.restore(old, &LedgerNonces(self.context.ledger.as_ref()))
+            {
+                debug!(%reason, "what a refused transaction had replaced does not come back");
+            }
+            drop(pool);
+            answer.give(Err(SubmitError::NotStored));
+        }
+    }
+
+    /// Peers may have lost what we hold.
+    fn announce_restored(&self) {
+        let restored: Vec<Transaction> = self.pool().transactions().cloned().collect();
+        if !restored.is_empty() {
+            (self.context.announce)(restored);
             self.context.work.notify_one();
         }
     }
 
     /// Adds one transaction. Its sender's nonce is read under the pool's lock: a block that becomes final meanwhile is
     /// either seen by this read or told to the pool after it, so nothing that is final is ever let in again.
-    fn add(&self, transaction: &Transaction) -> Result<Added, PoolError> {
-        self.pool().add(transaction.clone(), now_ms(), &LedgerNonces(self.context.ledger.as_ref()))
+    fn add(&self, transaction: &Transaction, now_ms: u64) -> Result<Added, PoolError> {
+        self.pool().add(transaction.clone(), now_ms, &LedgerNonces(self.context.ledger.as_ref()))
     }
 
     fn pool(&self) -> MutexGuard<'_, Pool> {

@@ -2,19 +2,23 @@
 //!
 //! ```text
 //!  users ──▶ room ──▶ recovery ───────────────┐            ┌──▶ pool
-//!            none:     batches on blocking    ├──▶ keeper ─┼──▶ answers to users
-//!            Busy      threads, in order      │            └──▶ announced to peers
-//!  gossip (decoded by the network) ──▶ queue ─┘
+//!            none:     batches on blocking    ├──▶ keeper ─┼──▶ journal, one sync for many
+//!            Busy      threads, in order      │            ├──▶ answers to users
+//!  gossip (decoded by the network) ──▶ queue ─┘            └──▶ announced to peers
 //!                       stalest dropped
 //! ```
 //! - **Recovery** decodes submissions and recovers their senders, in the order in which they came, so that what one user
 //!   sends in a row is not taken for gapped. [`Senders`] remembers every sender for gossip, proposals and sync too.
 //! - The **keeper** is one thread, and the only one that adds to the pool. It holds the pool's lock for one transaction at a
 //!   time: the driver takes the same lock to build a block.
+//! - The [`Journal`] holds what users were told is accepted. They are told after it is on the disk; if it cannot be put
+//!   there, they are refused.
 
 mod error;
+mod journal;
 mod keeper;
 mod recovery;
+mod restore;
 mod senders;
 #[cfg(test)]
 mod testing;
@@ -34,6 +38,8 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 pub use error::SubmitError;
+pub use journal::{Journal, JournalBounds, JournalError, Kept};
+pub use restore::open_pool;
 pub use senders::{PoolAndSenders, SENDERS_MAX, Senders};
 
 use self::keeper::Keeper;
@@ -65,7 +71,7 @@ pub struct AdmissionContext {
     pub senders: Arc<Senders>,
     /// Told whenever an executable transaction came in.
     pub work: Arc<Notify>,
-    /// Tells others of transactions that this node accepted from its users. Must not wait.
+    /// Tells others of transactions that this node accepted from its users, now or before a restart. Must not wait.
     pub announce: Box<dyn Fn(Vec<Transaction>) + Send>,
 }
 
@@ -100,6 +106,7 @@ impl Admission {
     /// keeper fails.
     pub fn new(
         context: AdmissionContext,
+        journal: Journal,
         stop: CancellationToken,
     ) -> (Arc<Self>, impl Future<Output = Result<(), &'static str>>) {
         let (submissions, submitted) = mpsc::channel(SUBMISSIONS_MAX);
@@ -110,17 +117,17 @@ impl Admission {
             gossiped: Arc::clone(&gossiped),
         });
         let senders = Arc::clone(&context.senders);
-        let keeper = Keeper::new(context);
+        let keeper = Keeper::new(context, journal);
         let task = async move {
             let (work, inbox) = mpsc::channel(keeper::WORK_MAX);
             let kept = tokio::task::spawn_blocking(move || keeper.run(inbox));
             let recovery = recovery::run(senders, submitted, gossiped, work);
-            tokio::select! {
-                () = stop.cancelled() => Ok(()),
-                () = recovery => match kept.await {
-                    Ok(()) => Err("the keeper of the pool ended"),
-                    Err(_) => Err("the keeper of the pool panicked"),
-                },
+            let ended = stop.run_until_cancelled(recovery).await;
+            // Without recovery nothing more can come: the keeper finishes what it has begun.
+            match (kept.await, ended) {
+                (Err(_), _) => Err("the keeper of the pool panicked"),
+                (Ok(()), Some(())) => Err("recovery ended"),
+                (Ok(()), None) => Ok(()),
             }
         };
         (admission, task)

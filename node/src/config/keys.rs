@@ -68,6 +68,8 @@ layer! {
         l1: L1Keys;
         /// Peers.
         p2p: P2pKeys;
+        /// Transactions that wait.
+        pool: PoolKeys;
         /// JSON-RPC.
         rpc: RpcKeys;
         /// Health endpoints.
@@ -118,6 +120,20 @@ layer! {
         /// listened to. Default none.
         #[arg(value_delimiter = ',')]
         observers: Vec<Observer>, "p2p-observer", "BATON_P2P_OBSERVERS";
+    }
+}
+
+layer! {
+    /// `[pool]`
+    PoolKeys {
+        /// Most transactions that wait. Default 10000: ten full blocks of calls, and a node stays far below 500 MiB.
+        transactions_max: u32, "pool-transactions-max", "BATON_POOL_TRANSACTIONS_MAX";
+        /// Most bytes of them, as encoded. Default 20000000: ten full blocks.
+        bytes_max: u32, "pool-bytes-max", "BATON_POOL_BYTES_MAX";
+        /// Milliseconds that a transaction may wait, restarts included. Default 10800000: three hours, as L1 clients do.
+        lifetime_ms: u64, "pool-lifetime-ms", "BATON_POOL_LIFETIME_MS";
+        /// Least priority fee, or gas price, in wei. Default 0: as long as no base fee exists, a chain need not charge.
+        priority_fee_min_wei: u64, "pool-priority-fee-min-wei", "BATON_POOL_PRIORITY_FEE_MIN_WEI";
     }
 }
 

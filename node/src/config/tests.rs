@@ -39,6 +39,10 @@ fn resolve(file: &str, arguments: &[&str]) -> Result<Config, ConfigError> {
 fn the_smallest_file_gets_every_default() {
     let config = resolve(MINIMAL, &[]).unwrap();
     assert_eq!(config.rpc, RpcConfig::default());
+    assert_eq!(config.pool, PoolBounds::default());
+    let defaults = (config.pool.transactions_max as usize, config.pool.bytes_max as usize, config.pool.lifetime_ms);
+    assert_eq!(defaults, (PoolConfig::TRANSACTIONS_MAX, PoolConfig::BYTES_MAX, PoolConfig::LIFETIME_MS));
+    assert_eq!(u128::from(config.pool.priority_fee_min_wei), PoolConfig::PRIORITY_FEE_MIN);
     assert_eq!(config.rpc.listen.to_string(), RPC_LISTEN_DEFAULT);
     assert_eq!(config.health.listen.to_string(), HEALTH_LISTEN_DEFAULT);
     assert_eq!(config.p2p.listen[0].to_string(), P2P_LISTEN_DEFAULT);
@@ -69,7 +73,7 @@ fn the_shipped_example_parses_and_its_comments_show_the_defaults() {
 
 #[test]
 fn an_unknown_key_is_refused_by_name_in_every_section() {
-    for section in ["", "[l1]", "[p2p]", "[rpc]", "[health]", "[log]"] {
+    for section in ["", "[l1]", "[p2p]", "[pool]", "[rpc]", "[health]", "[log]"] {
         let error = parse(&format!("{section}\nlisten_adress = 1\n")).unwrap_err().to_string();
         assert!(error.contains("unknown field `listen_adress`"), "{section}: {error}");
     }
@@ -225,4 +229,17 @@ fn a_file_that_is_absent_or_huge_is_refused_by_path() {
     );
     std::fs::write(&path, MINIMAL).unwrap();
     assert!(Config::load(Some(&path), NodeKeys::default()).is_ok());
+}
+
+#[test]
+fn a_pool_must_have_room_for_every_transaction() {
+    for (flag, value, says) in [
+        ("--pool-transactions-max", "0", "must be above 0"),
+        ("--pool-lifetime-ms", "0", "must be above 0"),
+        ("--pool-bytes-max", "131071", "131071 is less than one transaction may have, 131072"),
+    ] {
+        let error = resolve(MINIMAL, &[flag, value]).unwrap_err().to_string();
+        assert!(error.contains(says), "{flag}: {error}");
+    }
+    assert_eq!(resolve(MINIMAL, &["--pool-bytes-max", "131072"]).unwrap().pool.bytes_max, 131_072);
 }

@@ -186,7 +186,7 @@ impl Driver {
                 proposer: me,
                 fee_recipient: member.fee_recipient,
             },
-            &self.context.pool.lock().unwrap_or_else(std::sync::PoisonError::into_inner),
+            &self.context.pool,
             &LedgerNonces(self.context.ledger.as_ref()),
         );
         tokio::task::block_in_place(|| self.context.ledger.store_block(&block))?;

@@ -27,7 +27,7 @@ use self::{
     status::StatusSources,
 };
 use crate::{
-    admission::{Admission, AdmissionContext, PoolAndSenders, Senders},
+    admission::{Admission, AdmissionContext, Journal, PoolAndSenders},
     batcher::{Batcher, BatcherConfig, BatcherContext},
     config::Config,
     driver::{
@@ -121,11 +121,11 @@ pub async fn run_with(config: Config, options: NodeOptions, wrap: WrapOutbound) 
     let held = hold_keys(&config, &options)?;
     // Then health: opening can wait for L1, and then an operator wants to read that, not to find nobody at home.
     let health = Health::start(&config).await?;
-    let opened = tokio::select! {
+    let (opened, journal) = tokio::select! {
         () = stop.cancelled() => return Ok(()),
         opened = open(&config, held) => opened?,
     };
-    start(config, opened, health, wrap, stop).await
+    start(config, opened, journal, health, wrap, stop).await
 }
 
 /// The health endpoints, and the status that they answer from.
@@ -169,12 +169,25 @@ fn part<E: std::fmt::Display + Send + 'static>(
 async fn start(
     config: Config,
     opened: Opened,
+    journal: Journal,
     health: Health,
     wrap: WrapOutbound,
     stop: CancellationToken,
 ) -> Result<(), NodeError> {
-    let Opened { facts, committee, me, signer, verifier, ledger, pool, l1_client, network_config, recovered, .. } =
-        &opened;
+    let Opened {
+        facts,
+        committee,
+        me,
+        signer,
+        verifier,
+        ledger,
+        pool,
+        senders,
+        l1_client,
+        network_config,
+        recovered,
+        ..
+    } = &opened;
     let (facts, committee, ledger) = (Arc::clone(facts), Arc::clone(committee), Arc::clone(ledger));
     let poll = Duration::from_millis(config.l1.poll_interval_ms);
     // What talks to the world stops first, what it rests on last.
@@ -182,8 +195,7 @@ async fn start(
     // Cancelled by the driver when safety is seen broken: attesting and posting end, everything else goes on.
     let halt = inner.child_token();
 
-    let senders = Arc::new(Senders::new());
-    let known: KnownLookup = Arc::new(PoolAndSenders { pool: Arc::clone(pool), senders: Arc::clone(&senders) });
+    let known: KnownLookup = Arc::new(PoolAndSenders { pool: Arc::clone(pool), senders: Arc::clone(senders) });
     let (network, events) = Network::start(network_config.clone(), Arc::clone(&known))
         .await
         .map_err(|error| NodeError::part("the network")(error.to_string()))?;
@@ -234,13 +246,14 @@ async fn start(
         AdmissionContext {
             pool: Arc::clone(pool),
             ledger: Arc::clone(&ledger),
-            senders,
+            senders: Arc::clone(senders),
             work: Arc::clone(&work),
             announce: Box::new({
                 let network = network.clone();
                 move |transactions| network.gossip(transactions)
             }),
         },
+        journal,
         inner.clone(),
     );
     let machine = Machine::new(

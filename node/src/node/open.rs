@@ -8,14 +8,15 @@ use std::{
 
 use alloy::signers::local::PrivateKeySigner;
 use baton_consensus::{Committee, CommitteeError, KeyError, Recovered, SecretKey, Verifier};
-use baton_mempool::{Pool, PoolConfig};
+use baton_mempool::Pool;
 use baton_proto::{BlsPublicKey, ExecutorKind, Height, L2ChainId, MemberIndex, View};
 use tracing::{info, warn};
 
 use super::NodeOptions;
 use crate::{
+    admission::{Journal, JournalError, Senders, open_pool},
     config::{Config, account_key},
-    driver::HALTED_KEY,
+    driver::{HALTED_KEY, LedgerNonces},
     l1::{ChainFacts, FactsError, L1Client, L1Error, chain_facts},
     ledger::{ChainIdentity, Ledger, LedgerError, RocksLedger},
     p2p::{IdentityError, Keypair, MemberAddress, NetworkConfig, load_identity},
@@ -67,6 +68,8 @@ pub enum OpenError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
     SignRecord(#[from] SignRecordError),
     #[error(
         "safety was seen broken on this chain ({0}); this node signs nothing and waits for its operator: compare the chain with L1 before starting it with a new data folder"
@@ -89,7 +92,9 @@ impl OpenError {
             | Self::UnknownExecutor(_)
             | Self::NotInCommittee { .. }
             | Self::UnknownPeer(_) => 2,
-            Self::Folder { .. }
+            Self::Journal(error) if error.is_refusal() => 2,
+            Self::Journal(_)
+            | Self::Folder { .. }
             | Self::L1(_)
             | Self::Facts(_)
             | Self::Committee(_)
@@ -120,6 +125,8 @@ pub struct Opened {
     pub ledger: Arc<dyn Ledger>,
     /// Transactions that wait.
     pub pool: Arc<Mutex<Pool>>,
+    /// Senders seen before.
+    pub senders: Arc<Senders>,
     /// The way to L1.
     pub l1_client: L1Client,
     /// Pays for batches.
@@ -168,7 +175,7 @@ pub(super) fn hold_keys(config: &Config, options: &NodeOptions) -> Result<Held, 
 ///
 /// # Errors
 /// [`OpenError`] says what does not fit, with both values, and the exit code it stands for.
-pub(super) async fn open(config: &Config, held: Held) -> Result<Opened, OpenError> {
+pub(super) async fn open(config: &Config, held: Held) -> Result<(Opened, Journal), OpenError> {
     let Held { key, record, identity, poster_key, evidence_key } = held;
     let public_key = key.public_key();
     std::fs::create_dir_all(&config.data_dir)
@@ -202,8 +209,15 @@ pub(super) async fn open(config: &Config, held: Held) -> Result<Opened, OpenErro
     let recovered = recovered(ledger.as_ref(), &signer, &verifier, &facts)?;
     info!(%head, certificates = recovered.certificates.len(), statements = recovered.statements.len(), "state opened");
 
-    Ok(Opened {
-        pool: Arc::new(Mutex::new(Pool::new(PoolConfig::of(&facts.spec)))),
+    let senders = Arc::new(Senders::new());
+    let (chain, bounds) = (facts.spec.l2_chain_id, config.pool.of(&facts.spec));
+    let (pool, journal) = tokio::task::block_in_place(|| {
+        open_pool(&config.data_dir, chain, bounds, &LedgerNonces(ledger.as_ref()), &senders)
+    })?;
+
+    let opened = Opened {
+        pool: Arc::new(Mutex::new(pool)),
+        senders,
         facts,
         committee,
         me: Some(me),
@@ -216,7 +230,8 @@ pub(super) async fn open(config: &Config, held: Held) -> Result<Opened, OpenErro
         network_config,
         recovered,
         head,
-    })
+    };
+    Ok((opened, journal))
 }
 
 /// Reads the chain's facts from L1, or from the file of an earlier run while L1 is down, and checks them against the

@@ -6,4 +6,5 @@ mod crash;
 mod equivocation;
 mod load;
 mod refusals;
+mod restart;
 mod transactions;
