@@ -284,7 +284,8 @@ async fn what_users_were_told_is_accepted_survives_a_restart_and_peers_hear_of_i
     let mut expected: Vec<TxHash> =
         gapped.into_iter().chain([new, brought.clone()]).map(|raw| *known(raw).hash()).collect();
     let mut waiting = again.waiting();
-    (expected.sort_unstable(), waiting.sort_unstable());
+    expected.sort_unstable();
+    waiting.sort_unstable();
     assert_eq!(waiting, expected, "the used, the replaced and what only peers brought are not here");
     assert_eq!(again.pool.lock().unwrap().added_ms(known(brought).hash()), since);
     again.work.notified().await;
