@@ -4,9 +4,11 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/baton/target
+SEEDS ?= 200
+START ?= 1
 BIN := $(CARGO_TARGET_DIR)/debug
 
-.PHONY: help setup contracts devnet test test-contracts check fmt artifacts
+.PHONY: help setup contracts devnet test simulate test-contracts check fmt artifacts
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +25,10 @@ test: setup ## Runs every test: Rust, Solidity, and the end-to-end stories
 	cargo test --locked --workspace --exclude baton-tests
 	$(MAKE) --no-print-directory test-contracts
 	cargo test --locked --package baton-tests -- --test-threads=1
+
+simulate: ## Runs the consensus simulator over SEEDS seeds from START on, until one fails
+	BATON_SIMULATE_SEEDS=$(SEEDS) BATON_SIMULATE_START=$(START) cargo test --locked --package baton-consensus \
+		--test simulation -- --exact clusters_agree_under_faults_and_go_on_when_they_heal --nocapture
 
 test-contracts: setup ## Runs the Solidity tests and checks that the committed artifacts are not stale
 	cd contracts && npm run --silent check

@@ -66,6 +66,11 @@ impl Chain {
         block == self.head_digest || self.blocks.get(&block).is_some_and(|entry| entry.stored)
     }
 
+    /// Returns how many headers above the final head are known.
+    pub(crate) fn len(&self) -> usize {
+        self.blocks.len()
+    }
+
     /// Returns whether some known block names `block` as its parent.
     pub(crate) fn is_parent(&self, block: BlockDigest) -> bool {
         self.blocks.values().any(|entry| entry.header.parent == block)

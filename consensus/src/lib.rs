@@ -117,7 +117,7 @@ pub use committee::{Committee, CommitteeError, CommitteeMember};
 pub use duties::DutyTable;
 pub use effect::{Effect, Outgoing};
 pub use input::{Config, Input, Recovered, Timer, Verdict};
-pub use machine::{AHEAD_VIEWS, Machine, RETENTION_VIEWS};
+pub use machine::{AHEAD_VIEWS, Machine, RETENTION_VIEWS, Remembered};
 pub use rejected::Rejected;
 pub use schedule::Schedule;
 pub use scheme::Scheme;

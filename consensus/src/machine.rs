@@ -76,6 +76,17 @@ pub struct Machine<S: Scheme = MinSig> {
     scheme: PhantomData<fn() -> S>,
 }
 
+/// How much a machine remembers; R11 bounds all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remembered {
+    /// Views: those from [`RETENTION_VIEWS`] below the highest finalization, and those that a certificate names.
+    pub views: usize,
+    /// Votes: at most one of each kind from each member in each of these views.
+    pub votes: usize,
+    /// Blocks above the final head, by header.
+    pub blocks: usize,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Waiting,
@@ -247,6 +258,16 @@ impl<S: Scheme> Machine<S> {
     #[must_use]
     pub fn seen_weight(&self) -> u128 {
         self.committee.weight_of(self.recently_heard()).unwrap_or(0)
+    }
+
+    /// Returns how much the machine remembers. Counts the votes of every view, so it is for a look now and then.
+    #[must_use]
+    pub fn remembered(&self) -> Remembered {
+        Remembered {
+            views: self.views.len(),
+            votes: self.views.values().map(|state| state.votes.len()).sum(),
+            blocks: self.chain.len(),
+        }
     }
 
     /// Returns whether a vote, not yet verified, is worth verifying: inside the window and not the one already held.

@@ -70,6 +70,11 @@ impl Tally {
         )
     }
 
+    /// Returns how many votes are kept.
+    pub(crate) fn len(&self) -> usize {
+        self.votes.len()
+    }
+
     /// Forgets the votes, and remembers who was caught at what.
     pub(crate) fn forget_votes(&mut self) {
         self.votes.clear();

@@ -1,0 +1,254 @@
+//! What must hold at every step, whatever goes wrong. Each check reads only what left a process, what is on a disk, or
+//! what a machine says of itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use baton_consensus::{AHEAD_VIEWS, Effect, Machine, RETENTION_VIEWS, Rejected};
+use baton_proto::{
+    BlockDigest, BlockHeader, Certificate, Evidence, MemberIndex, Offence, Statement, StatementKind, View,
+};
+
+use crate::{
+    actors::INVALID_GAS,
+    common::{Insecure, World},
+    disk::{Ledger, Record},
+    network::Packet,
+    report,
+};
+
+/// No timer runs longer (protocol section 5: "up to 30 s").
+pub(crate) const TIMER_MS_MAX: u64 = 30_000;
+
+/// Timers of one view.
+const TIMERS_MAX: usize = 5;
+
+/// Votes of one member that are kept for one view: a Notarize, a Finalize and a Nullify.
+const VOTES_PER_VIEW: usize = 3;
+
+/// Blocks that are kept for one view: the leader's first and second, and one that a certificate or a descendant names.
+const BLOCKS_PER_VIEW: usize = 3;
+
+/// How often the maps of a machine are measured, in turns.
+const MEASURE_EVERY: u64 = 32;
+
+/// Where a machine stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Marks {
+    view: View,
+    final_view: View,
+    height: u64,
+}
+
+impl Marks {
+    pub(crate) fn of(machine: &Machine<Insecure>) -> Self {
+        Self { view: machine.view(), final_view: machine.final_view(), height: machine.head().height.get() }
+    }
+}
+
+/// Sees everything and believes nobody.
+pub(crate) struct Watch {
+    weights: Vec<u64>,
+    honest: Vec<bool>,
+    genesis: BlockDigest,
+    /// What keys of honest members have signed, and what of it was sent.
+    signed: BTreeMap<(usize, View), Vec<Statement>>,
+    sent: BTreeMap<(usize, View), Vec<Statement>>,
+    /// The highest view for which each member asked for, or gave up on, a block.
+    spoke: Vec<View>,
+    /// Certified statements: at most one block of each view and kind.
+    certified: BTreeMap<(View, StatementKind), Statement>,
+    top_view: View,
+    /// The one final chain, by height from 1, and how much of it each node has promised to keep.
+    finals: Vec<BlockDigest>,
+    kept: Vec<u64>,
+    convicted: BTreeSet<(MemberIndex, View, Offence)>,
+    turns: u64,
+}
+
+impl Watch {
+    pub(crate) fn new(world: &World, is_honest: impl Fn(usize) -> bool) -> Self {
+        let members = world.committee.members();
+        Self {
+            weights: members.iter().map(|member| member.weight.get()).collect(),
+            honest: (0..members.len()).map(is_honest).collect(),
+            genesis: world.genesis.digest(),
+            signed: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            spoke: vec![View::ZERO; members.len()],
+            certified: BTreeMap::new(),
+            top_view: View::ZERO,
+            finals: Vec::new(),
+            kept: vec![0; members.len()],
+            convicted: BTreeSet::new(),
+            turns: 0,
+        }
+    }
+
+    /// Blocks that are final somewhere.
+    pub(crate) fn height(&self) -> u64 {
+        self.finals.len() as u64
+    }
+
+    /// The highest view that anybody was in, or has a certificate of.
+    pub(crate) const fn top_view(&self) -> View {
+        self.top_view
+    }
+
+    pub(crate) fn convictions(&self) -> u64 {
+        self.convicted.len() as u64
+    }
+
+    /// After one input: nothing falls, nothing grows without bound, and a refused input did nothing.
+    pub(crate) fn turn(
+        &mut self,
+        at: usize,
+        before: Marks,
+        machine: &Machine<Insecure>,
+        result: &Result<(), Rejected>,
+        effects: &[Effect],
+    ) {
+        let after = Marks::of(machine);
+        if let Err(rejected) = result {
+            assert!(effects.is_empty() && after == before, "node {at} refused an input ({rejected}) and acted on it");
+        }
+        let falls = after.view < before.view || after.final_view < before.final_view || after.height < before.height;
+        assert!(!falls, "node {at} fell from {before:?} to {after:?}");
+        self.top_view = self.top_view.max(after.view);
+        self.turns += 1;
+        if self.turns.is_multiple_of(MEASURE_EVERY) {
+            self.measure(at, machine);
+        }
+    }
+
+    fn measure(&self, at: usize, machine: &Machine<Insecure>) {
+        let held = machine.remembered();
+        let open = self.top_view.get() - machine.final_view().get().min(self.top_view.get());
+        let views = usize::try_from(RETENTION_VIEWS + open + AHEAD_VIEWS + 1).unwrap();
+        assert!(held.views <= views, "node {at} remembers {held:?}, more than {views} views");
+        let votes = held.views * VOTES_PER_VIEW * self.weights.len();
+        assert!(held.votes <= votes, "node {at} remembers {held:?}, more than {votes} votes");
+        let blocks = held.views * BLOCKS_PER_VIEW;
+        assert!(held.blocks <= blocks, "node {at} remembers {held:?}, more than {blocks} blocks");
+    }
+
+    pub(crate) fn timer(at: usize, after_ms: u64, pending: usize) {
+        assert!(after_ms <= TIMER_MS_MAX, "node {at} waits for {after_ms} ms");
+        assert!(pending <= TIMERS_MAX, "node {at} has {pending} timers");
+    }
+
+    /// A signature of an honest member exists.
+    pub(crate) fn signed(&mut self, at: usize, statement: Statement) {
+        let signed = self.signed.entry((at, statement.view().unwrap())).or_default();
+        if !signed.contains(&statement) {
+            signed.push(statement);
+        }
+    }
+
+    /// An honest process says something: it is durable, and nothing it ever said, in any life, is punishable beside it.
+    pub(crate) fn leaves(&mut self, at: usize, packet: &Packet, record: &Record, ledger: &Ledger) {
+        let vote = match packet {
+            Packet::Request(_) => return,
+            Packet::Certificate(certificate) => {
+                assert!(
+                    ledger.holds(certificate),
+                    "node {at} sent a certificate that is not on its disk: {}",
+                    report::statement(&certificate.statement)
+                );
+                return self.certificate(certificate);
+            }
+            Packet::Proposal { notarize, .. } => notarize,
+            Packet::Vote { vote, .. } => vote,
+        };
+        let statement = vote.statement;
+        let text = report::statement(&statement);
+        assert!(vote.signer.as_usize() == at, "node {at} sent what {} signed", vote.signer);
+        assert!(record.holds(&statement), "node {at} sent what is not on its disk: {text}");
+        let view = statement.view().unwrap();
+        if let (StatementKind::Notarize, Some(block)) = (statement.kind(), statement.block()) {
+            // A body is dropped when another block of its height is final. The vote may still go out: it can convict.
+            let is_over = ledger.chain().last().is_some_and(|head| head.view >= view);
+            let stored = ledger.body(block).is_some() || is_over;
+            assert!(stored, "node {at} voted for a block that is not on its disk: {text}");
+        }
+        if statement.kind() != StatementKind::Finalize {
+            self.spoke[at] = self.spoke[at].max(view);
+        }
+        let sent = self.sent.entry((at, view)).or_default();
+        let pair = sent.iter().find(|said| Offence::of(said, &statement).is_some());
+        assert!(pair.is_none(), "node {at} contradicts itself: {} and {text}", report::statement(pair.unwrap()));
+        if !sent.contains(&statement) {
+            sent.push(statement);
+        }
+    }
+
+    /// A liar says something.
+    pub(crate) fn lies(&mut self, at: usize, packet: &Packet) {
+        let (Packet::Proposal { notarize: vote, .. } | Packet::Vote { vote, .. }) = packet else { return };
+        let sent = self.sent.entry((at, vote.statement.view().unwrap())).or_default();
+        if !sent.contains(&vote.statement) {
+            sent.push(vote.statement);
+        }
+    }
+
+    /// Weight of the members whose words, all together, hold a punishable pair.
+    pub(crate) fn punishable_weight(&self) -> u64 {
+        let is_pair = |said: &[Statement]| said.iter().any(|a| said.iter().any(|b| Offence::of(a, b).is_some()));
+        let guilty = self.sent.iter().filter(|(_, said)| is_pair(said)).map(|((member, _), _)| *member);
+        guilty.collect::<BTreeSet<usize>>().into_iter().map(|member| self.weights[member]).sum()
+    }
+
+    /// A certificate is more than two thirds of the weight, its honest signers did sign, and none contradicts it.
+    fn certificate(&mut self, certificate: &Certificate) {
+        let statement = certificate.statement;
+        let view = statement.view().unwrap();
+        let text = report::statement(&statement);
+        let weight: u64 = certificate.signers.iter().map(|signer| self.weights[signer.as_usize()]).sum();
+        let total: u64 = self.weights.iter().sum();
+        assert!(3 * weight > 2 * total, "a certificate of {weight} of {total}: {text}");
+        for signer in certificate.signers.iter().map(MemberIndex::as_usize).filter(|signer| self.honest[*signer]) {
+            let signed = self.signed.get(&(signer, view)).is_some_and(|signed| signed.contains(&statement));
+            assert!(signed, "a certificate names {signer}, who never signed it: {text}");
+        }
+        self.top_view = self.top_view.max(view);
+        let first = *self.certified.entry((view, statement.kind())).or_insert(statement);
+        assert_eq!(first, statement, "two certificates of one kind in view {view}");
+        let rivals = [StatementKind::Finalize, StatementKind::Nullify];
+        let both = rivals.iter().all(|kind| self.certified.contains_key(&(view, *kind)));
+        assert!(!both, "view {view} is finalized and nullified");
+    }
+
+    /// Agreement: every honest node's final chain is a prefix of one chain.
+    pub(crate) fn is_final(&mut self, at: usize, head: Option<&BlockHeader>, header: &BlockHeader) {
+        let (block, height) = (header.digest(), header.height.get());
+        let (parent, below) = head.map_or((self.genesis, 0), |head| (head.digest(), head.height.get()));
+        assert_eq!((header.parent, height), (parent, below + 1), "node {at} finalizes what does not build on its head");
+        assert_ne!(header.declared_gas, INVALID_GAS, "node {at} finalizes an invalid block");
+        let index = usize::try_from(below).unwrap();
+        match self.finals.get(index) {
+            None => self.finals.push(block),
+            Some(first) => assert_eq!(*first, block, "two final blocks at height {height}, one at node {at}"),
+        }
+        assert!(self.finals.len() > index, "final blocks without a gap");
+    }
+
+    /// A node's final blocks are on its disk: from now on it may not lose them.
+    pub(crate) fn keeps(&mut self, at: usize, height: u64) {
+        assert!(height >= self.kept[at], "the final height of node {at} falls from {} to {height}", self.kept[at]);
+        self.kept[at] = height;
+    }
+
+    /// After a restart: every promise made before the crash is still known.
+    pub(crate) fn restarted(&mut self, at: usize, machine: &Machine<Insecure>, ledger: &Ledger) {
+        self.keeps(at, ledger.height());
+        let chain: Vec<BlockDigest> = ledger.chain().iter().map(BlockHeader::digest).collect();
+        assert!(self.finals.starts_with(&chain), "node {at} came back with another final chain");
+        let (view, spoke) = (machine.view(), self.spoke[at]);
+        assert!(view >= spoke, "node {at} spoke in view {spoke} and came back in view {view}");
+    }
+
+    pub(crate) fn reports(&mut self, evidence: &Evidence) {
+        let honest = self.honest[evidence.signer().as_usize()];
+        assert!(!honest, "an honest member is accused: {evidence:?}");
+        self.convicted.insert((evidence.signer(), evidence.view(), evidence.offence()));
+    }
+}

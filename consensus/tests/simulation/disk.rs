@@ -1,0 +1,229 @@
+//! A disk that a crash robs of what was not synced.
+//!
+//! The node has two stores, the sign record and the ledger, each with a log of its own in which writes keep their order
+//! (`node/src/ledger/engine.rs`). So a crash leaves some prefix of what was written, never less than what was synced. A
+//! write is whole or not there: a torn last record is dropped when the log is opened.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use baton_consensus::{Recovered, Verified};
+use baton_proto::{BlockDigest, BlockHeader, Certificate, Height, Offence, Statement, StatementKind, View};
+
+use crate::random::Random;
+
+/// What a store holds, and how a write changes it.
+pub(crate) trait State: Clone + Default {
+    type Write: Clone;
+
+    fn apply(&mut self, write: Self::Write);
+}
+
+/// A store: what its process reads, and what is on the platter.
+pub(crate) struct Store<S: State> {
+    live: S,
+    platter: S,
+    unsynced: VecDeque<S::Write>,
+}
+
+impl<S: State> Default for Store<S> {
+    fn default() -> Self {
+        Self { live: S::default(), platter: S::default(), unsynced: VecDeque::new() }
+    }
+}
+
+impl<S: State> Store<S> {
+    pub(crate) fn write(&mut self, write: S::Write) {
+        self.live.apply(write.clone());
+        self.unsynced.push_back(write);
+    }
+
+    pub(crate) fn sync(&mut self) {
+        self.unsynced.drain(..).for_each(|write| self.platter.apply(write));
+    }
+
+    /// The process or its machine dies. Returns how many writes are lost.
+    pub(crate) fn crash(&mut self, random: &mut Random) -> usize {
+        if !self.unsynced.is_empty() {
+            let kept = random.index(self.unsynced.len() + 1);
+            self.unsynced.drain(..kept).for_each(|write| self.platter.apply(write));
+        }
+        let lost = self.unsynced.len();
+        self.unsynced.clear();
+        self.live = self.platter.clone();
+        lost
+    }
+
+    pub(crate) fn wipe(&mut self) {
+        *self = Self::default();
+    }
+
+    /// What the process reads.
+    pub(crate) const fn live(&self) -> &S {
+        &self.live
+    }
+
+    /// What would survive a crash for sure.
+    pub(crate) const fn platter(&self) -> &S {
+        &self.platter
+    }
+}
+
+/// Everything that this key signed (`node/src/signer/record.rs`).
+#[derive(Clone, Default)]
+pub(crate) struct Record(BTreeMap<(View, StatementKind), Statement>);
+
+impl State for Record {
+    type Write = Statement;
+
+    fn apply(&mut self, statement: Statement) {
+        self.0.insert((view_of(&statement), statement.kind()), statement);
+    }
+}
+
+impl Record {
+    pub(crate) fn holds(&self, statement: &Statement) -> bool {
+        self.0.get(&(view_of(statement), statement.kind())) == Some(statement)
+    }
+
+    /// Returns what forbids to sign `asked` (`node/src/signer/rules.rs`).
+    pub(crate) fn against(&self, asked: &Statement) -> Option<&Statement> {
+        let view = view_of(asked);
+        let said = self.0.range((view, StatementKind::Notarize)..).take_while(|((at, _), _)| *at == view);
+        let given_up = |said: &Statement| {
+            said.kind() == StatementKind::Nullify && asked.kind() == StatementKind::Notarize && !self.holds(asked)
+        };
+        said.map(|(_, said)| said).find(|said| Offence::of(said, asked).is_some() || given_up(said))
+    }
+}
+
+/// Blocks, certificates and the final chain (`node/src/ledger`).
+#[derive(Clone, Default)]
+pub(crate) struct Ledger {
+    certificates: BTreeMap<(View, StatementKind), Verified<Certificate>>,
+    /// Bodies; a header stands for its block.
+    bodies: BTreeMap<BlockDigest, BlockHeader>,
+    chain: Vec<BlockHeader>,
+    /// Finalizations of final blocks: what ranges are proven with.
+    finalizations: BTreeMap<Height, Verified<Certificate>>,
+}
+
+/// One atomic step of the ledger.
+#[derive(Clone)]
+pub(crate) enum LedgerWrite {
+    Body(BlockHeader),
+    Certificate(Verified<Certificate>),
+    Final { certificate: Verified<Certificate>, chain: Vec<BlockHeader> },
+}
+
+impl State for Ledger {
+    type Write = LedgerWrite;
+
+    fn apply(&mut self, write: LedgerWrite) {
+        match write {
+            LedgerWrite::Body(header) => {
+                self.bodies.insert(header.digest(), header);
+            }
+            LedgerWrite::Certificate(certificate) => self.add_certificate(certificate),
+            LedgerWrite::Final { certificate, chain } => {
+                self.add_certificate(certificate);
+                for header in chain {
+                    let block = header.digest();
+                    let held = self.certificates.get(&(header.view, StatementKind::Finalize));
+                    if let Some(held) = held.filter(|held| held.statement.block() == Some(block)) {
+                        self.finalizations.insert(header.height, held.clone());
+                    }
+                    self.bodies.insert(block, header.clone());
+                    self.chain.push(header);
+                }
+                // Bodies that lost to a final one are dropped.
+                let height = self.height();
+                let lost = |header: &BlockHeader| {
+                    header.height.get() <= height && self.chain[header.height.get() as usize - 1] != *header
+                };
+                self.bodies.retain(|_, header| !lost(header));
+            }
+        }
+    }
+}
+
+impl Ledger {
+    fn add_certificate(&mut self, certificate: Verified<Certificate>) {
+        let key = (view_of(&certificate.statement), certificate.statement.kind());
+        self.certificates.entry(key).or_insert(certificate);
+    }
+
+    pub(crate) fn height(&self) -> u64 {
+        self.chain.len() as u64
+    }
+
+    pub(crate) fn chain(&self) -> &[BlockHeader] {
+        &self.chain
+    }
+
+    pub(crate) fn body(&self, block: BlockDigest) -> Option<&BlockHeader> {
+        self.bodies.get(&block)
+    }
+
+    pub(crate) fn holds(&self, certificate: &Certificate) -> bool {
+        let key = (view_of(&certificate.statement), certificate.statement.kind());
+        self.certificates.get(&key).is_some_and(|held| held.statement == certificate.statement)
+    }
+
+    /// Returns final blocks above `height`, at most `blocks_max`, and the finalization that proves them
+    /// (`node/src/sync/serve.rs`).
+    pub(crate) fn range(&self, height: u64, blocks_max: usize) -> Option<(Vec<BlockHeader>, Verified<Certificate>)> {
+        let above = self.chain.get(usize::try_from(height).ok()?..)?;
+        let blocks: Vec<BlockHeader> = above.iter().take(blocks_max).cloned().collect();
+        let (_, certificate) = self.finalizations.range(blocks.last()?.height..).next()?;
+        Some((blocks, certificate.clone()))
+    }
+}
+
+/// Returns what a machine starts from after a restart (`node/src/node/open.rs`, `recovered`).
+pub(crate) fn recovered(record: &Record, ledger: &Ledger, genesis: &BlockHeader) -> Recovered {
+    let head = ledger.chain.last().unwrap_or(genesis).clone();
+    let from = (if head.height == Height::ZERO { View::ZERO } else { head.view }, StatementKind::Notarize);
+    let above = ledger.bodies.values().filter(|header| header.height > head.height);
+    Recovered {
+        statements: record.0.range(from..).map(|(_, statement)| *statement).collect(),
+        certificates: ledger.certificates.range(from..).map(|(_, certificate)| certificate.clone()).collect(),
+        headers: above.cloned().collect(),
+        head,
+    }
+}
+
+fn view_of(statement: &Statement) -> View {
+    statement.view().expect("votes and their certificates are of a view")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::common::{finalize, nullify};
+
+    #[test]
+    fn a_crash_leaves_a_prefix_and_never_less_than_what_was_synced() {
+        let mut left = [0; 4];
+        for seed in 0..100 {
+            let mut store = Store::<Record>::default();
+            store.write(nullify(1));
+            store.sync();
+            (2..=4).for_each(|view| store.write(nullify(view)));
+            assert!((1..=4).all(|view| store.live().holds(&nullify(view))));
+            let lost = store.crash(&mut Random::new(seed));
+            assert!((1..=4).all(|view| store.live().holds(&nullify(view)) == (view <= 4 - lost as u64)));
+            left[lost] += 1;
+        }
+        assert!(left.iter().all(|count| *count > 10), "{left:?}");
+    }
+
+    #[test]
+    fn the_record_forbids_what_is_punishable() {
+        let mut record = Record::default();
+        record.apply(nullify(3));
+        let block = BlockDigest::ZERO;
+        assert_eq!(record.against(&finalize(3, block)), Some(&nullify(3)));
+        assert_eq!(record.against(&crate::common::notarize(3, block)), Some(&nullify(3)));
+        assert_eq!((record.against(&nullify(3)), record.against(&finalize(4, block))), (None, None));
+    }
+}

@@ -1,0 +1,386 @@
+//! Running what a machine asks for, in its order, with a crash possible at every point between.
+
+use std::{collections::VecDeque, rc::Rc};
+
+use baton_consensus::{Effect, Input, Outgoing, Rejected, Verdict, Verified};
+use baton_proto::{BlockDigest, BlockHeader, Certificate, SignedStatement, Statement, View};
+
+use crate::{
+    actors::INVALID_GAS,
+    checks::{Marks, Watch},
+    clock::Event,
+    cluster::Cluster,
+    disk::LedgerWrite,
+    network::Packet,
+    node::{CatchUp, member},
+    plan::{Answers, Craft, Flaw, Syncing},
+    report,
+};
+
+/// Longest wait for something that a proposal needs to be judged: an L1 origin, a clock.
+const WAIT_MS_MAX: u64 = 2_000;
+
+/// Blocks in one range. The node serves more; a few make catching up take several questions.
+const RANGE_BLOCKS: usize = 32;
+
+/// Pause after a round in which nobody served a range, and such rounds after which a run ends
+/// (`node/src/sync/catch_up.rs`).
+const RANGE_RETRY_MS: u64 = 500;
+const IDLE_ROUNDS_MAX: u32 = 20;
+
+/// The answers that a turn has at hand.
+type Inputs = VecDeque<Input>;
+
+impl Cluster {
+    /// One turn: an input, its effects in order, then the answers at hand in the same way (`Driver::offer`). Returns what
+    /// the machine said to the first input.
+    pub(crate) fn offer(&mut self, at: usize, input: Input) -> Result<(), Rejected> {
+        let mut first = None;
+        let mut inputs = Inputs::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            let Some(process) = &mut self.nodes[at].process else { break };
+            let (now, heard) = (self.clock.now_ms(), report::input(&input));
+            let before = Marks::of(&process.machine);
+            let mut effects = Vec::new();
+            let result = process.machine.handle(input, &mut effects);
+            match &result {
+                Ok(()) => self.trace.note(now, at, format_args!("{heard}")),
+                Err(rejected) => self.trace.note(now, at, format_args!("{heard}, refuses: {rejected}")),
+            }
+            self.watch.turn(at, before, &process.machine, &result, &effects);
+            first.get_or_insert(result);
+            for effect in effects {
+                self.trace.note(now, at, format_args!("{}", report::effect(&effect)));
+                if self.burn(at) {
+                    break;
+                }
+                self.run(at, effect, &mut inputs);
+            }
+        }
+        self.check_heads(at);
+        first.unwrap_or(Ok(()))
+    }
+
+    /// Between turns the machine and the ledger agree on what is final.
+    fn check_heads(&self, at: usize) {
+        let node = &self.nodes[at];
+        if let Some(process) = &node.process {
+            let (machine, ledger) = (process.machine.head().height.get(), node.ledger.live().height());
+            assert_eq!(machine, ledger, "final heights of machine and ledger at node {at}");
+        }
+    }
+
+    fn run(&mut self, at: usize, effect: Effect, answers: &mut Inputs) {
+        let nodes = self.nodes.len();
+        let others = || (0..nodes).filter(|to| *to != at).collect();
+        match effect {
+            Effect::Sign(statement) => self.sign(at, statement, answers),
+            Effect::Persist(certificate) => {
+                let certificate = self.world.verifier.verify_certificate(certificate).expect("a sum of verified votes");
+                self.write(at, LedgerWrite::Certificate(certificate));
+            }
+            Effect::Broadcast(message) => self.say(at, others(), message),
+            Effect::Send(to, message) => self.say(at, vec![to.as_usize()], message),
+            Effect::Build { view, parent, .. } => self.build(at, view, &parent, answers),
+            Effect::Validate { header, .. } => {
+                if self.random.chance(self.plan.slow_percent) {
+                    let block = header.digest();
+                    let life = self.nodes[at].life;
+                    let process = self.nodes[at].process.as_mut().expect("it runs an effect");
+                    process.waiting.insert(block, header);
+                    let wait = self.random.below(WAIT_MS_MAX);
+                    self.clock.after(wait, Event::Judge { at, life, block });
+                } else if let Some(answer) = self.judge(at, &header) {
+                    self.answer(at, answer, answers);
+                }
+            }
+            Effect::Fetch { block, from, .. } => self.fetch(at, block, from.map(|from| from.as_usize()), answers),
+            Effect::Finalized { certificate, chain } => {
+                let certificate = self.world.verifier.verify_certificate(certificate).expect("a sum of verified votes");
+                self.commit(at, certificate, chain);
+            }
+            Effect::Behind { certificate } => {
+                let target = certificate.statement.block().expect("a finalization");
+                let (asked, life) = (self.random.index(nodes), self.nodes[at].life);
+                let process = self.nodes[at].process.as_mut().expect("it runs an effect");
+                if process.catching_up.is_none() {
+                    process.catching_up = Some(CatchUp { target, asked, idle_rounds: 0 });
+                    let delay = self.round_trip();
+                    self.clock.after(delay, Event::Range { at, life });
+                }
+            }
+            Effect::SetTimer { timer, after_ms } => {
+                let (set, life) = (self.clock.coming(), self.nodes[at].life);
+                let process = self.nodes[at].process.as_mut().expect("it runs an effect");
+                process.timers.insert(timer, set);
+                Watch::timer(at, after_ms, process.timers.len());
+                self.clock.after(after_ms, Event::Timer { at, life, timer, set });
+            }
+            Effect::Report(evidence) => {
+                if !self.plan.liars.contains_key(&at) {
+                    self.watch.reports(&evidence);
+                }
+            }
+            Effect::SafetyBroken(certificates) => {
+                let shown: Vec<String> = certificates.iter().map(|held| report::statement(&held.statement)).collect();
+                panic!("node {at} sees safety broken: {shown:?}");
+            }
+            Effect::Entered { view, .. } => {
+                let process = self.nodes[at].process.as_mut().expect("it runs an effect");
+                process.timers.retain(|timer, _| timer.view() >= view);
+                if self.random.chance(self.plan.work_percent) {
+                    answers.push_back(Input::WorkArrived);
+                } else if self.random.chance(20) {
+                    let (life, soon) = (self.nodes[at].life, self.random.below(400));
+                    self.clock.after(soon, Event::Work { at, life });
+                }
+            }
+        }
+    }
+
+    /// A write, synced now or when something is to be said that may rest on it.
+    fn write(&mut self, at: usize, write: LedgerWrite) {
+        self.nodes[at].ledger.write(write);
+        if self.plan.syncing == Syncing::EachWrite && !self.burn(at) {
+            self.nodes[at].ledger.sync();
+        }
+    }
+
+    /// Gives an answer that rests on a write: at once, or some time later.
+    fn answer(&mut self, at: usize, input: Input, answers: &mut Inputs) {
+        match self.plan.answers {
+            Answers::AtOnce => {
+                if self.make_durable(at, &input) {
+                    answers.push_back(input);
+                }
+            }
+            Answers::Later => {
+                let (life, soon) = (self.nodes[at].life, 1 + self.random.below(5));
+                self.clock.after(soon, Event::Answer { at, life, input: Box::new(input) });
+            }
+        }
+    }
+
+    /// What an answer promises is on the disk before it is given. Returns whether the process lived to give it.
+    pub(crate) fn make_durable(&mut self, at: usize, input: &Input) -> bool {
+        if self.burn(at) {
+            return false;
+        }
+        match input {
+            Input::Signed(signed) => {
+                if self.plan.flaw != Some(Flaw::SpeaksBeforeRecord) {
+                    self.nodes[at].record.sync();
+                }
+                self.watch.signed(at, signed.statement);
+            }
+            Input::Built { .. } | Input::Fetched { .. } | Input::Validated { verdict: Verdict::Valid, .. } => {
+                self.nodes[at].ledger.sync();
+            }
+            _ => {}
+        }
+        true
+    }
+
+    /// The record first, then the signature (`Signer::sign`). A liar keeps no record.
+    fn sign(&mut self, at: usize, statement: Statement, answers: &mut Inputs) {
+        let signed = self.world.sign(member(at), statement);
+        if self.plan.liars.contains_key(&at) {
+            return answers.push_back(Input::Signed(signed));
+        }
+        let record = &mut self.nodes[at].record;
+        if let Some(said) = record.live().against(&statement) {
+            let (said, asked) = (report::statement(said), report::statement(&statement));
+            panic!("node {at} is asked to sign {asked} after {said}");
+        }
+        if !record.live().holds(&statement) {
+            record.write(statement);
+        }
+        self.answer(at, Input::Signed(signed), answers);
+    }
+
+    fn build(&mut self, at: usize, view: View, parent: &BlockHeader, answers: &mut Inputs) {
+        if self.random.chance(self.plan.slow_percent) {
+            return self.answer(at, Input::NotBuilt { view }, answers);
+        }
+        // No two blocks are alike, not even of one view before and after a crash: times and transactions differ.
+        let salt = self.clock.coming();
+        let header = self.world.block(view.get(), parent, salt);
+        self.write(at, LedgerWrite::Body(header.clone()));
+        self.answer(at, Input::Built { view, header }, answers);
+    }
+
+    /// Judges a proposal whose body is at hand, and stores it if it is valid.
+    pub(crate) fn judge(&mut self, at: usize, header: &BlockHeader) -> Option<Input> {
+        let block = header.digest();
+        self.body(at, block)?;
+        if header.declared_gas == INVALID_GAS {
+            return Some(Input::Validated { block, verdict: Verdict::Invalid });
+        }
+        if self.plan.flaw != Some(Flaw::VotesWithoutBody) {
+            self.write(at, LedgerWrite::Body(header.clone()));
+        }
+        Some(Input::Validated { block, verdict: Verdict::Valid })
+    }
+
+    /// A body, from memory or from the ledger.
+    fn body(&self, at: usize, block: BlockDigest) -> Option<&BlockHeader> {
+        let node = &self.nodes[at];
+        node.process.as_ref()?.bodies.get(&block).or_else(|| node.ledger.live().body(block))
+    }
+
+    fn fetch(&mut self, at: usize, block: BlockDigest, first: Option<usize>, answers: &mut Inputs) {
+        if let Some(header) = self.body(at, block).cloned() {
+            self.write(at, LedgerWrite::Body(header.clone()));
+            return self.answer(at, Input::Fetched { header }, answers);
+        }
+        let life = self.nodes[at].life;
+        let process = self.nodes[at].process.as_mut().expect("it runs an effect");
+        if process.fetching.insert(block) {
+            let delay = self.round_trip();
+            self.clock.after(delay, Event::Fetched { at, life, block, first });
+        }
+    }
+
+    /// A request for a block comes to its end: the first peer that can be reached, has it and gives it.
+    pub(crate) fn fetched(&mut self, at: usize, block: BlockDigest, first: Option<usize>) {
+        let Some(process) = &mut self.nodes[at].process else { return };
+        process.fetching.remove(&block);
+        let order = first.into_iter().chain(0..self.nodes.len());
+        let serving: Vec<usize> = order.filter(|peer| self.serves(*peer, at)).collect();
+        let found = serving.into_iter().find_map(|peer| self.nodes[peer].ledger.live().body(block).cloned());
+        if let Some(header) = found {
+            self.write(at, LedgerWrite::Body(header.clone()));
+            let input = Input::Fetched { header };
+            if self.make_durable(at, &input) {
+                let _ = self.offer(at, input);
+            }
+        }
+    }
+
+    /// Asks one member after the other for the next range (`CatchUp::run`, `Driver::on_range`).
+    pub(crate) fn range(&mut self, at: usize) {
+        let (life, height, nodes) = (self.nodes[at].life, self.nodes[at].ledger.live().height(), self.nodes.len());
+        let Some(mut run) = self.nodes[at].process.as_mut().and_then(|process| process.catching_up.take()) else {
+            return;
+        };
+        let mut range = None;
+        for _ in 0..nodes {
+            let peer = run.asked % nodes;
+            run.asked += 1;
+            range = self.serves(peer, at).then(|| self.nodes[peer].ledger.live().range(height, RANGE_BLOCKS)).flatten();
+            if range.is_some() {
+                break;
+            }
+        }
+        let Some((blocks, certificate)) = range else {
+            run.idle_rounds += 1;
+            if run.idle_rounds < IDLE_ROUNDS_MAX {
+                self.nodes[at].process.as_mut().expect("it is running").catching_up = Some(run);
+                self.clock.after(RANGE_RETRY_MS, Event::Range { at, life });
+            }
+            return;
+        };
+        self.counts.ranges += 1;
+        let header = blocks.last().expect("a range has blocks").clone();
+        let reached = certificate.statement.block() == Some(run.target)
+            || blocks.iter().any(|block| block.digest() == run.target);
+        if !reached {
+            run.idle_rounds = 0;
+            self.nodes[at].process.as_mut().expect("it is running").catching_up = Some(run);
+            let delay = self.round_trip();
+            self.clock.after(delay, Event::Range { at, life });
+        }
+        self.check_record(at, &certificate);
+        for body in &blocks {
+            let process = self.nodes[at].process.as_mut().expect("it is running");
+            process.bodies.insert(body.digest(), body.clone());
+        }
+        if self.commit(at, certificate.clone(), blocks) {
+            let _ = self.offer(at, Input::Synced { header, certificate });
+        }
+    }
+
+    /// Makes blocks final in one atomic, synced step (`Driver::commit`, `Ledger::finalize`). Returns whether the process
+    /// lived through it.
+    fn commit(&mut self, at: usize, certificate: Verified<Certificate>, chain: Vec<BlockHeader>) -> bool {
+        let liar = self.plan.liars.contains_key(&at);
+        let mut head = self.nodes[at].ledger.live().chain().last();
+        for header in &chain {
+            let block = header.digest();
+            assert!(self.body(at, block).is_some(), "the body of final block {} is lost", report::short(block));
+            if !liar {
+                self.watch.is_final(at, head, header);
+            }
+            head = Some(header);
+        }
+        let Some(height) = chain.last().map(|header| header.height) else { return true };
+        self.nodes[at].ledger.write(LedgerWrite::Final { certificate, chain });
+        if self.burn(at) {
+            return false;
+        }
+        self.nodes[at].ledger.sync();
+        if !liar {
+            self.watch.keeps(at, height.get());
+        }
+        let process = self.nodes[at].process.as_mut().expect("the fuse has not burnt down");
+        process.bodies.retain(|_, body| body.height > height);
+        true
+    }
+
+    /// Sends, after all that was written before is on the disk.
+    fn say(&mut self, at: usize, to: Vec<usize>, message: Outgoing) {
+        let packet = self.packet(message);
+        if self.plan.liars.contains_key(&at) {
+            return self.lie(at, &to, packet);
+        }
+        let node = &mut self.nodes[at];
+        if self.plan.flaw != Some(Flaw::OvertakesPersist) {
+            node.ledger.sync();
+        }
+        if self.plan.flaw != Some(Flaw::SpeaksBeforeRecord) {
+            node.record.sync();
+        }
+        self.watch.leaves(at, &packet, node.record.platter(), node.ledger.platter());
+        let packet = Rc::new(packet);
+        for to in to {
+            if self.burn(at) {
+                return;
+            }
+            self.send(at, to, &packet);
+        }
+    }
+
+    /// Turns what a machine says into what its receivers' checks let through: everything honest has valid signatures.
+    fn packet(&self, message: Outgoing) -> Packet {
+        let verify = |signed: SignedStatement| self.world.verifier.verify(signed).expect("signed by its signer");
+        match message {
+            Outgoing::Proposal { header, notarize } => Packet::Proposal { header, notarize: verify(notarize) },
+            Outgoing::Vote { vote, leader } => Packet::Vote { vote: verify(vote), leader: leader.map(verify) },
+            Outgoing::Certificate(certificate) => {
+                let verified = self.world.verifier.verify_certificate(certificate);
+                Packet::Certificate(verified.expect("a sum of verified votes"))
+            }
+            Outgoing::CertificateRequest { view } => Packet::Request(view),
+        }
+    }
+
+    pub(crate) fn send(&mut self, at: usize, to: usize, packet: &Rc<Packet>) {
+        if self.plan.liars.contains_key(&at) {
+            self.watch.lies(at, packet);
+        }
+        for delay in self.network.carry(at, to, packet, &mut self.random) {
+            self.clock.after(delay, Event::Arrive { from: at, to, packet: Rc::clone(packet) });
+        }
+    }
+
+    /// Whether `peer` answers what `at` asks.
+    fn serves(&self, peer: usize, at: usize) -> bool {
+        let withholds = self.plan.liars.get(&peer) == Some(&Craft::Withholder) && self.lies(peer);
+        let up = self.nodes[peer].process.is_some();
+        peer != at && up && !withholds && self.network.is_reachable(peer, at)
+    }
+
+    fn round_trip(&mut self) -> u64 {
+        self.network.delay(&mut self.random) + self.network.delay(&mut self.random)
+    }
+}

@@ -1,0 +1,161 @@
+//! Clusters of real machines in a world that fails them: a virtual clock, links that lose, delay, repeat and cut one way,
+//! disks that forget what was not synced, crashes between any two effects, and members that lie.
+//!
+//! A run is decided by its seed and nothing else. First there are faults, and after every step everything in `checks.rs`
+//! must hold; then all heals, and every honest node must make blocks final within a bounded number of views. What breaks is
+//! printed with its seed, its last lines, and the command that shows it again:
+//!
+//! ```text
+//! make simulate SEEDS=1000 START=1
+//! ```
+//!
+//! The machine is the node's own, under a scheme that costs little. Around it stands a driver that keeps the promises of
+//! the node's driver, or, where the contract of [`Effect`](baton_consensus::Effect) allows less, the weakest driver that
+//! still keeps the contract:
+//!
+//! | here | stands for |
+//! | --- | --- |
+//! | `sign`, `Record`: refused or written, synced, then signed | `node/src/signer/record.rs`: `Durability::Synced` before the signature exists; `rules.rs` for what it refuses |
+//! | `make_durable` before `Built`, `Validated`, `Fetched` | `node/src/driver/effects.rs`: `store_block` in `build`, `judge`, `fetch` |
+//! | `write` of `Persist`, synced at the latest in `say` | `effects.rs`: `store_certificate` before any later effect |
+//! | `commit`: one atomic step | `node/src/driver/commit.rs` and `Ledger::finalize` |
+//! | `offer`: effects in order, then the answers at hand | `Driver::offer` |
+//! | `recovered` | `node/src/node/open.rs`: `recovered` |
+//! | `Process::listening` | `Driver::listen_first` |
+//! | `take`: window, pause, certificates checked once | `node/src/driver/intake.rs`, `window.rs` |
+//! | `check_record` | `DriverError::StaleSignRecord` |
+//! | `fetched`, `range` | `Driver::fetch`, `node/src/sync/` |
+//! | `Store::crash`: some prefix of a log survives | `node/src/ledger/engine.rs`: ordered log, a torn tail is dropped |
+//!
+//! Not here: bodies and transactions (a header stands for its block), execution, forged signatures (the node's checks
+//! refuse them before the machine), a record made smaller by `forget_below`, damage in the middle of a log, and more than
+//! one epoch.
+
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+mod actors;
+mod checks;
+mod clock;
+mod cluster;
+#[path = "../common/mod.rs"]
+mod common;
+mod disk;
+mod driver;
+mod intake;
+mod network;
+mod node;
+mod plan;
+mod random;
+mod report;
+mod seeds;
+
+use crate::{
+    cluster::Cluster,
+    plan::{Flaw, Plan},
+    random::Random,
+    report::Counts,
+};
+
+/// Seeds within which every flaw must be found.
+const FLAW_SEEDS: u64 = 30;
+
+#[test]
+fn clusters_agree_under_faults_and_go_on_when_they_heal() {
+    if let Some(seeds) = seeds::asked() {
+        seeds::run_all(seeds);
+        return;
+    }
+    let total = seeds::run_all(seeds::DEFAULT);
+    let Counts { blocks, torn_turns, lost_writes, blackouts, replays, lies, convictions, ranges, .. } = total;
+    let happened = [blocks, torn_turns, lost_writes, blackouts, replays, lies, convictions, ranges];
+    assert!(happened.iter().all(|count| *count > 0), "some kind of trouble never came: {total}");
+}
+
+/// What the checks say when they find `flaw`, and within how many seeds.
+fn find(flaw: Flaw) -> String {
+    for seed in 1..=FLAW_SEEDS {
+        if let Err(failure) = seeds::run(seed, Some(flaw)) {
+            println!("{flaw:?} is found by seed {seed}: {}", failure.complaint);
+            return failure.complaint;
+        }
+    }
+    panic!("{flaw:?} is not found within {FLAW_SEEDS} seeds");
+}
+
+#[test]
+fn a_forgotten_sign_record_is_found() {
+    let complaint = find(Flaw::ForgetsRecord);
+    assert!(complaint.contains("contradicts itself"), "{complaint}");
+}
+
+#[test]
+fn a_vote_that_overtakes_its_record_is_found() {
+    let complaint = find(Flaw::SpeaksBeforeRecord);
+    assert!(complaint.contains("sent what is not on its disk"), "{complaint}");
+}
+
+#[test]
+fn a_message_that_overtakes_a_certificate_is_found() {
+    let complaint = find(Flaw::OvertakesPersist);
+    assert!(complaint.contains("sent a certificate that is not on its disk"), "{complaint}");
+}
+
+#[test]
+fn a_vote_without_the_body_is_found() {
+    let complaint = find(Flaw::VotesWithoutBody);
+    assert!(complaint.contains("voted for a block that is not on its disk"), "{complaint}");
+}
+
+/// The check of agreement can fail: it does when the fault bound is broken, and then a third or more of the weight has
+/// left the statements that convict it.
+#[test]
+fn half_of_the_weight_can_break_agreement_and_leaves_the_proof() {
+    let mut broken = 0;
+    for seed in 1..=FLAW_SEEDS {
+        let mut cluster = seeds::cluster(seed, Some(Flaw::TooManyLiars));
+        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| cluster.live())).is_err() {
+            broken += 1;
+            let (guilty, total) = (cluster.watch.punishable_weight(), cluster.world.committee.total_weight().get());
+            assert!(3 * guilty >= total, "seed {seed}: {guilty} of {total} can be punished");
+        }
+    }
+    println!("agreement is broken by {broken} of {FLAW_SEEDS} seeds");
+    assert!(broken > 0);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    let run = |seed| {
+        let mut cluster = seeds::cluster(seed, None);
+        cluster.live();
+        (cluster.counts.steps, cluster.trace.hash())
+    };
+    let first = run(5);
+    assert_eq!(first, run(5));
+    assert_ne!(first.1, run(6).1);
+}
+
+/// One block a view, at the pace the leader may keep, when nothing goes wrong: timeouts play no part.
+#[test]
+fn a_quiet_network_finalizes_every_view() {
+    let mut cluster = Cluster::new(Plan::calm(), Random::new(3));
+    cluster.run_until(|cluster| cluster.watch.height() == 200);
+    let (view, now) = (cluster.watch.top_view().get(), cluster.clock.now_ms());
+    assert!(view <= 203, "{view} views for 200 blocks");
+    // 50 ms of pace, five hops and disk writes of at most 10 ms.
+    assert!(now < 200 * 110, "200 blocks took {now} ms");
+}
+
+/// A member is gone for good: each of its turns costs a timeout at first, and next to nothing once its silence is known.
+#[test]
+fn a_dead_member_costs_time_only_until_its_silence_is_known() {
+    let mut cluster = Cluster::new(Plan::calm(), Random::new(3));
+    cluster.nodes[0].process = None;
+    let mut done = Vec::new();
+    for height in [40, 240] {
+        cluster.run_until(|cluster| cluster.watch.height() == height);
+        done.push(cluster.clock.now_ms());
+    }
+    let (first, rest) = (done[0] / 40, (done[1] - done[0]) / 200);
+    assert!(rest < 150 && first > rest + 50, "{first} ms a block at first, {rest} ms later");
+}

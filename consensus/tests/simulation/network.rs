@@ -1,0 +1,88 @@
+//! Links that lose, delay, reorder and repeat messages, one way or both ways.
+
+use std::{collections::VecDeque, rc::Rc};
+
+use baton_consensus::Verified;
+use baton_proto::{BlockHeader, Certificate, SignedStatement, View};
+
+use crate::random::Random;
+
+/// Messages that the network remembers and may deliver again at any later time.
+const HISTORY_MAX: usize = 512;
+
+/// A message whose signatures hold. Forged ones never get past the node's checks (`node/src/driver/intake.rs`).
+#[derive(Clone, Debug)]
+pub(crate) enum Packet {
+    Proposal { header: BlockHeader, notarize: Verified<SignedStatement> },
+    Vote { vote: Verified<SignedStatement>, leader: Option<Verified<SignedStatement>> },
+    Certificate(Verified<Certificate>),
+    Request(View),
+}
+
+/// What lies between the nodes.
+pub(crate) struct Network {
+    /// `open[from][to]`.
+    open: Vec<Vec<bool>>,
+    pub(crate) delay_ms: u64,
+    pub(crate) loss_percent: u64,
+    pub(crate) twice_percent: u64,
+    history: VecDeque<(usize, usize, Rc<Packet>)>,
+}
+
+impl Network {
+    pub(crate) fn new(nodes: usize, delay_ms: u64, twice_percent: u64) -> Self {
+        let open = vec![vec![true; nodes]; nodes];
+        Self { open, delay_ms, loss_percent: 0, twice_percent, history: VecDeque::new() }
+    }
+
+    /// Returns after how long each copy of a message arrives; none if it is lost.
+    pub(crate) fn carry(&mut self, from: usize, to: usize, packet: &Rc<Packet>, random: &mut Random) -> Vec<u64> {
+        if !self.open[from][to] || random.chance(self.loss_percent) {
+            return Vec::new();
+        }
+        self.history.push_back((from, to, Rc::clone(packet)));
+        if self.history.len() > HISTORY_MAX {
+            self.history.pop_front();
+        }
+        let delay = self.delay(random);
+        if random.chance(self.twice_percent) { vec![delay, 3 * delay] } else { vec![delay] }
+    }
+
+    /// Returns the time of one way.
+    pub(crate) fn delay(&self, random: &mut Random) -> u64 {
+        1 + random.below(self.delay_ms)
+    }
+
+    /// Returns a message from the past, with where it came from and where it went.
+    pub(crate) fn old_message(&self, random: &mut Random) -> Option<(usize, usize, Rc<Packet>)> {
+        let at = (!self.history.is_empty()).then(|| random.index(self.history.len()))?;
+        self.history.get(at).cloned()
+    }
+
+    /// Returns whether a question can get there and its answer back.
+    pub(crate) fn is_reachable(&self, a: usize, b: usize) -> bool {
+        self.open[a][b] && self.open[b][a]
+    }
+
+    pub(crate) fn cut(&mut self, from: usize, to: usize) {
+        self.open[from][to] = from == to;
+    }
+
+    /// Leaves only links within one side.
+    pub(crate) fn split(&mut self, side: &[u64]) {
+        for (from, links) in self.open.iter_mut().enumerate() {
+            for (to, open) in links.iter_mut().enumerate() {
+                *open = side[from] == side[to];
+            }
+        }
+    }
+
+    /// Opens every link and returns the pairs that come together again.
+    pub(crate) fn mend(&mut self) -> Vec<(usize, usize)> {
+        let nodes = self.open.len();
+        let pairs = (0..nodes).flat_map(|a| (0..nodes).map(move |b| (a, b)));
+        let apart = pairs.filter(|(a, b)| !self.is_reachable(*a, *b)).collect();
+        self.open.iter_mut().for_each(|links| links.fill(true));
+        apart
+    }
+}

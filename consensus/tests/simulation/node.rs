@@ -1,0 +1,189 @@
+//! A node: a disk that outlives crashes, and a process that does not.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    rc::Rc,
+    sync::Arc,
+};
+
+use baton_consensus::{Input, Machine, Timer};
+use baton_proto::{BlockDigest, BlockHeader, MemberIndex, StatementKind, View};
+
+use crate::{
+    clock::Event,
+    cluster::Cluster,
+    common::Insecure,
+    disk::{Ledger, Record, Store, recovered},
+    network::Packet,
+    plan::Flaw,
+};
+
+/// How long a process that starts listens before it speaks (`Driver::listen_first`).
+const LISTEN_MS: u64 = 300;
+
+/// Messages that wait for a process that still listens (`CHECKED_QUEUE_MAX`).
+const QUEUE_MAX: usize = 256;
+
+/// One member's machine room.
+#[derive(Default)]
+pub(crate) struct Node {
+    /// Counts processes: what was meant for one of them never reaches another.
+    pub(crate) life: u64,
+    pub(crate) record: Store<Record>,
+    pub(crate) ledger: Store<Ledger>,
+    pub(crate) process: Option<Process>,
+}
+
+/// What a crash takes along.
+pub(crate) struct Process {
+    pub(crate) machine: Machine<Insecure>,
+    /// Nothing is said yet; what comes in waits.
+    pub(crate) listening: Option<VecDeque<Heard>>,
+    /// Bodies in memory, by proposals that came.
+    pub(crate) bodies: BTreeMap<BlockDigest, BlockHeader>,
+    /// Proposals that cannot be judged yet.
+    pub(crate) waiting: BTreeMap<BlockDigest, BlockHeader>,
+    /// When each timer was set.
+    pub(crate) timers: BTreeMap<Timer, u64>,
+    pub(crate) fetching: BTreeSet<BlockDigest>,
+    pub(crate) catching_up: Option<CatchUp>,
+    /// Statements whose certificates were checked already.
+    pub(crate) checked: BTreeSet<(View, StatementKind, Option<BlockDigest>)>,
+    /// When each member last asked about a view.
+    pub(crate) asked: BTreeMap<(usize, View), u64>,
+    /// Effects and writes until the process dies.
+    pub(crate) fuse: Option<u64>,
+}
+
+/// Something that reaches a process from outside.
+pub(crate) enum Heard {
+    Message { from: usize, packet: Rc<Packet> },
+    Connected { peer: usize },
+}
+
+/// A run of catching up (`node/src/sync/catch_up.rs`).
+pub(crate) struct CatchUp {
+    pub(crate) target: BlockDigest,
+    pub(crate) asked: usize,
+    pub(crate) idle_rounds: u32,
+}
+
+impl Cluster {
+    /// Starts a process on what the disk holds.
+    pub(crate) fn start(&mut self, at: usize) {
+        let world = &self.world;
+        let node = &mut self.nodes[at];
+        let recovered = recovered(node.record.live(), node.ledger.live(), &world.genesis);
+        let (committee, schedule) = (Arc::clone(&world.committee), world.schedule.clone());
+        let me = Some(member(at));
+        let machine = Machine::with_scheme(world.config, committee, schedule, me, &world.genesis, recovered);
+        node.life += 1;
+        node.process = Some(Process {
+            machine,
+            listening: Some(VecDeque::new()),
+            bodies: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            timers: BTreeMap::new(),
+            fetching: BTreeSet::new(),
+            catching_up: None,
+            checked: BTreeSet::new(),
+            asked: BTreeMap::new(),
+            fuse: None,
+        });
+        self.trace.note(self.clock.now_ms(), at, format_args!("process starts"));
+        let life = self.nodes[at].life;
+        self.clock.after(LISTEN_MS, Event::Started { at, life });
+        for peer in 0..self.nodes.len() {
+            if peer != at {
+                self.connect(at, peer);
+            }
+        }
+    }
+
+    /// Lets two nodes know of each other if nothing stands between them.
+    pub(crate) fn connect(&mut self, at: usize, peer: usize) {
+        if self.network.is_reachable(at, peer) {
+            let delay = self.network.delay(&mut self.random);
+            self.clock.after(delay, Event::Connected { at, peer });
+            self.clock.after(delay, Event::Connected { at: peer, peer: at });
+        }
+    }
+
+    /// The process has listened: it speaks, and takes what has come meanwhile.
+    pub(crate) fn started(&mut self, at: usize) {
+        let Some(process) = &mut self.nodes[at].process else { return };
+        let waiting = process.listening.take().unwrap_or_default();
+        let _ = self.offer(at, Input::Started);
+        let node = &self.nodes[at];
+        if let Some(process) = &node.process
+            && !self.plan.liars.contains_key(&at)
+        {
+            self.watch.restarted(at, &process.machine, node.ledger.live());
+        }
+        for heard in waiting {
+            self.hear(at, heard);
+        }
+    }
+
+    pub(crate) fn hear(&mut self, at: usize, heard: Heard) {
+        let Some(process) = &mut self.nodes[at].process else { return };
+        if let Some(queue) = &mut process.listening {
+            if queue.len() < QUEUE_MAX {
+                queue.push_back(heard);
+            }
+            return;
+        }
+        match heard {
+            Heard::Message { from, packet } => self.take(at, from, &packet),
+            Heard::Connected { peer } => {
+                let _ = self.offer(at, Input::Connected(member(peer)));
+            }
+        }
+    }
+
+    /// Kills the process. What it did not sync may be lost; most come back after a while.
+    pub(crate) fn crash(&mut self, at: usize) {
+        let node = &mut self.nodes[at];
+        if node.process.take().is_none() {
+            return;
+        }
+        node.life += 1;
+        let mut lost = node.record.crash(&mut self.random) + node.ledger.crash(&mut self.random);
+        if self.plan.flaw == Some(Flaw::ForgetsRecord) {
+            node.record.wipe();
+            lost += 1;
+        }
+        self.counts.crashes += 1;
+        self.counts.lost_writes += lost as u64;
+        if self.nodes.iter().all(|node| node.process.is_none()) {
+            self.counts.blackouts += 1;
+        }
+        self.trace.note(self.clock.now_ms(), at, format_args!("crashes and loses {lost} writes"));
+        if self.random.chance(90) {
+            let life = self.nodes[at].life;
+            let down = 20 + self.random.pick(&[50, 500, 4_000]);
+            self.clock.after(down, Event::Restart { at, life });
+        }
+    }
+
+    /// Lets the fuse burn by one: a process can die before, within and after every effect. Returns whether it died.
+    pub(crate) fn burn(&mut self, at: usize) -> bool {
+        match self.nodes[at].process.as_mut().map(|process| &mut process.fuse) {
+            None => true,
+            Some(None) => false,
+            Some(Some(0)) => {
+                self.counts.torn_turns += 1;
+                self.crash(at);
+                true
+            }
+            Some(Some(left)) => {
+                *left -= 1;
+                false
+            }
+        }
+    }
+}
+
+pub(crate) fn member(at: usize) -> MemberIndex {
+    MemberIndex::new(u8::try_from(at).expect("a committee has at most 128 members"))
+}
