@@ -36,8 +36,9 @@ pub const GOSSIP_TRANSACTIONS_MAX: usize = 1_024;
 /// Most blocks in one answer to a range request.
 pub const RANGE_BLOCKS_MAX: usize = 256;
 
-/// Most headers that prove a range: those between its last block and the finalization above it.
-pub const RANGE_TAIL_MAX: usize = 256;
+/// Most headers that prove a range: those between its last block and the finalization above it. No honest leader builds
+/// on more unfinalized blocks than this, so every final block can be proven in one answer.
+pub const RANGE_TAIL_MAX: usize = 4_096;
 
 /// Payload bytes above which a proposal carries its transactions' hashes in place of their bytes.
 ///
@@ -71,6 +72,10 @@ pub const RECORD_BYTES_MAX: usize = ENVELOPE_BYTES;
 /// Bytes kept free in a frame for header, statements, signatures and protobuf tags, per block or message.
 const ENVELOPE_BYTES: usize = 4 * 1024;
 
+/// Most bytes of one header, or of a block without its transactions, in an answer to a range request: four hashes, an
+/// address and a dozen numbers have 300 bytes with their tags.
+const HEADER_BYTES: usize = 512;
+
 /// Protobuf spends at most this much on the tag and length of one transaction.
 const ITEM_OVERHEAD_BYTES: usize = 8;
 
@@ -83,11 +88,11 @@ pub const RANGE_BYTES_TARGET: usize = 2 * 1024 * 1024;
 /// Most transactions in one answer to a range request; a single larger block is still sent alone.
 pub const RANGE_TRANSACTIONS_TARGET: usize = BLOCK_TRANSACTIONS_MAX;
 
-/// Most bytes of one answer to a range request: the targets, one more block, and an envelope for each block and header.
+/// Most bytes of one answer to a range request: the targets, one more block, and every header: 6.5 MiB.
 pub const RANGE_ANSWER_BYTES_MAX: usize = RANGE_BYTES_TARGET
     + RANGE_TRANSACTIONS_TARGET * ITEM_OVERHEAD_BYTES
     + FRAME_BYTES_MAX
-    + (RANGE_BLOCKS_MAX + RANGE_TAIL_MAX) * ENVELOPE_BYTES;
+    + (RANGE_BLOCKS_MAX + RANGE_TAIL_MAX) * HEADER_BYTES;
 
 const _: () = assert!(FRAME_BYTES_MAX < 4 * 1024 * 1024, "a proposal must fit a frame");
 const _: () = assert!(32 * BLOCK_TRANSACTIONS_MAX + ENVELOPE_BYTES <= FRAME_BYTES_MAX, "hashes must fit a frame");

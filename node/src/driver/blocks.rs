@@ -7,7 +7,7 @@ use std::{
 
 use alloy_primitives::{Address, TxHash};
 use baton_mempool::Nonces;
-use baton_proto::{Block, BlockDigest, BlockHeader, Height};
+use baton_proto::{Block, BlockDigest, BlockHeader, Height, limits::RANGE_TAIL_MAX};
 
 use crate::{
     ledger::{Ledger, LedgerError},
@@ -18,8 +18,9 @@ use crate::{
 /// Bodies kept in memory; more are read back from the ledger. At a block per view this is half a minute without finality.
 const BODIES_MAX: usize = 256;
 
-/// Unfinalized ancestors that a proposal may have. Finality that lags further behind stops proposing, not voting.
-const ANCESTORS_MAX: usize = 4_096;
+/// Unfinalized ancestors that a proposal may have: what one answer to a peer that catches up can prove. Finality that lags
+/// further behind stops proposing, not voting.
+const ANCESTORS_MAX: usize = RANGE_TAIL_MAX;
 
 /// Bodies of blocks that are not final yet, and the transactions of the last final ones.
 pub(crate) struct Blocks {
