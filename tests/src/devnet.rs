@@ -48,8 +48,8 @@ pub struct NodeInfo {
     pub data_dir: PathBuf,
     /// Configuration file.
     pub config: PathBuf,
-    /// Process id at the start.
-    pub pid: u32,
+    /// Process id at the start; none of one that was to be absent.
+    pub pid: Option<u32>,
     /// Bonded base units, decimal.
     pub bond: String,
     /// Owner address.
@@ -182,7 +182,8 @@ impl Devnet {
     ///
     /// # Errors
     /// When `kill` cannot.
-    pub async fn signal(&self, pid: u32, signal: &str) -> anyhow::Result<()> {
+    pub async fn signal(&self, pid: impl Into<Option<u32>>, signal: &str) -> anyhow::Result<()> {
+        let pid = pid.into().context("this node was not started by the devnet")?;
         let status = Command::new("kill").arg(format!("-{signal}")).arg(pid.to_string()).status().await?;
         ensure!(status.success(), "kill -{signal} {pid} failed");
         Ok(())

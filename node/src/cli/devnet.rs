@@ -47,6 +47,9 @@ pub struct DevnetArgs {
     /// Run another program in place of `baton` as one node, counted from 0. Repeatable.
     #[arg(long = "node-binary", value_name = "INDEX=PATH")]
     pub node_binaries: Vec<NodeBinary>,
+    /// Bond this node, counted from 0, and make its folder, but leave starting it to somebody else. Repeatable.
+    #[arg(long, value_name = "INDEX")]
+    pub absent: Vec<usize>,
 }
 
 /// Why arguments do not make a devnet.
@@ -57,6 +60,8 @@ pub enum DevnetArgsError {
     StakeCount { nodes: usize, stakes: usize },
     #[error("a devnet has 1 to {COMMITTEE_MEMBERS_MAX} nodes, not {0}")]
     NodeCount(usize),
+    #[error("there is no node {got} to be absent: the {nodes} nodes are counted from 0")]
+    NoSuchNode { got: usize, nodes: usize },
     #[error("a node without stake is not a sequencer: every stake must be above 0")]
     ZeroStake,
     #[error("expected {expected}, got {got}")]
@@ -110,7 +115,7 @@ impl DevnetArgs {
     /// Returns the bonds in whole tokens, one per node.
     ///
     /// # Errors
-    /// [`DevnetArgsError`]: none, too many, without stake, or another number than `--nodes`.
+    /// [`DevnetArgsError`]: none, too many, without stake, another number than `--nodes`, or too few for `--absent`.
     pub fn stakes(&self) -> Result<Vec<u64>, DevnetArgsError> {
         let stakes = match (self.nodes, self.stakes.as_slice()) {
             (None, []) => STAKES_DEFAULT.to_vec(),
@@ -127,6 +132,9 @@ impl DevnetArgs {
         }
         if stakes.contains(&0) {
             return Err(DevnetArgsError::ZeroStake);
+        }
+        if let Some(got) = self.absent.iter().find(|index| **index >= stakes.len()) {
+            return Err(DevnetArgsError::NoSuchNode { got: *got, nodes: stakes.len() });
         }
         Ok(stakes)
     }
@@ -196,6 +204,9 @@ mod tests {
             assert!(matches!(args(&["--nodes", nodes]).stakes(), Err(DevnetArgsError::NodeCount(_))), "{nodes}");
         }
         assert_eq!(args(&["--stakes", "3,0"]).stakes(), Err(DevnetArgsError::ZeroStake));
+        assert_eq!(args(&["--absent", "0", "--absent", "3"]).stakes(), Ok(vec![32, 28, 22, 18]));
+        let nobody = args(&["--absent", "4"]).stakes();
+        assert_eq!(nobody, Err(DevnetArgsError::NoSuchNode { got: 4, nodes: 4 }));
     }
 
     #[test]

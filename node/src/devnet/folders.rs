@@ -67,6 +67,11 @@ impl NodeFolder {
         [self.owner.address(), self.poster.address(), self.evidence.address()]
     }
 
+    /// Returns where the node's output goes.
+    pub(super) fn log(&self) -> PathBuf {
+        self.folder.join("node.log")
+    }
+
     fn p2p_address(&self) -> String {
         format!("/ip4/{}/tcp/{}", self.p2p.ip(), self.p2p.port())
     }

@@ -36,8 +36,8 @@ pub struct NodeInfo {
     pub config: PathBuf,
     /// Log file.
     pub log: PathBuf,
-    /// Process id.
-    pub pid: u32,
+    /// Process id; none of a node that was left for somebody else to start.
+    pub pid: Option<u32>,
     /// Bond in base units of the token, decimal.
     pub bond: String,
     /// Owner of the bond.

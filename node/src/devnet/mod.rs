@@ -138,26 +138,32 @@ async fn start(args: &DevnetArgs) -> anyhow::Result<Devnet> {
 
     let chain = folders::ChainOfNodes { l1_url: &l1_url, l1_chain_id, deployment: &deployment };
     let mut children = Vec::with_capacity(nodes.len());
+    let mut pids = vec![None; nodes.len()];
     for (index, node) in nodes.iter().enumerate() {
         node.write_config(&chain, &nodes, &args.observers)?;
+        if args.absent.contains(&index) {
+            continue;
+        }
         let program = args.node_binary(index).map_or_else(std::env::current_exe, Ok)?;
         let mut command = Command::new(program);
         command.arg("node").arg("--config").arg(&node.config).arg("--stop-with-stdin");
-        children.push(ChildProcess::spawn(&format!("node {index}"), command, node.folder.join("node.log")).await?);
+        let child = ChildProcess::spawn(&format!("node {index}"), command, node.log()).await?;
+        pids[index] = child.id();
+        children.push(child);
     }
     let info = DevnetInfo {
         chain_id: L2_CHAIN_ID,
         nodes: nodes
             .iter()
             .zip(&stakes)
-            .zip(&children)
-            .map(|((node, bond), child)| NodeInfo {
+            .zip(&pids)
+            .map(|((node, bond), pid)| NodeInfo {
                 rpc: format!("http://{}", node.rpc),
                 health: format!("http://{}", node.health),
                 data_dir: node.data_dir.clone(),
                 config: node.config.clone(),
-                log: child.log().clone(),
-                pid: child.id().unwrap_or_default(),
+                log: node.log(),
+                pid: *pid,
                 bond: bond.to_string(),
                 owner: node.owner.address(),
                 evidence_account: node.evidence.address(),
@@ -186,7 +192,8 @@ impl Devnet {
     async fn until_ready(&mut self) -> anyhow::Result<()> {
         let client = reqwest::Client::builder().timeout(Duration::from_secs(2)).build()?;
         let deadline = Instant::now() + READY_WITHIN;
-        for (node, child) in self.info.nodes.iter().zip(&mut self.nodes) {
+        let started = self.info.nodes.iter().filter(|node| node.pid.is_some());
+        for (node, child) in started.zip(&mut self.nodes) {
             let url = format!("{}/readyz", node.health);
             loop {
                 if client.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
