@@ -8,7 +8,7 @@ use std::{
 use alloy_primitives::{Address, TxHash};
 use baton_execution::{Executed, StateError, StateView};
 use baton_proto::{Block, Certificate};
-use tracing::info;
+use tracing::{debug, info};
 
 use super::{Driver, DriverError};
 use crate::ledger::{FinalStep, Ledger, LedgerError};
@@ -28,11 +28,25 @@ impl StateView for Overlay<'_> {
     }
 }
 
+/// How blocks that become final came to this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Came {
+    /// As proposals that the committee voted for just now.
+    Live,
+    /// Long after, in a range from a peer.
+    InARange,
+}
+
 impl Driver {
     /// Makes `blocks` final, in order, on top of the ledger's head. `certificate` finalizes the last one or a descendant.
     ///
     /// Head, results and certificate reach the disk in one synced step; pool and readers hear of it afterwards.
-    pub(super) fn commit(&mut self, blocks: Vec<Arc<Block>>, certificate: Certificate) -> Result<(), DriverError> {
+    pub(super) fn commit(
+        &mut self,
+        blocks: Vec<Arc<Block>>,
+        certificate: Certificate,
+        came: Came,
+    ) -> Result<(), DriverError> {
         let Some(last) = blocks.last().map(|block| block.header.clone()) else { return Ok(()) };
         let ledger = Arc::clone(&self.context.ledger);
         let mut overlay = Overlay { ledger: ledger.as_ref(), nonces: BTreeMap::new() };
@@ -59,8 +73,13 @@ impl Driver {
             self.blocks.on_final(block);
         }
         self.status.final_height = last.height;
-        self.status.time_to_final_ms = Some(self.now().get().saturating_sub(last.timestamp_ms.get()));
+        self.status.notarized_height = self.status.notarized_height.max(last.height);
         self.context.heads.send_replace(last.height);
+        if came == Came::InARange {
+            debug!(height = %last.height, blocks = blocks.len(), signers, "range final");
+            return Ok(());
+        }
+        self.status.time_to_final_ms = Some(self.now().get().saturating_sub(last.timestamp_ms.get()));
         for block in &blocks {
             let header = &block.header;
             info!(height = %header.height, view = %header.view, proposer = %header.proposer,

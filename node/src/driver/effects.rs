@@ -8,15 +8,13 @@ use baton_proto::{
     limits::COMPACT_ABOVE_BYTES,
     wire::{ConsensusMessage, SyncRequest, SyncResponse},
 };
-use tokio::sync::mpsc;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, warn};
 
-use super::{Driver, DriverError, FETCHED_QUEUE_MAX, Notarized, RANGES_MAX, blocks::LedgerNonces, waiting::Proposed};
+use super::{Driver, DriverError, FETCHED_QUEUE_MAX, Notarized, blocks::LedgerNonces, commit::Came, waiting::Proposed};
 use crate::{
     l1::OriginVerdict,
     proposer::{self, Proposal},
     signer::SignError,
-    sync::{CatchUp, Progress},
     validity::{self, Judgement, OriginSeen},
 };
 
@@ -313,43 +311,7 @@ impl Driver {
             };
             blocks.push(block);
         }
-        self.commit(blocks, certificate)
-    }
-
-    /// Starts catching up, unless a run is on its way.
-    fn catch_up(&mut self, certificate: &Certificate) -> Result<(), DriverError> {
-        let Some(target) = certificate.statement.block() else { return Ok(()) };
-        if self.catching_up.is_some() {
-            return Ok(());
-        }
-        let head = self.context.ledger.head()?;
-        info!(from = %head.height, "behind the chain; catching up from peers");
-        let (sender, ranges) = mpsc::channel(RANGES_MAX);
-        let run = CatchUp {
-            network: self.context.network.clone(),
-            members: self.context.committee.indices().filter(|member| Some(*member) != self.context.me).collect(),
-            verifier: Arc::clone(&self.context.verifier),
-            head: (head.height, head.digest),
-            target,
-        };
-        tokio::spawn(run.run(sender));
-        self.catching_up = Some(ranges);
-        Ok(())
-    }
-
-    /// Takes a range of final blocks into the ledger and tells the machine.
-    pub(super) async fn on_range(&mut self, progress: Option<Progress>) -> Result<(), DriverError> {
-        let Some(Progress::Range(range)) = progress else {
-            self.catching_up = None;
-            return Ok(());
-        };
-        let head = self.status.final_height;
-        let blocks: Vec<Arc<Block>> =
-            range.blocks.into_iter().filter(|block| block.header.height > head).map(Arc::new).collect();
-        let Some(header) = blocks.last().map(|block| block.header.clone()) else { return Ok(()) };
-        self.check_record(&range.certificate)?;
-        self.commit(blocks, Certificate::clone(&range.certificate))?;
-        self.input(Input::Synced { header, certificate: range.certificate }).await
+        self.commit(blocks, certificate, Came::Live)
     }
 
     /// Remembers for good that safety was seen broken, and ends attesting and posting.

@@ -14,6 +14,7 @@
 mod announce;
 mod announced;
 mod blocks;
+mod catching_up;
 mod commit;
 mod effects;
 mod intake;
@@ -48,20 +49,16 @@ pub use self::{
     rebuild::Rebuilder,
     window::ViewWindow,
 };
-use self::{blocks::Blocks, effects::Offered, timers::Timers, waiting::Waiting};
+use self::{blocks::Blocks, catching_up::CatchingUp, effects::Offered, timers::Timers, waiting::Waiting};
 use crate::{
     l1::{ChainFacts, L1View, Origins},
     ledger::{Ledger, LedgerError},
     p2p::{Network, Outbound},
     signer::{SignError, SignRecordError, Signer},
-    sync::Progress,
 };
 
 /// Checked messages that may wait for the driver.
 pub const CHECKED_QUEUE_MAX: usize = 256;
-
-/// Ranges that may wait for the ledger while more are fetched.
-const RANGES_MAX: usize = 2;
 
 /// Fetched blocks that may wait for the driver.
 const FETCHED_QUEUE_MAX: usize = 64;
@@ -190,8 +187,8 @@ pub struct DriverStatus {
     pub notarized_height: Height,
     /// Milliseconds from the last final block's timestamp until it was final here.
     pub time_to_final_ms: Option<u64>,
-    /// Whether blocks are being fetched from peers.
-    pub syncing: bool,
+    /// The height to which final blocks are being fetched from peers, while they are.
+    pub syncing: Option<Height>,
     /// Why this node signs nothing any more, if safety was seen broken.
     pub halted: Option<String>,
 }
@@ -208,7 +205,7 @@ pub struct Driver {
     waiting: Waiting,
     fetching: BTreeSet<BlockDigest>,
     fetched: (mpsc::Sender<Fetched>, mpsc::Receiver<Fetched>),
-    catching_up: Option<mpsc::Receiver<Progress>>,
+    catching_up: Option<CatchingUp>,
     /// Members that evidence was found against: one pair is all that L1 punishes.
     reported: BTreeSet<MemberIndex>,
     /// Final view from which the sign record is made smaller again.
@@ -261,7 +258,7 @@ impl Driver {
             let deadline = self.timers.next_deadline();
             let catching_up = async {
                 match self.catching_up.as_mut() {
-                    Some(ranges) => ranges.recv().await,
+                    Some(running) => running.next().await,
                     None => std::future::pending().await,
                 }
             };
@@ -350,7 +347,7 @@ impl Driver {
 
     fn publish(&mut self) {
         self.context.window.set(self.machine.final_view(), self.machine.view());
-        self.status.syncing = self.catching_up.is_some();
+        self.status.syncing = self.catching_up.as_ref().map(CatchingUp::target_height);
         self.context.progress.send_replace(self.status.clone());
     }
 

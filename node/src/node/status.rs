@@ -87,9 +87,11 @@ impl StatusSources {
         if let Some(why) = &driver.halted {
             not_ready.push(NotReady::halted(why));
         }
-        if driver.syncing {
-            let target = driver.notarized_height.max(driver.final_height).get();
-            not_ready.push(NotReady::syncing(driver.final_height.get(), target));
+        let syncing = driver
+            .syncing
+            .map(|target| SyncProgress { current: driver.final_height, target: target.max(driver.final_height) });
+        if let Some(SyncProgress { current, target }) = syncing {
+            not_ready.push(NotReady::syncing(current.get(), target.get()));
         }
         if !self.committee.is_quorum(seen) {
             not_ready.push(NotReady::below_quorum(seen_weight, total.get()));
@@ -117,10 +119,7 @@ impl StatusSources {
             settled_height: batches.settled_height,
             l1_head: l1.head.map(|head| head.number),
             l1_head_age_ms: l1_head_age.map(millis),
-            syncing: driver.syncing.then_some(SyncProgress {
-                current: driver.final_height,
-                target: driver.notarized_height.max(driver.final_height),
-            }),
+            syncing,
             not_ready,
             ..NodeStatus::starting(self.facts.spec.l2_chain_id)
         }

@@ -1,113 +1,256 @@
-//! Asking peers for what is missing, one range after the other, until nobody has more.
+//! One run of catching up: ranges from several members at once, in order into the ledger.
+//!
+//! A run starts from the ledger's head and ends when it has handed on the block that a finalization names. Nothing of it is
+//! durable but what the ledger took: after a crash, or when the run is dropped, the next one goes on from there, and only
+//! ranges that were held ahead of their turn are fetched again.
 
 use std::{sync::Arc, time::Duration};
 
 use baton_consensus::Verifier;
 use baton_proto::{
     BlockDigest, Height, MemberIndex,
-    limits::RANGE_BLOCKS_MAX,
     wire::{SyncRequest, SyncResponse},
 };
-use tokio::sync::mpsc;
-use tracing::{debug, info, warn};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::Instant,
+};
+use tracing::{debug, warn};
 
-use super::{VerifiedRange, verify_range};
-use crate::p2p::{Fault, Network};
+use super::{
+    ProvenRange, RangeSource,
+    plan::{Answer, Ask, Plan},
+    prove_range,
+};
+use crate::p2p::RequestError;
 
-/// How long to wait before all peers are asked again when none could serve although a certificate says there is more.
-const RETRY_AFTER: Duration = Duration::from_millis(500);
+/// How often pauses and slow answers are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Rounds without an answer after which the task gives up; the next certificate above our head starts another.
-const IDLE_ROUNDS_MAX: u32 = 20;
+/// How often the height of a newer target is asked for while there is an older one to reach.
+const TARGET_EVERY: Duration = Duration::from_secs(1);
 
-/// What the catch-up task tells the driver.
-#[derive(Debug)]
-pub enum Progress {
-    /// These blocks are next and final.
-    Range(Box<VerifiedRange>),
-    /// No peer has more, or none answered.
-    Done,
-}
+/// How long nobody may serve anything before the run ends; the next certificate above our head starts another.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(15);
 
 /// One run of catching up from a final head.
-pub struct CatchUp {
+pub struct CatchUp<S> {
     /// Where to ask.
-    pub network: Network,
+    pub source: S,
     /// Who else is in the committee.
     pub members: Vec<MemberIndex>,
     /// Checks certificates.
     pub verifier: Arc<Verifier>,
     /// Height and digest of our final head.
     pub head: (Height, BlockDigest),
-    /// The block that a certificate we hold says is final; reaching it ends the run.
-    pub target: BlockDigest,
+    /// The newest block that a verified finalization names. The run ends at the one it last learnt the height of.
+    pub target: watch::Receiver<BlockDigest>,
+    /// Told the highest height that is proven to be final.
+    pub target_height: watch::Sender<Height>,
 }
 
-impl CatchUp {
-    /// Fetches ranges until the target is reached or nobody serves any more, and sends them in order. The channel's
-    /// bound is what holds the fetching back to the speed of the ledger.
-    pub async fn run(mut self, progress: mpsc::Sender<Progress>) {
-        let mut idle_rounds = 0;
-        let mut asked = 0_usize;
-        while idle_rounds < IDLE_ROUNDS_MAX {
-            let mut served = false;
-            for _ in 0..self.members.len() {
-                let Some(member) = self.members.get(asked % self.members.len().max(1)).copied() else { break };
-                match self.fetch_from(member).await {
-                    Some(range) => {
-                        let reached = range.certified.digest() == self.target
-                            || range.blocks.iter().any(|block| block.header.digest() == self.target);
-                        if progress.send(Progress::Range(Box::new(range))).await.is_err() {
-                            return;
-                        }
-                        if reached {
-                            let _ = progress.send(Progress::Done).await;
-                            return;
-                        }
-                        // The next range comes from another, so that one slow member cannot hold us back.
-                        asked = asked.wrapping_add(1);
-                        served = true;
-                        break;
-                    }
-                    None => asked = asked.wrapping_add(1),
-                }
+/// What a task of the run brings.
+enum Fetched {
+    Range(Ask, Answer),
+    Target(MemberIndex, BlockDigest, Located),
+}
+
+/// What a member said about a block's height.
+enum Located {
+    /// The header with that digest has it.
+    At(Height),
+    Nothing,
+    /// No honest member says such a thing.
+    Lie,
+}
+
+struct Run<S> {
+    source: S,
+    verifier: Arc<Verifier>,
+    target: watch::Receiver<BlockDigest>,
+    target_height: watch::Sender<Height>,
+    plan: Plan,
+    tasks: JoinSet<Fetched>,
+    /// The block whose height is being asked for.
+    locating: bool,
+    located: Option<(BlockDigest, Instant)>,
+    served_at: Instant,
+}
+
+impl<S: RangeSource> CatchUp<S> {
+    /// Fetches ranges and sends them on in the order of their heights, each from where the one before ended, until the target
+    /// is reached or nobody serves any more. Then the channel closes.
+    ///
+    /// Memory is bounded by [`HELD_BYTES_MAX`](super::HELD_BYTES_MAX) and what waits in `ranges`: the channel's bound is what
+    /// holds the fetching back to the speed of the ledger.
+    pub async fn run(self, ranges: mpsc::Sender<Box<ProvenRange>>) {
+        let run = Run {
+            plan: Plan::new(self.head, self.members),
+            source: self.source,
+            verifier: self.verifier,
+            target: self.target,
+            target_height: self.target_height,
+            tasks: JoinSet::new(),
+            locating: false,
+            located: None,
+            served_at: Instant::now(),
+        };
+        run.run(ranges).await;
+    }
+}
+
+impl<S: RangeSource> Run<S> {
+    async fn run(mut self, ranges: mpsc::Sender<Box<ProvenRange>>) {
+        loop {
+            let now = Instant::now();
+            self.ask(now);
+            if self.is_over(now) {
+                return;
             }
-            if served {
-                idle_rounds = 0;
-            } else {
-                idle_rounds += 1;
-                tokio::time::sleep(RETRY_AFTER).await;
+            let has_next = self.plan.has_next();
+            tokio::select! {
+                place = ranges.reserve(), if has_next => {
+                    let (Ok(place), Some(range)) = (place, self.plan.take_next()) else { return };
+                    self.served_at = Instant::now();
+                    place.send(range);
+                }
+                Some(fetched) = self.tasks.join_next() => match fetched {
+                    Ok(fetched) => self.on_fetched(fetched, Instant::now()),
+                    Err(failure) => {
+                        warn!(%failure, "a question to a peer ended badly; catching up starts anew");
+                        return;
+                    }
+                },
+                changed = self.target.changed() => if changed.is_err() { return },
+                () = ranges.closed() => return,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
             }
         }
-        warn!(head = %self.head.0, "no peer serves the blocks that a certificate says are final");
-        let _ = progress.send(Progress::Done).await;
     }
 
-    async fn fetch_from(&mut self, member: MemberIndex) -> Option<VerifiedRange> {
-        let from = self.head.0.next()?;
-        let request = SyncRequest::Range { from, blocks_max: u32::try_from(RANGE_BLOCKS_MAX).unwrap_or(u32::MAX) };
-        let range = match self.network.request(member, request).await {
-            Ok(SyncResponse::Range(range)) => range,
-            Ok(_) => return None,
-            Err(error) => {
-                debug!(%member, %error, "range request failed");
-                return None;
+    /// Asks whatever can be asked now.
+    fn ask(&mut self, now: Instant) {
+        let connected = self.source.connected();
+        self.locate(&connected, now);
+        while let Some(ask) = self.plan.next_ask(&connected, now) {
+            let (source, verifier) = (self.source.clone(), Arc::clone(&self.verifier));
+            self.tasks.spawn(async move { Fetched::Range(ask, fetch(&source, ask, verifier).await) });
+        }
+    }
+
+    /// Asks for the block that the newest finalization names: its header tells how far there is to go, and nobody can lie
+    /// about a digest.
+    fn locate(&mut self, connected: &[MemberIndex], now: Instant) {
+        let wanted = *self.target.borrow_and_update();
+        let is_due = self.located.is_none_or(|(block, at)| {
+            block != wanted && (at + TARGET_EVERY <= now || self.plan.head().0 >= self.plan.target())
+        });
+        if self.locating || !is_due {
+            return;
+        }
+        let Some(member) = self.plan.anybody(connected, now) else { return };
+        let source = self.source.clone();
+        self.locating = true;
+        self.tasks.spawn(async move { Fetched::Target(member, wanted, locate(&source, member, wanted).await) });
+    }
+
+    fn on_fetched(&mut self, fetched: Fetched, now: Instant) {
+        match fetched {
+            Fetched::Range(ask, answer) => {
+                if matches!(answer, Answer::Lie) {
+                    warn!(member = %ask.member, from = %ask.from, "a member that serves no proof is asked no more");
+                }
+                if matches!(answer, Answer::Proven(_)) {
+                    self.served_at = now;
+                }
+                self.plan.on_answer(&ask, answer, now);
             }
-        };
-        let (head, verifier) = (self.head, Arc::clone(&self.verifier));
-        let checked = tokio::task::spawn_blocking(move || verify_range(range, head, &verifier)).await.ok()?;
-        match checked {
-            Ok(range) => {
-                let last = range.blocks.last()?;
-                self.head = (last.header.height, last.header.digest());
-                info!(from = %from, to = %self.head.0, %member, "caught up a range");
-                Some(range)
+            Fetched::Target(member, wanted, located) => {
+                self.locating = false;
+                match located {
+                    Located::At(height) => {
+                        self.located = Some((wanted, now));
+                        self.plan.raise_target(height);
+                    }
+                    Located::Nothing => self.plan.pause_member(member, now),
+                    Located::Lie => self.plan.drop_member(member),
+                }
             }
-            Err(error) => {
-                warn!(%member, %error, "a peer served a range that proves nothing");
-                self.network.charge_member(member, Fault::InvalidAnswer);
-                None
-            }
+        }
+        let target = self.plan.target();
+        self.target_height.send_if_modified(|known| std::mem::replace(known, target) != target);
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        if self.plan.has_next() {
+            return false;
+        }
+        let head = self.plan.head().0;
+        if self.located.is_some() && head >= self.plan.target() {
+            debug!(%head, "caught up with the finalization that was known");
+            return true;
+        }
+        if self.plan.is_deserted() {
+            warn!(%head, "every peer that was asked for final blocks lied, was too slow, or had none");
+            return true;
+        }
+        let is_idle = self.plan.open() == 0 && self.served_at + GIVE_UP_AFTER <= now;
+        if is_idle {
+            warn!(%head, "no peer serves the blocks that a certificate says are final");
+        }
+        is_idle
+    }
+}
+
+/// Asks for a block, for its height.
+async fn locate<S: RangeSource>(source: &S, member: MemberIndex, wanted: BlockDigest) -> Located {
+    match source.request(member, SyncRequest::Block(wanted)).await {
+        Ok(SyncResponse::Block(Some(block))) if block.header.digest() == wanted => Located::At(block.header.height),
+        Ok(SyncResponse::Block(Some(_))) => {
+            warn!(%member, %wanted, "a peer served another block than the one asked for");
+            source.charge(member);
+            Located::Lie
+        }
+        Ok(_) => Located::Nothing,
+        Err(error) => {
+            debug!(%member, %error, "a block request failed");
+            if error.is_peer_fault() { Located::Lie } else { Located::Nothing }
+        }
+    }
+}
+
+/// Asks one question and proves the answer, off the driver's loop.
+async fn fetch<S: RangeSource>(source: &S, ask: Ask, verifier: Arc<Verifier>) -> Answer {
+    let Ask { member, from, blocks_max } = ask;
+    let range = match source.request(member, SyncRequest::Range { from, blocks_max }).await {
+        Ok(SyncResponse::Range(range)) => range,
+        Ok(_) => return Answer::Nothing,
+        Err(error) => {
+            debug!(%member, %from, %error, "a range request failed");
+            return match error {
+                error if error.is_peer_fault() => Answer::Lie,
+                RequestError::Timeout => Answer::Late,
+                _ => Answer::Nothing,
+            };
+        }
+    };
+    // One certificate proves up to 256 blocks, so checking several together would save nothing.
+    let proven = tokio::task::spawn_blocking(move || prove_range(range, from, blocks_max, &verifier)).await;
+    match proven {
+        Ok(Ok(range)) => Answer::Proven(Box::new(range)),
+        Ok(Err(error)) if error.is_peer_fault() => {
+            warn!(%member, %from, %error, "a peer served a range that proves nothing");
+            source.charge(member);
+            Answer::Lie
+        }
+        Ok(Err(error)) => {
+            debug!(%member, %from, %error, "a range cannot be judged here");
+            Answer::Nothing
+        }
+        Err(failure) => {
+            warn!(%failure, "checking a range ended badly");
+            Answer::Nothing
         }
     }
 }

@@ -70,7 +70,7 @@ pub struct NodeStatus {
 pub struct SyncProgress {
     /// Our final height.
     pub current: Height,
-    /// The highest final height that a peer has shown.
+    /// The highest height that is proven to be final; our own until a peer has shown one.
     pub target: Height,
 }
 

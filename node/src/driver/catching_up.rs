@@ -1,0 +1,92 @@
+//! Taking ranges of final blocks from peers into the ledger.
+
+use std::sync::Arc;
+
+use baton_consensus::Input;
+use baton_proto::{Block, BlockDigest, Certificate, Height};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
+use tracing::info;
+
+use super::{Driver, DriverError, commit::Came};
+use crate::sync::{CatchUp, Pace, ProvenRange};
+
+/// Ranges that may wait for the ledger while more are fetched.
+const RANGES_MAX: usize = 1;
+
+/// A run of catching up, as the driver sees it. Dropping it ends the run.
+pub(super) struct CatchingUp {
+    ranges: mpsc::Receiver<Box<ProvenRange>>,
+    target: watch::Sender<BlockDigest>,
+    target_height: watch::Receiver<Height>,
+    pace: Pace,
+}
+
+impl CatchingUp {
+    /// Waits for the next range; `None` when the run is over.
+    pub(super) async fn next(&mut self) -> Option<Box<ProvenRange>> {
+        self.ranges.recv().await
+    }
+
+    /// Returns the highest height that is proven to be final.
+    pub(super) fn target_height(&self) -> Height {
+        *self.target_height.borrow()
+    }
+}
+
+impl Driver {
+    /// Starts catching up, or lets the run that is on its way know of a newer target.
+    pub(super) fn catch_up(&mut self, certificate: &Certificate) -> Result<(), DriverError> {
+        let Some(target) = certificate.statement.block() else { return Ok(()) };
+        if let Some(running) = &self.catching_up {
+            running.target.send_replace(target);
+            return Ok(());
+        }
+        let head = self.context.ledger.head()?;
+        info!(from = %head.height, "behind the chain; catching up from peers");
+        let (sender, ranges) = mpsc::channel(RANGES_MAX);
+        let (target, target_seen) = watch::channel(target);
+        let (height, target_height) = watch::channel(head.height);
+        let run = CatchUp {
+            source: self.context.network.clone(),
+            members: self.context.committee.indices().filter(|member| Some(*member) != self.context.me).collect(),
+            verifier: Arc::clone(&self.context.verifier),
+            head: (head.height, head.digest),
+            target: target_seen,
+            target_height: height,
+        };
+        tokio::spawn(run.run(sender));
+        let pace = Pace::new(head.height, Instant::now());
+        self.catching_up = Some(CatchingUp { ranges, target, target_height, pace });
+        Ok(())
+    }
+
+    /// Takes a range of final blocks into the ledger, in one step, and tells the machine.
+    ///
+    /// The range proves itself. If it does not build on our final head, two quorums contradict each other: the ledger refuses
+    /// it for that, and the node stops.
+    pub(super) async fn on_range(&mut self, range: Option<Box<ProvenRange>>) -> Result<(), DriverError> {
+        let Some(range) = range else {
+            if let Some(over) = self.catching_up.take() {
+                let total = over.pace.total(self.status.final_height, Instant::now());
+                info!(height = %total.current, blocks_per_s = total.blocks_per_s as u64, "caught up");
+            }
+            return Ok(());
+        };
+        let head = self.status.final_height;
+        let blocks: Vec<Arc<Block>> =
+            range.blocks.into_iter().filter(|block| block.header.height > head).map(Arc::new).collect();
+        let Some(header) = blocks.last().map(|block| block.header.clone()) else { return Ok(()) };
+        self.check_record(&range.certificate)?;
+        self.commit(blocks, Certificate::clone(&range.certificate), Came::InARange)?;
+        if let Some(running) = &mut self.catching_up {
+            let target = running.target_height().max(header.height);
+            if let Some(line) = running.pace.line(header.height, target, Instant::now()) {
+                info!("catching up: {line}");
+            }
+        }
+        self.input(Input::Synced { header, certificate: range.certificate }).await
+    }
+}

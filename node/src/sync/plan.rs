@@ -1,0 +1,318 @@
+//! What to ask of whom next, and what of the answers is kept: the decisions of a run, without its I/O.
+//!
+//! ```text
+//!   head ─▶ next span          spans ahead of it                    target, proven final
+//!   ───────┤ asked of 2 ├───────┤ held ├───────┤ missing ├───────┤ asked of 0 ├ ─ ─ ─ ─ ┤
+//! ```
+//! Heights above the head are cut into spans. The lowest missing one is asked for first; an answer that is shorter than its
+//! span leaves the rest missing. What is proven ahead of its turn is held, and held bytes and open questions together stay
+//! within [`HELD_BYTES_MAX`]: every open question counts with the largest answer that it can get, and one such place is kept
+//! for the lowest span, so that what is held can always be handed on.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use baton_proto::{BlockDigest, Height, MemberIndex, limits::RANGE_BLOCKS_MAX};
+use tokio::time::Instant;
+
+use super::range::{ANSWER_MEMORY_MAX, ProvenRange};
+
+/// Questions that are open at a time. Each answer holds up to [`RANGE_BLOCKS_MAX`] blocks, so even at a round trip of 200 ms
+/// this fetches thousands of blocks a second.
+pub(super) const REQUESTS_AT_ONCE: usize = 3;
+
+/// Questions that are open with one member: the second is on its way while the first is being answered.
+const REQUESTS_PER_MEMBER: usize = 2;
+
+/// Most bytes that proven ranges and open questions take together: every question, one more for the lowest span, and
+/// 16 MiB of ranges ahead of their turn even then.
+pub(super) const HELD_BYTES_MAX: usize = (REQUESTS_AT_ONCE + 1) * ANSWER_MEMORY_MAX + (16 << 20);
+
+/// How long the lowest span may be on its way before another member is asked for it as well: everything else waits for it.
+const HEDGE_AFTER: Duration = Duration::from_secs(2);
+
+/// How long a member that did not serve is left alone.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Times in a row that a member may have nothing, for blocks that are proven to be final, before it is asked no more.
+pub(super) const REFUSALS_MAX: u32 = 20;
+
+/// Times that a member may be too slow before it is asked no more; every answer in time makes up for one.
+const STRIKES_MAX: u32 = 3;
+
+/// A question to a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ask {
+    pub(super) member: MemberIndex,
+    pub(super) from: Height,
+    pub(super) blocks_max: u32,
+}
+
+/// What became of a question.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// Final blocks, from the first that was asked for.
+    Proven(Box<ProvenRange>),
+    /// Something that no honest member says.
+    Lie,
+    /// No answer in time.
+    Late,
+    /// Nothing now: not there, not connected, or too busy.
+    Nothing,
+}
+
+/// The state of a run.
+#[derive(Debug)]
+pub(super) struct Plan {
+    head: (Height, BlockDigest),
+    /// The highest height that is proven to be final.
+    target: Height,
+    /// By first height; side by side from the head on.
+    spans: BTreeMap<Height, Span>,
+    servers: BTreeMap<MemberIndex, Server>,
+    open: usize,
+    held: usize,
+    turn: u64,
+}
+
+#[derive(Debug)]
+struct Span {
+    last: Height,
+    state: SpanState,
+}
+
+#[derive(Debug)]
+enum SpanState {
+    Missing,
+    /// Who is asked, and since when; a second one only where the first is slow.
+    Asked(Vec<(MemberIndex, Instant)>),
+    Held(Box<ProvenRange>),
+}
+
+#[derive(Debug, Default)]
+struct Server {
+    open: usize,
+    /// When it was asked last, in questions of this run.
+    turn: u64,
+    paused_until: Option<Instant>,
+    refusals: u32,
+    strikes: u32,
+    dropped: bool,
+}
+
+impl Plan {
+    /// Starts from the final head; `members` can be asked.
+    pub(super) fn new(head: (Height, BlockDigest), members: impl IntoIterator<Item = MemberIndex>) -> Self {
+        Self {
+            head,
+            target: head.0,
+            spans: BTreeMap::new(),
+            servers: members.into_iter().map(|member| (member, Server::default())).collect(),
+            open: 0,
+            held: 0,
+            turn: 0,
+        }
+    }
+
+    /// Returns height and digest up to which ranges were handed on.
+    pub(super) const fn head(&self) -> (Height, BlockDigest) {
+        self.head
+    }
+
+    /// Returns the highest height that is proven to be final.
+    pub(super) const fn target(&self) -> Height {
+        self.target
+    }
+
+    /// Takes note that the chain is final up to `height`, or further.
+    pub(super) fn raise_target(&mut self, height: Height) {
+        self.target = self.target.max(height);
+    }
+
+    /// Returns how many questions are open.
+    pub(super) const fn open(&self) -> usize {
+        self.open
+    }
+
+    /// Returns how many bytes are held.
+    #[cfg(test)]
+    pub(super) const fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Returns whether nobody is left to ask.
+    pub(super) fn is_deserted(&self) -> bool {
+        self.servers.values().all(|server| server.dropped)
+    }
+
+    /// Returns the next question to ask, and counts it as open; `connected` are the members within reach.
+    pub(super) fn next_ask(&mut self, connected: &[MemberIndex], now: Instant) -> Option<Ask> {
+        if self.open >= REQUESTS_AT_ONCE {
+            return None;
+        }
+        let lowest = self.head.0.next()?;
+        self.open_span(lowest);
+        let (from, member) = self.hedge(lowest, connected, now).or_else(|| {
+            let missing = self.spans.iter().find(|(_, span)| matches!(span.state, SpanState::Missing));
+            let (from, _) = missing.filter(|(from, _)| **from == lowest || self.has_room())?;
+            Some((*from, self.choose(connected, None, now)?))
+        })?;
+        let span = self.spans.get_mut(&from)?;
+        match &mut span.state {
+            SpanState::Asked(askers) => askers.push((member, now)),
+            state => *state = SpanState::Asked(vec![(member, now)]),
+        }
+        let count = span.last.get().saturating_sub(from.get()).saturating_add(1);
+        self.open += 1;
+        self.turn += 1;
+        let server = self.servers.entry(member).or_default();
+        server.open += 1;
+        server.turn = self.turn;
+        Some(Ask { member, from, blocks_max: u32::try_from(count).unwrap_or(u32::MAX) })
+    }
+
+    /// Returns who can be asked something beside the spans.
+    pub(super) fn anybody(&mut self, connected: &[MemberIndex], now: Instant) -> Option<MemberIndex> {
+        let member = self.choose(connected, None, now)?;
+        self.turn += 1;
+        self.servers.entry(member).or_default().turn = self.turn;
+        Some(member)
+    }
+
+    /// Asks a member no more in this run.
+    pub(super) fn drop_member(&mut self, member: MemberIndex) {
+        self.servers.entry(member).or_default().dropped = true;
+    }
+
+    /// Leaves a member alone for a moment.
+    pub(super) fn pause_member(&mut self, member: MemberIndex, now: Instant) {
+        self.servers.entry(member).or_default().paused_until = Some(now + PAUSE);
+    }
+
+    /// Takes the answer to a question.
+    pub(super) fn on_answer(&mut self, ask: &Ask, answer: Answer, now: Instant) {
+        self.open = self.open.saturating_sub(1);
+        let was_awaited = self.leave(ask);
+        let server = self.servers.entry(ask.member).or_default();
+        server.open = server.open.saturating_sub(1);
+        match answer {
+            Answer::Proven(range) => {
+                server.refusals = 0;
+                if was_awaited {
+                    server.strikes = server.strikes.saturating_sub(1);
+                }
+                self.keep(ask.from, range, now);
+            }
+            Answer::Lie => server.dropped = true,
+            Answer::Late => server.strike(now),
+            Answer::Nothing => {
+                server.paused_until = Some(now + PAUSE);
+                server.refusals = server.refusals.saturating_add(1);
+                server.dropped |= server.refusals >= REFUSALS_MAX;
+            }
+        }
+    }
+
+    /// Returns whether the range that follows the head is here.
+    pub(super) fn has_next(&self) -> bool {
+        let next = self.head.0.next().and_then(|lowest| self.spans.get(&lowest));
+        next.is_some_and(|span| matches!(span.state, SpanState::Held(_)))
+    }
+
+    /// Hands on the range that follows the head.
+    pub(super) fn take_next(&mut self) -> Option<Box<ProvenRange>> {
+        let lowest = self.head.0.next().filter(|_| self.has_next())?;
+        match self.spans.remove(&lowest)?.state {
+            SpanState::Held(range) => {
+                self.held = self.held.saturating_sub(range.memory());
+                self.head = range.last();
+                Some(range)
+            }
+            SpanState::Missing | SpanState::Asked(_) => None,
+        }
+    }
+
+    /// Cuts one more span off what nobody was asked for, unless something is missing already.
+    fn open_span(&mut self, lowest: Height) {
+        if self.spans.values().any(|span| matches!(span.state, SpanState::Missing)) {
+            return;
+        }
+        let from = self.spans.last_key_value().map_or(Some(lowest), |(_, span)| span.last.next());
+        let Some(from) = from.filter(|from| *from <= self.target || *from == lowest) else { return };
+        let full = Height::new(from.get().saturating_add(RANGE_BLOCKS_MAX as u64 - 1));
+        // Without a target, as with a new one that nobody could tell us the height of, the next blocks are asked for blindly.
+        let last = if from <= self.target { full.min(self.target) } else { full };
+        self.spans.insert(from, Span { last, state: SpanState::Missing });
+    }
+
+    /// Whether one more answer fits, beside one for the lowest span.
+    const fn has_room(&self) -> bool {
+        self.held + (self.open + 2) * ANSWER_MEMORY_MAX <= HELD_BYTES_MAX
+    }
+
+    /// A second member for the lowest span, if the first is slow.
+    fn hedge(&self, lowest: Height, connected: &[MemberIndex], now: Instant) -> Option<(Height, MemberIndex)> {
+        let SpanState::Asked(askers) = &self.spans.get(&lowest)?.state else { return None };
+        match askers.as_slice() {
+            [(slow, since)] if *since + HEDGE_AFTER <= now && self.has_room() => {
+                Some((lowest, self.choose(connected, Some(*slow), now)?))
+            }
+            _ => None,
+        }
+    }
+
+    /// The member with the fewest open questions that was asked the longest ago.
+    fn choose(&self, connected: &[MemberIndex], except: Option<MemberIndex>, now: Instant) -> Option<MemberIndex> {
+        let can = |(member, server): &(&MemberIndex, &Server)| {
+            !server.dropped
+                && server.open < REQUESTS_PER_MEMBER
+                && server.paused_until.is_none_or(|until| until <= now)
+                && Some(**member) != except
+                && connected.contains(member)
+        };
+        let chosen = self.servers.iter().filter(can).min_by_key(|(_, server)| (server.open, server.turn));
+        chosen.map(|(member, _)| *member)
+    }
+
+    /// Takes the member off its span, and returns whether the span still waited for it.
+    fn leave(&mut self, ask: &Ask) -> bool {
+        let Some(span) = self.spans.get_mut(&ask.from) else { return false };
+        let SpanState::Asked(askers) = &mut span.state else { return false };
+        let before = askers.len();
+        askers.retain(|(member, _)| *member != ask.member);
+        let was_awaited = askers.len() < before;
+        if askers.is_empty() {
+            span.state = SpanState::Missing;
+        }
+        was_awaited
+    }
+
+    /// Holds a proven range in its span. Whoever was asked for it long before is slow.
+    fn keep(&mut self, from: Height, range: Box<ProvenRange>, now: Instant) {
+        let Some(span) = self.spans.get_mut(&from) else { return };
+        let beaten = match &mut span.state {
+            SpanState::Missing => Vec::new(),
+            SpanState::Asked(askers) => std::mem::take(askers),
+            SpanState::Held(_) => return,
+        };
+        let (last, planned) = (range.last().0, span.last);
+        self.target = self.target.max(range.certified.height);
+        self.held += range.memory();
+        *span = Span { last, state: SpanState::Held(range) };
+        if let Some(rest) = last.next().filter(|rest| *rest <= planned) {
+            self.spans.insert(rest, Span { last: planned, state: SpanState::Missing });
+        }
+        for (member, since) in beaten {
+            if since + HEDGE_AFTER <= now {
+                self.servers.entry(member).or_default().strike(now);
+            }
+        }
+    }
+}
+
+impl Server {
+    fn strike(&mut self, now: Instant) {
+        self.paused_until = Some(now + PAUSE);
+        self.strikes = self.strikes.saturating_add(1);
+        self.dropped |= self.strikes >= STRIKES_MAX;
+    }
+}

@@ -1,0 +1,160 @@
+//! Catching up from honest members and from every kind of liar. Answers pass through their bytes, as on the network.
+
+mod liars;
+mod plan;
+mod range;
+mod runs;
+mod serve;
+mod servers;
+
+use std::sync::Arc;
+
+use alloy::signers::{SignerSync as _, local::PrivateKeySigner};
+use alloy_consensus::{SignableTransaction as _, TxEip1559, TxEnvelope};
+use alloy_eips::eip2718::Encodable2718 as _;
+use alloy_primitives::{Address, B256, Bytes, TxKind};
+use baton_consensus::{Committee, CommitteeMember, SecretKey, Verifier, aggregate};
+use baton_execution::{Executor as _, NonceExecutor};
+use baton_proto::{
+    Block, BlockDigest, BlockHeader, Certificate, Domain, Epoch, Height, L1BlockNumber, L1ChainId, L1Origin, L2ChainId,
+    MemberIndex, PayloadCommitment, SignerSet, Statement, TimestampMs, Transaction, Weight, wire::FinalRange,
+};
+
+use crate::ledger::{ChainIdentity, FinalState, FinalStep, Ledger, LedgerError};
+
+const EPOCH: Epoch = Epoch::new(2);
+const L2_CHAIN: u64 = 7_001;
+
+fn domain() -> Domain {
+    Domain {
+        l1_chain_id: L1ChainId::new(31_337),
+        registry: Address::repeat_byte(0xa1),
+        l2_chain_id: L2ChainId::new(L2_CHAIN),
+    }
+}
+
+fn identity() -> ChainIdentity {
+    ChainIdentity { domain: domain(), inbox: Address::repeat_byte(0xa2), slasher: Address::repeat_byte(0xa3) }
+}
+
+fn index(member: u8) -> MemberIndex {
+    MemberIndex::new(member)
+}
+
+fn key(member: u8) -> SecretKey {
+    SecretKey::generate(&[member.wrapping_add(1); 32])
+}
+
+/// Checks certificates of four members with stakes 32, 28, 22 and 18; the last one is the node that catches up.
+fn verifier() -> Arc<Verifier> {
+    let member = |(weight, index): (u64, u8)| CommitteeMember {
+        owner: Address::repeat_byte(index),
+        fee_recipient: Address::ZERO,
+        weight: Weight::new(weight),
+        key: key(index).public_key(),
+    };
+    let members = [32, 28, 22, 18].into_iter().zip(0..).map(member).collect();
+    Arc::new(Verifier::new(domain(), Arc::new(Committee::new(EPOCH, members).unwrap())).unwrap())
+}
+
+/// A finalization of `header` by `signers`.
+fn finalization_by(header: &BlockHeader, signers: &[u8]) -> Certificate {
+    let statement = Statement::Finalize { epoch: EPOCH, view: header.view, block: header.digest() };
+    let parts: Vec<_> = signers.iter().map(|member| key(*member).sign(&statement, &domain())).collect();
+    let signers: SignerSet = signers.iter().copied().map(MemberIndex::new).collect();
+    Certificate { statement, signers, signature: aggregate(&parts).unwrap() }
+}
+
+fn finalization(header: &BlockHeader) -> Certificate {
+    finalization_by(header, &[0, 1, 2])
+}
+
+fn genesis() -> BlockHeader {
+    let origin = L1Origin { number: L1BlockNumber::new(99), hash: B256::repeat_byte(9) };
+    BlockHeader::genesis(L2ChainId::new(L2_CHAIN), origin, 1_700_000_000)
+}
+
+fn child(parent: &BlockHeader, transactions: Vec<Transaction>) -> Block {
+    let commitment = PayloadCommitment::of(&transactions);
+    let header = BlockHeader {
+        view: parent.view.next().unwrap(),
+        height: parent.height.next().unwrap(),
+        parent: parent.digest(),
+        timestamp_ms: TimestampMs::new(parent.timestamp_ms.get() + 100),
+        payload_root: commitment.payload_root,
+        transaction_count: commitment.transaction_count,
+        payload_bytes: commitment.payload_bytes,
+        declared_gas: commitment.declared_gas,
+        ..parent.clone()
+    };
+    Block { header, transactions }
+}
+
+/// A transaction with `data` bytes of calldata.
+fn transaction(nonce: u64, data: usize) -> Transaction {
+    let unsigned = TxEip1559 {
+        chain_id: L2_CHAIN,
+        nonce,
+        gas_limit: 21_000,
+        max_fee_per_gas: 1,
+        max_priority_fee_per_gas: 1,
+        to: TxKind::Call(Address::repeat_byte(7)),
+        input: Bytes::from(vec![0x5a; data]),
+        ..TxEip1559::default()
+    };
+    let key = PrivateKeySigner::from_bytes(&B256::repeat_byte(7)).unwrap();
+    let signature = key.sign_hash_sync(&unsigned.signature_hash()).unwrap();
+    Transaction::decode(TxEnvelope::from(unsigned.into_signed(signature)).encoded_2718().into()).unwrap()
+}
+
+/// A chain on genesis, of which every block can be proven final.
+struct Chain(Vec<Block>);
+
+impl Chain {
+    /// `length` blocks; every hundredth holds a transaction.
+    fn new(length: u64) -> Self {
+        let mut blocks: Vec<Block> = Vec::new();
+        let mut parent = genesis();
+        for height in 1..=length {
+            let transactions =
+                if height.is_multiple_of(100) { vec![transaction(height / 100 - 1, 0)] } else { Vec::new() };
+            blocks.push(child(&parent, transactions));
+            parent = blocks.last().unwrap().header.clone();
+        }
+        Self(blocks)
+    }
+
+    fn block(&self, height: u64) -> Option<&Block> {
+        self.0.get(usize::try_from(height.checked_sub(1)?).unwrap())
+    }
+
+    fn head(&self) -> &BlockHeader {
+        &self.0.last().unwrap().header
+    }
+
+    /// Blocks from `from` on with a finalization of the last of them.
+    fn range(&self, from: u64, count: u32) -> Option<FinalRange> {
+        let first = usize::try_from(from.checked_sub(1)?).unwrap();
+        let end = first.saturating_add(count as usize).min(self.0.len());
+        let blocks = self.0.get(first..end)?.to_vec();
+        let finalization = finalization(&blocks.last()?.header);
+        Some(FinalRange { blocks, tail: Vec::new(), finalization })
+    }
+}
+
+/// What the driver does with a range: execute and store in one step.
+fn take(ledger: &dyn Ledger, blocks: &[Block], certificate: Certificate) -> Result<(), LedgerError> {
+    let mut state = FinalState::new(ledger);
+    let mut results = Vec::new();
+    for block in blocks {
+        let executed = NonceExecutor.execute(block, &state).unwrap();
+        state.absorb(&executed);
+        results.push(executed);
+    }
+    ledger.finalize(&FinalStep { blocks: blocks.to_vec(), certificate, results })
+}
+
+fn head_of(ledger: &dyn Ledger) -> (Height, BlockDigest) {
+    let head = ledger.head().unwrap();
+    (head.height, head.digest)
+}
