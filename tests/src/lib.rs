@@ -4,6 +4,7 @@
 //! its id, also when they fail.
 
 pub mod devnet;
+pub mod history;
 pub mod rpc;
 pub mod transactions;
 pub mod witness;

@@ -2,6 +2,7 @@
 //!
 //! They share the machine's cores and are told one after the other (`--test-threads=1`).
 
+mod catch_up;
 mod crash;
 mod equivocation;
 mod load;
