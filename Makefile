@@ -8,7 +8,7 @@ SEEDS ?= 200
 START ?= 1
 BIN := $(CARGO_TARGET_DIR)/debug
 
-.PHONY: help setup contracts devnet test simulate test-contracts check fmt artifacts
+.PHONY: help setup contracts devnet test simulate bench test-contracts check fmt artifacts
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,12 @@ simulate: ## Runs the consensus simulator over SEEDS seeds from START on, until 
 
 test-contracts: setup ## Runs the Solidity tests and checks that the committed artifacts are not stale
 	cd contracts && npm run --silent check
+
+# Its own folder and profile: figures of an unoptimized node say nothing, and a release build would take an hour.
+bench: export CARGO_TARGET_DIR := $(HOME)/.cache/baton/bench
+bench: setup ## Measures network, consensus and gas here, about 5 minutes; BENCH_WRITE=1 puts the table into README.md
+	cargo build --locked --profile measured --bin baton --bin baton-bench
+	$(CARGO_TARGET_DIR)/measured/baton-bench $(if $(BENCH_WRITE),--write README.md) $(ARGS)
 
 artifacts: setup ## Rebuilds the committed contract artifacts
 	cd contracts && npm run --silent artifacts

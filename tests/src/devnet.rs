@@ -48,6 +48,8 @@ pub struct NodeInfo {
     pub data_dir: PathBuf,
     /// Configuration file.
     pub config: PathBuf,
+    /// File of its log lines.
+    pub log: PathBuf,
     /// Process id at the start; none of one that was to be absent.
     pub pid: Option<u32>,
     /// Bonded base units, decimal.
@@ -98,14 +100,15 @@ pub struct Devnet {
     folder: TempDir,
 }
 
-/// Returns a program that was built beside this test.
+/// Returns a program that was built with this one: in the folder above for a test, which runs in `deps`, in the same folder
+/// for another program.
 ///
 /// # Panics
 /// When it is not there: `make test` builds the whole workspace first.
 #[must_use]
 pub fn program(name: &str) -> PathBuf {
-    let here = std::env::current_exe().expect("a running test has a path");
-    let folder = here.parent().and_then(Path::parent).expect("tests run in target/…/deps");
+    let here = std::env::current_exe().expect("a running program has a path");
+    let folder = here.ancestors().skip(1).find(|folder| !folder.ends_with("deps")).expect("a program is in a folder");
     let path = folder.join(name);
     assert!(path.exists(), "{} is not built: run `cargo build --workspace`", path.display());
     path
@@ -128,6 +131,14 @@ impl Devnet {
     /// # Errors
     /// With the end of the devnet's log when it ends or is not ready in time.
     pub async fn start(arguments: &[&str]) -> anyhow::Result<Self> {
+        Self::start_with(arguments, &[]).await
+    }
+
+    /// As [`Self::start`], with variables in the environment of the devnet and its nodes.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_with(arguments: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("baton-story-").tempdir()?;
         let info_file = folder.path().join("info.json");
         let log = folder.path().join("devnet.log");
@@ -139,6 +150,7 @@ impl Devnet {
             .arg("--data-dir")
             .arg(folder.path().join("devnet"))
             .args(arguments)
+            .envs(environment.iter().copied())
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .stdin(Stdio::piped())
             .stdout(output.try_clone()?)
@@ -170,6 +182,20 @@ impl Devnet {
     #[must_use]
     pub fn l1(&self) -> Rpc {
         Rpc::new(&self.info.l1.rpc)
+    }
+
+    /// Returns the process ids of the nodes, all of which were started.
+    ///
+    /// # Errors
+    /// When one was to be absent.
+    pub fn node_pids(&self) -> anyhow::Result<Vec<u32>> {
+        self.info.nodes.iter().map(|node| node.pid.context("a node is absent")).collect()
+    }
+
+    /// Returns the process id of the devnet itself, while it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
     }
 
     /// Returns a folder for the story's own files; it goes with the devnet.

@@ -3,6 +3,7 @@
 //! Stories wait for events with a generous limit, never for an amount of time, and stop every process they started by
 //! its id, also when they fail.
 
+pub mod bench;
 pub mod devnet;
 pub mod history;
 pub mod rpc;

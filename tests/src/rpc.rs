@@ -54,6 +54,16 @@ impl Rpc {
         Ok(Ok(answer.get("result").cloned().unwrap_or(Value::Null)))
     }
 
+    /// Posts a whole request, one call or a batch, and returns the answer's bytes unread.
+    ///
+    /// # Errors
+    /// When no answer came.
+    pub async fn post(&self, request: Vec<u8>) -> anyhow::Result<Vec<u8>> {
+        let post = self.client.post(&self.url).header("content-type", "application/json").body(request);
+        let answer = post.send().await.and_then(reqwest::Response::error_for_status)?;
+        Ok(answer.bytes().await?.into())
+    }
+
     /// Calls a method that must succeed.
     ///
     /// # Errors

@@ -1,0 +1,55 @@
+//! What a full pool costs in memory.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde_json::json;
+
+use super::{network::Users, process, say};
+use crate::devnet::{Devnet, until};
+
+/// Transactions that the pool is filled with.
+pub const TRANSACTIONS: u64 = 10_000;
+
+/// Calldata of each: with it they fill the pool's 20 MB too, so that no pool of so many is heavier.
+const DATA_BYTES: usize = 1_850;
+
+/// Bound on the memory of a node with a full pool, in MiB.
+pub const RESIDENT_MAX_MIB: u64 = 500;
+
+/// How long memory may take to show: the tasks behind the pool finish what they have.
+const SETTLE: Duration = Duration::from_secs(2);
+
+/// Nodes that are stopped, by their number: of stakes 32, 28, 22 and 18, too much for the others to be a quorum.
+const STOPPED: [usize; 2] = [2, 3];
+
+/// Returns the most memory, in MiB, that node 0 or 1 has resident with [`TRANSACTIONS`] in its pool. It cannot be emptied
+/// meanwhile, because the other nodes stand still.
+///
+/// # Errors
+/// When the pool does not take them.
+pub async fn resident_with_full_pool(devnet: &Devnet, users: &mut Users) -> anyhow::Result<u64> {
+    say(format_args!("filling a pool with {TRANSACTIONS} transactions while there is no quorum"));
+    let pids = devnet.node_pids()?;
+    for node in STOPPED {
+        devnet.signal(pids[node], "STOP").await?;
+    }
+    let filled = fill(devnet, users, [pids[0], pids[1]]).await;
+    for node in STOPPED {
+        devnet.signal(pids[node], "CONT").await?;
+    }
+    filled
+}
+
+async fn fill(devnet: &Devnet, users: &mut Users, watched: [u32; 2]) -> anyhow::Result<u64> {
+    users.fill(devnet, usize::try_from(TRANSACTIONS)?, DATA_BYTES).await?;
+    let rpc = devnet.rpc(0);
+    let pooled = || async {
+        let status = rpc.call("baton_status", json!([])).await?;
+        let pooled = status["poolTransactions"].as_u64().context("no poolTransactions in baton_status")?;
+        Ok((pooled >= TRANSACTIONS).then_some(()))
+    };
+    until("a full pool", pooled).await?;
+    tokio::time::sleep(SETTLE).await;
+    watched.into_iter().try_fold(0, |most, pid| Ok(most.max(process::resident_mib(pid)?)))
+}
