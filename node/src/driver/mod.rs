@@ -359,6 +359,8 @@ impl Driver {
 
 async fn sleep_until(deadline: Option<Instant>) {
     match deadline {
+        // Tokio's timers count whole milliseconds and would let even this one wait for the next.
+        Some(deadline) if deadline <= Instant::now() => {}
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
     }
