@@ -7,7 +7,6 @@
 //! `docker/node.toml` is the commented example.
 
 use std::{
-    collections::BTreeMap,
     fmt,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -24,7 +23,7 @@ pub mod keys;
 mod values;
 
 pub use keys::NodeKeys;
-pub use values::{L1Url, LogFormat, Observer, Peer, ValueError};
+pub use values::{L1Url, LogFormat, PeerAddress, ValueError};
 
 /// Where the JSON-RPC server listens unless told otherwise: the port every Ethereum client tries first, on this host only.
 pub const RPC_LISTEN_DEFAULT: &str = "127.0.0.1:8545";
@@ -33,7 +32,7 @@ pub const RPC_LISTEN_DEFAULT: &str = "127.0.0.1:8545";
 pub const HEALTH_LISTEN_DEFAULT: &str = "127.0.0.1:9001";
 
 /// Where peers are accepted unless told otherwise: every interface, because a sequencer must be reachable.
-pub const P2P_LISTEN_DEFAULT: &str = "/ip4/0.0.0.0/tcp/30303";
+pub const P2P_LISTEN_DEFAULT: [&str; 2] = ["/ip4/0.0.0.0/tcp/30303", "/ip4/0.0.0.0/udp/30303/quic-v1"];
 
 /// Name of the sign record's folder beside the consensus key.
 pub const SIGN_RECORD_DIR_NAME: &str = "sign-record";
@@ -115,10 +114,10 @@ pub struct P2pConfig {
     pub identity: PathBuf,
     /// Addresses to listen on; never empty.
     pub listen: Vec<Multiaddr>,
-    /// The committee's nodes; at most one entry per owner and per peer id.
-    pub peers: Vec<Peer>,
+    /// Nodes to keep connected; a peer may have several addresses.
+    pub peers: Vec<PeerAddress>,
     /// Who gets a copy of every consensus message and is never listened to.
-    pub observers: Vec<Observer>,
+    pub observers: Vec<PeerAddress>,
 }
 
 /// What the pool of this node holds; nodes need not agree on it.
@@ -274,7 +273,9 @@ impl L1Config {
 impl P2pConfig {
     fn resolve(keys: keys::P2pKeys) -> Result<Self, ConfigError> {
         let listen = keys.listen.unwrap_or_else(|| {
-            vec![P2P_LISTEN_DEFAULT.parse().expect("the constant is a multiaddr; a test parses it")]
+            P2P_LISTEN_DEFAULT
+                .map(|address| address.parse().expect("the constants are multiaddrs; a test parses them"))
+                .into()
         });
         if listen.is_empty() {
             return Err(ConfigError::Invalid { key: "p2p.listen", why: "needs at least one address".into() });
@@ -282,33 +283,10 @@ impl P2pConfig {
         Ok(Self {
             identity: required(keys.identity, "p2p.identity", "p2p-identity", "BATON_P2P_IDENTITY")?,
             listen,
-            peers: merge_peers(keys.peers.unwrap_or_default())?,
+            peers: keys.peers.unwrap_or_default(),
             observers: keys.observers.unwrap_or_default(),
         })
     }
-}
-
-/// Joins entries of one owner, which is how a flag gives a peer several addresses.
-fn merge_peers(entries: Vec<Peer>) -> Result<Vec<Peer>, ConfigError> {
-    let invalid = |why: String| ConfigError::Invalid { key: "p2p.peers", why };
-    let mut peers: BTreeMap<Address, Peer> = BTreeMap::new();
-    for entry in entries {
-        if let Some(peer) = peers.get_mut(&entry.owner) {
-            if peer.peer_id != entry.peer_id {
-                return Err(invalid(format!(
-                    "{} has two peer ids, {} and {}",
-                    entry.owner, peer.peer_id, entry.peer_id
-                )));
-            }
-            peer.addresses.extend(entry.addresses);
-        } else {
-            if let Some(other) = peers.values().find(|peer| peer.peer_id == entry.peer_id) {
-                return Err(invalid(format!("{} and {} share peer id {}", other.owner, entry.owner, entry.peer_id)));
-            }
-            peers.insert(entry.owner, entry);
-        }
-    }
-    Ok(peers.into_values().collect())
 }
 
 impl Default for PoolBounds {

@@ -7,12 +7,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use baton_consensus::{Committee, Verifier};
 use baton_node::{
-    config::{Config, NodeKeys},
     l1::ChainFacts,
-    p2p::{Keypair, MemberAddress, Multiaddr, Network, NetworkConfig, NetworkEvent, PeerId},
+    p2p::{Keypair, Multiaddr, Network, NetworkConfig, NetworkEvent, PeerId},
 };
 use baton_proto::{Evidence, MemberIndex, SignedStatement, View, wire::ConsensusMessage};
 
@@ -59,13 +58,14 @@ impl Seat {
     pub async fn watch(self, devnet: &Devnet) -> anyhow::Result<Witness> {
         let facts = facts(&devnet.info.nodes[0].data_dir)?;
         let committee = Arc::new(Committee::new(facts.epoch, facts.committee.clone())?);
-        let verifier = Verifier::new(facts.domain, Arc::clone(&committee))?;
+        let verifier = Arc::new(Verifier::new(facts.domain, committee)?);
         let network = NetworkConfig {
             identity: self.identity,
             listen: vec![self.address],
-            chain: facts.domain,
+            verifier: Arc::clone(&verifier),
             me: None,
-            members: members(devnet, &committee)?,
+            // The nodes dial us; we dial nobody.
+            peers: vec![],
             observers: vec![],
         };
         let (network, mut events) = Network::start(network, Arc::new(|_: &_| None)).await?;
@@ -88,7 +88,7 @@ impl Seat {
 /// A witness at work.
 pub struct Witness {
     network: Network,
-    verifier: Verifier,
+    verifier: Arc<Verifier>,
     record: Arc<Mutex<Record>>,
 }
 
@@ -166,23 +166,4 @@ pub fn facts(data_dir: &Path) -> anyhow::Result<ChainFacts> {
     let path = data_dir.join("chain.json");
     let bytes = std::fs::read(&path).with_context(|| format!("{}", path.display()))?;
     Ok(ChainFacts::from_json(&bytes)?)
-}
-
-/// Every member with its peer id, gathered from the nodes' configurations.
-fn members(devnet: &Devnet, committee: &Committee) -> anyhow::Result<Vec<MemberAddress>> {
-    let mut members: BTreeMap<MemberIndex, MemberAddress> = BTreeMap::new();
-    for node in &devnet.info.nodes {
-        for peer in Config::load(Some(&node.config), NodeKeys::default())?.p2p.peers {
-            let index = committee.index_of(peer.owner).context("a configured peer is in the committee")?;
-            // The nodes dial us; we dial nobody.
-            members.insert(index, MemberAddress { index, peer: peer.peer_id, addresses: vec![] });
-        }
-    }
-    ensure!(
-        members.len() == committee.len(),
-        "the configurations name {} of {} members",
-        members.len(),
-        committee.len()
-    );
-    Ok(members.into_values().collect())
 }

@@ -9,7 +9,7 @@ use alloy_primitives::Address;
 use libp2p::Multiaddr;
 use serde::Deserialize;
 
-use super::{LogFormat, Observer, Peer};
+use super::{LogFormat, PeerAddress};
 
 /// Declares one layer of keys with their flags and environment variables, and how it is laid over a lower one.
 macro_rules! layer {
@@ -109,17 +109,18 @@ layer! {
     P2pKeys {
         /// File of the ed25519 identity, made by `baton keys new`.
         identity: PathBuf, "p2p-identity", "BATON_P2P_IDENTITY";
-        /// Multiaddrs to listen on. Default `/ip4/0.0.0.0/tcp/30303`: a sequencer must be reachable from outside.
+        /// Multiaddrs to listen on. Default `/ip4/0.0.0.0/tcp/30303` and `/ip4/0.0.0.0/udp/30303/quic-v1`: a sequencer must
+        /// be reachable from outside, over TCP or QUIC.
         #[arg(value_delimiter = ',')]
         listen: Vec<Multiaddr>, "p2p-listen", "BATON_P2P_LISTEN";
-        /// The committee's nodes. As flag and in the environment `OWNER@MULTIADDR/p2p/PEERID`, once per address. Default
-        /// none: then this node only hears from those who dial it.
+        /// Multiaddrs, each ending in `/p2p/PEERID`, of nodes to keep connected; a peer may have several. Which member each
+        /// is, it proves itself. Default none: then this node only hears from those who dial it.
         #[arg(value_delimiter = ',')]
-        peers: Vec<Peer>, "p2p-peer", "BATON_P2P_PEERS";
+        peers: Vec<PeerAddress>, "p2p-peer", "BATON_P2P_PEERS";
         /// Multiaddrs, each ending in `/p2p/PEERID`, of processes that get a copy of every consensus message and are never
         /// listened to. Default none.
         #[arg(value_delimiter = ',')]
-        observers: Vec<Observer>, "p2p-observer", "BATON_P2P_OBSERVERS";
+        observers: Vec<PeerAddress>, "p2p-observer", "BATON_P2P_OBSERVERS";
     }
 }
 

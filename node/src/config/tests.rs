@@ -4,7 +4,6 @@ use clap::{Args as _, CommandFactory as _, FromArgMatches as _, Parser};
 
 use super::*;
 
-const OWNER: &str = "0x70997970c51812dc3a010c7d01b50e0d17dc79c8";
 const PEER_ID: &str = "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp";
 const OTHER_PEER_ID: &str = "12D3KooWHCJbJKGDfCgHRoCuK9q4STyRnVveqLoXAPBbXHTZx9Cv";
 
@@ -45,7 +44,7 @@ fn the_smallest_file_gets_every_default() {
     assert_eq!(u128::from(config.pool.priority_fee_min_wei), PoolConfig::PRIORITY_FEE_MIN);
     assert_eq!(config.rpc.listen.to_string(), RPC_LISTEN_DEFAULT);
     assert_eq!(config.health.listen.to_string(), HEALTH_LISTEN_DEFAULT);
-    assert_eq!(config.p2p.listen[0].to_string(), P2P_LISTEN_DEFAULT);
+    assert_eq!(config.p2p.listen.iter().map(ToString::to_string).collect::<Vec<_>>(), P2P_LISTEN_DEFAULT);
     assert_eq!(config.sign_record_dir, Path::new("/keys/sign-record"));
     assert_eq!((config.l1.poll_interval_ms, config.l1.stale_after_ms), (1_000, 60_000));
     assert_eq!((config.log.level.as_str(), config.log.format), ("info", LogFormat::Text));
@@ -77,8 +76,6 @@ fn an_unknown_key_is_refused_by_name_in_every_section() {
         let error = parse(&format!("{section}\nlisten_adress = 1\n")).unwrap_err().to_string();
         assert!(error.contains("unknown field `listen_adress`"), "{section}: {error}");
     }
-    let peer = format!("[[p2p.peers]]\nowner = \"{OWNER}\"\npeer_id = \"{PEER_ID}\"\naddresses = []\nnick = \"x\"\n");
-    assert!(parse(&peer).unwrap_err().to_string().contains("unknown field `nick`"));
     // The override is for one start, so it is no key of a file that stays.
     let error = parse("accept_missing_sign_record = true").unwrap_err().to_string();
     assert!(error.contains("unknown field `accept_missing_sign_record`"), "{error}");
@@ -158,33 +155,26 @@ fn the_help_hides_endpoints_given_by_the_environment() {
 }
 
 #[test]
-fn peers_of_one_owner_are_joined_and_contradictions_refused() {
-    let peer = |owner: &str, host: &str, id: &str| format!("{owner}@/ip4/{host}/tcp/1/p2p/{id}");
-    let other_owner = OWNER.replace("0x70", "0x71");
-    let joined = [peer(OWNER, "1.1.1.1", PEER_ID), peer(OWNER, "2.2.2.2", PEER_ID)];
-    let config = resolve(MINIMAL, &["--p2p-peer", &joined[0], "--p2p-peer", &joined[1]]).unwrap();
-    assert_eq!(config.p2p.peers.len(), 1);
-    assert_eq!(config.p2p.peers[0].addresses.len(), 2);
-    assert_eq!(config.p2p.peers[0].addresses[0].to_string(), "/ip4/1.1.1.1/tcp/1");
-
-    for second in [peer(OWNER, "2.2.2.2", OTHER_PEER_ID), peer(&other_owner, "2.2.2.2", PEER_ID)] {
-        let error = resolve(MINIMAL, &["--p2p-peer", &joined[0], "--p2p-peer", &second]).unwrap_err().to_string();
-        assert!(error.contains("`p2p.peers`") && error.contains(PEER_ID), "{error}");
+fn a_peer_is_an_address_that_names_its_peer_id() {
+    let text = |host: &str, id: &str| format!("/ip4/{host}/tcp/1/p2p/{id}");
+    let given = [text("1.1.1.1", PEER_ID), text("2.2.2.2", PEER_ID), text("3.3.3.3", OTHER_PEER_ID)];
+    let joined = given.join(",");
+    let by_flags = ["--p2p-peer", &given[0], "--p2p-peer", &given[1], "--p2p-peer", &given[2]];
+    for arguments in [&by_flags[..], &["--p2p-peer", &joined], &["--p2p-observer", &joined]] {
+        let config = resolve(MINIMAL, arguments).unwrap();
+        let read: Vec<String> =
+            config.p2p.peers.iter().chain(&config.p2p.observers).map(PeerAddress::to_string).collect();
+        assert_eq!(read, given);
     }
-    for bad in ["nobody", "0x12@/ip4/1.1.1.1/tcp/1", &format!("{OWNER}@/ip4/1.1.1.1/tcp/1")] {
-        assert!(bad.parse::<Peer>().is_err(), "{bad}");
-    }
-    let stranger = format!(
-        "[[p2p.peers]]\nowner = \"{OWNER}\"\npeer_id = \"{PEER_ID}\"\naddresses = [\"/ip4/1.1.1.1/tcp/1/p2p/{OTHER_PEER_ID}\"]\n"
-    );
-    assert!(parse(&stranger).unwrap_err().to_string().contains("another peer"));
-}
+    let config = resolve(&format!("{MINIMAL}peers = {given:?}"), &[]).unwrap();
+    assert_eq!(config.p2p.peers[1].address.to_string(), "/ip4/2.2.2.2/tcp/1");
+    assert_eq!(config.p2p.peers[2].peer_id.to_string(), OTHER_PEER_ID);
 
-#[test]
-fn an_observer_names_its_peer_id() {
-    let text = format!("/ip4/127.0.0.1/tcp/7/p2p/{PEER_ID}");
-    assert_eq!(text.parse::<Observer>().unwrap().to_string(), text);
-    assert_eq!("/ip4/127.0.0.1/tcp/7".parse::<Observer>(), Err(ValueError::NoPeerId("/ip4/127.0.0.1/tcp/7".into())));
+    assert_eq!("/ip4/127.0.0.1/tcp/7".parse::<PeerAddress>(), Err(ValueError::NoPeerId("/ip4/127.0.0.1/tcp/7".into())));
+    for bad in ["nobody", &format!("/p2p/{PEER_ID}"), &format!("0x12@{}", given[0])] {
+        assert!(bad.parse::<PeerAddress>().is_err(), "{bad}");
+        assert!(parse(&format!("[p2p]\npeers = [{bad:?}]")).is_err(), "{bad}");
+    }
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 use std::{fmt, str::FromStr};
 
-use alloy_primitives::Address;
 use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
 use reqwest::Url;
 use serde::{Deserialize, Serialize, Serializer};
@@ -15,18 +14,10 @@ pub enum ValueError {
     NotAUrl(String),
     #[error("an L1 endpoint is http or https, not {0}")]
     Scheme(String),
-    #[error("expected OWNER@MULTIADDR/p2p/PEERID, got {0}")]
-    NotAPeer(String),
-    #[error("{got} is not an address: {why}")]
-    NotAnAddress { got: String, why: String },
     #[error("{got} is not a multiaddr: {why}")]
     NotAMultiaddr { got: String, why: String },
-    #[error("{got} is not a peer id: {why}")]
-    NotAPeerId { got: String, why: String },
     #[error("{0} does not end in /p2p/PEERID")]
     NoPeerId(String),
-    #[error("address {address} belongs to another peer than {peer_id}")]
-    OtherPeer { address: String, peer_id: String },
     #[error("expected text or json, got {0}")]
     NotAFormat(String),
 }
@@ -81,76 +72,17 @@ impl Serialize for L1Url {
     }
 }
 
-/// A node of the committee. In the file a table of these three keys; elsewhere `OWNER@MULTIADDR/p2p/PEERID`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "PeerTable")]
-pub struct Peer {
-    /// Owner of the bond on L1, by which the committee knows the member.
-    pub owner: Address,
-    /// Its libp2p identity.
-    #[serde(serialize_with = "display")]
-    pub peer_id: PeerId,
-    /// Where to dial it, without the `/p2p/` part; may be empty, then the peer has to dial us.
-    pub addresses: Vec<Multiaddr>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PeerTable {
-    owner: Address,
-    peer_id: String,
-    addresses: Vec<Multiaddr>,
-}
-
-impl TryFrom<PeerTable> for Peer {
-    type Error = ValueError;
-
-    fn try_from(table: PeerTable) -> Result<Self, ValueError> {
-        let peer_id = table
-            .peer_id
-            .parse::<PeerId>()
-            .map_err(|error| ValueError::NotAPeerId { got: table.peer_id, why: error.to_string() })?;
-        let addresses = table
-            .addresses
-            .into_iter()
-            .map(|address| {
-                let (dial, named) = split_peer_id(address.clone());
-                match named {
-                    Some(named) if named != peer_id => {
-                        Err(ValueError::OtherPeer { address: address.to_string(), peer_id: peer_id.to_string() })
-                    }
-                    _ => Ok(dial),
-                }
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(Self { owner: table.owner, peer_id, addresses })
-    }
-}
-
-impl FromStr for Peer {
-    type Err = ValueError;
-
-    fn from_str(text: &str) -> Result<Self, ValueError> {
-        let (owner, address) = text.split_once('@').ok_or_else(|| ValueError::NotAPeer(text.to_owned()))?;
-        let owner = owner
-            .parse::<Address>()
-            .map_err(|error| ValueError::NotAnAddress { got: owner.to_owned(), why: error.to_string() })?;
-        let Observer { peer_id, address } = address.parse()?;
-        Ok(Self { owner, peer_id, addresses: vec![address] })
-    }
-}
-
-/// A process that hears everything and says nothing: `MULTIADDR/p2p/PEERID`.
+/// Where to find one peer, and which it has to be: `MULTIADDR/p2p/PEERID`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Observer {
+pub struct PeerAddress {
     /// Its libp2p identity.
     pub peer_id: PeerId,
     /// Where to dial it, without the `/p2p/` part.
     pub address: Multiaddr,
 }
 
-impl FromStr for Observer {
+impl FromStr for PeerAddress {
     type Err = ValueError;
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
@@ -164,7 +96,7 @@ impl FromStr for Observer {
     }
 }
 
-impl TryFrom<String> for Observer {
+impl TryFrom<String> for PeerAddress {
     type Error = ValueError;
 
     fn try_from(text: String) -> Result<Self, ValueError> {
@@ -172,13 +104,13 @@ impl TryFrom<String> for Observer {
     }
 }
 
-impl fmt::Display for Observer {
+impl fmt::Display for PeerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/p2p/{}", self.address, self.peer_id)
     }
 }
 
-impl Serialize for Observer {
+impl Serialize for PeerAddress {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
@@ -213,8 +145,4 @@ fn split_peer_id(mut address: Multiaddr) -> (Multiaddr, Option<PeerId>) {
         Some(other) => (address.with(other), None),
         None => (address, None),
     }
-}
-
-fn display<T: fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(value)
 }

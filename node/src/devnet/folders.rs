@@ -89,13 +89,7 @@ impl NodeFolder {
         let peers = nodes
             .iter()
             .filter(|node| node.peer_id != self.peer_id)
-            .map(|node| {
-                Value::Table(table([
-                    ("owner", text(&node.owner.address())),
-                    ("peer_id", text(&node.peer_id)),
-                    ("addresses", list(vec![text(&node.p2p_address())])),
-                ]))
-            })
+            .map(|node| Value::String(format!("{}/p2p/{}", node.p2p_address(), node.peer_id)))
             .collect();
         let l1_chain_id = i64::try_from(chain.l1_chain_id.get()).context("the L1 chain id is out of range")?;
         let deployment = chain.deployment;

@@ -15,11 +15,11 @@ use tracing::{info, warn};
 use super::NodeOptions;
 use crate::{
     admission::{Journal, JournalError, Senders, open_pool},
-    config::{Config, account_key},
+    config::{Config, PeerAddress, account_key},
     driver::{HALTED_KEY, LedgerNonces},
     l1::{ChainFacts, FactsError, L1Client, L1Error, chain_facts},
     ledger::{ChainIdentity, Ledger, LedgerError, RocksLedger},
-    p2p::{IdentityError, Keypair, MemberAddress, NetworkConfig, load_identity},
+    p2p::{IdentityError, Keypair, Membership, NetworkConfig, load_identity},
     signer::{KeyFileError, SignRecord, SignRecordError, Signer, keyfile},
 };
 
@@ -63,8 +63,6 @@ pub enum OpenError {
         short(key), committee.iter().map(short).collect::<Vec<_>>().join(", ")
     )]
     NotInCommittee { key: Box<BlsPublicKey>, epoch: baton_proto::Epoch, committee: Vec<BlsPublicKey> },
-    #[error("peer {0} is configured, but that owner is not in the committee")]
-    UnknownPeer(alloy_primitives::Address),
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error(transparent)]
@@ -90,8 +88,7 @@ impl OpenError {
             | Self::OtherL2Chain { .. }
             | Self::OtherContract { .. }
             | Self::UnknownExecutor(_)
-            | Self::NotInCommittee { .. }
-            | Self::UnknownPeer(_) => 2,
+            | Self::NotInCommittee { .. } => 2,
             Self::Journal(error) if error.is_refusal() => 2,
             Self::Journal(_)
             | Self::Folder { .. }
@@ -196,7 +193,6 @@ pub(super) async fn open(config: &Config, held: Held) -> Result<(Opened, Journal
             committee: committee.members().iter().map(|member| member.key).collect(),
         });
     };
-    let network_config = network_config(config, identity, &facts, &committee, me)?;
 
     let chain = ChainIdentity { domain: facts.domain, inbox: facts.inbox, slasher: facts.slasher };
     let ledger: Arc<dyn Ledger> = Arc::new(RocksLedger::open(&config.data_dir.join(LEDGER_DIR), &chain)?);
@@ -206,6 +202,7 @@ pub(super) async fn open(config: &Config, held: Held) -> Result<(Opened, Journal
     ledger.init_genesis(&facts.genesis)?;
     let head = ledger.head()?.height;
     let signer = Arc::new(Signer::new(key, record, facts.domain, me)?);
+    let network_config = network_config(config, identity, &verifier, &signer);
     let recovered = recovered(ledger.as_ref(), &signer, &verifier, &facts)?;
     info!(%head, certificates = recovered.certificates.len(), statements = recovered.statements.len(), "state opened");
 
@@ -273,26 +270,20 @@ fn write_durably(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     std::fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 
-fn network_config(
-    config: &Config,
-    identity: Keypair,
-    facts: &ChainFacts,
-    committee: &Committee,
-    me: MemberIndex,
-) -> Result<NetworkConfig, OpenError> {
-    let mut members = Vec::new();
-    for peer in &config.p2p.peers {
-        let index = committee.index_of(peer.owner).ok_or(OpenError::UnknownPeer(peer.owner))?;
-        members.push(MemberAddress { index, peer: peer.peer_id, addresses: peer.addresses.clone() });
-    }
-    Ok(NetworkConfig {
+fn network_config(config: &Config, identity: Keypair, verifier: &Arc<Verifier>, signer: &Arc<Signer>) -> NetworkConfig {
+    let prove = {
+        let signer = Arc::clone(signer);
+        Arc::new(move |proof: &_| signer.prove_peer(proof))
+    };
+    let addresses = |peers: &[PeerAddress]| peers.iter().map(|peer| (peer.peer_id, peer.address.clone())).collect();
+    NetworkConfig {
         identity,
         listen: config.p2p.listen.clone(),
-        chain: facts.domain,
-        me: Some(me),
-        members,
-        observers: config.p2p.observers.iter().map(|observer| (observer.peer_id, observer.address.clone())).collect(),
-    })
+        verifier: Arc::clone(verifier),
+        me: Some(Membership { index: signer.me(), prove }),
+        peers: addresses(&config.p2p.peers),
+        observers: addresses(&config.p2p.observers),
+    }
 }
 
 /// Gathers what the machine continues from. Stored certificates are verified again: a damaged one is left out, because a

@@ -30,8 +30,13 @@ impl Backoff {
     pub(super) fn wait(&mut self) -> Duration {
         let bound = self.next;
         self.next = (bound * 2).min(LONGEST);
-        rand::random_range(bound / 2..=bound)
+        jittered(bound)
     }
+}
+
+/// Returns a wait between half of `bound` and the whole.
+pub(super) fn jittered(bound: Duration) -> Duration {
+    rand::random_range(bound / 2..=bound)
 }
 
 /// Values that come back after a while.

@@ -6,9 +6,9 @@ use std::{
     time::Duration,
 };
 
-use baton_proto::limits::GOSSIP_BYTES_MAX;
+use baton_proto::limits::{GOSSIP_BYTES_MAX, RANGE_ANSWER_BYTES_MAX, SYNC_REQUEST_BYTES_MAX};
 use libp2p::{
-    Multiaddr, PeerId, Swarm, Transport as _, allow_block_list, connection_limits,
+    Multiaddr, PeerId, StreamProtocol, Swarm, Transport as _, allow_block_list, connection_limits,
     core::{
         muxing::StreamMuxerBox,
         transport::{Boxed, ListenerId},
@@ -17,13 +17,18 @@ use libp2p::{
     dns, gossipsub, identify,
     identity::Keypair,
     multiaddr::Protocol,
-    noise, ping, request_response,
+    noise, ping, quic, request_response,
     swarm::{self, NetworkBehaviour},
     tcp, yamux,
 };
 use sha2::{Digest as _, Sha256};
 
-use super::{StartError, protocol::ChainProtocols, sync_codec::SyncCodec};
+use super::{
+    StartError,
+    claim::{CHALLENGE_BYTES, CLAIM_BYTES_MAX},
+    frame_codec::FrameCodec,
+    protocol::ChainProtocols,
+};
 
 /// Most connections from peers that are neither members nor observers, and most handshakes at once.
 const STRANGERS_MAX: u32 = 128;
@@ -35,6 +40,14 @@ const CONNECTIONS_PER_STRANGER_MAX: u32 = 2;
 /// Most streams on one connection: a consensus stream each way, gossip, identify, ping and requests. Each may make us buffer
 /// 256 KiB.
 const STREAMS_MAX: usize = 64;
+
+/// Longest time from the first packet to a connection that is encrypted and ready.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Most bytes of a QUIC stream, and of all streams of a connection, that we buffer unread. A stream's are half of the
+/// largest proposal, which then takes two round trips; a connection's are what 16 yamux streams start with.
+const QUIC_STREAM_BYTES_MAX: u32 = 1024 * 1024;
+const QUIC_CONNECTION_BYTES_MAX: u32 = 4 * 1024 * 1024;
 
 /// Most of them in negotiation.
 const NEGOTIATING_STREAMS_MAX: usize = 32;
@@ -49,6 +62,12 @@ const PING_TIMEOUT: Duration = Duration::from_secs(6);
 /// Most requests and answers at once on one connection, and how long one may take.
 const SYNC_STREAMS_MAX: usize = 16;
 pub(super) const SYNC_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a challenge may take: a signature and a round trip.
+const PROVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Most challenges at once on one connection: one of ours, one of theirs, and one that is being closed.
+const PROVE_STREAMS_MAX: usize = 3;
 
 /// Room for the topic and protobuf tags around the largest gossip message.
 const GOSSIP_ENVELOPE_BYTES: usize = 1_024;
@@ -71,7 +90,8 @@ pub(super) struct Behaviour {
     pub(super) limits: connection_limits::Behaviour,
     pub(super) streams: libp2p_stream::Behaviour,
     pub(super) gossip: Gossip,
-    pub(super) sync: request_response::Behaviour<SyncCodec>,
+    pub(super) sync: request_response::Behaviour<FrameCodec>,
+    pub(super) prove: request_response::Behaviour<FrameCodec>,
     pub(super) identify: identify::Behaviour,
     pub(super) ping: ping::Behaviour,
 }
@@ -99,17 +119,25 @@ pub(super) fn swarm<'a>(
 }
 
 fn transport(identity: &Keypair, needs_dns: bool) -> Result<Boxed<(PeerId, StreamMuxerBox)>, StartError> {
-    let tcp = tcp::tokio::Transport::new(tcp::Config::new().nodelay(true));
     let noise = noise::Config::new(identity).map_err(|error| StartError::Setup(error.to_string()))?;
     let mut yamux = yamux::Config::default();
     yamux.set_max_num_streams(STREAMS_MAX);
+    let tcp = tcp::tokio::Transport::new(tcp::Config::new().nodelay(true))
+        .upgrade(upgrade::Version::V1)
+        .authenticate(noise)
+        .multiplex(yamux)
+        .timeout(CONNECT_TIMEOUT)
+        .boxed();
+    let mut quic = quic::Config::new(identity);
+    quic.handshake_timeout = CONNECT_TIMEOUT;
+    quic.max_concurrent_stream_limit = STREAMS_MAX as u32;
+    quic.max_stream_data = QUIC_STREAM_BYTES_MAX;
+    quic.max_connection_data = QUIC_CONNECTION_BYTES_MAX;
+    let quic =
+        quic::tokio::Transport::new(quic).map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection))).boxed();
+    let both = tcp.or_transport(quic).map(|either, _| either.into_inner());
     // A name is resolved only where a name is configured, so that a node without a resolver runs on plain addresses.
-    Ok(if needs_dns {
-        let dns = dns::tokio::Transport::system(tcp).map_err(StartError::Dns)?;
-        dns.upgrade(upgrade::Version::V1).authenticate(noise).multiplex(yamux).boxed()
-    } else {
-        tcp.upgrade(upgrade::Version::V1).authenticate(noise).multiplex(yamux).boxed()
-    })
+    Ok(if needs_dns { dns::tokio::Transport::system(both).map_err(StartError::Dns)?.boxed() } else { both.boxed() })
 }
 
 fn behaviour<'a>(
@@ -126,10 +154,14 @@ fn behaviour<'a>(
     for peer in reserved {
         limits.bypass_peer_id(peer);
     }
-    let sync_config = request_response::Config::default()
-        .with_request_timeout(SYNC_TIMEOUT)
-        .with_max_concurrent_streams(SYNC_STREAMS_MAX);
-    let sync = [(protocols.sync.clone(), request_response::ProtocolSupport::Full)];
+    let requests = |protocol: &StreamProtocol, codec, timeout, streams_max| {
+        let config =
+            request_response::Config::default().with_request_timeout(timeout).with_max_concurrent_streams(streams_max);
+        let protocols = [(protocol.clone(), request_response::ProtocolSupport::Full)];
+        request_response::Behaviour::with_codec(codec, protocols, config)
+    };
+    let sync = FrameCodec { request_max: SYNC_REQUEST_BYTES_MAX, answer_max: RANGE_ANSWER_BYTES_MAX };
+    let prove = FrameCodec { request_max: CHALLENGE_BYTES, answer_max: CLAIM_BYTES_MAX };
     let identify = identify::Config::new(protocols.version.clone(), identity.public())
         .with_agent_version(format!("baton/{}", env!("CARGO_PKG_VERSION")))
         // Addresses come from the configuration alone: what a peer says of itself or of others is never dialled.
@@ -140,7 +172,8 @@ fn behaviour<'a>(
         limits,
         streams: libp2p_stream::Behaviour::new(),
         gossip: gossip(&protocols.topics()).map_err(StartError::Setup)?,
-        sync: request_response::Behaviour::with_codec(SyncCodec, sync, sync_config),
+        sync: requests(&protocols.sync, sync, SYNC_TIMEOUT, SYNC_STREAMS_MAX),
+        prove: requests(&protocols.prove, prove, PROVE_TIMEOUT, PROVE_STREAMS_MAX),
         identify: identify::Behaviour::new(identify),
         ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_TIMEOUT)),
     })
@@ -215,21 +248,28 @@ fn message_id(topic: &gossipsub::TopicHash, data: &[u8]) -> gossipsub::MessageId
 /// [`StartError::Listen`]: the address is in use, not ours, or of a kind that we do not speak.
 pub(super) fn listen(swarm: &mut Swarm<Behaviour>, address: &Multiaddr) -> Result<ListenerId, StartError> {
     let failed = |source| StartError::Listen { address: address.clone(), source };
-    if let Some(socket) = socket_address(address) {
-        // libp2p lets several processes share a port, and each would then get some of the connections: ask without sharing.
-        std::net::TcpListener::bind(socket).map_err(failed)?;
+    // libp2p lets several processes share a port, and each would then get some of the connections: ask without sharing.
+    match socket_address(address) {
+        Some(Socket::Tcp(socket)) => drop(std::net::TcpListener::bind(socket).map_err(failed)?),
+        Some(Socket::Udp(socket)) => drop(std::net::UdpSocket::bind(socket).map_err(failed)?),
+        None => {}
     }
     swarm.listen_on(address.clone()).map_err(|error| {
         failed(match error {
             libp2p::TransportError::Other(source) => source,
             libp2p::TransportError::MultiaddrNotSupported(_) => {
-                io::Error::new(io::ErrorKind::Unsupported, "only /ip4 or /ip6 with /tcp")
+                io::Error::new(io::ErrorKind::Unsupported, "only /ip4 or /ip6 with /tcp/PORT or /udp/PORT/quic-v1")
             }
         })
     })
 }
 
-fn socket_address(address: &Multiaddr) -> Option<SocketAddr> {
+enum Socket {
+    Tcp(SocketAddr),
+    Udp(SocketAddr),
+}
+
+fn socket_address(address: &Multiaddr) -> Option<Socket> {
     let mut parts = address.iter();
     let ip = match parts.next()? {
         Protocol::Ip4(ip) => IpAddr::V4(ip),
@@ -237,7 +277,8 @@ fn socket_address(address: &Multiaddr) -> Option<SocketAddr> {
         _ => return None,
     };
     match parts.next()? {
-        Protocol::Tcp(port) => Some(SocketAddr::new(ip, port)),
+        Protocol::Tcp(port) => Some(Socket::Tcp(SocketAddr::new(ip, port))),
+        Protocol::Udp(port) => Some(Socket::Udp(SocketAddr::new(ip, port))),
         _ => None,
     }
 }

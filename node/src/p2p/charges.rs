@@ -33,6 +33,8 @@ pub enum Fault {
     InvalidMessage,
     /// A gossip message with something other than this chain's transactions.
     InvalidTransactions,
+    /// A claim to be a member whose proof does not hold.
+    InvalidProof,
     /// A request that cannot be decoded.
     InvalidRequest,
     /// An answer that is too large, undecodable, of the wrong kind, or proven wrong.
@@ -44,6 +46,7 @@ impl Fault {
     #[must_use]
     pub const fn points(self) -> u32 {
         match self {
+            Self::InvalidProof => 60,
             Self::UndecodableFrame | Self::OversizedFrame => 30,
             Self::InvalidSignature | Self::InvalidMessage | Self::InvalidAnswer => 20,
             Self::InvalidTransactions | Self::InvalidRequest => 10,
@@ -59,6 +62,7 @@ impl fmt::Display for Fault {
             Self::InvalidSignature => "invalid signature",
             Self::InvalidMessage => "invalid message",
             Self::InvalidTransactions => "invalid transactions",
+            Self::InvalidProof => "invalid proof",
             Self::InvalidRequest => "invalid request",
             Self::InvalidAnswer => "invalid answer",
         })

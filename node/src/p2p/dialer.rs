@@ -7,10 +7,35 @@ use std::{
 
 use libp2p::{
     Multiaddr, PeerId,
+    multiaddr::Protocol,
     swarm::dial_opts::{DialOpts, PeerCondition},
 };
 
-use super::backoff::{Backoff, Timers};
+use super::{
+    NetworkConfig, StartError,
+    backoff::{Backoff, Timers},
+};
+
+/// Returns the configured peers and observers with their addresses, ourselves left out.
+///
+/// # Errors
+/// [`StartError::DuplicatePeer`]: an observer occurs twice, or is a peer as well.
+pub(super) fn configured(config: &NetworkConfig) -> Result<HashMap<PeerId, Vec<Multiaddr>>, StartError> {
+    let ours = config.identity.public().to_peer_id();
+    let mut targets: HashMap<PeerId, Vec<Multiaddr>> = HashMap::new();
+    for (peer, address) in config.peers.iter().filter(|(peer, _)| *peer != ours) {
+        let addresses = targets.entry(*peer).or_default();
+        if !addresses.contains(address) {
+            addresses.push(address.clone());
+        }
+    }
+    for (observer, address) in &config.observers {
+        if *observer == ours || targets.insert(*observer, vec![address.clone()]).is_some() {
+            return Err(StartError::DuplicatePeer(*observer));
+        }
+    }
+    Ok(targets)
+}
 
 /// The peers to keep connected and when to try next.
 pub(super) struct Dialer {
@@ -21,17 +46,34 @@ pub(super) struct Dialer {
 }
 
 struct Target {
-    addresses: Vec<Multiaddr>,
+    /// Addresses of one kind each: tried in turns, one kind at a time, so that it does not depend on a race which
+    /// connection comes about. TCP comes first; never empty.
+    turns: Vec<Vec<Multiaddr>>,
+    attempts: usize,
     backoff: Backoff,
+}
+
+impl Target {
+    fn new(addresses: Vec<Multiaddr>) -> Self {
+        let is_quic = |address: &Multiaddr| address.iter().any(|part| matches!(part, Protocol::QuicV1));
+        let (quic, tcp): (Vec<_>, Vec<_>) = addresses.into_iter().partition(is_quic);
+        let turns = [tcp, quic].into_iter().filter(|turn| !turn.is_empty()).collect();
+        Self { turns, attempts: 0, backoff: Backoff::new() }
+    }
+
+    /// Returns the addresses to try now.
+    fn turn(&mut self) -> Vec<Multiaddr> {
+        let turn = self.turns.get(self.attempts.checked_rem(self.turns.len()).unwrap_or(0)).cloned();
+        self.attempts = self.attempts.wrapping_add(1);
+        turn.unwrap_or_default()
+    }
 }
 
 impl Dialer {
     /// Starts with an attempt for every target.
     pub(super) fn new(targets: HashMap<PeerId, Vec<Multiaddr>>) -> Self {
-        let targets: HashMap<PeerId, Target> = targets
-            .into_iter()
-            .map(|(peer, addresses)| (peer, Target { addresses, backoff: Backoff::new() }))
-            .collect();
+        let targets: HashMap<PeerId, Target> =
+            targets.into_iter().map(|(peer, addresses)| (peer, Target::new(addresses))).collect();
         let mut dialer = Self { waiting: targets.keys().copied().collect(), targets, timers: Timers::new() };
         for peer in &dialer.waiting {
             dialer.timers.after(Duration::ZERO, *peer);
@@ -52,6 +94,7 @@ impl Dialer {
     pub(super) fn succeeded(&mut self, peer: &PeerId) {
         if let Some(target) = self.targets.get_mut(peer) {
             target.backoff.reset();
+            target.attempts = 0;
         }
     }
 
@@ -60,9 +103,9 @@ impl Dialer {
         loop {
             let peer = self.timers.next().await;
             self.waiting.remove(&peer);
-            if let Some(target) = self.targets.get(&peer) {
+            if let Some(target) = self.targets.get_mut(&peer) {
                 let options = DialOpts::peer_id(peer)
-                    .addresses(target.addresses.clone())
+                    .addresses(target.turn())
                     .condition(PeerCondition::DisconnectedAndNotDialing)
                     // Were both ends to dial from their listening ports, TCP would join the two attempts into one
                     // connection with two dialers, and both handshakes would fail.
@@ -71,5 +114,24 @@ impl Dialer {
                 return (peer, options);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tcp_and_quic_take_turns_and_tcp_is_first() {
+        let address = |text: &str| text.parse::<Multiaddr>().unwrap();
+        let [quic, tcp] = [address("/ip4/127.0.0.1/udp/1/quic-v1"), address("/ip4/127.0.0.1/tcp/1")];
+        let other = address("/dns4/node1/tcp/2");
+        let mut both = Target::new(vec![quic.clone(), tcp.clone(), other.clone()]);
+        for _ in 0..2 {
+            assert_eq!(both.turn(), [tcp.clone(), other.clone()]);
+            assert_eq!(both.turn(), std::slice::from_ref(&quic));
+        }
+        let mut one = Target::new(vec![quic.clone()]);
+        assert_eq!([one.turn(), one.turn()], [vec![quic.clone()], vec![quic]]);
     }
 }

@@ -1,6 +1,6 @@
 //! What members say to us: one stream each, read one frame at a time, decoded off the network's own task.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use baton_proto::{MemberIndex, limits::FRAME_BYTES_MAX, wire::ConsensusMessage};
 use futures::StreamExt as _;
@@ -9,6 +9,7 @@ use libp2p_stream::IncomingStreams;
 use tokio::{
     sync::{Semaphore, mpsc},
     task::{AbortHandle, JoinSet, spawn_blocking},
+    time::timeout,
 };
 use tracing::{debug, error, warn};
 
@@ -20,6 +21,12 @@ const DECODES_MAX: usize = 4;
 /// Frames up to this size hold at most a handful of signatures to recover and are decoded where they are read:
 /// every vote is smaller, and a change of thread would cost more than its decoding.
 const DECODED_IN_PLACE_BYTES_MAX: usize = 1_024;
+
+/// Most streams that are open or wait for their peer's proof: two peers for each of 128 members, and as many strangers.
+const READERS_MAX: usize = 512;
+
+/// How long a stream waits for its peer's proof.
+const PROOF_WAIT: Duration = Duration::from_secs(10);
 
 /// Takes the streams that peers open, and reads those of members.
 pub(super) struct Inbound {
@@ -34,10 +41,10 @@ impl Inbound {
         Arc::new(Self { shared, known, events, decodes: Arc::new(Semaphore::new(DECODES_MAX)) })
     }
 
-    /// Accepts streams until `incoming` ends. The latest stream of a member replaces the one before.
+    /// Accepts streams until `incoming` ends. The latest stream of a peer replaces the one before.
     pub(super) async fn accept(self: Arc<Self>, mut incoming: IncomingStreams) {
         let mut readers = JoinSet::new();
-        let mut latest: HashMap<MemberIndex, AbortHandle> = HashMap::new();
+        let mut latest: HashMap<PeerId, AbortHandle> = HashMap::new();
         loop {
             let (peer, stream) = tokio::select! {
                 next = incoming.next() => match next {
@@ -46,22 +53,45 @@ impl Inbound {
                 },
                 Some(_) = readers.join_next() => continue,
             };
-            let Some(member) = self.shared.peers.member(&peer) else {
-                self.shared.stats.streams_refused.add(1);
-                debug!(%peer, "consensus stream refused: not a member");
-                continue;
-            };
-            let reader = readers.spawn(self.clone().read(member, peer, stream));
-            if let Some(former) = latest.insert(member, reader) {
+            if let Some(former) = latest.remove(&peer) {
                 former.abort();
             }
+            if latest.len() >= READERS_MAX {
+                latest.retain(|_, reader| !reader.is_finished());
+            }
+            if latest.len() >= READERS_MAX {
+                self.refuse(&peer, "too many streams");
+                continue;
+            }
+            latest.insert(peer, readers.spawn(self.clone().read(peer, stream)));
         }
     }
 
-    /// Reads `stream` to its end, or to the first frame that no honest member sends.
-    async fn read(self: Arc<Self>, member: MemberIndex, peer: PeerId, mut stream: Stream) {
+    /// Returns which member `peer` is. One that is about to prove it is waited for: each end proves itself on its own, so
+    /// that the other may know us, and speak, before we know it.
+    async fn member(&self, peer: &PeerId) -> Option<MemberIndex> {
+        let mut members = self.shared.members.subscribe();
+        let known = members.wait_for(|members| members.standing(peer).is_some());
+        let known = timeout(PROOF_WAIT, known).await.ok()?.ok()?;
+        known.member(peer)
+    }
+
+    fn refuse(&self, peer: &PeerId, why: &str) {
+        self.shared.stats.streams_refused.add(1);
+        debug!(%peer, why, "consensus stream refused");
+    }
+
+    /// Reads `stream` to its end, to the first frame that no honest member sends, or until the peer speaks for the member
+    /// no longer.
+    async fn read(self: Arc<Self>, peer: PeerId, mut stream: Stream) {
+        let Some(member) = self.member(&peer).await else { return self.refuse(&peer, "not a member") };
+        let mut members = self.shared.members.subscribe();
         loop {
-            let bytes = match read_frame(&mut stream, FRAME_BYTES_MAX).await {
+            let frame = tokio::select! {
+                frame = read_frame(&mut stream, FRAME_BYTES_MAX) => frame,
+                _ = members.wait_for(|members| members.member(&peer) != Some(member)) => return,
+            };
+            let bytes = match frame {
                 Ok(bytes) => bytes,
                 Err(reason) => {
                     if reason.is_peer_fault() {

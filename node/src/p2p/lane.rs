@@ -6,10 +6,8 @@ use baton_proto::limits::FRAME_BYTES_MAX;
 use futures::{AsyncReadExt as _, AsyncWriteExt as _, FutureExt as _};
 use libp2p::{PeerId, Stream, StreamProtocol};
 use libp2p_stream::{Control, OpenStreamError};
-use tokio::{
-    sync::watch,
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
 use super::{backoff::Backoff, frame::Frame, queue::DropQueue, shared::Shared};
@@ -32,9 +30,43 @@ const GOOD_STREAM: Duration = Duration::from_secs(5);
 
 /// The way to one peer.
 pub(super) struct Lane {
-    pub(super) peer: PeerId,
+    peer: PeerId,
     queue: DropQueue<Queued>,
-    connected: watch::Sender<bool>,
+    closed: CancellationToken,
+}
+
+/// Opens and closes lanes: a connected member or observer has one, nobody else.
+pub(super) struct Lanes {
+    pub(super) shared: Arc<Shared>,
+    pub(super) streams: Control,
+    pub(super) protocol: StreamProtocol,
+    /// Ends every lane.
+    pub(super) stop: CancellationToken,
+    pub(super) tasks: TaskTracker,
+}
+
+impl Lanes {
+    /// Opens the lane to `peer`, if it has none.
+    pub(super) fn open(&self, peer: PeerId) {
+        let mut lanes = self.shared.lanes();
+        if lanes.contains_key(&peer) {
+            return;
+        }
+        let queue = DropQueue::new(QUEUE_FRAMES_MAX, QUEUE_BYTES_MAX);
+        let lane = Arc::new(Lane { peer, queue, closed: self.stop.child_token() });
+        lanes.insert(peer, lane.clone());
+        let running = lane.clone().run(self.streams.clone(), self.protocol.clone(), self.shared.clone());
+        self.tasks.spawn(async move {
+            lane.closed.run_until_cancelled(running).await;
+        });
+    }
+
+    /// Closes the lane to `peer`; what waits there is dropped.
+    pub(super) fn close(&self, peer: &PeerId) {
+        if let Some(lane) = self.shared.lanes().remove(peer) {
+            lane.closed.cancel();
+        }
+    }
 }
 
 struct Queued {
@@ -43,11 +75,6 @@ struct Queued {
 }
 
 impl Lane {
-    pub(super) fn new(peer: PeerId) -> Arc<Self> {
-        let queue = DropQueue::new(QUEUE_FRAMES_MAX, QUEUE_BYTES_MAX);
-        Arc::new(Self { peer, queue, connected: watch::Sender::new(false) })
-    }
-
     /// Queues `frame`; never waits.
     pub(super) fn push(&self, frame: Frame, shared: &Shared) {
         let weight = frame.len();
@@ -55,20 +82,11 @@ impl Lane {
         shared.stats.frames_dropped.add(dropped);
     }
 
-    /// Says whether there is a connection to open a stream on.
-    pub(super) fn set_connected(&self, connected: bool) {
-        self.connected.send_replace(connected);
-    }
-
-    /// Keeps a stream open while there is a connection, and sends what is queued; ends only by being dropped.
-    pub(super) async fn run(self: Arc<Self>, mut control: Control, protocol: StreamProtocol, shared: Arc<Shared>) {
+    /// Keeps a stream open and sends what is queued; ends only by being dropped.
+    async fn run(self: Arc<Self>, mut control: Control, protocol: StreamProtocol, shared: Arc<Shared>) {
         let peer = self.peer;
-        let mut connected = self.connected.subscribe();
         let mut backoff = Backoff::new();
         loop {
-            if connected.wait_for(|connected| *connected).await.is_err() {
-                return;
-            }
             match timeout(OPEN_TIMEOUT, control.open_stream(peer, protocol.clone())).await {
                 Ok(Ok(stream)) => {
                     shared.stats.streams_opened.add(1);

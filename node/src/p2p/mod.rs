@@ -1,4 +1,4 @@
-//! The network between nodes: libp2p over TCP with Noise and yamux.
+//! The network between nodes: libp2p over TCP with Noise and yamux, and over QUIC.
 //!
 //! ```text
 //!                    broadcast, send            gossip                request
@@ -12,16 +12,21 @@
 //!                          └──────────────▶ NetworkEvent ◀───────────────┘
 //! ```
 //!
-//! - **Consensus** messages go straight to every member and observer, each encoded once. A peer that does not read loses
-//!   its stalest messages and holds up nobody else. Only streams of configured members are read, and what is read from one
-//!   is that member's word: Noise proves the peer, the configuration says which member it is (protocol section 5, R11).
+//! - **Members** are whoever proves to be one. Two nodes that connect ask each other who they are, each with a fresh nonce;
+//!   the answer is a signature of the member's consensus key over both peer ids and the nonce (protocol section 6). Noise
+//!   proves the peer, the signature says which member speaks through it, and no file has to. Two peers at most speak for
+//!   one member, the newest ones: an operator who moves is in two places for a while.
+//! - **Consensus** messages go straight to every proven member and to observers, each encoded once. A peer that does not
+//!   read loses its stalest messages and holds up nobody else. Only streams of proven members are read, and what is read
+//!   from one is that member's word (protocol section 5, R11).
 //! - **Transactions** are gossiped without a sender's name under content-addressed ids, and go on only after they were
 //!   decoded and their senders recovered.
 //! - **Announcements**, final headers with their certificates and evidence, are gossiped on topics of their own, for those
 //!   who have no stream. They go on only after the node has checked their signatures.
 //! - **Requests** for blocks are answered by any node to any node. Transactions can be handed over the same way, past gossip.
-//! - Configured peers are dialled for ever, with jittered back-off up to three seconds, never twice at once. Nothing that a
-//!   peer says about addresses is used.
+//! - Configured peers are dialled for ever, with jittered back-off up to three seconds, never twice at once. Of a peer with
+//!   addresses of both kinds, those of TCP are tried first and those of QUIC next, in turns. Nothing that a peer says about
+//!   addresses is used.
 //! - Stream and topic names carry the version and the chain. A Baton node that names another chain in `identify`, and a
 //!   configured peer that is none, is refused for a while, with both names in the log and in [`NetworkEvent::PeerRefused`].
 //! - Faults that no honest peer commits cost points ([`Fault`]); whoever has too many is disconnected and refused for a
@@ -32,29 +37,32 @@ mod announcements;
 mod backoff;
 mod behaviour;
 mod charges;
+mod claim;
 mod dialer;
 mod forwarded;
 mod frame;
+mod frame_codec;
 mod gossip;
 mod identity;
 mod inbound;
 mod lane;
+mod members;
 mod network;
-mod peers;
 mod protocol;
+mod prove;
 mod queue;
 mod request;
 mod service;
 mod shared;
 mod stats;
-mod sync_codec;
 #[cfg(test)]
 mod tests;
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
+use baton_consensus::Verifier;
 use baton_proto::{
-    Domain, MemberIndex, Transaction,
+    BlsSignature, MemberIndex, PeerProof, Transaction,
     wire::{Announcement, ConsensusMessage, Known, SyncRequest, SyncResponse},
 };
 pub use libp2p::{Multiaddr, PeerId, identity::Keypair};
@@ -75,25 +83,27 @@ pub struct NetworkConfig {
     pub identity: Keypair,
     /// Addresses to listen on, such as `/ip4/0.0.0.0/tcp/9000`; port 0 takes any free one.
     pub listen: Vec<Multiaddr>,
-    /// The chain: part of every protocol name.
-    pub chain: Domain,
-    /// Our place in the committee; `None` for a follower or an observer, which sends no consensus messages.
-    pub me: Option<MemberIndex>,
-    /// The committee, with or without ourselves.
-    pub members: Vec<MemberAddress>,
+    /// The committee whose members we take proofs from, on the chain that is part of every protocol name.
+    pub verifier: Arc<Verifier>,
+    /// Which member we are; `None` for a follower or an observer, which sends no consensus messages.
+    pub me: Option<Membership>,
+    /// Peers to keep connected, with addresses; several entries of one peer are joined, and our own is passed over. Who
+    /// they are they have to prove like anybody else.
+    pub peers: Vec<(PeerId, Multiaddr)>,
     /// Peers that get a copy of each broadcast and whose own consensus messages are not read.
     pub observers: Vec<(PeerId, Multiaddr)>,
 }
 
-/// Where one member is found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MemberAddress {
+/// Signs with the consensus key, under the ciphersuite of peer proofs. Called from threads that may block.
+pub type ProvePeer = Arc<dyn Fn(&PeerProof) -> BlsSignature + Send + Sync>;
+
+/// The member that speaks through this node.
+#[derive(Clone)]
+pub struct Membership {
     /// Its place in the committee.
     pub index: MemberIndex,
-    /// The peer that speaks for it.
-    pub peer: PeerId,
-    /// Where to dial it; with none, it has to dial us.
-    pub addresses: Vec<Multiaddr>,
+    /// Proves it to others.
+    pub prove: ProvePeer,
 }
 
 /// What the node knows of transactions already, which spares recovering their senders again.
@@ -144,9 +154,9 @@ pub enum NetworkEvent {
         /// Takes the answer.
         respond: oneshot::Sender<SyncResponse>,
     },
-    /// A member is connected and speaks for this chain.
+    /// A member is connected: a peer has proven to speak for it.
     MemberConnected(MemberIndex),
-    /// The last connection with a member ended.
+    /// The last connection with the last peer that spoke for a member ended.
     MemberDisconnected(MemberIndex),
     /// A peer was disconnected and is refused for a while.
     PeerRefused {
@@ -187,13 +197,9 @@ impl fmt::Display for Refusal {
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages are the documentation")]
 pub enum StartError {
-    #[error("member {me} is ourselves, but the configuration gives it peer {configured} and our identity is {ours}")]
-    OtherIdentity { me: MemberIndex, configured: Box<PeerId>, ours: Box<PeerId> },
-    #[error("the configuration gives member {member} our own peer id {ours}, but we are not that member")]
-    OurIdentity { member: MemberIndex, ours: PeerId },
-    #[error("member {0} is configured twice")]
-    DuplicateMember(MemberIndex),
-    #[error("peer {0} is configured twice")]
+    #[error("we are to be member {me}, but the committee has {members}")]
+    NotAMember { me: MemberIndex, members: usize },
+    #[error("observer {0} is configured twice, or is a peer as well, or ourselves")]
     DuplicatePeer(PeerId),
     #[error("cannot listen on {address}: {source}")]
     Listen { address: Multiaddr, source: io::Error },

@@ -1,7 +1,7 @@
 //! The handle by which the rest of the node uses the network.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -11,7 +11,6 @@ use baton_proto::{
     wire::{Announcement, ConsensusMessage, SyncRequest, SyncResponse},
 };
 use libp2p::{Multiaddr, PeerId};
-use libp2p_stream::Control;
 use tokio::{
     sync::{Semaphore, mpsc, oneshot},
     task::spawn_blocking,
@@ -22,15 +21,14 @@ use tracing::{debug, error};
 
 use super::{
     Fault, KnownLookup, NetworkConfig, NetworkEvent, NetworkStats, Outbound, RequestError, StartError, behaviour,
-    dialer::Dialer,
+    dialer::{self, Dialer},
     forwarded::Forwarded,
-    frame::frame,
+    frame::{Frame, frame},
     inbound::Inbound,
-    lane::Lane,
-    peers::{Peers, dial_targets},
+    lane::Lanes,
     protocol::ChainProtocols,
     request::answers,
-    service::{Reports, Service, lanes_by_member},
+    service::{Me, Reports, Service},
     shared::{Command, Shared},
 };
 
@@ -52,9 +50,10 @@ pub struct Network(Arc<Inner>);
 
 struct Inner {
     peer: PeerId,
+    /// Our own place and how many members there are.
+    me: Option<MemberIndex>,
+    members: usize,
     shared: Arc<Shared>,
-    lanes: Arc<HashMap<PeerId, Arc<Lane>>>,
-    by_member: HashMap<MemberIndex, Arc<Lane>>,
     known: KnownLookup,
     requests: Semaphore,
     stop: CancellationToken,
@@ -78,23 +77,25 @@ impl Network {
         config: NetworkConfig,
         known: KnownLookup,
     ) -> Result<(Self, mpsc::Receiver<NetworkEvent>), StartError> {
-        let peers = Peers::of(&config)?;
-        let protocols = ChainProtocols::of(&config.chain);
-        let targets = dial_targets(&config);
-        let observers = config.observers.iter().map(|(peer, _)| *peer);
-        let reserved: HashSet<PeerId> = peers.members().map(|(_, peer)| peer).chain(observers).collect();
+        let domain = *config.verifier.domain();
+        let committee = config.verifier.committee();
+        let me = match &config.me {
+            None => None,
+            Some(me) => {
+                let not_a_member = StartError::NotAMember { me: me.index, members: committee.len() };
+                let key = committee.member(me.index).ok_or(not_a_member)?.key;
+                Some(Me { index: me.index, key, prove: me.prove.clone() })
+            }
+        };
+        let protocols = ChainProtocols::of(&domain);
+        let targets = dialer::configured(&config)?;
+        let reserved: HashSet<PeerId> = targets.keys().copied().collect();
         let addresses = config.listen.iter().chain(targets.values().flatten());
         let mut swarm = behaviour::swarm(&config.identity, &protocols, reserved.iter(), addresses)?;
 
-        // Only a member has something to say.
-        let lanes: HashMap<PeerId, Arc<Lane>> = match config.me {
-            Some(_) => reserved.iter().map(|peer| (*peer, Lane::new(*peer))).collect(),
-            None => HashMap::new(),
-        };
-        let lanes = Arc::new(lanes);
         let (commands, command_inbox) = mpsc::channel(COMMANDS_MAX);
         let (events, event_inbox) = mpsc::channel(EVENTS_MAX);
-        let shared = Arc::new(Shared::new(peers, commands));
+        let shared = Arc::new(Shared::new(commands));
         let reports = Reports::new();
 
         let mut streams = swarm.behaviour().streams.new_control();
@@ -109,29 +110,38 @@ impl Network {
 
         let network = Self(Arc::new(Inner {
             peer: config.identity.public().to_peer_id(),
-            by_member: lanes_by_member(&shared, &lanes),
+            me: me.as_ref().map(|me| me.index),
+            members: committee.len(),
             shared: shared.clone(),
-            lanes: lanes.clone(),
             known: known.clone(),
             requests: Semaphore::new(REQUESTS_MAX),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         }));
-        network.spawn_lanes(&streams, &protocols);
         network.spawn(Inbound::new(shared.clone(), known.clone(), events.clone()).accept(incoming));
         network.spawn(reports.clone().forward(events));
         let dialer = Dialer::new(targets);
-        let chain = config.chain.l2_chain_id;
+        let lanes = Lanes {
+            shared: shared.clone(),
+            streams,
+            protocol: protocols.consensus.clone(),
+            stop: network.0.stop.clone(),
+            tasks: network.0.tasks.clone(),
+        };
+        let chain = domain.l2_chain_id;
         let service = Service {
             swarm,
             forwarded: Forwarded::new(chain, known.clone(), shared.clone(), reports.clone()),
             chain,
             known,
             protocols,
+            verifier: config.verifier.clone(),
+            me,
             shared,
             lanes,
             reports,
             reserved,
+            observers: config.observers.iter().map(|(peer, _)| *peer).collect(),
             dialer,
             commands: command_inbox,
             listening: (listeners, listening),
@@ -148,13 +158,6 @@ impl Network {
             return Err(StartError::ListenTimeout(LISTEN_TIMEOUT));
         }
         Ok((network, event_inbox))
-    }
-
-    fn spawn_lanes(&self, streams: &Control, protocols: &ChainProtocols) {
-        for lane in self.0.lanes.values() {
-            let shared = self.0.shared.clone();
-            self.spawn(lane.clone().run(streams.clone(), protocols.consensus.clone(), shared));
-        }
     }
 
     /// Runs `task` until it ends or the network stops.
@@ -187,7 +190,14 @@ impl Network {
     /// # Errors
     /// [`RequestError`]; a faulty answer is charged to the member already.
     pub async fn request(&self, to: MemberIndex, request: SyncRequest) -> Result<SyncResponse, RequestError> {
-        let peer = self.0.shared.peers.peer(to).ok_or(RequestError::UnknownMember(to))?;
+        if self.0.me == Some(to) || to.as_usize() >= self.0.members {
+            return Err(RequestError::UnknownMember(to));
+        }
+        if self.0.stop.is_cancelled() {
+            return Err(RequestError::ShutDown);
+        }
+        // The peer proven last: if the operator moved, that is where it moved to.
+        let peer = self.0.shared.members.borrow().peers(to).last().copied().ok_or(RequestError::NotConnected)?;
         let _slot = self.0.requests.try_acquire().map_err(|_| RequestError::Busy)?;
         let result = self.ask(peer, request).await;
         if result.as_ref().is_err_and(RequestError::is_peer_fault) {
@@ -212,17 +222,18 @@ impl Network {
         self.0.shared.charge(peer, fault);
     }
 
-    /// Charges a fault to a member, as [`Self::charge`]; nothing happens for an unknown one.
+    /// Charges a fault to every peer that speaks for a member, as [`Self::charge`]; nothing happens if none does.
     pub fn charge_member(&self, member: MemberIndex, fault: Fault) {
-        if let Some(peer) = self.0.shared.peers.peer(member) {
+        let peers = self.0.shared.members.borrow().peers(member).to_vec();
+        for peer in peers {
             self.charge(peer, fault);
         }
     }
 
-    /// Returns the members that are connected and speak for this chain, in order, without ourselves.
+    /// Returns the members that a connected peer has proven to speak for, in order, without ourselves.
     #[must_use]
     pub fn connected_members(&self) -> Vec<MemberIndex> {
-        self.0.shared.connected().iter().copied().collect()
+        self.0.shared.members.borrow().connected().collect()
     }
 
     /// Returns how many peers of any kind are connected.
@@ -237,6 +248,12 @@ impl Network {
         self.0.shared.listen().clone()
     }
 
+    /// Returns what `peer` has shown itself to be.
+    #[cfg(test)]
+    pub(super) fn standing(&self, peer: &PeerId) -> Option<super::members::Standing> {
+        self.0.shared.members.borrow().standing(peer)
+    }
+
     /// Returns our peer id.
     #[must_use]
     pub fn peer_id(&self) -> PeerId {
@@ -249,7 +266,8 @@ impl Network {
         &self.0.shared.stats
     }
 
-    /// Stops the network: when this returns, its tasks have ended and nothing listens. The event channel ends.
+    /// Stops the network: when this returns, its tasks have ended and nothing is accepted. The event channel ends. The port
+    /// of a QUIC address is free a moment later, when its connections have been told.
     pub async fn shutdown(&self) {
         self.0.stop.cancel();
         self.0.tasks.close();
@@ -259,23 +277,28 @@ impl Network {
 
 impl Outbound for Network {
     fn broadcast(&self, message: ConsensusMessage) {
-        if self.0.lanes.is_empty() {
+        if self.0.me.is_none() {
             return;
         }
-        match frame(&message) {
-            Ok(frame) => self.0.lanes.values().for_each(|lane| lane.push(frame.clone(), &self.0.shared)),
-            Err(reason) => error!(%reason, "our message cannot be sent"),
+        if let Some(frame) = encoded(&message) {
+            self.0.shared.lanes().values().for_each(|lane| lane.push(frame.clone(), &self.0.shared));
         }
     }
 
     fn send(&self, to: MemberIndex, message: ConsensusMessage) {
-        let Some(lane) = self.0.by_member.get(&to) else {
-            debug!(%to, "no way to this member: it is unknown or ourselves, or we are none");
+        let peers = self.0.shared.members.borrow().peers(to).to_vec();
+        if peers.is_empty() || self.0.me.is_none() {
+            debug!(%to, "no way to this member: it is not connected or ourselves, or we are none");
             return;
-        };
-        match frame(&message) {
-            Ok(frame) => lane.push(frame, &self.0.shared),
-            Err(reason) => error!(%reason, "our message cannot be sent"),
+        }
+        if let Some(frame) = encoded(&message) {
+            let lanes = self.0.shared.lanes();
+            let lanes = peers.iter().filter_map(|peer| lanes.get(peer));
+            lanes.for_each(|lane| lane.push(frame.clone(), &self.0.shared));
         }
     }
+}
+
+fn encoded(message: &ConsensusMessage) -> Option<Frame> {
+    frame(message).inspect_err(|reason| error!(%reason, "our message cannot be sent")).ok()
 }

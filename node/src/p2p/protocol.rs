@@ -13,6 +13,8 @@ pub(super) struct ChainProtocols {
     pub(super) consensus: StreamProtocol,
     /// Requests for blocks.
     pub(super) sync: StreamProtocol,
+    /// Challenges: who a peer is.
+    pub(super) prove: StreamProtocol,
     /// Gossip topic of transactions.
     pub(super) transactions: IdentTopic,
     /// Gossip topic of final headers with their certificates.
@@ -34,6 +36,7 @@ impl ChainProtocols {
         Self {
             consensus: stream("consensus"),
             sync: stream("sync"),
+            prove: stream("prove"),
             transactions: topic("transactions"),
             finals: topic("finals"),
             evidence: topic("evidence"),
@@ -65,6 +68,7 @@ mod tests {
         let chain = format!("1/31337/0x{}/778", "ab".repeat(20));
         assert_eq!(names.consensus.as_ref(), format!("/baton/consensus/{chain}"));
         assert_eq!(names.sync.as_ref(), format!("/baton/sync/{chain}"));
+        assert_eq!(names.prove.as_ref(), format!("/baton/prove/{chain}"));
         let topics = names.topics().map(|topic| topic.hash().into_string());
         assert_eq!(topics, ["transactions", "finals", "evidence"].map(|kind| format!("/baton/{kind}/{chain}")));
         assert_eq!(names.version, format!("baton/{chain}"));

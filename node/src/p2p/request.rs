@@ -10,7 +10,7 @@ use baton_proto::{
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages are the documentation")]
 pub enum RequestError {
-    #[error("member {0} is not configured, or is ourselves")]
+    #[error("member {0} is not in the committee, or is ourselves")]
     UnknownMember(MemberIndex),
     #[error("not connected")]
     NotConnected,

@@ -7,8 +7,9 @@ use std::{
     time::Duration,
 };
 
+use baton_consensus::Verifier;
 use baton_proto::{
-    L2ChainId, MemberIndex, Transaction,
+    BlsPublicKey, L2ChainId, MemberIndex, Transaction,
     limits::{GOSSIP_TRANSACTIONS_MAX, RANGE_ANSWER_BYTES_MAX},
     wire::{Announcement, SyncRequest, SyncResponse, TransactionGossip, WireError},
 };
@@ -29,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::{
-    Acceptance, Fault, KnownLookup, NetworkEvent, Refusal, RequestError,
+    Acceptance, Fault, KnownLookup, NetworkEvent, ProvePeer, Refusal, RequestError,
     announcements::{Announced, Weighed},
     backoff::Timers,
     behaviour::{Behaviour, BehaviourEvent, SYNC_TIMEOUT},
@@ -37,8 +38,9 @@ use super::{
     dialer::Dialer,
     forwarded::Forwarded,
     gossip::{Judge, Judged, Judgement, Received},
-    lane::Lane,
+    lane::Lanes,
     protocol::{ChainProtocols, VERSION_PREFIX},
+    prove::Proofs,
     queue::DropQueue,
     shared::{Command, Shared},
 };
@@ -49,7 +51,7 @@ const ANSWERS_MAX: usize = 64;
 /// Most peers refused at once; those above are only disconnected.
 const REFUSED_MAX: usize = 1_024;
 
-/// Most connections with one member or observer: each end may dial while the other does, and once more after a break.
+/// Most connections with one peer, whoever it is: each end may dial while the other does, and once more after a break.
 const CONNECTIONS_PER_PEER_MAX: u32 = 4;
 
 /// A peer of another chain stays connected this long, so that its operator reads the same reason in its own log.
@@ -92,19 +94,29 @@ impl Reports {
     }
 }
 
+/// The member that we are, with what proves it.
+pub(super) struct Me {
+    pub(super) index: MemberIndex,
+    pub(super) key: BlsPublicKey,
+    pub(super) prove: ProvePeer,
+}
+
 /// The state of the network's own task.
 pub(super) struct Service {
     pub(super) swarm: Swarm<Behaviour>,
     pub(super) chain: L2ChainId,
     pub(super) known: KnownLookup,
     pub(super) protocols: ChainProtocols,
+    pub(super) verifier: Arc<Verifier>,
+    pub(super) me: Option<Me>,
     pub(super) shared: Arc<Shared>,
-    pub(super) lanes: Arc<HashMap<PeerId, Arc<Lane>>>,
+    pub(super) lanes: Lanes,
     pub(super) reports: Arc<Reports>,
     /// Takes in transactions that peers hand over.
     pub(super) forwarded: Arc<Forwarded>,
-    /// The configured members and observers.
+    /// The configured peers and observers.
     pub(super) reserved: HashSet<PeerId>,
+    pub(super) observers: HashSet<PeerId>,
     pub(super) dialer: Dialer,
     pub(super) commands: mpsc::Receiver<Command>,
     /// Listeners without an address yet, and whom to tell when there are none left.
@@ -112,7 +124,8 @@ pub(super) struct Service {
 }
 
 /// What only the running loop needs.
-struct Running {
+pub(super) struct Running {
+    pub(super) proofs: Proofs,
     judge: Judge,
     announced: Announced,
     requests: HashMap<OutboundRequestId, oneshot::Sender<Result<Vec<u8>, RequestError>>>,
@@ -128,6 +141,7 @@ impl Service {
     /// Runs until `stop`.
     pub(super) async fn run(mut self, stop: CancellationToken) {
         let mut running = Running {
+            proofs: Proofs::new(),
             judge: Judge::new(self.chain, self.known.clone()),
             announced: Announced::default(),
             requests: HashMap::new(),
@@ -143,6 +157,7 @@ impl Service {
                 Some(command) = self.commands.recv() => self.on_command(command, &mut running),
                 // Without anybody to take them, transactions wait, and the stalest go.
                 first = self.shared.publish.pop(), if !running.subscribers.is_empty() => self.publish(first),
+                step = running.proofs.next() => self.on_proof_step(step, &mut running),
                 Some(judged) = running.judge.next() => self.on_judged(judged),
                 Some(weighed) = running.announced.next() => self.on_weighed(weighed),
                 Some(answered) = running.answers.join_next() => self.on_answered(answered),
@@ -167,14 +182,14 @@ impl Service {
                 if num_established.get() > CONNECTIONS_PER_PEER_MAX {
                     self.swarm.close_connection(connection_id);
                 }
-                if let Some(lane) = self.lanes.get(&peer_id) {
-                    lane.set_connected(true);
+                if self.me.is_some() && self.observers.contains(&peer_id) {
+                    self.lanes.open(peer_id);
                 }
                 self.count_peers();
             }
             SwarmEvent::ConnectionClosed { peer_id, num_established: 0, cause, .. } => {
                 running.subscribers.remove(&peer_id);
-                self.on_disconnected(peer_id, cause.map_or_else(String::new, |cause| cause.to_string()));
+                self.on_disconnected(peer_id, &cause.map_or_else(String::new, |cause| cause.to_string()));
             }
             SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), error, .. } => {
                 match &error {
@@ -241,6 +256,7 @@ impl Service {
             }
             BehaviourEvent::Gossip(_) => {}
             BehaviourEvent::Sync(event) => self.on_sync(event, running),
+            BehaviourEvent::Prove(event) => self.on_prove(event, running),
             BehaviourEvent::Identify(event) => self.on_identify(event, running),
             BehaviourEvent::Ping(ping::Event { peer, connection, result: Err(failure) }) => {
                 // A peer without the ping protocol is not a dead one.
@@ -267,17 +283,10 @@ impl Service {
         }
     }
 
-    fn on_disconnected(&mut self, peer: PeerId, cause: String) {
+    fn on_disconnected(&mut self, peer: PeerId, cause: &str) {
         debug!(%peer, %cause, "disconnected");
-        if let Some(lane) = self.lanes.get(&peer) {
-            lane.set_connected(false);
-        }
-        if let Some(member) = self.shared.peers.member(&peer)
-            && self.shared.connected().remove(&member)
-        {
-            info!(%member, %peer, %cause, "member disconnected");
-            self.notice(NetworkEvent::MemberDisconnected(member));
-        }
+        self.forget_standing(&peer, cause);
+        self.lanes.close(&peer);
         self.dialer.retry(peer);
         self.count_peers();
     }
@@ -286,7 +295,7 @@ impl Service {
         match event {
             identify::Event::Received { peer_id, info, .. } if info.protocol_version == self.protocols.version => {
                 self.dialer.succeeded(&peer_id);
-                self.on_identified(peer_id);
+                self.challenge(peer_id, running);
             }
             identify::Event::Received { peer_id, info, .. } if !self.is_of_another_chain(&peer_id, &info) => {
                 debug!(peer = %peer_id, version = %printable(&info.protocol_version), "a stranger of another kind");
@@ -312,14 +321,6 @@ impl Service {
         self.reserved.contains(peer) || info.protocol_version.starts_with(VERSION_PREFIX)
     }
 
-    fn on_identified(&mut self, peer: PeerId) {
-        let Some(member) = self.shared.peers.member(&peer) else { return };
-        if self.swarm.is_connected(&peer) && self.shared.connected().insert(member) {
-            info!(%member, %peer, "member connected");
-            self.notice(NetworkEvent::MemberConnected(member));
-        }
-    }
-
     fn refuse(&mut self, peer: PeerId, running: &mut Running) {
         self.shared.stats.peers_refused.add(1);
         let refused = &mut self.swarm.behaviour_mut().refused;
@@ -335,7 +336,7 @@ impl Service {
         self.shared.peer_count.store(self.swarm.connected_peers().count(), Ordering::Relaxed);
     }
 
-    fn notice(&self, notice: NetworkEvent) {
+    pub(super) fn notice(&self, notice: NetworkEvent) {
         self.shared.stats.events_dropped.add(self.reports.notices.push(notice, 1));
     }
 
@@ -555,11 +556,6 @@ fn request_error(failure: OutboundFailure) -> RequestError {
         OutboundFailure::Io(error) if error.kind() == io::ErrorKind::InvalidData => RequestError::WrongLength,
         OutboundFailure::Io(error) => RequestError::Disconnected(error.to_string()),
     }
-}
-
-/// The lanes by member, for [`super::Outbound::send`].
-pub(super) fn lanes_by_member(shared: &Shared, lanes: &HashMap<PeerId, Arc<Lane>>) -> HashMap<MemberIndex, Arc<Lane>> {
-    shared.peers.members().filter_map(|(member, peer)| Some((member, lanes.get(&peer)?.clone()))).collect()
 }
 
 #[cfg(test)]

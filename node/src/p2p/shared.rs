@@ -1,20 +1,21 @@
 //! What the network's tasks and its handles have in common.
 
 use std::{
-    collections::BTreeSet,
-    sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicUsize},
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicUsize},
     time::Instant,
 };
 
-use baton_proto::{MemberIndex, Transaction, wire::Announcement};
+use baton_proto::{Transaction, wire::Announcement};
 use libp2p::{Multiaddr, PeerId};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::warn;
 
 use super::{
     Fault, NetworkStats, RequestError,
     charges::{Charges, Verdict},
-    peers::Peers,
+    lane::Lane,
+    members::Members,
     queue::DropQueue,
 };
 
@@ -30,13 +31,14 @@ pub(super) enum Command {
 
 /// State that outlives any one task.
 pub(super) struct Shared {
-    pub(super) peers: Peers,
+    /// Who the connected peers have proven to be; only the network's own task changes it.
+    pub(super) members: watch::Sender<Members>,
     pub(super) stats: NetworkStats,
     pub(super) commands: mpsc::Sender<Command>,
     /// Transactions that wait to be published; when full, the stalest go.
     pub(super) publish: DropQueue<Transaction>,
     pub(super) peer_count: AtomicUsize,
-    connected: Mutex<BTreeSet<MemberIndex>>,
+    lanes: Mutex<HashMap<PeerId, Arc<Lane>>>,
     listen: Mutex<Vec<Multiaddr>>,
     charges: Mutex<Charges>,
 }
@@ -46,14 +48,14 @@ const PUBLISH_TRANSACTIONS_MAX: usize = 8_192;
 const PUBLISH_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 impl Shared {
-    pub(super) fn new(peers: Peers, commands: mpsc::Sender<Command>) -> Self {
+    pub(super) fn new(commands: mpsc::Sender<Command>) -> Self {
         Self {
-            peers,
+            members: watch::Sender::default(),
             stats: NetworkStats::default(),
             commands,
             publish: DropQueue::new(PUBLISH_TRANSACTIONS_MAX, PUBLISH_BYTES_MAX),
             peer_count: AtomicUsize::new(0),
-            connected: Mutex::default(),
+            lanes: Mutex::default(),
             listen: Mutex::default(),
             charges: Mutex::default(),
         }
@@ -73,9 +75,9 @@ impl Shared {
         }
     }
 
-    /// Members that are connected and speak for this chain.
-    pub(super) fn connected(&self) -> MutexGuard<'_, BTreeSet<MemberIndex>> {
-        lock(&self.connected)
+    /// The ways to connected members and observers.
+    pub(super) fn lanes(&self) -> MutexGuard<'_, HashMap<PeerId, Arc<Lane>>> {
+        lock(&self.lanes)
     }
 
     /// Addresses that we listen on.

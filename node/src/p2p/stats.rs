@@ -29,7 +29,7 @@ pub struct NetworkStats {
     pub frames_dropped: Counter,
     /// Outbound consensus streams opened, the first ones included.
     pub streams_opened: Counter,
-    /// Inbound consensus streams refused because the peer is no member.
+    /// Inbound consensus streams refused because the peer has not proven to be a member.
     pub streams_refused: Counter,
     /// Gossip messages published.
     pub gossip_published: Counter,

@@ -106,10 +106,10 @@ fn compact(world: &World, block: &Block) -> ConsensusMessage {
 
 /// Members 0, 1 and 2, all connected with each other.
 async fn triangle() -> (Node, Node, Node) {
-    let mut zero = Node::start(member(0, &[(1, None), (2, None)])).await;
-    let mut one = Node::start(member(1, &[(0, Some(&zero.address())), (2, None)])).await;
+    let mut zero = Node::start(member(0, &[])).await;
+    let mut one = Node::start(member(1, &[(0, &zero.address())])).await;
     let (to_zero, to_one) = (zero.address(), one.address());
-    let mut two = Node::start(member(2, &[(0, Some(&to_zero)), (1, Some(&to_one))])).await;
+    let mut two = Node::start(member(2, &[(0, &to_zero), (1, &to_one)])).await;
     for node in [&mut zero, &mut one, &mut two] {
         for _ in 0..2 {
             node.until(|event| matches!(event, NetworkEvent::MemberConnected(_)).then_some(())).await;

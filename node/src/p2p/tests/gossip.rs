@@ -6,10 +6,10 @@ use crate::p2p::{behaviour::BehaviourEvent, protocol::ChainProtocols};
 
 /// Members 0, 1 and 2 in a line: only the middle one knows both ends.
 pub(super) async fn line() -> (Node, Node, Node) {
-    let mut zero = Node::start(member(0, &[(1, None)])).await;
-    let mut two = Node::start(member(2, &[(1, None)])).await;
+    let mut zero = Node::start(member(0, &[])).await;
+    let mut two = Node::start(member(2, &[])).await;
     let (left, right) = (zero.address(), two.address());
-    let mut one = Node::start(member(1, &[(0, Some(&left)), (2, Some(&right)), (3, None)])).await;
+    let mut one = Node::start(member(1, &[(0, &left), (2, &right)])).await;
     zero.connected(1).await;
     two.connected(1).await;
     one.until(|event| matches!(event, NetworkEvent::MemberConnected(_)).then_some(())).await;
@@ -91,9 +91,9 @@ async fn invalid_transactions_stop_at_the_first_node() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn transactions_wait_for_somebody_to_take_them() {
-    let mut zero = Node::start(member(0, &[(1, None)])).await;
+    let mut zero = Node::start(member(0, &[])).await;
     zero.network.gossip(vec![transaction(L2, 1, 0)]);
-    let mut one = Node::start(member(1, &[(0, Some(&zero.address()))])).await;
+    let mut one = Node::start(member(1, &[(0, &zero.address())])).await;
     assert_eq!(nonces(&mut one, 1).await, [1]);
     one.network.gossip(vec![transaction(L2, 2, 0)]);
     assert_eq!(nonces(&mut zero, 1).await, [2]);

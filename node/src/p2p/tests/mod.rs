@@ -5,6 +5,8 @@ mod compact;
 mod consensus;
 mod gossip;
 mod peers;
+mod proofs;
+mod quic;
 mod raw;
 mod sync;
 
@@ -14,19 +16,23 @@ use alloy::signers::{SignerSync as _, local::PrivateKeySigner};
 use alloy_consensus::{SignableTransaction as _, TxEip1559, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718 as _;
 use alloy_primitives::{Address, B256, Bytes, TxHash, TxKind};
+use baton_consensus::{Committee, CommitteeMember, SecretKey, Verifier};
 use baton_proto::{
     Block, BlockDigest, BlockHeader, BlsSignature, Domain, Epoch, Height, L1BlockNumber, L1ChainId, L1Origin,
-    L2ChainId, MemberIndex, PayloadCommitment, SignedStatement, Statement, TimestampMs, Transaction, View,
+    L2ChainId, MemberIndex, PayloadCommitment, SignedStatement, Statement, TimestampMs, Transaction, View, Weight,
     wire::ConsensusMessage,
 };
 use libp2p::{Multiaddr, PeerId, identity::Keypair};
 use tokio::sync::mpsc;
 
-use super::{KnownLookup, MemberAddress, Network, NetworkConfig, NetworkEvent};
+use super::{KnownLookup, Membership, Network, NetworkConfig, NetworkEvent};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
 const L2: u64 = 778;
+
+/// Members of the tests' committee: their consensus keys and, unless a test says otherwise, identities have seeds 0 to 9.
+const MEMBERS: u8 = 10;
 
 /// Waits for `future` within the overall limit.
 #[track_caller]
@@ -52,6 +58,27 @@ fn identity(seed: u8) -> Keypair {
     Keypair::ed25519_from_bytes([seed; 32]).unwrap()
 }
 
+fn key(seed: u8) -> SecretKey {
+    SecretKey::generate(&[seed + 1; 32])
+}
+
+fn verifier(l2: u64) -> Arc<Verifier> {
+    let member = |seed: u8| CommitteeMember {
+        owner: Address::repeat_byte(seed + 1),
+        fee_recipient: Address::ZERO,
+        weight: Weight::new(1),
+        key: key(seed).public_key(),
+    };
+    let committee = Committee::new(Epoch::new(2), (0..MEMBERS).map(member).collect()).unwrap();
+    Arc::new(Verifier::new(chain(l2), Arc::new(committee)).unwrap())
+}
+
+/// What member `seed` proves itself with, on the tests' chain.
+fn membership(seed: u8) -> Membership {
+    let (key, chain) = (key(seed), chain(L2));
+    Membership { index: index(seed), prove: Arc::new(move |proof| key.prove_peer(proof, &chain)) }
+}
+
 /// The peer whose identity has this seed; tests give member `i` the seed `i`.
 fn peer(seed: u8) -> PeerId {
     identity(seed).public().to_peer_id()
@@ -74,24 +101,26 @@ fn knows(transactions: &[Transaction]) -> KnownLookup {
     Arc::new(move |hash: &TxHash| known.get(hash).cloned())
 }
 
-/// The configuration of member `seed`, which knows the members in `others`, some of them by address.
-fn member(seed: u8, others: &[(u8, Option<&Multiaddr>)]) -> NetworkConfig {
-    let members = others
-        .iter()
-        .map(|(other, address)| MemberAddress {
-            index: index(*other),
-            peer: peer(*other),
-            addresses: address.iter().map(|address| (*address).clone()).collect(),
-        })
-        .collect();
+/// The configuration of member `seed`, which knows the peers in `others`.
+fn member(seed: u8, others: &[(u8, &Multiaddr)]) -> NetworkConfig {
     NetworkConfig {
         identity: identity(seed),
         listen: vec![loopback()],
-        chain: chain(L2),
-        me: Some(index(seed)),
-        members,
+        verifier: verifier(L2),
+        me: Some(membership(seed)),
+        peers: others.iter().map(|(other, address)| (peer(*other), (*address).clone())).collect(),
         observers: vec![],
     }
+}
+
+/// Waits for `is_so`, which no event tells of.
+#[track_caller]
+fn becomes(is_so: impl Fn() -> bool) -> impl Future<Output = ()> {
+    within(async move {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
 }
 
 /// A running network with its events.
@@ -160,8 +189,8 @@ impl Node {
 
 /// Members 0 and 1, connected.
 async fn pair() -> (Node, Node) {
-    let mut one = Node::start(member(1, &[(0, None)])).await;
-    let mut zero = Node::start(member(0, &[(1, Some(&one.address()))])).await;
+    let mut one = Node::start(member(1, &[])).await;
+    let mut zero = Node::start(member(0, &[(1, &one.address())])).await;
     zero.connected(1).await;
     one.connected(0).await;
     (zero, one)

@@ -8,11 +8,43 @@ use libp2p::{
 use libp2p_stream::{Control, IncomingStreams};
 use tokio::{sync::mpsc, task::JoinHandle};
 
-use super::{L2, chain, identity, loopback, peer, within};
+use alloy_primitives::B256;
+use libp2p::request_response::{Event, Message, ResponseChannel};
+
+use super::{L2, chain, identity, key, loopback, peer, within};
 use crate::p2p::{
     behaviour::{self, Behaviour, BehaviourEvent},
+    claim::{self, Claim},
     protocol::ChainProtocols,
 };
+
+/// What a raw peer answers when it is asked who it is.
+#[derive(Clone, Debug)]
+pub(super) enum Says {
+    /// That it is the member with the first seed, proven with the key of the second.
+    Member(u8, u8),
+    /// That it is none.
+    NoMember,
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// Nothing: the challenge is left to the test, as an event.
+    Nothing,
+}
+
+impl Says {
+    fn answer(&self, signer: PeerId, challenger: PeerId, nonce: &[u8]) -> Option<Vec<u8>> {
+        match self {
+            Self::Member(member, signed_by) => {
+                let proof = claim::statement(&signer, &challenger, B256::from_slice(nonce));
+                let signature = key(*signed_by).prove_peer(&proof, &chain(L2));
+                Some(Claim::encode(Some(&Claim { key: key(*member).public_key(), signature })))
+            }
+            Self::NoMember => Some(Claim::encode(None)),
+            Self::Bytes(bytes) => Some(bytes.clone()),
+            Self::Nothing => None,
+        }
+    }
+}
 
 type Order = Box<dyn FnOnce(&mut Swarm<Behaviour>) + Send>;
 
@@ -34,8 +66,13 @@ impl Drop for Raw {
 }
 
 impl Raw {
-    /// Starts the peer with this identity and waits until it listens.
+    /// Starts the peer with this identity, which proves to be the member of the same seed, and waits until it listens.
     pub(super) async fn start(seed: u8) -> Self {
+        Self::start_saying(seed, Says::Member(seed, seed)).await
+    }
+
+    /// Starts the peer with this identity, which answers challenges with `says`, and waits until it listens.
+    pub(super) async fn start_saying(seed: u8, says: Says) -> Self {
         let protocols = ChainProtocols::of(&chain(L2));
         let mut swarm = behaviour::swarm(&identity(seed), &protocols, std::iter::empty(), std::iter::empty()).unwrap();
         let mut control = swarm.behaviour().streams.new_control();
@@ -55,6 +92,25 @@ impl Raw {
             loop {
                 tokio::select! {
                     event = swarm.select_next_some() => {
+                        let event = match event {
+                            SwarmEvent::Behaviour(BehaviourEvent::Prove(Event::Message {
+                                peer: challenger,
+                                connection_id,
+                                message: Message::Request { request_id, request, channel },
+                            })) => match says.answer(peer(seed), challenger, &request) {
+                                Some(answer) => {
+                                    // The other end may have hung up.
+                                    let _ = swarm.behaviour_mut().prove.send_response(channel, answer);
+                                    continue;
+                                }
+                                None => SwarmEvent::Behaviour(BehaviourEvent::Prove(Event::Message {
+                                    peer: challenger,
+                                    connection_id,
+                                    message: Message::Request { request_id, request, channel },
+                                })),
+                            },
+                            event => event,
+                        };
                         if report.send(event).is_err() {
                             return;
                         }
@@ -97,6 +153,26 @@ impl Raw {
     pub(super) async fn connect(&mut self, to: PeerId, address: Multiaddr) {
         self.dial(to, address);
         self.until(|event| matches!(event, SwarmEvent::ConnectionEstablished { .. }).then_some(())).await;
+    }
+
+    /// Waits for a challenge; only of a peer that [says nothing](Says::Nothing).
+    #[track_caller]
+    pub(super) fn challenged(&mut self) -> impl Future<Output = (PeerId, Vec<u8>, ResponseChannel<Vec<u8>>)> {
+        self.until(|event| match event {
+            SwarmEvent::Behaviour(BehaviourEvent::Prove(Event::Message {
+                peer,
+                message: Message::Request { request, channel, .. },
+                ..
+            })) => Some((peer, request, channel)),
+            _ => None,
+        })
+    }
+
+    /// Answers a challenge.
+    pub(super) fn answer(&self, channel: ResponseChannel<Vec<u8>>, answer: Vec<u8>) {
+        self.order(move |swarm| {
+            let _ = swarm.behaviour_mut().prove.send_response(channel, answer);
+        });
     }
 
     pub(super) async fn open_stream(&mut self, to: PeerId) -> Stream {

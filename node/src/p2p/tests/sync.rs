@@ -52,7 +52,7 @@ async fn requests_are_answered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn faulty_answers_and_requests_are_charged() {
-    let mut zero = Node::start(member(0, &[(2, None)])).await;
+    let mut zero = Node::start(member(0, &[])).await;
     let mut liar = Raw::start(2).await;
     liar.connect(zero.network.peer_id(), zero.address()).await;
     zero.connected(2).await;
@@ -96,10 +96,10 @@ async fn faulty_answers_and_requests_are_charged() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_that_cannot_be_sent_say_why() {
-    let zero = Node::start(member(0, &[(1, None)])).await;
+    let zero = Node::start(member(0, &[])).await;
     let ask = async |member| zero.network.request(index(member), SyncRequest::Head).await;
     assert_eq!(ask(1).await, Err(RequestError::NotConnected));
-    assert_eq!(ask(7).await, Err(RequestError::UnknownMember(index(7))));
+    assert_eq!(ask(MEMBERS).await, Err(RequestError::UnknownMember(index(MEMBERS))));
     assert_eq!(ask(0).await, Err(RequestError::UnknownMember(index(0))));
     zero.network.shutdown().await;
     assert_eq!(ask(1).await, Err(RequestError::ShutDown));
@@ -109,8 +109,8 @@ async fn requests_that_cannot_be_sent_say_why() {
 async fn transactions_can_be_handed_over_directly() {
     let fresh: Vec<Transaction> = (0..3).map(|nonce| transaction(L2, nonce, 10)).collect();
     let known = transaction(L2, 9, 10);
-    let mut one = Node::start_knowing(member(1, &[(0, None)]), knows(std::slice::from_ref(&known))).await;
-    let mut zero = Node::start(member(0, &[(1, Some(&one.address()))])).await;
+    let mut one = Node::start_knowing(member(1, &[]), knows(std::slice::from_ref(&known))).await;
+    let mut zero = Node::start(member(0, &[(1, &one.address())])).await;
     zero.connected(1).await;
     let raw = |transactions: &[Transaction]| transactions.iter().map(|tx| tx.raw().clone()).collect::<Vec<Bytes>>();
     let give = async |raw: Vec<Bytes>| within(zero.network.request(index(1), SyncRequest::Take(raw))).await;

@@ -1,21 +1,25 @@
-//! Requests for blocks on the wire: one stream each, one frame there and one back, both bounded.
+//! Requests on the wire: one stream each, one frame there and one back, both bounded.
 //!
 //! Messages stay encoded here, because this code runs in the task of the whole connection, where recovering the senders of
 //! a long range would hold up consensus streams. Who asks or answers decodes in its own task.
 
 use std::io;
 
-use baton_proto::limits::{RANGE_ANSWER_BYTES_MAX, SYNC_REQUEST_BYTES_MAX};
 use futures::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use libp2p::{StreamProtocol, request_response};
 
 use super::frame::{FrameError, prefixed, read_frame};
 
 /// Reads and writes encoded requests and answers.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct SyncCodec;
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FrameCodec {
+    /// Most bytes of a request.
+    pub(super) request_max: usize,
+    /// Most bytes of an answer.
+    pub(super) answer_max: usize,
+}
 
-impl request_response::Codec for SyncCodec {
+impl request_response::Codec for FrameCodec {
     type Protocol = StreamProtocol;
     type Request = Vec<u8>;
     type Response = Vec<u8>;
@@ -25,7 +29,7 @@ impl request_response::Codec for SyncCodec {
         _: &StreamProtocol,
         io: &mut T,
     ) -> io::Result<Vec<u8>> {
-        read(io, SYNC_REQUEST_BYTES_MAX).await
+        read(io, self.request_max).await
     }
 
     async fn read_response<T: AsyncRead + Unpin + Send>(
@@ -33,7 +37,7 @@ impl request_response::Codec for SyncCodec {
         _: &StreamProtocol,
         io: &mut T,
     ) -> io::Result<Vec<u8>> {
-        read(io, RANGE_ANSWER_BYTES_MAX).await
+        read(io, self.answer_max).await
     }
 
     async fn write_request<T: AsyncWrite + Unpin + Send>(

@@ -1,0 +1,286 @@
+//! Both sides of a peer proof: asking connected peers who they are, and saying who we are.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use alloy_primitives::B256;
+use baton_proto::MemberIndex;
+use libp2p::{
+    PeerId,
+    request_response::{self, OutboundFailure, OutboundRequestId, ResponseChannel},
+};
+use tokio::task::JoinSet;
+use tracing::{debug, error, info, warn};
+
+use super::{
+    Fault, NetworkEvent,
+    backoff::{Timers, jittered},
+    claim::{self, Claim},
+    members::{Proven, Standing},
+    service::{Running, Service},
+};
+
+/// Most proofs that are checked at once: a check is a millisecond of pairing.
+const CHECKS_MAX: usize = 2;
+
+/// Most challenges that are answered at once; those above get no answer and are asked again.
+const ANSWERS_MAX: usize = 64;
+
+/// Pause before a peer that did not answer is asked again.
+const ASK_AGAIN: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// A claim that is to be checked, or was.
+struct Check {
+    peer: PeerId,
+    member: MemberIndex,
+    nonce: B256,
+    claim: Claim,
+}
+
+/// Challenges of ours that are not decided yet, and answers of ours in work. Each peer has one challenge at a time.
+pub(super) struct Proofs {
+    asked: HashSet<PeerId>,
+    open: HashMap<OutboundRequestId, (PeerId, B256)>,
+    waiting: VecDeque<Check>,
+    checks: JoinSet<(PeerId, MemberIndex, bool)>,
+    answers: JoinSet<(ResponseChannel<Vec<u8>>, Vec<u8>)>,
+    again: Timers<PeerId>,
+}
+
+/// What became of a challenge, one way or the other.
+pub(super) enum ProofStep {
+    /// A claim was checked.
+    Checked { peer: PeerId, member: MemberIndex, holds: bool },
+    /// Our answer is ready.
+    Answered { channel: ResponseChannel<Vec<u8>>, answer: Vec<u8> },
+    /// A peer that did not answer is to be asked again.
+    Again(PeerId),
+}
+
+impl Proofs {
+    pub(super) fn new() -> Self {
+        Self {
+            asked: HashSet::new(),
+            open: HashMap::new(),
+            waiting: VecDeque::new(),
+            checks: JoinSet::new(),
+            answers: JoinSet::new(),
+            again: Timers::new(),
+        }
+    }
+
+    /// Returns the next thing to do; waits while there is nothing. Nothing is lost when the future is dropped.
+    pub(super) async fn next(&mut self) -> ProofStep {
+        loop {
+            tokio::select! {
+                Some(checked) = self.checks.join_next() => match checked {
+                    Ok((peer, member, holds)) => return ProofStep::Checked { peer, member, holds },
+                    // Its peer stays without standing, and is asked again when it connects again.
+                    Err(failure) => error!(%failure, "checking a peer's proof failed"),
+                },
+                Some(answered) = self.answers.join_next() => match answered {
+                    Ok((channel, answer)) => return ProofStep::Answered { channel, answer },
+                    Err(failure) => error!(%failure, "answering a challenge failed"),
+                },
+                peer = self.again.next() => return ProofStep::Again(peer),
+            }
+        }
+    }
+}
+
+impl Service {
+    /// Asks `peer` who it is, unless it is being asked or has shown it.
+    pub(super) fn challenge(&mut self, peer: PeerId, running: &mut Running) {
+        if self.observers.contains(&peer) {
+            // Whatever it could prove, what it says is not read.
+            self.shared.members.send_modify(|members| members.stranger(peer));
+            return;
+        }
+        let has_shown = self.shared.members.borrow().standing(&peer).is_some();
+        if has_shown || !self.swarm.is_connected(&peer) || !running.proofs.asked.insert(peer) {
+            return;
+        }
+        let nonce = B256::from(rand::random::<[u8; claim::CHALLENGE_BYTES]>());
+        let id = self.swarm.behaviour_mut().prove.send_request(&peer, nonce.to_vec());
+        running.proofs.open.insert(id, (peer, nonce));
+    }
+
+    pub(super) fn on_prove(&mut self, event: request_response::Event<Vec<u8>, Vec<u8>>, running: &mut Running) {
+        use request_response::{Event, Message};
+        match event {
+            Event::Message { peer, message: Message::Request { request, channel, .. }, .. } => {
+                self.on_challenge(peer, &request, channel, running);
+            }
+            Event::Message { message: Message::Response { request_id, response }, .. } => {
+                if let Some((peer, nonce)) = running.proofs.open.remove(&request_id) {
+                    self.on_claim(peer, nonce, &response, running);
+                }
+            }
+            Event::OutboundFailure { request_id, error, .. } => {
+                if let Some((peer, _)) = running.proofs.open.remove(&request_id) {
+                    running.proofs.asked.remove(&peer);
+                    debug!(%peer, %error, "a challenge was not answered");
+                    match error {
+                        OutboundFailure::UnsupportedProtocols => self.is_stranger(peer),
+                        OutboundFailure::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                            self.has_lied(peer);
+                        }
+                        OutboundFailure::DialFailure
+                        | OutboundFailure::Timeout
+                        | OutboundFailure::ConnectionClosed
+                        | OutboundFailure::Io(_) => running.proofs.again.after(jittered(ASK_AGAIN), peer),
+                    }
+                }
+            }
+            Event::InboundFailure { peer, error, .. } => debug!(%peer, %error, "a peer's challenge failed"),
+            Event::ResponseSent { .. } => {}
+        }
+    }
+
+    pub(super) fn on_proof_step(&mut self, step: ProofStep, running: &mut Running) {
+        match step {
+            ProofStep::Checked { peer, member, holds } => {
+                running.proofs.asked.remove(&peer);
+                self.check_waiting(running);
+                if !holds {
+                    warn!(%peer, %member, "a peer claims to be a member and its proof does not hold");
+                    self.has_lied(peer);
+                } else if self.swarm.is_connected(&peer) {
+                    self.on_proven(peer, member);
+                }
+            }
+            ProofStep::Answered { channel, answer } => {
+                if self.swarm.behaviour_mut().prove.send_response(channel, answer).is_err() {
+                    debug!("an answer to a challenge came too late");
+                }
+            }
+            ProofStep::Again(peer) => self.challenge(peer, running),
+        }
+    }
+
+    /// A challenge to us.
+    fn on_challenge(
+        &mut self,
+        from: PeerId,
+        challenge: &[u8],
+        channel: ResponseChannel<Vec<u8>>,
+        running: &mut Running,
+    ) {
+        let Ok(nonce) = B256::try_from(challenge) else {
+            debug!(peer = %from, got = challenge.len(), "a challenge of the wrong length");
+            self.shared.charge(from, Fault::InvalidRequest);
+            return;
+        };
+        let Some(me) = &self.me else {
+            // Its end of the stream may be closed already; so below.
+            let _ = self.swarm.behaviour_mut().prove.send_response(channel, Claim::encode(None));
+            return;
+        };
+        if running.proofs.answers.len() >= ANSWERS_MAX {
+            debug!(peer = %from, "too many challenges at once");
+            return;
+        }
+        let proof = claim::statement(self.swarm.local_peer_id(), &from, nonce);
+        let (key, prove) = (me.key, me.prove.clone());
+        running.proofs.answers.spawn_blocking(move || {
+            let claim = Claim { key, signature: prove(&proof) };
+            (channel, Claim::encode(Some(&claim)))
+        });
+    }
+
+    /// An answer to a challenge of ours. Form first, then whether the key is a member's, then the signature.
+    fn on_claim(&mut self, peer: PeerId, nonce: B256, answer: &[u8], running: &mut Running) {
+        let member = match Claim::decode(answer) {
+            Ok(Some(claim)) => self.verifier.committee().index_of_key(&claim.key).map(|member| (member, claim)),
+            Ok(None) => None,
+            Err(reason) => {
+                warn!(%peer, %reason, "a peer's claim is none");
+                running.proofs.asked.remove(&peer);
+                self.has_lied(peer);
+                return;
+            }
+        };
+        match member {
+            Some((member, claim)) if Some(member) != self.me.as_ref().map(|me| me.index) => {
+                running.proofs.waiting.push_back(Check { peer, member, nonce, claim });
+                self.check_waiting(running);
+            }
+            claimed => {
+                running.proofs.asked.remove(&peer);
+                if claimed.is_some() {
+                    warn!(%peer, "another node claims our own key; its messages are not read");
+                }
+                self.is_stranger(peer);
+            }
+        }
+    }
+
+    /// Starts checks as long as there are threads for them. As many wait as peers are connected, at most.
+    fn check_waiting(&mut self, running: &mut Running) {
+        while running.proofs.checks.len() < CHECKS_MAX
+            && let Some(Check { peer, member, nonce, claim }) = running.proofs.waiting.pop_front()
+        {
+            let verifier = self.verifier.clone();
+            let proof = claim::statement(&peer, self.swarm.local_peer_id(), nonce);
+            running
+                .proofs
+                .checks
+                .spawn_blocking(move || (peer, member, verifier.verify_peer(member, &proof, &claim.signature)));
+        }
+    }
+
+    /// From here on `peer` is `member`, until it is gone.
+    fn on_proven(&mut self, peer: PeerId, member: MemberIndex) {
+        let mut change = Proven { is_first: false, displaced: None };
+        self.shared.members.send_modify(|members| change = members.prove(peer, member));
+        if let Some(displaced) = change.displaced {
+            info!(%member, peer = %displaced, "a peer speaks for its member no longer: newer ones do");
+            self.silence(&displaced);
+        }
+        self.swarm.behaviour_mut().limits.bypass_peer_id(&peer);
+        if self.me.is_some() {
+            self.lanes.open(peer);
+        }
+        if change.is_first {
+            info!(%member, %peer, "member connected");
+            self.notice(NetworkEvent::MemberConnected(member));
+        } else {
+            info!(%member, %peer, "another peer speaks for a member");
+        }
+    }
+
+    /// Ends what a peer had as a member's.
+    pub(super) fn silence(&mut self, peer: &PeerId) {
+        self.lanes.close(peer);
+        if !self.reserved.contains(peer) {
+            self.swarm.behaviour_mut().limits.remove_peer_id(peer);
+        }
+    }
+
+    fn is_stranger(&mut self, peer: PeerId) {
+        if self.swarm.is_connected(&peer) {
+            self.shared.members.send_modify(|members| members.stranger(peer));
+        }
+    }
+
+    fn has_lied(&mut self, peer: PeerId) {
+        self.is_stranger(peer);
+        self.shared.charge(peer, Fault::InvalidProof);
+    }
+
+    /// Forgets a peer that is gone.
+    pub(super) fn forget_standing(&mut self, peer: &PeerId, cause: &str) {
+        let was = self.shared.members.borrow().standing(peer);
+        if was.is_none() {
+            return;
+        }
+        let mut gone = None;
+        self.shared.members.send_modify(|members| gone = members.leave(peer));
+        if matches!(was, Some(Standing::Member(_))) {
+            self.silence(peer);
+        }
+        if let Some(member) = gone {
+            info!(%member, %peer, %cause, "member disconnected");
+            self.notice(NetworkEvent::MemberDisconnected(member));
+        }
+    }
+}
