@@ -71,8 +71,13 @@ impl Blocks {
         self.heights.insert(digest, height);
         self.bodies.insert((height, digest), block);
         while self.bodies.len() > BODIES_MAX {
-            // What lies furthest above the final head is needed last, and is where made-up heights are.
-            if let Some(((_, digest), _)) = self.bodies.pop_last() {
+            // What the ledger holds can be read back: while many blocks wait to be final, the newest, which is not stored
+            // before it is judged, must stay. Otherwise what lies furthest above the final head goes: it is needed last,
+            // and is where made-up heights are.
+            let lowest = self.bodies.first_key_value().map(|((_, digest), _)| *digest);
+            let stored = lowest.is_some_and(|digest| matches!(self.ledger.block_by_digest(digest), Ok(Some(_))));
+            let dropped = if stored { self.bodies.pop_first() } else { self.bodies.pop_last() };
+            if let Some(((_, digest), _)) = dropped {
                 self.heights.remove(&digest);
             }
         }
@@ -162,5 +167,52 @@ pub(crate) struct LedgerNonces<'a>(pub &'a dyn Ledger);
 impl Nonces for LedgerNonces<'_> {
     fn nonce(&self, account: Address) -> u64 {
         self.0.nonce(account).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use baton_proto::{Domain, L1BlockNumber, L1ChainId, L1Origin};
+
+    use super::*;
+    use crate::{
+        driver::testing::{L2, block_of},
+        ledger::{ChainIdentity, MemoryLedger},
+    };
+
+    fn blocks() -> (Blocks, Arc<MemoryLedger>) {
+        let domain = Domain { l1_chain_id: L1ChainId::new(1), registry: Address::ZERO, l2_chain_id: L2 };
+        let chain = ChainIdentity { domain, inbox: Address::ZERO, slasher: Address::ZERO };
+        let ledger = Arc::new(MemoryLedger::new(&chain).unwrap());
+        let origin = L1Origin { number: L1BlockNumber::new(1), hash: Default::default() };
+        ledger.init_genesis(&BlockHeader::genesis(L2, origin, 1)).unwrap();
+        (Blocks::new(Arc::<MemoryLedger>::clone(&ledger)).unwrap(), ledger)
+    }
+
+    #[test]
+    fn a_new_proposal_stays_while_many_stored_blocks_are_not_final() {
+        let (mut blocks, ledger) = blocks();
+        for height in 1..=2 * BODIES_MAX as u64 {
+            let block = Arc::new(block_of(height, height, Vec::new()));
+            let digest = block.header.digest();
+            blocks.insert(Arc::clone(&block));
+            assert!(blocks.get(&digest).unwrap().is_some(), "the proposal at height {height} can be judged");
+            ledger.store_block(&block).unwrap();
+        }
+        assert_eq!(blocks.bodies.len(), BODIES_MAX);
+        assert!(blocks.get(&block_of(1, 1, Vec::new()).header.digest()).unwrap().is_some(), "read back");
+    }
+
+    #[test]
+    fn made_up_heights_make_room_for_the_next_block() {
+        let (mut blocks, _) = blocks();
+        for height in 1_000..1_000 + 2 * BODIES_MAX as u64 {
+            blocks.insert(Arc::new(block_of(height, 1, Vec::new())));
+        }
+        let next = block_of(1, 1, Vec::new());
+        let digest = next.header.digest();
+        blocks.insert(Arc::new(next));
+        assert!(blocks.contains(&digest));
+        assert_eq!((blocks.bodies.len(), blocks.heights.len()), (BODIES_MAX, BODIES_MAX));
     }
 }
