@@ -10,7 +10,7 @@ use crate::{
     checks::{TIMER_MS_MAX, Watch},
     clock::{Clock, Event},
     common::World,
-    network::Network,
+    network::{Kind, Network},
     node::{Heard, Node},
     plan::Plan,
     random::Random,
@@ -153,7 +153,7 @@ impl Cluster {
         }
         let nodes = self.nodes.len();
         let at = self.random.index(nodes);
-        match self.random.below(16) {
+        match self.random.below(18) {
             0 => self.crash(at),
             1..=4 => {
                 let fuse = self.random.below(60);
@@ -182,9 +182,10 @@ impl Cluster {
                 (0..nodes)
                     .for_each(|other| if deaf { self.network.cut(other, at) } else { self.network.cut(at, other) });
             }
-            9..=12 => self.mend(),
-            13 => self.network.loss_percent = self.random.below(self.plan.loss_percent_max),
-            14 => self.network.delay_ms = self.random.pick(&[10, self.plan.delay_ms, 400]),
+            9 => self.network.swallowed.push(self.random.pick(&Kind::ALL)),
+            10..=14 => self.mend(),
+            15 => self.network.loss_percent = self.random.below(self.plan.loss_percent_max),
+            16 => self.network.delay_ms = self.random.pick(&[10, self.plan.delay_ms, 400]),
             _ => self.burst(),
         }
         let next = 1 + self.random.below(2 * self.plan.calm_ms);

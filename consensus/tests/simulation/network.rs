@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, rc::Rc};
 
 use baton_consensus::Verified;
-use baton_proto::{BlockHeader, Certificate, SignedStatement, View};
+use baton_proto::{BlockHeader, Certificate, SignedStatement, StatementKind, View};
 
 use crate::random::Random;
 
@@ -19,6 +19,39 @@ pub(crate) enum Packet {
     Request(View),
 }
 
+/// What a message is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Proposal,
+    Vote(StatementKind),
+    Certificate(StatementKind),
+    Request,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Proposal,
+        Self::Vote(StatementKind::Notarize),
+        Self::Vote(StatementKind::Finalize),
+        Self::Vote(StatementKind::Nullify),
+        Self::Certificate(StatementKind::Notarize),
+        Self::Certificate(StatementKind::Finalize),
+        Self::Certificate(StatementKind::Nullify),
+        Self::Request,
+    ];
+}
+
+impl Packet {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Proposal { .. } => Kind::Proposal,
+            Self::Vote { vote, .. } => Kind::Vote(vote.statement.kind()),
+            Self::Certificate(certificate) => Kind::Certificate(certificate.statement.kind()),
+            Self::Request(_) => Kind::Request,
+        }
+    }
+}
+
 /// What lies between the nodes.
 pub(crate) struct Network {
     /// `open[from][to]`.
@@ -26,18 +59,21 @@ pub(crate) struct Network {
     pub(crate) delay_ms: u64,
     pub(crate) loss_percent: u64,
     pub(crate) twice_percent: u64,
+    /// Kinds of messages that get lost, all of them.
+    pub(crate) swallowed: Vec<Kind>,
     history: VecDeque<(usize, usize, Rc<Packet>)>,
 }
 
 impl Network {
     pub(crate) fn new(nodes: usize, delay_ms: u64, twice_percent: u64) -> Self {
         let open = vec![vec![true; nodes]; nodes];
-        Self { open, delay_ms, loss_percent: 0, twice_percent, history: VecDeque::new() }
+        Self { open, delay_ms, loss_percent: 0, twice_percent, swallowed: Vec::new(), history: VecDeque::new() }
     }
 
     /// Returns after how long each copy of a message arrives; none if it is lost.
     pub(crate) fn carry(&mut self, from: usize, to: usize, packet: &Rc<Packet>, random: &mut Random) -> Vec<u64> {
-        if !self.open[from][to] || random.chance(self.loss_percent) {
+        let lost = !self.open[from][to] || self.swallowed.contains(&packet.kind());
+        if lost || random.chance(self.loss_percent) {
             return Vec::new();
         }
         self.history.push_back((from, to, Rc::clone(packet)));
@@ -77,8 +113,9 @@ impl Network {
         }
     }
 
-    /// Opens every link and returns the pairs that come together again.
+    /// Opens every link to everything and returns the pairs that come together again.
     pub(crate) fn mend(&mut self) -> Vec<(usize, usize)> {
+        self.swallowed.clear();
         let nodes = self.open.len();
         let pairs = (0..nodes).flat_map(|a| (0..nodes).map(move |b| (a, b)));
         let apart = pairs.filter(|(a, b)| !self.is_reachable(*a, *b)).collect();
