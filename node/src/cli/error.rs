@@ -1,6 +1,6 @@
 //! What a verb may end with, and the exit code it stands for.
 
-use super::{HealthError, KeysError, devnet::DevnetArgsError};
+use super::{HealthError, KeysError, network::NetworkArgsError};
 use crate::{config::ConfigError, node::NodeError};
 
 /// Why the process ends with another code than 0.
@@ -38,7 +38,7 @@ impl CliError {
             Self::Node(error) => error.exit_code(),
             Self::Keys(error) => error.exit_code(),
             Self::Health(_) => Self::RUNTIME,
-            Self::Devnet(error) if error.is::<DevnetArgsError>() => Self::USAGE,
+            Self::Devnet(error) if error.is::<NetworkArgsError>() => Self::USAGE,
             Self::Devnet(_) => Self::RUNTIME,
         }
     }

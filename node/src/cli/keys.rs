@@ -110,8 +110,8 @@ impl KeyFiles {
     }
 }
 
-/// The keys that [`create`] made.
-pub struct NewKeys {
+/// All keys of one sequencer, secrets included.
+pub struct SequencerKeys {
     /// Where they are.
     pub files: KeyFiles,
     /// The BLS key.
@@ -124,7 +124,7 @@ pub struct NewKeys {
     pub evidence: PrivateKeySigner,
 }
 
-impl NewKeys {
+impl SequencerKeys {
     /// Returns what may be shown.
     #[must_use]
     pub fn public(&self) -> PublicKeys {
@@ -163,7 +163,7 @@ impl fmt::Display for PublicKeys {
 ///
 /// # Errors
 /// [`KeysError::Exists`] if there is any of them already: then nothing is made.
-pub fn create(dir: &Path) -> Result<NewKeys, KeysError> {
+pub fn create(dir: &Path) -> Result<SequencerKeys, KeysError> {
     let files = KeyFiles::of(dir);
     if let Some(path) = files.existing() {
         return Err(KeysError::Exists(path.clone()));
@@ -175,27 +175,28 @@ pub fn create(dir: &Path) -> Result<NewKeys, KeysError> {
     let peer_id = load_or_create_identity(&files.identity)?.public().to_peer_id();
     let poster = account_key::create(&files.poster)?;
     let evidence = account_key::create(&files.evidence)?;
-    Ok(NewKeys { files, consensus, peer_id, poster, evidence })
+    Ok(SequencerKeys { files, consensus, peer_id, poster, evidence })
 }
 
-/// Reads the public parts of the keys in `dir`.
+/// Reads the keys in `dir`. The sign record is left alone: a running node holds it.
 ///
 /// # Errors
 /// [`KeysError`] for the first that cannot be read.
-pub fn read_public(dir: &Path) -> Result<PublicKeys, KeysError> {
+pub fn load(dir: &Path) -> Result<SequencerKeys, KeysError> {
     let files = KeyFiles::of(dir);
-    Ok(PublicKeys {
-        consensus: keyfile::load(&files.consensus)?.public_key(),
+    Ok(SequencerKeys {
+        consensus: keyfile::load(&files.consensus)?,
         peer_id: load_identity(&files.identity)?.public().to_peer_id(),
-        poster: account_key::load(&files.poster)?.address(),
-        evidence: account_key::load(&files.evidence)?.address(),
+        poster: account_key::load(&files.poster)?,
+        evidence: account_key::load(&files.evidence)?,
+        files,
     })
 }
 
 pub(super) fn run(args: KeysArgs) -> Result<(), KeysError> {
     match args.command {
         KeysCommand::New(FolderArgs { dir }) => println!("{}", create(&dir)?.public()),
-        KeysCommand::Show(FolderArgs { dir }) => println!("{}", read_public(&dir)?),
+        KeysCommand::Show(FolderArgs { dir }) => println!("{}", load(&dir)?.public()),
     }
     Ok(())
 }
@@ -218,7 +219,7 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let dir = parent.path().join("a").join("keys");
         let made = create(&dir).unwrap();
-        assert_eq!(read_public(&dir).unwrap(), made.public());
+        assert_eq!(load(&dir).unwrap().public(), made.public());
         assert_ne!(made.poster.address(), made.evidence.address());
         // The record is complete: the node starts with it and needs no override.
         drop(SignRecord::open(&made.files.sign_record, &made.consensus.public_key()).unwrap());

@@ -4,13 +4,15 @@ pub mod devnet;
 mod error;
 mod health;
 pub mod keys;
+pub mod network;
 pub mod node;
+pub mod testnet;
 
 use clap::{Parser, Subcommand};
 
 pub use error::CliError;
 pub use health::{HealthArgs, HealthError};
-pub use keys::{KeyFiles, KeysArgs, KeysError, NewKeys, PublicKeys};
+pub use keys::{KeyFiles, KeysArgs, KeysError, PublicKeys, SequencerKeys};
 pub use node::NodeArgs;
 
 /// A decentralized sequencer for Ethereum rollups.
@@ -33,6 +35,8 @@ pub enum Command {
     Health(HealthArgs),
     /// Run a whole network on this machine: L1, contracts, bonded sequencers.
     Devnet(Box<devnet::DevnetArgs>),
+    /// Found a network on a development L1 once, with a folder per node for containers, and end.
+    Testnet(Box<testnet::TestnetArgs>),
     /// Print the version.
     Version,
 }
@@ -48,6 +52,7 @@ impl Cli {
             Command::Keys(args) => Ok(keys::run(args)?),
             Command::Health(args) => Ok(health::run(args).await?),
             Command::Devnet(args) => crate::devnet::run(*args).await.map_err(CliError::Devnet),
+            Command::Testnet(args) => crate::devnet::testnet::run(*args).await.map_err(CliError::Devnet),
             Command::Version => {
                 println!("baton {}", env!("CARGO_PKG_VERSION"));
                 Ok(())

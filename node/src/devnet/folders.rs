@@ -13,7 +13,17 @@ use baton_proto::L1ChainId;
 use libp2p::PeerId;
 use toml::{Table, Value};
 
-use crate::{cli::keys, l1::deploy::Deployment};
+use crate::{
+    cli::{KeyFiles, KeysError, SequencerKeys, keys},
+    config::{HEALTH_LISTEN_DEFAULT, P2P_LISTEN_DEFAULT, RPC_LISTEN_DEFAULT},
+    l1::deploy::Deployment,
+};
+
+/// Name of the keys' folder in a node's folder.
+pub(super) const KEYS_DIR: &str = "keys";
+
+/// The port of [`P2P_LISTEN_DEFAULT`].
+const P2P_PORT: u16 = 30_303;
 
 /// How often a node of a devnet looks at L1: often, because blocks come every second.
 const POLL_INTERVAL_MS: i64 = 250;
@@ -25,41 +35,106 @@ pub(super) struct ChainOfNodes<'a> {
     pub(super) deployment: &'a Deployment,
 }
 
+/// Where a node runs: its folder as it sees it itself, what it listens on, and where its peers find it.
+pub(super) struct Place {
+    home: PathBuf,
+    pub(super) rpc: SocketAddr,
+    pub(super) health: SocketAddr,
+    /// The name by which RPC requests may be addressed, besides `localhost`.
+    hostname: Option<String>,
+    p2p_listen: Vec<String>,
+    p2p_address: String,
+}
+
+impl Place {
+    /// A process of this host, on ports that are free now.
+    pub(super) fn on_this_host(folder: &Path) -> anyhow::Result<Self> {
+        let [rpc, health, p2p] = free_addresses().context("no free ports on 127.0.0.1")?;
+        let p2p = format!("/ip4/{}/tcp/{}", p2p.ip(), p2p.port());
+        Ok(Self {
+            home: folder.to_owned(),
+            rpc,
+            health,
+            hostname: None,
+            p2p_listen: vec![p2p.clone()],
+            p2p_address: p2p,
+        })
+    }
+
+    /// A container or machine with the name `hostname` and with all ports to itself, that has the node's folder at
+    /// `home`.
+    pub(super) fn behind_a_name(hostname: String, home: PathBuf) -> Self {
+        let everywhere = |default: &str| {
+            let default: SocketAddr = default.parse().expect("a test parses the defaults");
+            SocketAddr::from((Ipv4Addr::UNSPECIFIED, default.port()))
+        };
+        Self {
+            home,
+            rpc: everywhere(RPC_LISTEN_DEFAULT),
+            health: everywhere(HEALTH_LISTEN_DEFAULT),
+            p2p_listen: P2P_LISTEN_DEFAULT.map(str::to_owned).into(),
+            p2p_address: format!("/dns4/{hostname}/tcp/{P2P_PORT}"),
+            hostname: Some(hostname),
+        }
+    }
+
+    /// Returns the node's folder as the node sees it.
+    pub(super) fn home(&self) -> &Path {
+        &self.home
+    }
+
+    pub(super) fn data_dir(&self) -> PathBuf {
+        self.home.join("data")
+    }
+
+    fn keys(&self) -> KeyFiles {
+        KeyFiles::of(&self.home.join(KEYS_DIR))
+    }
+}
+
 /// One node's folder, keys and addresses.
 pub(super) struct NodeFolder {
     pub(super) folder: PathBuf,
-    pub(super) data_dir: PathBuf,
     pub(super) config: PathBuf,
     pub(super) owner: PrivateKeySigner,
     pub(super) key: SecretKey,
     pub(super) evidence: PrivateKeySigner,
+    pub(super) peer_id: PeerId,
+    pub(super) place: Place,
     poster: PrivateKeySigner,
-    keys: keys::KeyFiles,
-    peer_id: PeerId,
-    pub(super) rpc: SocketAddr,
-    pub(super) health: SocketAddr,
-    p2p: SocketAddr,
 }
 
 impl NodeFolder {
-    /// Makes the folder and new keys in it, as `baton keys new` does, and picks free ports.
-    pub(super) fn create(folder: &Path) -> anyhow::Result<Self> {
-        let made = keys::create(&folder.join("keys")).with_context(|| format!("keys in {}", folder.display()))?;
-        let [rpc, health, p2p] = free_addresses().context("no free ports on 127.0.0.1")?;
-        Ok(Self {
+    /// Makes the folder and new keys in it, as `baton keys new` does.
+    pub(super) fn create(folder: &Path, owner: PrivateKeySigner, place: Place) -> anyhow::Result<Self> {
+        let dir = folder.join(KEYS_DIR);
+        let keys = keys::create(&dir).with_context(|| format!("keys in {}", dir.display()))?;
+        Ok(Self::of(folder, owner, place, keys))
+    }
+
+    /// Returns the folder as it is, or makes it if it has no keys.
+    pub(super) fn open_or_create(folder: &Path, owner: PrivateKeySigner, place: Place) -> anyhow::Result<Self> {
+        let dir = folder.join(KEYS_DIR);
+        let keys = match keys::create(&dir) {
+            Err(KeysError::Exists(_)) => keys::load(&dir),
+            made => made,
+        };
+        let keys = keys.with_context(|| format!("keys in {}", dir.display()))?;
+        Ok(Self::of(folder, owner, place, keys))
+    }
+
+    fn of(folder: &Path, owner: PrivateKeySigner, place: Place, keys: SequencerKeys) -> Self {
+        let SequencerKeys { consensus, peer_id, poster, evidence, .. } = keys;
+        Self {
             folder: folder.to_owned(),
-            data_dir: folder.join("data"),
             config: folder.join("node.toml"),
-            owner: PrivateKeySigner::random(),
-            key: made.consensus,
-            evidence: made.evidence,
-            poster: made.poster,
-            keys: made.files,
-            peer_id: made.peer_id,
-            rpc,
-            health,
-            p2p,
-        })
+            owner,
+            key: consensus,
+            evidence,
+            peer_id,
+            place,
+            poster,
+        }
     }
 
     /// Returns the accounts that pay on L1.
@@ -70,10 +145,6 @@ impl NodeFolder {
     /// Returns where the node's output goes.
     pub(super) fn log(&self) -> PathBuf {
         self.folder.join("node.log")
-    }
-
-    fn p2p_address(&self) -> String {
-        format!("/ip4/{}/tcp/{}", self.p2p.ip(), self.p2p.port())
     }
 
     /// Writes the node's configuration; `nodes` are all nodes, this one among them.
@@ -89,16 +160,19 @@ impl NodeFolder {
         let peers = nodes
             .iter()
             .filter(|node| node.peer_id != self.peer_id)
-            .map(|node| Value::String(format!("{}/p2p/{}", node.p2p_address(), node.peer_id)))
+            .map(|node| Value::String(format!("{}/p2p/{}", node.place.p2p_address, node.peer_id)))
             .collect();
         let l1_chain_id = i64::try_from(chain.l1_chain_id.get()).context("the L1 chain id is out of range")?;
         let deployment = chain.deployment;
+        let (place, keys) = (&self.place, self.place.keys());
+        let hosts = std::iter::once("localhost").chain(place.hostname.as_deref());
+        let hosts = hosts.map(|host| text(&host)).collect();
         let config = table([
-            ("data_dir", path(&self.data_dir)),
-            ("consensus_key", path(&self.keys.consensus)),
-            ("sign_record_dir", path(&self.keys.sign_record)),
-            ("poster_key", path(&self.keys.poster)),
-            ("evidence_key", path(&self.keys.evidence)),
+            ("data_dir", path(&place.data_dir())),
+            ("consensus_key", path(&keys.consensus)),
+            ("sign_record_dir", path(&keys.sign_record)),
+            ("poster_key", path(&keys.poster)),
+            ("evidence_key", path(&keys.evidence)),
             (
                 "l1",
                 Value::Table(table([
@@ -113,14 +187,14 @@ impl NodeFolder {
             (
                 "p2p",
                 Value::Table(table([
-                    ("identity", path(&self.keys.identity)),
-                    ("listen", list(vec![text(&self.p2p_address())])),
+                    ("identity", path(&keys.identity)),
+                    ("listen", list(place.p2p_listen.iter().map(|address| text(address)).collect())),
                     ("peers", list(peers)),
                     ("observers", list(observers.iter().map(|observer| text(observer)).collect())),
                 ])),
             ),
-            ("rpc", Value::Table(table([("listen", text(&self.rpc))]))),
-            ("health", Value::Table(table([("listen", text(&self.health))]))),
+            ("rpc", Value::Table(table([("listen", text(&place.rpc)), ("allowed_hosts", list(hosts))]))),
+            ("health", Value::Table(table([("listen", text(&place.health))]))),
         ]);
         std::fs::write(&self.config, toml::to_string_pretty(&config)?)
             .with_context(|| format!("cannot write {}", self.config.display()))

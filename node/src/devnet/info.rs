@@ -6,6 +6,7 @@ use std::{
 };
 
 use alloy_primitives::Address;
+use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 /// Written as JSON by `--info FILE` once all nodes are ready.
@@ -47,7 +48,7 @@ pub struct NodeInfo {
 }
 
 /// The L1.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct L1Info {
     /// JSON-RPC endpoint.
@@ -67,7 +68,7 @@ pub struct L1Info {
 }
 
 /// An account with its key.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AccountInfo {
     /// Address.
@@ -77,10 +78,17 @@ pub struct AccountInfo {
 }
 
 /// Writes the file whole or not at all, so that whoever waits for it never reads half of it.
-pub(super) fn write(path: &Path, info: &DevnetInfo) -> std::io::Result<()> {
+///
+/// # Errors
+/// When it cannot be written; the message names it.
+pub(super) fn write(path: &Path, info: &impl Serialize) -> anyhow::Result<()> {
     let beside = path.with_extension("new");
-    let mut file = std::fs::File::create(&beside)?;
-    serde_json::to_writer_pretty(&mut file, info)?;
-    file.write_all(b"\n")?;
-    std::fs::rename(beside, path)
+    let written = || -> std::io::Result<()> {
+        let mut file = std::fs::File::create(&beside)?;
+        serde_json::to_writer_pretty(&mut file, info)?;
+        file.write_all(b"\n")?;
+        file.sync_all()?;
+        std::fs::rename(&beside, path)
+    };
+    written().with_context(|| format!("cannot write {}", path.display()))
 }

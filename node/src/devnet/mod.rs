@@ -1,15 +1,18 @@
-//! A whole Baton network on one machine: a local L1, contracts, bonds, and staked nodes as processes of their own.
+//! Networks for development, whose L1 is an anvil: its first epochs can be mined in seconds.
 //!
-//! What runs is what operators run: the same binary, the same configuration file, the same contracts. Only the L1 is a
-//! development one, whose first epochs can be mined in seconds.
+//! [`run`] is a whole network on one machine: a local L1, contracts, bonds, and staked nodes as processes of their own.
+//! [`testnet`] only founds a network and lays out a folder per node, for nodes that run in containers. What runs is what
+//! operators run: the same binary, the same configuration file, the same contracts.
 
 mod accounts;
 mod banner;
 mod child;
 mod folders;
+mod founding;
 mod info;
 mod live;
 mod table;
+pub mod testnet;
 
 use std::{
     io::IsTerminal as _,
@@ -17,45 +20,30 @@ use std::{
     time::{Duration, Instant},
 };
 
-use alloy_primitives::{Address, U256};
+use alloy::signers::local::PrivateKeySigner;
 use anyhow::{Context as _, bail, ensure};
-use baton_proto::{ChainSpec, L1ChainId, L2ChainId};
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-pub use self::info::{AccountInfo, DevnetInfo, L1Info, NodeInfo};
-use self::{child::ChildProcess, folders::NodeFolder, live::Live};
+use self::{
+    child::ChildProcess,
+    folders::{NodeFolder, Place},
+    live::Live,
+};
+pub use self::{
+    founding::L2_CHAIN_ID,
+    info::{AccountInfo, DevnetInfo, L1Info, NodeInfo},
+};
 use crate::{
     cli::devnet::DevnetArgs,
     config::{LogConfig, LogFormat},
-    l1::{
-        Anvil, AnvilOptions, L1Client,
-        deploy::{self, Deployment, Founder, Progress},
-    },
+    l1::{Anvil, AnvilOptions},
     telemetry::log,
 };
 
-/// The devnet's chain id: not in use by a public chain.
-pub const L2_CHAIN_ID: u64 = 2_028;
-
-/// L1 blocks in an epoch. Until epochs can hand over to one another, a devnet lives in one.
-const EPOCH_BLOCKS: u64 = 512;
-
-/// Anvil's `finalized` is this many blocks behind its head: two slots in an epoch, twice.
-const FINALITY_BLOCKS: u64 = 4;
-
-/// Base units of a whole token, of 18 decimals.
-const TOKEN_UNIT: u64 = 1_000_000_000_000_000_000;
-
-/// Wei that every account of a node starts with on L1: enough for thousands of batches.
-const ACCOUNT_WEI: u128 = 1_000_000_000_000_000_000_000;
-
 /// How long nodes may take to be ready after they were started.
 const READY_WITHIN: Duration = Duration::from_secs(120);
-
-/// How long one question to L1 may take.
-const L1_CALL_WITHIN: Duration = Duration::from_secs(30);
 
 /// A running devnet.
 pub(crate) struct Devnet {
@@ -81,7 +69,7 @@ pub async fn run(args: DevnetArgs) -> anyhow::Result<()> {
         devnet = start(&args) => devnet?,
     };
     if let Some(path) = &args.info {
-        info::write(path, &devnet.info).with_context(|| format!("cannot write {}", path.display()))?;
+        info::write(path, &devnet.info)?;
     }
     let took = started.elapsed();
     // Without a terminal there is nothing to redraw a table on.
@@ -98,7 +86,7 @@ pub async fn run(args: DevnetArgs) -> anyhow::Result<()> {
 }
 
 async fn start(args: &DevnetArgs) -> anyhow::Result<Devnet> {
-    let stakes = stakes(args)?;
+    let bonds = args.bonds()?;
     let (folder, temporary) = match &args.data_dir {
         Some(folder) => (folder.clone(), None),
         None => {
@@ -121,14 +109,18 @@ async fn start(args: &DevnetArgs) -> anyhow::Result<Devnet> {
             (Some(anvil), url)
         }
     };
-    let l1_chain_id = chain_id(&l1_url).await?;
-    let client = L1Client::new(std::slice::from_ref(&l1_url), l1_chain_id, L1_CALL_WITHIN)?;
+    let client = founding::connect(&l1_url, Duration::ZERO).await?;
+    let l1_chain_id = client.chain_id();
 
-    let mut nodes = Vec::with_capacity(stakes.len());
-    for index in 0..stakes.len() {
-        nodes.push(NodeFolder::create(&folder.join(format!("node-{index}")))?);
+    let mut nodes = Vec::with_capacity(bonds.len());
+    for index in 0..bonds.len() {
+        let folder = folder.join(format!("node-{index}"));
+        let place = Place::on_this_host(&folder)?;
+        nodes.push(NodeFolder::create(&folder, PrivateKeySigner::random(), place)?);
     }
-    let deployment = bond_all(&client, &nodes, &stakes, args).await?;
+    let headless = args.headless;
+    let mut say = move |line: String| if headless { info!("{line}") } else { println!("{line}") };
+    let deployment = founding::found(&client, &nodes, &args.network, &mut say).await?;
     if anvil.is_some() {
         client
             .request::<_, serde_json::Value>("evm_setIntervalMining", (args.block_time,))
@@ -155,12 +147,12 @@ async fn start(args: &DevnetArgs) -> anyhow::Result<Devnet> {
         chain_id: L2_CHAIN_ID,
         nodes: nodes
             .iter()
-            .zip(&stakes)
+            .zip(&bonds)
             .zip(&pids)
             .map(|((node, bond), pid)| NodeInfo {
-                rpc: format!("http://{}", node.rpc),
-                health: format!("http://{}", node.health),
-                data_dir: node.data_dir.clone(),
+                rpc: format!("http://{}", node.place.rpc),
+                health: format!("http://{}", node.place.health),
+                data_dir: node.place.data_dir(),
                 config: node.config.clone(),
                 log: node.log(),
                 pid: *pid,
@@ -219,78 +211,6 @@ impl Devnet {
             let _ = std::fs::remove_dir_all(folder);
         }
     }
-}
-
-/// Deploys the chain, bonds every node, and mines to where the L2 chain starts.
-async fn bond_all(
-    client: &L1Client,
-    nodes: &[NodeFolder],
-    stakes: &[U256],
-    args: &DevnetArgs,
-) -> anyhow::Result<Deployment> {
-    for account in nodes.iter().flat_map(NodeFolder::l1_accounts) {
-        client
-            .request::<_, serde_json::Value>("anvil_setBalance", (account, U256::from(ACCOUNT_WEI)))
-            .await
-            .context("the L1 must be an anvil: its accounts are filled and its first epochs mined")?;
-    }
-    let founders: Vec<Founder<'_>> = nodes
-        .iter()
-        .zip(stakes)
-        .map(|(node, bond)| Founder {
-            owner: &node.owner,
-            fee_recipient: node.owner.address(),
-            key: &node.key,
-            bond: *bond,
-        })
-        .collect();
-    let spec = |token: Address| -> anyhow::Result<ChainSpec> {
-        Ok(args.apply_to(deploy::devnet_spec(L2ChainId::new(L2_CHAIN_ID), EPOCH_BLOCKS, token))?)
-    };
-    // The overrides are checked before anything is deployed.
-    spec(Address::ZERO)?;
-    let headless = args.headless;
-    let mut say = move |step: Progress| {
-        let line = match step {
-            Progress::Deployed(contract, address) => format!("{contract} deployed at {address}"),
-            Progress::Registered(owner) => format!("sequencer {owner} bonded"),
-            Progress::Activated => "registry activated".to_owned(),
-            Progress::Mining { done, total } => format!("mining to the first epoch: {done} of {total} L1 blocks"),
-        };
-        if headless { info!("{line}") } else { println!("{line}") }
-    };
-    let deployment = deploy::deploy_chain(
-        client,
-        &accounts::deployer(),
-        &founders,
-        |token| spec(token).expect("the same overrides passed above"),
-        &mut say,
-    )
-    .await?;
-    deploy::mine_to_start(client, deployment.registry, FINALITY_BLOCKS, &mut say).await?;
-    Ok(deployment)
-}
-
-/// Bonds in base units, one per node.
-fn stakes(args: &DevnetArgs) -> anyhow::Result<Vec<U256>> {
-    let shares = args.stakes()?;
-    Ok(shares.iter().map(|share| U256::from(*share) * U256::from(TOKEN_UNIT)).collect())
-}
-
-async fn chain_id(url: &str) -> anyhow::Result<L1ChainId> {
-    let body = serde_json::json!({"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []});
-    let client = reqwest::Client::builder().timeout(L1_CALL_WITHIN).build()?;
-    let answer: serde_json::Value = client
-        .post(url)
-        .json(&body)
-        .send()
-        .await
-        .with_context(|| format!("no L1 answers at {url}"))?
-        .json()
-        .await
-        .with_context(|| format!("what answers at {url} is no L1"))?;
-    let text = answer["result"].as_str().with_context(|| format!("{url} does not say its chain id"))?;
-    Ok(L1ChainId::new(u64::from_str_radix(text.trim_start_matches("0x"), 16)?))
 }
 
 /// Returns the anvil that npm installed in `contracts/` of this or a parent folder, or the one on the path.
