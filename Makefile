@@ -8,7 +8,7 @@ SEEDS ?= 200
 START ?= 1
 BIN := $(CARGO_TARGET_DIR)/debug
 
-.PHONY: help setup contracts devnet test simulate bench test-contracts check fmt artifacts
+.PHONY: help setup contracts devnet test simulate bench test-contracts docker-test check fmt artifacts
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ bench: export CARGO_TARGET_DIR := $(HOME)/.cache/baton/bench
 bench: setup ## Measures network, consensus and gas here, about 5 minutes; BENCH_WRITE=1 puts the table into README.md
 	cargo build --locked --profile measured --bin baton --bin baton-bench
 	$(CARGO_TARGET_DIR)/measured/baton-bench $(if $(BENCH_WRITE),--write README.md) $(ARGS)
+
+docker-test: ## Proves docker/ on a real Docker engine, which it starts where it may; PROFILE=release builds what users run
+	@docker/test
 
 artifacts: setup ## Rebuilds the committed contract artifacts
 	cd contracts && npm run --silent artifacts
