@@ -134,15 +134,13 @@ impl Keeper {
             known.into_iter().for_each(|answer| answer.give(Err(SubmitError::NotStored)));
             return;
         }
-        let mut transactions = Vec::with_capacity(accepted.len());
+        if !accepted.is_empty() {
+            (self.context.announce)(accepted.iter().map(|accepted| accepted.transaction.clone()).collect());
+        }
         for Accepted { transaction, answer, .. } in accepted {
             answer.give(Ok(*transaction.hash()));
-            transactions.push(transaction);
         }
         known.into_iter().for_each(|answer| answer.give(Err(PoolError::AlreadyKnown.into())));
-        if !transactions.is_empty() {
-            (self.context.announce)(transactions);
-        }
         if self.journal.is_outgrown()
             && let Err(error) = self.rewrite()
         {

@@ -127,6 +127,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_busy_node_asks_to_retry_and_one_that_fails_says_it_is_its_own_fault() {
+        let busy = RpcError::from(SubmitError::Busy);
+        assert_eq!((busy.code(), busy.is_ours()), (-32_005, false));
+        assert!(busy.to_string().contains("retry"), "{busy}");
+        for error in [SubmitError::NotStored, SubmitError::Stopping] {
+            let error = RpcError::from(error);
+            assert_eq!((error.code(), error.is_ours()), (-32_603, true));
+            assert!(error.to_string().starts_with("the transaction was not accepted"), "{error}");
+        }
+    }
+
+    #[test]
     fn an_endless_method_name_is_not_repeated() {
         let message = RpcError::UnknownMethod("é".repeat(100_000)).to_string();
         assert_eq!(message, format!("the method {} does not exist/is not available", "é".repeat(NAME_CHARS_MAX)));

@@ -2,6 +2,7 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
+use futures::future::join_all;
 use jsonrpsee::{
     core::middleware::{Batch, BatchEntry, Extensions, Notification, RpcServiceT},
     server::{BatchResponseBuilder, MethodResponse},
@@ -9,10 +10,14 @@ use jsonrpsee::{
 };
 use tokio::time::Instant;
 
-use super::{RpcError, error::LIMIT_EXCEEDED};
+use super::{RpcError, error::LIMIT_EXCEEDED, methods::SEND_RAW};
 
 /// Longest that one batch may take; calls that have not started by then are answered with an error each.
 const BATCH_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Submissions of one batch, one after the other in it, that are made together: they wait for the same disk, and share its
+/// sync as those of different users do.
+const SUBMISSIONS_AT_ONCE: usize = 256;
 
 /// The bounds.
 #[derive(Debug)]
@@ -57,36 +62,55 @@ where
         let mut answers = BatchResponseBuilder::new_with_limit(usize::MAX);
         let mut bytes = 0_usize;
         let mut notified = false;
-        for entry in batch {
-            let answer = match entry {
-                Ok(BatchEntry::Call(request)) if bytes > self.bounds.answer_bytes_max => {
-                    refusal(request.id, RpcError::ResponseTooLarge)
-                }
-                Ok(BatchEntry::Call(request)) if Instant::now() >= end => refusal(request.id, RpcError::TimedOut),
-                Ok(BatchEntry::Call(mut request)) => {
-                    request.extensions.insert(InBatch);
-                    let id = request.id.clone().into_owned();
-                    let answer = self.answer(request).await;
-                    let length = answer.as_json().get().len();
-                    if bytes.saturating_add(length) > self.bounds.answer_bytes_max {
-                        bytes = usize::MAX;
-                        refusal(id, RpcError::ResponseTooLarge)
-                    } else {
-                        bytes = bytes.saturating_add(length);
-                        answer
-                    }
-                }
+        let mut entries = batch.into_iter().peekable();
+        while let Some(entry) = entries.next() {
+            let first = match entry {
+                Ok(BatchEntry::Call(request)) => request,
                 Ok(BatchEntry::Notification(_)) => {
                     notified = true;
                     continue;
                 }
                 Err(error) => {
                     let (error, id) = error.into_parts();
-                    MethodResponse::error(id, error)
+                    if let Err(too_large) = answers.append(MethodResponse::error(id, error)) {
+                        return too_large;
+                    }
+                    continue;
                 }
             };
-            if let Err(too_large) = answers.append(answer) {
-                return too_large;
+            let mut run = vec![first];
+            while run.len() < SUBMISSIONS_AT_ONCE
+                && run.first().is_some_and(is_submission)
+                && let Some(Ok(BatchEntry::Call(next))) =
+                    entries.next_if(|next| matches!(next, Ok(BatchEntry::Call(next)) if is_submission(next)))
+            {
+                run.push(next);
+            }
+            let ids: Vec<Id<'_>> = run.iter().map(|request| request.id.clone()).collect();
+            let answered: Vec<MethodResponse> = if bytes > self.bounds.answer_bytes_max {
+                run.into_iter().map(|request| refusal(request.id, RpcError::ResponseTooLarge)).collect()
+            } else if Instant::now() >= end {
+                run.into_iter().map(|request| refusal(request.id, RpcError::TimedOut)).collect()
+            } else {
+                // In order: each is begun before the next.
+                join_all(run.into_iter().map(|mut request| {
+                    request.extensions.insert(InBatch);
+                    self.answer(request)
+                }))
+                .await
+            };
+            for (id, answer) in ids.into_iter().zip(answered) {
+                let length = answer.as_json().get().len();
+                let answer = if bytes.saturating_add(length) > self.bounds.answer_bytes_max {
+                    bytes = usize::MAX;
+                    refusal(id, RpcError::ResponseTooLarge)
+                } else {
+                    bytes = bytes.saturating_add(length);
+                    answer
+                };
+                if let Err(too_large) = answers.append(answer) {
+                    return too_large;
+                }
             }
         }
         if answers.is_empty() && notified {
@@ -134,6 +158,10 @@ pub(super) struct Overloaded;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct InBatch;
 
+fn is_submission(request: &Request<'_>) -> bool {
+    request.method == SEND_RAW
+}
+
 fn unanswered() -> MethodResponse {
     let mut extensions = Extensions::new();
     extensions.insert(Unanswered);
@@ -142,4 +170,66 @@ fn unanswered() -> MethodResponse {
 
 fn refusal(id: Id<'_>, error: RpcError) -> MethodResponse {
     MethodResponse::error(id, ErrorObjectOwned::from(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use jsonrpsee::server::ResponsePayload;
+    use serde_json::Value;
+    use tokio::sync::Barrier;
+
+    use super::*;
+
+    /// Answers submissions only once as many wait as a run has, and notes the order in which they came.
+    #[derive(Clone)]
+    struct Together {
+        barrier: Arc<Barrier>,
+        came: Arc<Mutex<Vec<u64>>>,
+    }
+
+    impl RpcServiceT for Together {
+        type MethodResponse = MethodResponse;
+        type NotificationResponse = MethodResponse;
+        type BatchResponse = MethodResponse;
+
+        fn call<'a>(&self, request: Request<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
+            let this = self.clone();
+            async move {
+                let Id::Number(id) = request.id else { panic!("the test numbers its calls") };
+                this.came.lock().unwrap().push(id);
+                if is_submission(&request) {
+                    this.barrier.wait().await;
+                }
+                MethodResponse::response(request.id, ResponsePayload::success(id), usize::MAX)
+            }
+        }
+
+        fn batch<'a>(&self, _: Batch<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
+            std::future::ready(unanswered())
+        }
+
+        fn notification<'a>(&self, _: Notification<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
+            std::future::ready(unanswered())
+        }
+    }
+
+    #[tokio::test]
+    async fn submissions_that_follow_each_other_in_a_batch_wait_together_and_all_else_in_turn() {
+        let methods = [SEND_RAW, SEND_RAW, SEND_RAW, "eth_chainId", SEND_RAW, SEND_RAW, SEND_RAW];
+        let inner = Together { barrier: Arc::new(Barrier::new(3)), came: Arc::default() };
+        let bounds = Bounds { batch_items_max: methods.len(), answer_bytes_max: 10_000 };
+        let gate = Gate::new(inner.clone(), Arc::new(bounds));
+        let calls = methods
+            .iter()
+            .zip(0..)
+            .map(|(method, id)| Ok(BatchEntry::Call(Request::borrowed(method, None, Id::Number(id)))));
+        let answering = gate.answer_all(Batch::from(calls.collect()));
+        let answer = tokio::time::timeout(BATCH_TIME_MAX, answering).await.expect("they wait for each other in vain");
+        assert_eq!(*inner.came.lock().unwrap(), [0, 1, 2, 3, 4, 5, 6]);
+        let answers: Vec<Value> = serde_json::from_str(answer.as_json().get()).unwrap();
+        let results: Vec<_> = answers.iter().map(|answer| answer["result"].as_u64().unwrap()).collect();
+        assert_eq!(results, [0, 1, 2, 3, 4, 5, 6]);
+    }
 }

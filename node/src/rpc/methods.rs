@@ -22,7 +22,7 @@ use super::{
 /// Most calls that read at one time. Each may hold one block and its answer: 8 of 25 MiB.
 const READS_MAX: usize = 8;
 
-const SEND_RAW: &str = "eth_sendRawTransaction";
+pub(super) const SEND_RAW: &str = "eth_sendRawTransaction";
 
 /// Most calls that wait for their turn; more are refused, and client libraries try again a little later.
 const WAITING_MAX: usize = 2_048;
