@@ -61,10 +61,13 @@ pub enum ConfigError {
 pub struct Config {
     /// Folder of the chain data; made if missing.
     pub data_dir: PathBuf,
-    /// Folder of the sign record, never inside [`Self::data_dir`]: restoring chain data must not rewind it.
-    pub sign_record_dir: PathBuf,
-    /// File of the BLS key.
-    pub consensus_key: PathBuf,
+    /// Folder of the sign record, never inside [`Self::data_dir`]: restoring chain data must not rewind it. A node with a
+    /// consensus key has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sign_record_dir: Option<PathBuf>,
+    /// File of the BLS key; without it this node is a follower: it signs nothing, and follows the committee.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consensus_key: Option<PathBuf>,
     /// File of the secp256k1 key that pays for batches; without it this node never posts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub poster_key: Option<PathBuf>,
@@ -188,9 +191,13 @@ impl Config {
     fn resolve(keys: NodeKeys) -> Result<Self, ConfigError> {
         let NodeKeys { data_dir, sign_record_dir, consensus_key, poster_key, evidence_key, l2_chain_id, .. } = keys;
         let data_dir = required(data_dir, "data_dir", "data-dir", "BATON_DATA_DIR")?;
-        let consensus_key = required(consensus_key, "consensus_key", "consensus-key", "BATON_CONSENSUS_KEY")?;
+        if consensus_key.is_none() && sign_record_dir.is_some() {
+            let why = "is set, but `consensus_key` is not: a node that signs nothing has nothing to record".into();
+            return Err(ConfigError::Invalid { key: "sign_record_dir", why });
+        }
+        let beside = || consensus_key.as_ref().map(|key| key.with_file_name(SIGN_RECORD_DIR_NAME));
         let config = Self {
-            sign_record_dir: sign_record_dir.unwrap_or_else(|| consensus_key.with_file_name(SIGN_RECORD_DIR_NAME)),
+            sign_record_dir: sign_record_dir.or_else(beside),
             data_dir,
             consensus_key,
             poster_key,
@@ -214,16 +221,18 @@ impl Config {
 
     fn check_paths(&self) -> Result<(), ConfigError> {
         let data = absolute("data_dir", &self.data_dir)?;
-        let record = absolute("sign_record_dir", &self.sign_record_dir)?;
-        if record.starts_with(&data) || data.starts_with(&record) {
-            return Err(ConfigError::Invalid {
-                key: "sign_record_dir",
-                why: format!(
-                    "{} and the chain data in {} must not contain each other: restoring one would rewind the other",
-                    record.display(),
-                    data.display()
-                ),
-            });
+        if let Some(record) = &self.sign_record_dir {
+            let record = absolute("sign_record_dir", record)?;
+            if record.starts_with(&data) || data.starts_with(&record) {
+                return Err(ConfigError::Invalid {
+                    key: "sign_record_dir",
+                    why: format!(
+                        "{} and the chain data in {} must not contain each other: restoring one would rewind the other",
+                        record.display(),
+                        data.display()
+                    ),
+                });
+            }
         }
         if self.poster_key.is_some() && self.poster_key == self.evidence_key {
             return Err(ConfigError::Invalid {

@@ -50,7 +50,8 @@ layer! {
         /// Folder of the record of everything this key ever signed. Default: `sign-record` beside the consensus key,
         /// because it belongs to the key: restoring chain data must never rewind it, so it may not be inside `data_dir`.
         sign_record_dir: PathBuf, "sign-record-dir", "BATON_SIGN_RECORD_DIR";
-        /// File of the BLS key, made by `baton keys new`.
+        /// File of the BLS key, made by `baton keys new`. Default: none, and the node is a follower: it signs nothing,
+        /// follows the committee, serves reads, and forwards transactions.
         consensus_key: PathBuf, "consensus-key", "BATON_CONSENSUS_KEY";
         /// File (mode 0600, 32 bytes in hex) of the secp256k1 key that pays for batches. Default: none, and the node
         /// attests but never posts.

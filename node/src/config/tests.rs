@@ -45,10 +45,22 @@ fn the_smallest_file_gets_every_default() {
     assert_eq!(config.rpc.listen.to_string(), RPC_LISTEN_DEFAULT);
     assert_eq!(config.health.listen.to_string(), HEALTH_LISTEN_DEFAULT);
     assert_eq!(config.p2p.listen.iter().map(ToString::to_string).collect::<Vec<_>>(), P2P_LISTEN_DEFAULT);
-    assert_eq!(config.sign_record_dir, Path::new("/keys/sign-record"));
+    assert_eq!(config.sign_record_dir.as_deref(), Some(Path::new("/keys/sign-record")));
     assert_eq!((config.l1.poll_interval_ms, config.l1.stale_after_ms), (1_000, 60_000));
     assert_eq!((config.log.level.as_str(), config.log.format), ("info", LogFormat::Text));
     assert_eq!((config.poster_key, config.evidence_key, config.l2_chain_id), (None, None, None));
+}
+
+#[test]
+fn a_node_without_a_consensus_key_is_a_follower() {
+    let keyless: String =
+        MINIMAL.lines().filter(|line| !line.starts_with("consensus_key")).map(|line| format!("{line}\n")).collect();
+    let config = resolve(&keyless, &[]).unwrap();
+    assert_eq!((&config.consensus_key, &config.sign_record_dir), (&None, &None));
+    assert!(!config.to_string().contains("consensus_key") && !config.to_string().contains("sign_record_dir"));
+    // A record without a key is a key that was forgotten.
+    let error = resolve(&keyless, &["--sign-record-dir", "/record"]).unwrap_err().to_string();
+    assert!(error.contains("`sign_record_dir`") && error.contains("`consensus_key`"), "{error}");
 }
 
 #[test]

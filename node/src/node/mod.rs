@@ -4,6 +4,7 @@
 //! Stopping goes from the outside in: no new requests, then the driver finishes its turn, then the tasks towards L1, then
 //! the network.
 
+mod forward;
 mod open;
 mod routing;
 mod status;
@@ -22,6 +23,7 @@ use tracing::{error, info, warn};
 
 pub use self::open::{OpenError, Opened};
 use self::{
+    forward::Forwarder,
     open::{hold_keys, open},
     routing::Routing,
     status::StatusSources,
@@ -242,6 +244,7 @@ async fn start(
         .map_err(|error| NodeError::part("the message checks")(error.to_string()))?;
 
     let work = Arc::new(Notify::new());
+    let forwarder = Forwarder::new();
     let (admission, admitting) = Admission::new(
         AdmissionContext {
             pool: Arc::clone(pool),
@@ -249,8 +252,11 @@ async fn start(
             senders: Arc::clone(senders),
             work: Arc::clone(&work),
             announce: Box::new({
-                let network = network.clone();
-                move |transactions| network.gossip(transactions)
+                let (network, forwarder) = (network.clone(), forwarder.clone());
+                move |transactions| {
+                    forwarder.forward(&transactions);
+                    network.gossip(transactions);
+                }
             }),
         },
         journal,
@@ -294,6 +300,7 @@ async fn start(
 
     let account_config = || AccountConfig { replace_after: REPLACE_AFTER, fee_ceiling_wei: FEE_CEILING_WEI, poll };
     let charged = network.clone();
+    let next_leaders = leaders.clone();
     let batcher = Batcher::spawn(BatcherContext {
         client: l1_client.clone(),
         facts: Arc::clone(&facts),
@@ -324,6 +331,8 @@ async fn start(
         .collect();
     parts.push(health.part);
     parts.push(part("admission", admitting));
+    let forwarding = forwarder.run(network.clone(), next_leaders, *me, progress_seen.clone(), inner.clone());
+    parts.push(part("forwarding", forwarding));
     match opened.evidence_key.clone() {
         Some(key) => {
             let account = AccountContext {

@@ -112,9 +112,9 @@ pub struct Opened {
     pub facts: Arc<ChainFacts>,
     /// The epoch's committee.
     pub committee: Arc<Committee>,
-    /// Our place in it.
+    /// Our place in it; a follower has none.
     pub me: Option<MemberIndex>,
-    /// Holds the consensus key.
+    /// Holds the consensus key, if there is one.
     pub signer: Option<Arc<Signer>>,
     /// Checks signatures of the committee.
     pub verifier: Arc<Verifier>,
@@ -138,10 +138,9 @@ pub struct Opened {
     pub head: Height,
 }
 
-/// The keys of a node, with the record that only one process may hold.
+/// The keys of a node, with the record that only one process may hold. A follower has no consensus key.
 pub(super) struct Held {
-    key: SecretKey,
-    record: SignRecord,
+    consensus: Option<(SecretKey, SignRecord)>,
     identity: Keypair,
     poster_key: Option<PrivateKeySigner>,
     evidence_key: Option<PrivateKeySigner>,
@@ -152,20 +151,29 @@ pub(super) struct Held {
 /// # Errors
 /// [`OpenError`] for a key that cannot be read, and for a sign record that is missing, another's or in use.
 pub(super) fn hold_keys(config: &Config, options: &NodeOptions) -> Result<Held, OpenError> {
-    let key = keyfile::load(&config.consensus_key)?;
+    let key = config.consensus_key.as_deref().map(keyfile::load).transpose()?;
     let identity = load_identity(&config.p2p.identity)?;
     let poster_key = config.poster_key.as_deref().map(account_key::load).transpose()?;
     let evidence_key = config.evidence_key.as_deref().map(account_key::load).transpose()?;
-    let public_key = key.public_key();
-    let record = match SignRecord::open(&config.sign_record_dir, &public_key) {
-        Err(error) if error.is_missing() && options.accept_missing_sign_record => {
-            warn!(folder = %config.sign_record_dir.display(),
-                "starting with an empty sign record because the operator said so: if this key has signed elsewhere in this epoch, its bond is at risk");
-            SignRecord::create_by_override(&config.sign_record_dir, &public_key)?
+    let consensus = match key.zip(config.sign_record_dir.as_deref()) {
+        Some((key, folder)) => {
+            let record = hold_record(folder, &key.public_key(), options)?;
+            Some((key, record))
         }
-        record => record?,
+        None => None,
     };
-    Ok(Held { key, record, identity, poster_key, evidence_key })
+    Ok(Held { consensus, identity, poster_key, evidence_key })
+}
+
+fn hold_record(folder: &Path, key: &BlsPublicKey, options: &NodeOptions) -> Result<SignRecord, SignRecordError> {
+    match SignRecord::open(folder, key) {
+        Err(error) if error.is_missing() && options.accept_missing_sign_record => {
+            warn!(folder = %folder.display(),
+                "starting with an empty sign record because the operator said so: if this key has signed elsewhere in this epoch, its bond is at risk");
+            SignRecord::create_by_override(folder, key)
+        }
+        record => record,
+    }
 }
 
 /// Opens everything else that `config` names.
@@ -173,8 +181,7 @@ pub(super) fn hold_keys(config: &Config, options: &NodeOptions) -> Result<Held, 
 /// # Errors
 /// [`OpenError`] says what does not fit, with both values, and the exit code it stands for.
 pub(super) async fn open(config: &Config, held: Held) -> Result<(Opened, Journal), OpenError> {
-    let Held { key, record, identity, poster_key, evidence_key } = held;
-    let public_key = key.public_key();
+    let Held { consensus, identity, poster_key, evidence_key } = held;
     std::fs::create_dir_all(&config.data_dir)
         .map_err(|source| OpenError::Folder { path: config.data_dir.clone(), source })?;
     let urls: Vec<String> = config.l1.rpc.iter().map(|url| url.expose().to_string()).collect();
@@ -186,12 +193,16 @@ pub(super) async fn open(config: &Config, held: Held) -> Result<(Opened, Journal
 
     let committee = Arc::new(Committee::new(facts.epoch, facts.committee.clone())?);
     let verifier = Arc::new(Verifier::new(facts.domain, Arc::clone(&committee))?);
-    let Some(me) = committee.index_of_key(&public_key) else {
-        return Err(OpenError::NotInCommittee {
-            key: Box::new(public_key),
+    let me = match &consensus {
+        Some((key, _)) => Some(committee.index_of_key(&key.public_key()).ok_or_else(|| OpenError::NotInCommittee {
+            key: Box::new(key.public_key()),
             epoch: facts.epoch,
             committee: committee.members().iter().map(|member| member.key).collect(),
-        });
+        })?),
+        None => {
+            info!("no consensus key: this node follows the committee and signs nothing");
+            None
+        }
     };
 
     let chain = ChainIdentity { domain: facts.domain, inbox: facts.inbox, slasher: facts.slasher };
@@ -201,9 +212,12 @@ pub(super) async fn open(config: &Config, held: Held) -> Result<(Opened, Journal
     }
     ledger.init_genesis(&facts.genesis)?;
     let head = ledger.head()?.height;
-    let signer = Arc::new(Signer::new(key, record, facts.domain, me)?);
-    let network_config = network_config(config, identity, &verifier, &signer);
-    let recovered = recovered(ledger.as_ref(), &signer, &verifier, &facts)?;
+    let signer = match consensus.zip(me) {
+        Some(((key, record), me)) => Some(Arc::new(Signer::new(key, record, facts.domain, me)?)),
+        None => None,
+    };
+    let network_config = network_config(config, identity, &verifier, signer.as_ref());
+    let recovered = recovered(ledger.as_ref(), signer.as_deref(), &verifier, &facts)?;
     info!(%head, certificates = recovered.certificates.len(), statements = recovered.statements.len(), "state opened");
 
     let senders = Arc::new(Senders::new());
@@ -217,8 +231,8 @@ pub(super) async fn open(config: &Config, held: Held) -> Result<(Opened, Journal
         senders,
         facts,
         committee,
-        me: Some(me),
-        signer: Some(signer),
+        me,
+        signer,
         verifier,
         ledger,
         l1_client,
@@ -270,17 +284,22 @@ fn write_durably(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     std::fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 
-fn network_config(config: &Config, identity: Keypair, verifier: &Arc<Verifier>, signer: &Arc<Signer>) -> NetworkConfig {
-    let prove = {
-        let signer = Arc::clone(signer);
-        Arc::new(move |proof: &_| signer.prove_peer(proof))
+fn network_config(
+    config: &Config,
+    identity: Keypair,
+    verifier: &Arc<Verifier>,
+    signer: Option<&Arc<Signer>>,
+) -> NetworkConfig {
+    let membership = |signer: &Arc<Signer>| {
+        let (index, signer) = (signer.me(), Arc::clone(signer));
+        Membership { index, prove: Arc::new(move |proof: &_| signer.prove_peer(proof)) }
     };
     let addresses = |peers: &[PeerAddress]| peers.iter().map(|peer| (peer.peer_id, peer.address.clone())).collect();
     NetworkConfig {
         identity,
         listen: config.p2p.listen.clone(),
         verifier: Arc::clone(verifier),
-        me: Some(Membership { index: signer.me(), prove }),
+        me: signer.map(membership),
         peers: addresses(&config.p2p.peers),
         observers: addresses(&config.p2p.observers),
     }
@@ -290,7 +309,7 @@ fn network_config(config: &Config, identity: Keypair, verifier: &Arc<Verifier>, 
 /// peer has it too.
 fn recovered(
     ledger: &dyn Ledger,
-    signer: &Signer,
+    signer: Option<&Signer>,
     verifier: &Verifier,
     facts: &ChainFacts,
 ) -> Result<Recovered, OpenError> {
@@ -305,7 +324,7 @@ fn recovered(
     }
     let from = if head_height == Height::ZERO { View::ZERO } else { head.view };
     Ok(Recovered {
-        statements: signer.recorded(facts.epoch, from)?,
+        statements: signer.map(|signer| signer.recorded(facts.epoch, from)).transpose()?.unwrap_or_default(),
         certificates,
         headers: ledger.unfinal_headers()?,
         head,

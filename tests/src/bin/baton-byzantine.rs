@@ -5,6 +5,7 @@
 
 use std::{process::ExitCode, sync::Arc};
 
+use anyhow::Context as _;
 use baton_consensus::{Committee, SecretKey};
 use baton_node::{
     cli::node::NodeArgs,
@@ -105,7 +106,8 @@ async fn run(arguments: NodeArgs) -> anyhow::Result<()> {
         stop_with_stdin: arguments.stop_with_stdin,
     };
     baton_node::telemetry::log::init(&config.log)?;
-    let key = keyfile::load(&config.consensus_key)?;
+    let key = config.consensus_key.as_deref().context("it equivocates with a consensus key")?;
+    let key = keyfile::load(key)?;
     let wrap = move |inner: Arc<dyn Outbound>, opened: &Opened| -> Arc<dyn Outbound> {
         let Some(me) = opened.me else { return inner };
         let committee = Arc::clone(&opened.committee);

@@ -130,7 +130,10 @@ async fn write_history(devnet: &Devnet) -> anyhow::Result<BlockHeader> {
     let mut keys = Vec::new();
     for node in 0..LATE {
         let config = Config::load(Some(&devnet.info.nodes[node].config), NodeKeys::default())?;
-        keys.push((member(devnet, &facts, node)?, keyfile::load(&config.consensus_key)?));
+        keys.push((
+            member(devnet, &facts, node)?,
+            keyfile::load(config.consensus_key.as_deref().context("a member has a consensus key")?)?,
+        ));
     }
     let senders = devnet.info.accounts.iter().map(|account| account.private_key.parse());
     let senders = senders.collect::<Result<Vec<PrivateKeySigner>, _>>()?;

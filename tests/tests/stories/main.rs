@@ -6,6 +6,7 @@ mod catch_up;
 mod crash;
 mod equivocation;
 mod load;
+mod proposals;
 mod refusals;
 mod restart;
 mod transactions;

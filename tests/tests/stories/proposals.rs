@@ -1,0 +1,193 @@
+//! (e) Large blocks whose transactions only one node holds, and a follower: nobody votes for what it cannot have, everybody
+//! gets it, and a node without a consensus key sees the same chain.
+
+use std::{process::Stdio, sync::Arc, time::Duration};
+
+use alloy::{
+    hex,
+    primitives::{Address, Bytes},
+    signers::local::PrivateKeySigner,
+};
+use anyhow::{Context as _, ensure};
+use baton_consensus::{Committee, Verifier};
+use baton_node::{
+    config::{Config, NodeKeys},
+    p2p::{Keypair, Multiaddr, Network, NetworkConfig, PeerId, load_or_create_identity},
+};
+use baton_proto::{
+    limits::{COMPACT_ABOVE_BYTES, FORWARD_TRANSACTIONS_MAX},
+    wire::{SyncRequest, SyncResponse},
+};
+use baton_tests::{
+    devnet::{Devnet, program, until},
+    rpc::{Rpc, quantity},
+    transactions::transfer,
+    witness::facts,
+};
+use serde_json::json;
+use tokio::process::{Child, Command};
+
+/// The node that alone is given the transactions.
+const HOLDER: usize = 0;
+
+/// Accounts that send, and transactions of each: together far above what travels whole.
+const ACCOUNTS: usize = 8;
+const EACH: u64 = 50;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_blocks_of_one_nodes_transactions_reach_everybody_and_a_follower() -> anyhow::Result<()> {
+    let devnet = Devnet::start(&[]).await?;
+    let follower = Follower::start(&devnet).await?;
+    let height = devnet.rpc(0).height().await?;
+    until("the follower to follow", || async { Ok((follower.rpc.height().await? > height).then_some(())) }).await?;
+
+    // Handed to one node alone, past gossip: it proposes them when it leads, and whoever votes has asked for them.
+    let mut sent = Vec::new();
+    for account in &devnet.info.accounts[..ACCOUNTS] {
+        let key: PrivateKeySigner = account.private_key.parse()?;
+        sent.extend((0..EACH).map(|nonce| Bytes::from(transfer(&key, devnet.info.chain_id, nonce, 1))));
+    }
+    hand_over(&devnet, sent.clone()).await?;
+    let last = &devnet.info.accounts[ACCOUNTS - 1].address;
+    for node in (0..devnet.info.nodes.len()).map(|index| devnet.rpc(index)).chain([follower.rpc.clone()]) {
+        until("all of them to be final", || async {
+            let count = node.call("eth_getTransactionCount", json!([last, "latest"])).await?;
+            Ok((quantity(&count)? == EACH).then_some(()))
+        })
+        .await?;
+    }
+
+    // One block at least was too large to travel whole, and came from the node that alone could fill it.
+    let height = devnet.rpc(0).height().await?;
+    let (mut found, mut largest) = (0, 0);
+    for height in 1..=height {
+        let transactions = devnet.rpc(0).block(height).await?["transactions"].clone();
+        let count = transactions.as_array().context("a block has transactions")?.len();
+        found += count;
+        largest = largest.max(count);
+    }
+    ensure!(found == sent.len(), "{found} of {} are in the chain", sent.len());
+    let bytes = largest * sent.iter().map(|raw| raw.len()).min().context("some were sent")?;
+    ensure!(bytes > COMPACT_ABOVE_BYTES, "the largest block has {bytes} bytes and travelled whole");
+
+    // What users give a follower goes to the leaders.
+    let key: PrivateKeySigner = devnet.info.accounts[0].private_key.parse()?;
+    let raw = hex::encode_prefixed(transfer(&key, devnet.info.chain_id, EACH, 1));
+    let hash = follower.rpc.call("eth_sendRawTransaction", json!([raw])).await?;
+    let height = until("a follower's transaction to be final", || async {
+        let found = follower.rpc.call("eth_getTransactionByHash", json!([hash])).await?;
+        if found["blockNumber"].is_null() { Ok(None) } else { quantity(&found["blockNumber"]).map(Some) }
+    })
+    .await?;
+
+    // One chain, to the last block.
+    for height in 0..=height {
+        let expected = devnet.rpc(1).block(height).await?["hash"].clone();
+        let got = follower.rpc.block(height).await?["hash"].clone();
+        ensure!(
+            !expected.is_null() && got == expected,
+            "block {height} is {got} on the follower, {expected} on node 1"
+        );
+    }
+    let status = follower.rpc.call("baton_status", json!([])).await?;
+    ensure!(status["me"].is_null(), "a follower is no member: {status}");
+    follower.stop().await?;
+    devnet.stop().await
+}
+
+/// Hands transactions to one node, as a leader is handed them, and to nobody else.
+async fn hand_over(devnet: &Devnet, transactions: Vec<Bytes>) -> anyhow::Result<()> {
+    let facts = facts(&devnet.info.nodes[HOLDER].data_dir)?;
+    let committee = Arc::new(Committee::new(facts.epoch, facts.committee.clone())?);
+    let owner: Address = devnet.info.nodes[HOLDER].owner.parse()?;
+    let holder = committee.index_of(owner).context("it is a member")?;
+    // Each node knows all the others: who is in another's configuration and not in its own is the holder.
+    let peers = |node: usize| -> anyhow::Result<Vec<(PeerId, Multiaddr)>> {
+        let peers = Config::load(Some(&devnet.info.nodes[node].config), NodeKeys::default())?.p2p.peers;
+        Ok(peers.into_iter().map(|peer| (peer.peer_id, peer.address)).collect())
+    };
+    let others = peers(HOLDER)?;
+    let network = NetworkConfig {
+        identity: Keypair::generate_ed25519(),
+        listen: vec!["/ip4/127.0.0.1/tcp/0".parse()?],
+        verifier: Arc::new(Verifier::new(facts.domain, committee)?),
+        me: None,
+        peers: peers(HOLDER + 1)?.into_iter().filter(|peer| !others.contains(peer)).collect(),
+        observers: vec![],
+    };
+    ensure!(network.peers.len() == 1, "one peer is the holder, not {:?}", network.peers);
+    let (network, _events) = Network::start(network, Arc::new(|_: &_| None)).await?;
+    for some in transactions.chunks(FORWARD_TRANSACTIONS_MAX) {
+        let count = u32::try_from(some.len())?;
+        until("the node to take them", || async {
+            let answer = network.request(holder, SyncRequest::Take(some.to_vec())).await;
+            Ok((answer == Ok(SyncResponse::Taken(count))).then_some(()))
+        })
+        .await?;
+    }
+    network.shutdown().await;
+    Ok(())
+}
+
+/// A node without a consensus key.
+struct Follower {
+    rpc: Rpc,
+    child: Child,
+}
+
+impl Follower {
+    /// Starts one beside a devnet, with the configuration of a member less everything that makes it one.
+    async fn start(devnet: &Devnet) -> anyhow::Result<Self> {
+        let folder = devnet.folder().join("follower");
+        std::fs::create_dir_all(&folder)?;
+        let identity = folder.join("p2p.key");
+        load_or_create_identity(&identity)?;
+        let mut config: toml::Table = std::fs::read_to_string(&devnet.info.nodes[0].config)?.parse()?;
+        for key in ["consensus_key", "sign_record_dir", "poster_key", "evidence_key"] {
+            config.remove(key);
+        }
+        let mut set = |section: &str, key: &str, value: toml::Value| -> anyhow::Result<()> {
+            let table = config.get_mut(section).and_then(toml::Value::as_table_mut).context("it has this section")?;
+            table.insert(key.into(), value);
+            Ok(())
+        };
+        set("p2p", "identity", identity.display().to_string().into())?;
+        set("p2p", "listen", vec!["/ip4/127.0.0.1/tcp/0".to_owned()].into())?;
+        let rpc = free_address()?;
+        set("rpc", "listen", rpc.clone().into())?;
+        set("health", "listen", free_address()?.into())?;
+        config.insert("data_dir".into(), folder.join("data").display().to_string().into());
+        let path = folder.join("node.toml");
+        std::fs::write(&path, config.to_string())?;
+        ensure!(Config::load(Some(&path), NodeKeys::default())?.consensus_key.is_none());
+
+        let log = std::fs::File::create(folder.join("node.log"))?;
+        let child = Command::new(program("baton"))
+            .arg("node")
+            .arg("--config")
+            .arg(&path)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()?;
+        let rpc = Rpc::new(&format!("http://{rpc}"));
+        until("the follower to answer", || async { Ok(rpc.height().await.ok()) }).await?;
+        Ok(Self { rpc, child })
+    }
+
+    /// Stops it, which must be in order.
+    async fn stop(mut self) -> anyhow::Result<()> {
+        let pid = self.child.id().context("it runs")?;
+        let told = Command::new("kill").arg("-TERM").arg(pid.to_string()).status().await?;
+        ensure!(told.success(), "kill -TERM {pid} failed");
+        let status = tokio::time::timeout(Duration::from_secs(60), self.child.wait()).await??;
+        ensure!(status.success(), "the follower ended with {status}");
+        Ok(())
+    }
+}
+
+/// An address on this host that was free a moment ago.
+fn free_address() -> anyhow::Result<String> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
+}
