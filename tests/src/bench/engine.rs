@@ -120,20 +120,25 @@ fn read(log: &Path) -> anyhow::Result<Vec<Line>> {
 
 fn line(text: &str) -> Option<Line> {
     #[derive(Deserialize)]
-    struct Fields<'a> {
+    struct Event<'a> {
         timestamp: &'a str,
+        #[serde(borrow)]
+        fields: Fields<'a>,
+    }
+    #[derive(Deserialize)]
+    struct Fields<'a> {
         message: &'a str,
         height: Option<&'a str>,
         view: Option<&'a str>,
     }
-    let fields: Fields<'_> = serde_json::from_str(text).ok()?;
+    let Event { timestamp, fields } = serde_json::from_str(text).ok()?;
     let is_final = match fields.message {
         "block built" => false,
         "block final" => true,
         _ => return None,
     };
     Some(Line {
-        time: time_of_day(fields.timestamp)?,
+        time: time_of_day(timestamp)?,
         height: fields.height?.parse().ok()?,
         view: fields.view?.parse().ok()?,
         is_final,
@@ -186,10 +191,10 @@ mod tests {
 
     #[test]
     fn lines_of_the_log_become_times() {
-        let built = r#"{"timestamp":"2026-01-02T23:59:59.999500Z","level":"DEBUG","message":"block built","height":"7","view":"9","transactions":0,"target":"t"}"#;
+        let built = r#"{"timestamp":"2026-01-02T23:59:59.999500Z","level":"DEBUG","fields":{"message":"block built","height":"7","view":"9","transactions":0},"target":"t"}"#;
         let finals = [("00:00:00.004500", 0), ("00:00:00.009500", 1)].map(|(time, node)| {
             let text = format!(
-                r#"{{"timestamp":"2026-01-03T{time}Z","message":"block final","height":"7","view":"9","proposer":"0"}}"#
+                r#"{{"timestamp":"2026-01-03T{time}Z","fields":{{"message":"block final","height":"7","view":"9","proposer":"0"}}}}"#
             );
             (node, line(&text).unwrap())
         });
@@ -197,7 +202,7 @@ mod tests {
         for (node, line) in finals {
             logs[node].push(line);
         }
-        assert!(line(r#"{"timestamp":"2026-01-03T00:00:00Z","message":"a proposal waits"}"#).is_none());
+        assert!(line(r#"{"timestamp":"2026-01-03T00:00:00Z","fields":{"message":"a proposal waits"}}"#).is_none());
         assert!(line("not JSON").is_none());
         let (everywhere, at_leader) = to_final(&logs, &(7..8));
         assert_eq!(everywhere.into_durations(), [5, 10].map(Duration::from_millis));
