@@ -117,6 +117,8 @@ pub struct P2pConfig {
     pub identity: PathBuf,
     /// Addresses to listen on; never empty.
     pub listen: Vec<Multiaddr>,
+    /// Where others reach us, besides the addresses that we listen on.
+    pub announce: Vec<Multiaddr>,
     /// Nodes to keep connected; a peer may have several addresses.
     pub peers: Vec<PeerAddress>,
     /// Who gets a copy of every consensus message and is never listened to.
@@ -292,6 +294,7 @@ impl P2pConfig {
         Ok(Self {
             identity: required(keys.identity, "p2p.identity", "p2p-identity", "BATON_P2P_IDENTITY")?,
             listen,
+            announce: keys.announce.unwrap_or_default(),
             peers: keys.peers.unwrap_or_default(),
             observers: keys.observers.unwrap_or_default(),
         })

@@ -6,6 +6,7 @@ pub mod cli;
 pub mod config;
 pub mod devnet;
 pub mod driver;
+mod durable_file;
 pub mod l1;
 pub mod ledger;
 pub mod node;

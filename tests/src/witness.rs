@@ -62,6 +62,8 @@ impl Seat {
         let network = NetworkConfig {
             identity: self.identity,
             listen: vec![self.address],
+            announce: vec![],
+            book: None,
             verifier: Arc::clone(&verifier),
             me: None,
             // The nodes dial us; we dial nobody.

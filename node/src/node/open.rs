@@ -1,7 +1,7 @@
 //! Opening what a node is made of, and refusing to start where something does not fit.
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -17,6 +17,7 @@ use crate::{
     admission::{Journal, JournalError, Senders, open_pool},
     config::{Config, PeerAddress, account_key},
     driver::{HALTED_KEY, LedgerNonces},
+    durable_file,
     l1::{ChainFacts, FactsError, L1Client, L1Error, chain_facts},
     ledger::{ChainIdentity, Ledger, LedgerError, RocksLedger},
     p2p::{IdentityError, Keypair, Membership, NetworkConfig, load_identity},
@@ -25,6 +26,9 @@ use crate::{
 
 /// File in the data folder that keeps what L1 said about the chain, so that a restart works while L1 is down.
 const FACTS_FILE: &str = "chain.json";
+
+/// File in the data folder that keeps where members were found.
+const PEERS_FILE: &str = "peers.txt";
 
 /// Folder of the ledger in the data folder.
 const LEDGER_DIR: &str = "ledger";
@@ -268,20 +272,9 @@ async fn facts(config: &Config, client: &L1Client) -> Result<ChainFacts, OpenErr
         }
     }
     if is_new {
-        write_durably(&path, &facts.to_json()?).map_err(|source| OpenError::Folder { path, source })?;
+        durable_file::write(&path, &facts.to_json()?).map_err(|source| OpenError::Folder { path, source })?;
     }
     Ok(facts)
-}
-
-/// Writes a file whole or not at all: beside, synced, renamed, and the folder synced.
-fn write_durably(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    use std::io::Write as _;
-    let beside = path.with_extension("new");
-    let mut file = std::fs::File::create(&beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&beside, path)?;
-    std::fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn network_config(
@@ -298,6 +291,8 @@ fn network_config(
     NetworkConfig {
         identity,
         listen: config.p2p.listen.clone(),
+        announce: config.p2p.announce.clone(),
+        book: Some(config.data_dir.join(PEERS_FILE)),
         verifier: Arc::clone(verifier),
         me: signer.map(membership),
         peers: addresses(&config.p2p.peers),

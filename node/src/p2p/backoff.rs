@@ -14,11 +14,17 @@ const LONGEST: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(super) struct Backoff {
     next: Duration,
+    longest: Duration,
 }
 
 impl Backoff {
     pub(super) const fn new() -> Self {
-        Self { next: FIRST }
+        Self::up_to(LONGEST)
+    }
+
+    /// Makes one whose waits grow up to `longest`.
+    pub(super) const fn up_to(longest: Duration) -> Self {
+        Self { next: FIRST, longest }
     }
 
     /// Forgets the failures so far.
@@ -29,7 +35,7 @@ impl Backoff {
     /// Returns how long to wait now: between half of the current bound and the whole, and doubles the bound.
     pub(super) fn wait(&mut self) -> Duration {
         let bound = self.next;
-        self.next = (bound * 2).min(LONGEST);
+        self.next = (bound * 2).min(self.longest);
         jittered(bound)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
 
@@ -26,11 +26,12 @@ use sha2::{Digest as _, Sha256};
 use super::{
     StartError,
     claim::{CHALLENGE_BYTES, CLAIM_BYTES_MAX},
+    directory::{self, DIRECTORY_BYTES_MAX},
     frame_codec::FrameCodec,
     protocol::ChainProtocols,
 };
 
-/// Most connections from peers that are neither members nor observers, and most handshakes at once.
+/// Most connections from peers that are neither configured nor known as members, and most handshakes at once each way.
 const STRANGERS_MAX: u32 = 128;
 const HANDSHAKES_MAX: u32 = 64;
 
@@ -63,10 +64,11 @@ const PING_TIMEOUT: Duration = Duration::from_secs(6);
 const SYNC_STREAMS_MAX: usize = 16;
 pub(super) const SYNC_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a challenge may take: a signature and a round trip.
-const PROVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a challenge, or a question whom a peer knows, may take: a signature and a round trip, on a
+/// machine that is busy with other things.
+const PROVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Most challenges at once on one connection: one of ours, one of theirs, and one that is being closed.
+/// Most of either at once on one connection: one of ours, one of theirs, and one that is being closed.
 const PROVE_STREAMS_MAX: usize = 3;
 
 /// Room for the topic and protobuf tags around the largest gossip message.
@@ -92,6 +94,7 @@ pub(super) struct Behaviour {
     pub(super) gossip: Gossip,
     pub(super) sync: request_response::Behaviour<FrameCodec>,
     pub(super) prove: request_response::Behaviour<FrameCodec>,
+    pub(super) directory: request_response::Behaviour<FrameCodec>,
     pub(super) identify: identify::Behaviour,
     pub(super) ping: ping::Behaviour,
 }
@@ -148,6 +151,7 @@ fn behaviour<'a>(
     let mut limits = connection_limits::Behaviour::new(
         connection_limits::ConnectionLimits::default()
             .with_max_pending_incoming(Some(HANDSHAKES_MAX))
+            .with_max_pending_outgoing(Some(HANDSHAKES_MAX))
             .with_max_established_incoming(Some(STRANGERS_MAX))
             .with_max_established_per_peer(Some(CONNECTIONS_PER_STRANGER_MAX)),
     );
@@ -161,12 +165,12 @@ fn behaviour<'a>(
         request_response::Behaviour::with_codec(codec, protocols, config)
     };
     let sync = FrameCodec { request_max: SYNC_REQUEST_BYTES_MAX, answer_max: RANGE_ANSWER_BYTES_MAX };
+    let directory = FrameCodec { request_max: directory::QUESTION.len(), answer_max: DIRECTORY_BYTES_MAX };
     let prove = FrameCodec { request_max: CHALLENGE_BYTES, answer_max: CLAIM_BYTES_MAX };
     let identify = identify::Config::new(protocols.version.clone(), identity.public())
         .with_agent_version(format!("baton/{}", env!("CARGO_PKG_VERSION")))
-        // Addresses come from the configuration alone: what a peer says of itself or of others is never dialled.
-        .with_cache_size(0)
-        .with_hide_listen_addrs(true);
+        // What peers say of themselves is dialled only as `discover` allows, never from the library's own cache.
+        .with_cache_size(0);
     Ok(Behaviour {
         refused: allow_block_list::Behaviour::default(),
         limits,
@@ -174,6 +178,7 @@ fn behaviour<'a>(
         gossip: gossip(&protocols.topics()).map_err(StartError::Setup)?,
         sync: requests(&protocols.sync, sync, SYNC_TIMEOUT, SYNC_STREAMS_MAX),
         prove: requests(&protocols.prove, prove, PROVE_TIMEOUT, PROVE_STREAMS_MAX),
+        directory: requests(&protocols.directory, directory, PROVE_TIMEOUT, PROVE_STREAMS_MAX),
         identify: identify::Behaviour::new(identify),
         ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_TIMEOUT)),
     })
@@ -213,7 +218,22 @@ fn gossip(topics: &[&gossipsub::IdentTopic]) -> Result<Gossip, String> {
     Ok(gossip)
 }
 
-/// Scores count invalid messages (the square law) and broken gossip promises, nothing else: a quiet peer is a good peer.
+/// Below this score a peer gets no gossip about messages: four invalid ones (4² = 16) are enough.
+const GOSSIP_THRESHOLD: f64 = -10.0;
+
+/// Below this it gets none of our own messages: eight invalid ones (8² = 64).
+const PUBLISH_THRESHOLD: f64 = -50.0;
+
+/// Below this nothing of it is taken: nine invalid ones (9² = 81). By then it is refused for its faults as well.
+const GRAYLIST_THRESHOLD: f64 = -80.0;
+
+/// Peers beyond this number at one address cost each of them the square of the excess, five times: fifteen are
+/// graylisted. Proven members are not held to it, so that many behind one gateway do no harm; nor is loopback.
+const PEERS_PER_IP: f64 = 10.0;
+const IP_COLOCATION_WEIGHT: f64 = -5.0;
+
+/// Scores count invalid messages (the square law), broken gossip promises and crowds behind one address, nothing else: a
+/// quiet peer is a good peer.
 fn scores(topics: &[&gossipsub::IdentTopic]) -> (gossipsub::PeerScoreParams, gossipsub::PeerScoreThresholds) {
     let topic_params = gossipsub::TopicScoreParams {
         topic_weight: 1.0,
@@ -227,13 +247,21 @@ fn scores(topics: &[&gossipsub::IdentTopic]) -> (gossipsub::PeerScoreParams, gos
     };
     let params = gossipsub::PeerScoreParams {
         topics: topics.iter().map(|topic| (topic.hash(), topic_params.clone())).collect(),
-        // Members of a devnet, and those behind one gateway, share an address.
-        ip_colocation_factor_weight: 0.0,
+        ip_colocation_factor_weight: IP_COLOCATION_WEIGHT,
+        ip_colocation_factor_threshold: PEERS_PER_IP,
+        // Members of a devnet share an address.
+        ip_colocation_factor_whitelist: [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()].into(),
         // What a slow peer misses is dropped for it alone; it has done no wrong.
         slow_peer_weight: 0.0,
         ..Default::default()
     };
-    (params, gossipsub::PeerScoreThresholds::default())
+    let thresholds = gossipsub::PeerScoreThresholds {
+        gossip_threshold: GOSSIP_THRESHOLD,
+        publish_threshold: PUBLISH_THRESHOLD,
+        graylist_threshold: GRAYLIST_THRESHOLD,
+        ..Default::default()
+    };
+    (params, thresholds)
 }
 
 /// The id of a gossip message: the first 20 bytes of SHA-256 over the topic, which names the chain, and the data.

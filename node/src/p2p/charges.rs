@@ -8,9 +8,6 @@ use std::{
 
 use libp2p::PeerId;
 
-/// How long a peer beyond its budget is refused. Short, because members are needed and everything they send is checked.
-pub(super) const REFUSAL: Duration = Duration::from_secs(30);
-
 /// A peer with this many points is over its budget.
 const BUDGET_POINTS: u32 = 100;
 
@@ -37,6 +34,8 @@ pub enum Fault {
     InvalidProof,
     /// A request that cannot be decoded.
     InvalidRequest,
+    /// Questions far above the budget, by one that was told so.
+    Flood,
     /// An answer that is too large, undecodable, of the wrong kind, or proven wrong.
     InvalidAnswer,
 }
@@ -50,6 +49,7 @@ impl Fault {
             Self::UndecodableFrame | Self::OversizedFrame => 30,
             Self::InvalidSignature | Self::InvalidMessage | Self::InvalidAnswer => 20,
             Self::InvalidTransactions | Self::InvalidRequest => 10,
+            Self::Flood => 5,
         }
     }
 }
@@ -64,6 +64,7 @@ impl fmt::Display for Fault {
             Self::InvalidTransactions => "invalid transactions",
             Self::InvalidProof => "invalid proof",
             Self::InvalidRequest => "invalid request",
+            Self::Flood => "far more questions than the budget",
             Self::InvalidAnswer => "invalid answer",
         })
     }

@@ -1,4 +1,5 @@
-//! Keeps the configured peers connected: dials for ever, with jittered back-off, one attempt per peer at a time.
+//! Keeps peers connected: dials those configured for ever and others as long as they are wanted, with jittered back-off,
+//! one attempt per peer at a time.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -54,11 +55,11 @@ struct Target {
 }
 
 impl Target {
-    fn new(addresses: Vec<Multiaddr>) -> Self {
+    fn new(addresses: Vec<Multiaddr>, backoff: Backoff) -> Self {
         let is_quic = |address: &Multiaddr| address.iter().any(|part| matches!(part, Protocol::QuicV1));
         let (quic, tcp): (Vec<_>, Vec<_>) = addresses.into_iter().partition(is_quic);
         let turns = [tcp, quic].into_iter().filter(|turn| !turn.is_empty()).collect();
-        Self { turns, attempts: 0, backoff: Backoff::new() }
+        Self { turns, attempts: 0, backoff }
     }
 
     /// Returns the addresses to try now.
@@ -73,12 +74,25 @@ impl Dialer {
     /// Starts with an attempt for every target.
     pub(super) fn new(targets: HashMap<PeerId, Vec<Multiaddr>>) -> Self {
         let targets: HashMap<PeerId, Target> =
-            targets.into_iter().map(|(peer, addresses)| (peer, Target::new(addresses))).collect();
+            targets.into_iter().map(|(peer, addresses)| (peer, Target::new(addresses, Backoff::new()))).collect();
         let mut dialer = Self { waiting: targets.keys().copied().collect(), targets, timers: Timers::new() };
         for peer in &dialer.waiting {
             dialer.timers.after(Duration::ZERO, *peer);
         }
         dialer
+    }
+
+    /// Adds a target that is dialled after `wait` and backs off up to `longest`; a known one gets these addresses.
+    pub(super) fn add(&mut self, peer: PeerId, addresses: Vec<Multiaddr>, longest: Duration, wait: Duration) {
+        self.targets.insert(peer, Target::new(addresses, Backoff::up_to(longest)));
+        if self.waiting.insert(peer) {
+            self.timers.after(wait, peer);
+        }
+    }
+
+    /// Removes a target. Its timer, if it has one, does nothing when it fires.
+    pub(super) fn remove(&mut self, peer: &PeerId) {
+        self.targets.remove(peer);
     }
 
     /// Plans another attempt, after a failed one or a lost connection; nothing happens for peers that are no targets.
@@ -126,12 +140,12 @@ mod tests {
         let address = |text: &str| text.parse::<Multiaddr>().unwrap();
         let [quic, tcp] = [address("/ip4/127.0.0.1/udp/1/quic-v1"), address("/ip4/127.0.0.1/tcp/1")];
         let other = address("/dns4/node1/tcp/2");
-        let mut both = Target::new(vec![quic.clone(), tcp.clone(), other.clone()]);
+        let mut both = Target::new(vec![quic.clone(), tcp.clone(), other.clone()], Backoff::new());
         for _ in 0..2 {
             assert_eq!(both.turn(), [tcp.clone(), other.clone()]);
             assert_eq!(both.turn(), std::slice::from_ref(&quic));
         }
-        let mut one = Target::new(vec![quic.clone()]);
+        let mut one = Target::new(vec![quic.clone()], Backoff::new());
         assert_eq!([one.turn(), one.turn()], [vec![quic.clone()], vec![quic]]);
     }
 }

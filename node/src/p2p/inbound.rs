@@ -1,6 +1,10 @@
 //! What members say to us: one stream each, read one frame at a time, decoded off the network's own task.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use baton_proto::{MemberIndex, limits::FRAME_BYTES_MAX, wire::ConsensusMessage};
 use futures::StreamExt as _;
@@ -9,11 +13,11 @@ use libp2p_stream::IncomingStreams;
 use tokio::{
     sync::{Semaphore, mpsc},
     task::{AbortHandle, JoinSet, spawn_blocking},
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tracing::{debug, error, warn};
 
-use super::{Fault, KnownLookup, NetworkEvent, frame::read_frame, shared::Shared};
+use super::{Fault, KnownLookup, NetworkEvent, budget::StreamBudget, frame::read_frame, shared::Shared};
 
 /// Most large frames that are decoded at once, of all members together.
 const DECODES_MAX: usize = 4;
@@ -25,8 +29,14 @@ const DECODED_IN_PLACE_BYTES_MAX: usize = 1_024;
 /// Most streams that are open or wait for their peer's proof: two peers for each of 128 members, and as many strangers.
 const READERS_MAX: usize = 512;
 
-/// How long a stream waits for its peer's proof.
-const PROOF_WAIT: Duration = Duration::from_secs(10);
+/// How long a stream waits for its peer's proof: two challenges that time out and one that does not.
+const PROOF_WAIT: Duration = Duration::from_secs(30);
+
+/// The task that reads a peer's latest stream, and what the peer may say.
+struct Reader {
+    task: AbortHandle,
+    budget: Arc<Mutex<StreamBudget>>,
+}
 
 /// Takes the streams that peers open, and reads those of members.
 pub(super) struct Inbound {
@@ -44,7 +54,7 @@ impl Inbound {
     /// Accepts streams until `incoming` ends. The latest stream of a peer replaces the one before.
     pub(super) async fn accept(self: Arc<Self>, mut incoming: IncomingStreams) {
         let mut readers = JoinSet::new();
-        let mut latest: HashMap<PeerId, AbortHandle> = HashMap::new();
+        let mut latest: HashMap<PeerId, Reader> = HashMap::new();
         loop {
             let (peer, stream) = tokio::select! {
                 next = incoming.next() => match next {
@@ -53,17 +63,21 @@ impl Inbound {
                 },
                 Some(_) = readers.join_next() => continue,
             };
-            if let Some(former) = latest.remove(&peer) {
-                former.abort();
-            }
+            // The budget stays: a new stream is no new allowance.
+            let former = latest.remove(&peer).map(|former| {
+                former.task.abort();
+                former.budget
+            });
             if latest.len() >= READERS_MAX {
-                latest.retain(|_, reader| !reader.is_finished());
+                latest.retain(|_, reader| !reader.task.is_finished());
             }
             if latest.len() >= READERS_MAX {
                 self.refuse(&peer, "too many streams");
                 continue;
             }
-            latest.insert(peer, readers.spawn(self.clone().read(peer, stream)));
+            let budget = former.unwrap_or_else(|| Arc::new(Mutex::new(StreamBudget::new(Instant::now()))));
+            let task = readers.spawn(self.clone().read(peer, stream, budget.clone()));
+            latest.insert(peer, Reader { task, budget });
         }
     }
 
@@ -83,7 +97,7 @@ impl Inbound {
 
     /// Reads `stream` to its end, to the first frame that no honest member sends, or until the peer speaks for the member
     /// no longer.
-    async fn read(self: Arc<Self>, peer: PeerId, mut stream: Stream) {
+    async fn read(self: Arc<Self>, peer: PeerId, mut stream: Stream, budget: Arc<Mutex<StreamBudget>>) {
         let Some(member) = self.member(&peer).await else { return self.refuse(&peer, "not a member") };
         let mut members = self.shared.members.subscribe();
         loop {
@@ -104,10 +118,17 @@ impl Inbound {
                 }
             };
             self.shared.stats.frames_received.add(1);
+            let received = bytes.len();
             let Some(message) = self.decode(member, peer, bytes).await else { return };
             // While the node does not keep up, nothing more is read: the peer's queue, not our memory, takes the rest.
             if self.events.send(NetworkEvent::Consensus { from: member, message }).await.is_err() {
                 return;
+            }
+            let wait = budget.lock().unwrap_or_else(PoisonError::into_inner).take(received, Instant::now());
+            if !wait.is_zero() {
+                self.shared.stats.reads_delayed.add(1);
+                debug!(%member, %peer, ?wait, "reading slower: above the budget");
+                sleep(wait).await;
             }
         }
     }

@@ -25,20 +25,29 @@
 //!   who have no stream. They go on only after the node has checked their signatures.
 //! - **Requests** for blocks are answered by any node to any node. Transactions can be handed over the same way, past gossip.
 //! - Configured peers are dialled for ever, with jittered back-off up to three seconds, never twice at once. Of a peer with
-//!   addresses of both kinds, those of TCP are tried first and those of QUIC next, in turns. Nothing that a peer says about
-//!   addresses is used.
+//!   addresses of both kinds, those of TCP are tried first and those of QUIC next, in turns.
+//! - **Discovery**: a proven member is asked which members' peers it knows, and they are dialled until they have proven
+//!   themselves or a few attempts failed. Where proven members are found is kept in a small file across restarts. What one
+//!   source can make us dial is bounded, and configured peers are dialled whatever anybody says.
 //! - Stream and topic names carry the version and the chain. A Baton node that names another chain in `identify`, and a
 //!   configured peer that is none, is refused for a while, with both names in the log and in [`NetworkEvent::PeerRefused`].
-//! - Faults that no honest peer commits cost points ([`Fault`]); whoever has too many is disconnected and refused for a
-//!   while, and forgiven after. Everything a peer sends is bounded before memory is taken for it, and decoded away from the
+//! - Every peer has a budget for its consensus stream, which is read slower above it, and for questions, which are refused.
+//!   Faults that no honest peer commits cost points ([`Fault`]); whoever has too many is disconnected and refused, each time
+//!   for longer, and forgiven after. Everything a peer sends is bounded before memory is taken for it, and decoded away from the
 //!   network's own task.
 
+mod addresses;
 mod announcements;
 mod backoff;
+mod bans;
 mod behaviour;
+mod book;
+mod budget;
 mod charges;
 mod claim;
 mod dialer;
+mod directory;
+mod discover;
 mod forwarded;
 mod frame;
 mod frame_codec;
@@ -46,6 +55,7 @@ mod gossip;
 mod identity;
 mod inbound;
 mod lane;
+mod learned;
 mod members;
 mod network;
 mod protocol;
@@ -58,7 +68,7 @@ mod stats;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, io, sync::Arc, time::Duration};
+use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
 
 use baton_consensus::Verifier;
 use baton_proto::{
@@ -83,6 +93,10 @@ pub struct NetworkConfig {
     pub identity: Keypair,
     /// Addresses to listen on, such as `/ip4/0.0.0.0/tcp/9000`; port 0 takes any free one.
     pub listen: Vec<Multiaddr>,
+    /// Addresses at which others reach us, besides those that we listen on.
+    pub announce: Vec<Multiaddr>,
+    /// File that keeps where members were found; with none, nothing is kept.
+    pub book: Option<PathBuf>,
     /// The committee whose members we take proofs from, on the chain that is part of every protocol name.
     pub verifier: Arc<Verifier>,
     /// Which member we are; `None` for a follower or an observer, which sends no consensus messages.

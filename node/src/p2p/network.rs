@@ -21,7 +21,9 @@ use tracing::{debug, error};
 
 use super::{
     Fault, KnownLookup, NetworkConfig, NetworkEvent, NetworkStats, Outbound, RequestError, StartError, behaviour,
+    book::Book,
     dialer::{self, Dialer},
+    discover::Discovery,
     forwarded::Forwarded,
     frame::{Frame, frame},
     inbound::Inbound,
@@ -89,6 +91,8 @@ impl Network {
         };
         let protocols = ChainProtocols::of(&domain);
         let targets = dialer::configured(&config)?;
+        let book = config.book.clone();
+        let book = spawn_blocking(move || Book::load(book)).await.map_err(|e| StartError::Setup(e.to_string()))?;
         let reserved: HashSet<PeerId> = targets.keys().copied().collect();
         let addresses = config.listen.iter().chain(targets.values().flatten());
         let mut swarm = behaviour::swarm(&config.identity, &protocols, reserved.iter(), addresses)?;
@@ -98,6 +102,9 @@ impl Network {
         let shared = Arc::new(Shared::new(commands));
         let reports = Reports::new();
 
+        for address in &config.announce {
+            swarm.add_external_address(address.clone());
+        }
         let mut streams = swarm.behaviour().streams.new_control();
         let incoming = streams.accept(protocols.consensus.clone()).map_err(|e| StartError::Setup(e.to_string()))?;
         let mut listeners = HashSet::new();
@@ -142,6 +149,8 @@ impl Network {
             reports,
             reserved,
             observers: config.observers.iter().map(|(peer, _)| *peer).collect(),
+            explicit: HashSet::new(),
+            discovery: Discovery::new(book),
             dialer,
             commands: command_inbox,
             listening: (listeners, listening),

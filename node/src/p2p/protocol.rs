@@ -15,6 +15,8 @@ pub(super) struct ChainProtocols {
     pub(super) sync: StreamProtocol,
     /// Challenges: who a peer is.
     pub(super) prove: StreamProtocol,
+    /// Questions whom a peer knows.
+    pub(super) directory: StreamProtocol,
     /// Gossip topic of transactions.
     pub(super) transactions: IdentTopic,
     /// Gossip topic of final headers with their certificates.
@@ -37,6 +39,7 @@ impl ChainProtocols {
             consensus: stream("consensus"),
             sync: stream("sync"),
             prove: stream("prove"),
+            directory: stream("peers"),
             transactions: topic("transactions"),
             finals: topic("finals"),
             evidence: topic("evidence"),
@@ -69,6 +72,7 @@ mod tests {
         assert_eq!(names.consensus.as_ref(), format!("/baton/consensus/{chain}"));
         assert_eq!(names.sync.as_ref(), format!("/baton/sync/{chain}"));
         assert_eq!(names.prove.as_ref(), format!("/baton/prove/{chain}"));
+        assert_eq!(names.directory.as_ref(), format!("/baton/peers/{chain}"));
         let topics = names.topics().map(|topic| topic.hash().into_string());
         assert_eq!(topics, ["transactions", "finals", "evidence"].map(|kind| format!("/baton/{kind}/{chain}")));
         assert_eq!(names.version, format!("baton/{chain}"));

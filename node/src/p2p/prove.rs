@@ -1,6 +1,9 @@
 //! Both sides of a peer proof: asking connected peers who they are, and saying who we are.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    time::{Duration, Instant},
+};
 
 use alloy_primitives::B256;
 use baton_proto::MemberIndex;
@@ -14,6 +17,7 @@ use tracing::{debug, error, info, warn};
 use super::{
     Fault, NetworkEvent,
     backoff::{Timers, jittered},
+    budget::Taken,
     claim::{self, Claim},
     members::{Proven, Standing},
     service::{Running, Service},
@@ -26,7 +30,11 @@ const CHECKS_MAX: usize = 2;
 const ANSWERS_MAX: usize = 64;
 
 /// Pause before a peer that did not answer is asked again.
-const ASK_AGAIN: std::time::Duration = std::time::Duration::from_secs(2);
+const ASK_AGAIN: Duration = Duration::from_secs(2);
+
+/// Most proven members that gossip goes to in any case, whatever their score: a mesh's upper bound. All of a large
+/// committee would copy every message to everybody.
+const EXPLICIT_PEERS_MAX: usize = 12;
 
 /// A claim that is to be checked, or was.
 struct Check {
@@ -175,6 +183,10 @@ impl Service {
             let _ = self.swarm.behaviour_mut().prove.send_response(channel, Claim::encode(None));
             return;
         };
+        let taken = running.budget(from).prove.try_take(Instant::now());
+        if self.within_budget(from, taken) != Taken::Within {
+            return;
+        }
         if running.proofs.answers.len() >= ANSWERS_MAX {
             debug!(peer = %from, "too many challenges at once");
             return;
@@ -237,6 +249,10 @@ impl Service {
             self.silence(&displaced);
         }
         self.swarm.behaviour_mut().limits.bypass_peer_id(&peer);
+        if self.explicit.len() < EXPLICIT_PEERS_MAX && self.explicit.insert(peer) {
+            self.swarm.behaviour_mut().gossip.add_explicit_peer(&peer);
+        }
+        self.on_found(peer);
         if self.me.is_some() {
             self.lanes.open(peer);
         }
@@ -251,7 +267,11 @@ impl Service {
     /// Ends what a peer had as a member's.
     pub(super) fn silence(&mut self, peer: &PeerId) {
         self.lanes.close(peer);
-        if !self.reserved.contains(peer) {
+        if self.explicit.remove(peer) {
+            self.swarm.behaviour_mut().gossip.remove_explicit_peer(peer);
+        }
+        let is_kept = self.reserved.contains(peer) || self.discovery.book.addresses(peer).is_some();
+        if !is_kept {
             self.swarm.behaviour_mut().limits.remove_peer_id(peer);
         }
     }
@@ -259,6 +279,7 @@ impl Service {
     fn is_stranger(&mut self, peer: PeerId) {
         if self.swarm.is_connected(&peer) {
             self.shared.members.send_modify(|members| members.stranger(peer));
+            self.on_not_found(peer);
         }
     }
 

@@ -3,8 +3,9 @@
 use std::{
     collections::{HashMap, HashSet},
     io,
+    num::NonZeroUsize,
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use baton_consensus::Verifier;
@@ -21,6 +22,7 @@ use libp2p::{
     request_response::{self, OutboundFailure, OutboundRequestId, ResponseChannel},
     swarm::{DialError, SwarmEvent},
 };
+use lru::LruCache;
 use tokio::{
     sync::{mpsc, oneshot},
     task::{JoinSet, spawn_blocking},
@@ -33,9 +35,11 @@ use super::{
     Acceptance, Fault, KnownLookup, NetworkEvent, ProvePeer, Refusal, RequestError,
     announcements::{Announced, Weighed},
     backoff::Timers,
+    bans::Bans,
     behaviour::{Behaviour, BehaviourEvent, SYNC_TIMEOUT},
-    charges::REFUSAL,
+    budget::{AskBudget, Taken},
     dialer::Dialer,
+    discover::Discovery,
     forwarded::Forwarded,
     gossip::{Judge, Judged, Judgement, Received},
     lane::Lanes,
@@ -53,6 +57,12 @@ const REFUSED_MAX: usize = 1_024;
 
 /// Most connections with one peer, whoever it is: each end may dial while the other does, and once more after a break.
 const CONNECTIONS_PER_PEER_MAX: u32 = 4;
+
+/// Most peers whose questions are counted.
+const BUDGETS_MAX: NonZeroUsize = NonZeroUsize::new(1_024).expect("not zero");
+
+/// How often the peer book is written, if it changed; and once more at the end.
+const SAVE_EVERY: Duration = Duration::from_secs(5);
 
 /// A peer of another chain stays connected this long, so that its operator reads the same reason in its own log.
 const INTRODUCTION: Duration = Duration::from_millis(500);
@@ -117,6 +127,9 @@ pub(super) struct Service {
     /// The configured peers and observers.
     pub(super) reserved: HashSet<PeerId>,
     pub(super) observers: HashSet<PeerId>,
+    /// Proven members that gossip goes to whatever their score.
+    pub(super) explicit: HashSet<PeerId>,
+    pub(super) discovery: Discovery,
     pub(super) dialer: Dialer,
     pub(super) commands: mpsc::Receiver<Command>,
     /// Listeners without an address yet, and whom to tell when there are none left.
@@ -126,6 +139,10 @@ pub(super) struct Service {
 /// What only the running loop needs.
 pub(super) struct Running {
     pub(super) proofs: Proofs,
+    budgets: LruCache<PeerId, AskBudget>,
+    bans: Bans,
+    /// At most one write of the peer book.
+    saving: JoinSet<()>,
     judge: Judge,
     announced: Announced,
     requests: HashMap<OutboundRequestId, oneshot::Sender<Result<Vec<u8>, RequestError>>>,
@@ -137,11 +154,21 @@ pub(super) struct Running {
     unwelcome: (HashSet<PeerId>, Timers<PeerId>),
 }
 
+impl Running {
+    /// What `peer` may ask; the account of the peer that asked longest ago makes room.
+    pub(super) fn budget(&mut self, peer: PeerId) -> &mut AskBudget {
+        self.budgets.get_or_insert_mut(peer, || AskBudget::new(Instant::now()))
+    }
+}
+
 impl Service {
     /// Runs until `stop`.
     pub(super) async fn run(mut self, stop: CancellationToken) {
         let mut running = Running {
             proofs: Proofs::new(),
+            budgets: LruCache::new(BUDGETS_MAX),
+            bans: Bans::new(),
+            saving: JoinSet::new(),
             judge: Judge::new(self.chain, self.known.clone()),
             announced: Announced::default(),
             requests: HashMap::new(),
@@ -150,9 +177,11 @@ impl Service {
             subscribers: HashSet::new(),
             unwelcome: (HashSet::new(), Timers::new()),
         };
+        self.dial_book();
+        let mut save = tokio::time::interval(SAVE_EVERY);
         loop {
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
                 event = self.swarm.select_next_some() => self.on_event(event, &mut running),
                 Some(command) = self.commands.recv() => self.on_command(command, &mut running),
                 // Without anybody to take them, transactions wait, and the stalest go.
@@ -162,22 +191,48 @@ impl Service {
                 Some(weighed) = running.announced.next() => self.on_weighed(weighed),
                 Some(answered) = running.answers.join_next() => self.on_answered(answered),
                 (peer, options) = self.dialer.due() => self.dial(peer, options),
+                peer = self.discovery.asks.next() => self.ask_directory(peer),
+                _ = save.tick(), if running.saving.is_empty() => self.save_book(&mut running),
+                Some(_) = running.saving.join_next() => {}
                 peer = running.forgiven.next() => {
                     self.swarm.behaviour_mut().refused.unblock_peer(peer);
                     self.dialer.retry(peer);
                 }
                 peer = running.unwelcome.1.next() => {
                     running.unwelcome.0.remove(&peer);
-                    self.refuse(peer, &mut running);
+                    self.refuse(peer, Bans::other_chain(), &mut running);
                 }
             }
         }
+        while running.saving.join_next().await.is_some() {}
+        self.save_book(&mut running);
+        while running.saving.join_next().await.is_some() {}
+    }
+
+    fn save_book(&mut self, running: &mut Running) {
+        if let Some(write) = self.discovery.book.save() {
+            running.saving.spawn_blocking(write);
+        }
+    }
+
+    /// Counts a question above its budget, and charges one far above it.
+    pub(super) fn within_budget(&self, from: PeerId, taken: Taken) -> Taken {
+        match taken {
+            Taken::Within => {}
+            Taken::Over => self.shared.stats.requests_over_budget.add(1),
+            Taken::FarOver => {
+                self.shared.stats.requests_over_budget.add(1);
+                self.shared.charge(from, Fault::Flood);
+            }
+        }
+        taken
     }
 
     fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>, running: &mut Running) {
         match event {
             SwarmEvent::Behaviour(event) => self.on_behaviour(event, running),
-            SwarmEvent::ConnectionEstablished { peer_id, connection_id, num_established, .. } => {
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, num_established, endpoint, .. } => {
+                self.discovery.connected(peer_id, endpoint.get_remote_address());
                 debug!(peer = %peer_id, connections = num_established, "connected");
                 if num_established.get() > CONNECTIONS_PER_PEER_MAX {
                     self.swarm.close_connection(connection_id);
@@ -193,12 +248,13 @@ impl Service {
             }
             SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), error, .. } => {
                 match &error {
-                    DialError::WrongPeerId { obtained, address } => {
+                    DialError::WrongPeerId { obtained, address } if self.reserved.contains(&peer) => {
                         warn!(expected = %peer, %obtained, %address, "another peer answers at a configured address");
                     }
                     error => debug!(%peer, %error, "not connected"),
                 }
                 if !self.swarm.is_connected(&peer) {
+                    self.on_dial_failed(peer);
                     self.dialer.retry(peer);
                 }
             }
@@ -257,6 +313,7 @@ impl Service {
             BehaviourEvent::Gossip(_) => {}
             BehaviourEvent::Sync(event) => self.on_sync(event, running),
             BehaviourEvent::Prove(event) => self.on_prove(event, running),
+            BehaviourEvent::Directory(event) => self.on_directory(event, running),
             BehaviourEvent::Identify(event) => self.on_identify(event, running),
             BehaviourEvent::Ping(ping::Event { peer, connection, result: Err(failure) }) => {
                 // A peer without the ping protocol is not a dead one.
@@ -287,6 +344,7 @@ impl Service {
         debug!(%peer, %cause, "disconnected");
         self.forget_standing(&peer, cause);
         self.lanes.close(&peer);
+        self.discovery.disconnected(&peer);
         self.dialer.retry(peer);
         self.count_peers();
     }
@@ -295,6 +353,7 @@ impl Service {
         match event {
             identify::Event::Received { peer_id, info, .. } if info.protocol_version == self.protocols.version => {
                 self.dialer.succeeded(&peer_id);
+                self.on_introduced(peer_id, &info);
                 self.challenge(peer_id, running);
             }
             identify::Event::Received { peer_id, info, .. } if !self.is_of_another_chain(&peer_id, &info) => {
@@ -321,14 +380,14 @@ impl Service {
         self.reserved.contains(peer) || info.protocol_version.starts_with(VERSION_PREFIX)
     }
 
-    fn refuse(&mut self, peer: PeerId, running: &mut Running) {
+    fn refuse(&mut self, peer: PeerId, wait: Duration, running: &mut Running) {
         self.shared.stats.peers_refused.add(1);
         let refused = &mut self.swarm.behaviour_mut().refused;
         if refused.blocked_peers().len() >= REFUSED_MAX {
             // Not connected any more is as well.
             let _ = self.swarm.disconnect_peer_id(peer);
         } else if refused.block_peer(peer) {
-            running.forgiven.after(REFUSAL, peer);
+            running.forgiven.after(wait, peer);
         }
     }
 
@@ -357,9 +416,10 @@ impl Service {
                     return;
                 }
                 let reason = Refusal::Faults { last };
-                warn!(%peer, %reason, "peer refused");
+                let wait = running.bans.refuse(peer, Instant::now());
+                warn!(%peer, %reason, ?wait, "peer refused");
                 self.notice(NetworkEvent::PeerRefused { peer, reason });
-                self.refuse(peer, running);
+                self.refuse(peer, wait, running);
             }
         }
     }
@@ -498,7 +558,8 @@ impl Service {
                 return;
             }
         };
-        if running.answers.len() >= ANSWERS_MAX {
+        let taken = running.budget(from).sync.try_take(Instant::now());
+        if self.within_budget(from, taken) != Taken::Within || running.answers.len() >= ANSWERS_MAX {
             self.respond(channel, SyncResponse::Unavailable.encode());
             return;
         }

@@ -25,6 +25,8 @@ pub struct NetworkStats {
     pub frames_sent: Counter,
     /// Frames read whole from members' consensus streams.
     pub frames_received: Counter,
+    /// Times that a consensus stream was read slower because its peer was above its budget.
+    pub reads_delayed: Counter,
     /// Frames that never left because their queue was full, or because they had waited too long.
     pub frames_dropped: Counter,
     /// Outbound consensus streams opened, the first ones included.
@@ -51,6 +53,8 @@ pub struct NetworkStats {
     pub events_dropped: Counter,
     /// Requests answered.
     pub requests_answered: Counter,
+    /// Questions of peers above their budget, answered with "unavailable" or not at all.
+    pub requests_over_budget: Counter,
     /// Faults charged to peers.
     pub faults_charged: Counter,
     /// Times that a peer was disconnected and refused for a while.

@@ -1,8 +1,11 @@
 //! Networks on loopback with real sockets. Every wait is for an event, with one generous overall limit.
 
 mod announcements;
+mod budgets;
 mod compact;
 mod consensus;
+mod discovery;
+mod floors;
 mod gossip;
 mod peers;
 mod proofs;
@@ -106,6 +109,8 @@ fn member(seed: u8, others: &[(u8, &Multiaddr)]) -> NetworkConfig {
     NetworkConfig {
         identity: identity(seed),
         listen: vec![loopback()],
+        announce: vec![],
+        book: None,
         verifier: verifier(L2),
         me: Some(membership(seed)),
         peers: others.iter().map(|(other, address)| (peer(*other), (*address).clone())).collect(),
