@@ -15,6 +15,7 @@
 mod account;
 mod admission;
 mod config;
+mod counts;
 mod error;
 mod gas;
 pub mod order;
@@ -24,6 +25,7 @@ mod select;
 mod testing;
 
 pub use config::PoolConfig;
+pub use counts::PoolCounts;
 pub use error::PoolError;
 pub use gas::{floor_gas, intrinsic_gas};
 pub use pool::{Added, Nonces, Pool, Waiting};

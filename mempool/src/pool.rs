@@ -6,7 +6,7 @@ use alloy_primitives::{Address, TxHash};
 use baton_proto::Transaction;
 
 use crate::{
-    PoolConfig, PoolError,
+    PoolConfig, PoolCounts, PoolError,
     account::{Account, Queued, Worth},
     admission,
 };
@@ -65,6 +65,7 @@ pub struct Pool {
     executable_accounts: usize,
     bytes: usize,
     arrivals: u64,
+    counts: PoolCounts,
 }
 
 impl Pool {
@@ -79,7 +80,14 @@ impl Pool {
             executable_accounts: 0,
             bytes: 0,
             arrivals: 0,
+            counts: PoolCounts::default(),
         }
+    }
+
+    /// Returns what it counted since it was made.
+    #[must_use]
+    pub fn counts(&self) -> PoolCounts {
+        self.counts
     }
 
     /// Admits a transaction. `now_ms` starts its lifetime, in milliseconds on any clock that [`Self::expire`] shares.
@@ -90,7 +98,17 @@ impl Pool {
     /// # Errors
     /// [`PoolError`], with the pool then holding what it held; only nonces that final state has used may have left.
     pub fn add(&mut self, transaction: Transaction, now_ms: u64, nonces: &dyn Nonces) -> Result<Added, PoolError> {
-        self.admit(transaction, now_ms, nonces, GapBound::Holds)
+        let added = self.admit(transaction, now_ms, nonces, GapBound::Holds);
+        let counts = &mut self.counts;
+        match &added {
+            Ok(added) => {
+                PoolCounts::add(&mut counts.admitted, 1);
+                PoolCounts::add(&mut counts.replaced, usize::from(added.replaced.is_some()));
+            }
+            Err(PoolError::AlreadyKnown) => PoolCounts::add(&mut counts.already_known, 1),
+            Err(_) => PoolCounts::add(&mut counts.rejected, 1),
+        }
+        added
     }
 
     /// Admits a transaction that this pool held before, with the time at which its lifetime began then.
@@ -236,7 +254,9 @@ impl Pool {
             .filter(|(_, account)| account.iter().any(|(_, queued)| is_old(queued)))
             .map(|(address, _)| *address)
             .collect();
-        accounts.into_iter().flat_map(|account| self.remove(account, is_old)).collect()
+        let expired: Vec<_> = accounts.into_iter().flat_map(|account| self.remove(account, is_old)).collect();
+        PoolCounts::add(&mut self.counts.expired, expired.len());
+        expired
     }
 
     /// Checks the bounds of one account for a nonce that it does not have yet.
@@ -276,6 +296,7 @@ impl Pool {
             }
             return Err(PoolError::Full);
         }
+        PoolCounts::add(&mut self.counts.evicted, evicted.len());
         Ok(())
     }
 

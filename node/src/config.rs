@@ -28,7 +28,7 @@ pub use values::{L1Url, LogFormat, PeerAddress, ValueError};
 /// Where the JSON-RPC server listens unless told otherwise: the port every Ethereum client tries first, on this host only.
 pub const RPC_LISTEN_DEFAULT: &str = "127.0.0.1:8545";
 
-/// Where `/livez` and `/readyz` listen unless told otherwise.
+/// Where `/livez`, `/readyz` and `/metrics` listen unless told otherwise.
 pub const HEALTH_LISTEN_DEFAULT: &str = "127.0.0.1:9001";
 
 /// Where peers are accepted unless told otherwise: every interface, because a sequencer must be reachable.

@@ -6,6 +6,7 @@
 pub mod bench;
 pub mod devnet;
 pub mod history;
+pub mod metrics;
 pub mod rpc;
 pub mod transactions;
 pub mod witness;

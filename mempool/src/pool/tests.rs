@@ -50,6 +50,17 @@ fn select_all(pool: &Pool, state: &State) -> Vec<Transaction> {
 }
 
 #[test]
+fn what_comes_and_goes_is_counted() {
+    let mut pool = Pool::new(PoolConfig { transactions_max: 2, ..config() });
+    fill(&mut pool, [tx(1, 0, 5), tx(2, 0, 1), tx(3, 0, 9)]);
+    assert_eq!(refusal(&mut pool, &tx(1, 0, 5)), "already known");
+    refusal(&mut pool, &tx(4, 0, 1));
+    assert_eq!(pool.expire(u64::MAX).len(), 2);
+    let counts = PoolCounts { admitted: 3, replaced: 0, rejected: 1, already_known: 1, evicted: 1, expired: 2 };
+    assert_eq!(pool.counts(), counts);
+}
+
+#[test]
 fn what_is_added_can_be_found() {
     let mut pool = pool();
     assert!(pool.is_empty());

@@ -124,6 +124,8 @@ pub struct BatchStatus {
     pub settled_height: Height,
     /// Final blocks that L1 does not hold yet.
     pub unposted_blocks: u64,
+    /// Certified batches that L1 does not hold yet: none or one, because each is closed on the one before.
+    pub unposted_batches: u64,
     /// Weight that attested the batch L1 waits for.
     pub attested_weight: u128,
     /// Why this node attests nothing more, though it could: L1 holds another chain than this node. Empty when all is well.

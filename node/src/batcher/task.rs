@@ -536,6 +536,7 @@ impl Work {
             posted_index: view.posted.next_index.previous(),
             settled_height: view.settled.last_height,
             unposted_blocks: final_height.get().saturating_sub(view.posted.last_height.get()),
+            unposted_batches: u64::from(self.round.as_ref().is_some_and(|round| round.certified().is_some())),
             attested_weight: self
                 .round
                 .as_ref()

@@ -61,7 +61,7 @@ mod tests {
     use super::*;
     use crate::{
         cli::CliError,
-        telemetry::{NodeStatus, health::serve},
+        telemetry::{Metrics, NodeStatus, health::serve},
     };
 
     #[tokio::test]
@@ -71,7 +71,7 @@ mod tests {
         let url: Url = format!("http://{}/readyz", listener.local_addr().unwrap()).parse().unwrap();
         let (publish, status) = watch::channel(NodeStatus::starting(L2ChainId::new(6_000)));
         let stop = CancellationToken::new();
-        let server = tokio::spawn(serve(listener, status, stop.clone()));
+        let server = tokio::spawn(serve(listener, status, Metrics::default(), stop.clone()));
 
         let error = run(HealthArgs { url: url.clone() }).await.unwrap_err();
         assert_eq!(error.to_string(), "not ready: starting");

@@ -71,6 +71,7 @@ impl Driver {
             let included: Vec<TxHash> = block.transactions.iter().map(|transaction| *transaction.hash()).collect();
             pool.lock().unwrap_or_else(PoisonError::into_inner).on_final(nonces, &included);
             self.blocks.on_final(block);
+            self.context.metrics.block_final(&block.header);
         }
         self.status.final_height = last.height;
         self.status.notarized_height = self.status.notarized_height.max(last.height);
@@ -79,7 +80,9 @@ impl Driver {
             debug!(height = %last.height, blocks = blocks.len(), signers, "range final");
             return Ok(());
         }
-        self.status.time_to_final_ms = Some(self.now().get().saturating_sub(last.timestamp_ms.get()));
+        let time_to_final_ms = self.now().get().saturating_sub(last.timestamp_ms.get());
+        self.status.time_to_final_ms = Some(time_to_final_ms);
+        self.context.metrics.final_after(time_to_final_ms);
         for block in &blocks {
             let header = &block.header;
             info!(height = %header.height, view = %header.view, proposer = %header.proposer,

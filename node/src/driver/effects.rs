@@ -107,6 +107,7 @@ impl Driver {
                 self.status.halted = Some(format!("contradicting certificates: {statements:?}"));
             }
             Effect::Entered { view, leader } => {
+                self.context.metrics.view_entered();
                 self.status.view = view;
                 self.status.leader = Some(leader);
                 self.timers.retain(|timer| timer.view() >= view);
@@ -189,6 +190,7 @@ impl Driver {
         );
         tokio::task::block_in_place(|| self.context.ledger.store_block(&block))?;
         let header = block.header.clone();
+        self.context.metrics.proposals_created.inc();
         debug!(height = %header.height, %view, transactions = header.transaction_count, "block built");
         self.blocks.insert(Arc::new(block));
         Ok(Input::Built { view, header })
@@ -236,6 +238,7 @@ impl Driver {
                 return Ok(None);
             }
             Judgement::Invalid(reason) => {
+                self.context.metrics.proposals_invalid.inc();
                 warn!(view = %proposed.header.view, proposer = %proposed.header.proposer, %reason, "an invalid block was proposed");
                 Verdict::Invalid
             }

@@ -20,7 +20,10 @@ use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
 use super::{rebuild::Rebuilder, window::ViewWindow};
-use crate::p2p::{Fault, Network};
+use crate::{
+    p2p::{Fault, Network},
+    telemetry::metrics::ConsensusMetrics,
+};
 
 /// Messages that may wait for the checks: about a second of the busiest committee.
 pub const INTAKE_QUEUE_MAX: usize = 1_024;
@@ -80,6 +83,7 @@ pub struct Intake {
     statements: LruCache<SignedStatement, Verified<SignedStatement>>,
     certificates: LruCache<Statement, ()>,
     asked: LruCache<(MemberIndex, View), Instant>,
+    metrics: Option<ConsensusMetrics>,
 }
 
 impl Intake {
@@ -103,6 +107,24 @@ impl Intake {
             statements: LruCache::new(STATEMENTS_REMEMBERED),
             certificates: LruCache::new(CERTIFICATES_REMEMBERED),
             asked: LruCache::new(QUESTIONS_REMEMBERED),
+            metrics: None,
+        }
+    }
+
+    /// Counts votes from now on.
+    #[must_use]
+    pub fn counting(self, metrics: ConsensusMetrics) -> Self {
+        Self { metrics: Some(metrics), ..self }
+    }
+
+    fn count_vote(&self, vote: &SignedStatement) {
+        let Some(metrics) = &self.metrics else { return };
+        metrics.votes_received.inc();
+        if vote.statement.view().is_some_and(|view| self.window.is_over(view)) {
+            metrics.votes_late.inc();
+        }
+        if self.statements.contains(vote) {
+            metrics.votes_duplicate.inc();
         }
     }
 
@@ -146,6 +168,7 @@ impl Intake {
                 if vote.signer != from {
                     return Err("a vote that another member signed");
                 }
+                self.count_vote(&vote);
                 let in_window = vote.statement.view().is_some_and(|view| self.window.contains(view));
                 if vote.statement.epoch() != self.epoch || !in_window {
                     return Ok(None);

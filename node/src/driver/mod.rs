@@ -55,6 +55,7 @@ use crate::{
     ledger::{Ledger, LedgerError},
     p2p::{Network, Outbound},
     signer::{SignError, SignRecordError, Signer},
+    telemetry::metrics::ConsensusMetrics,
 };
 
 /// Checked messages that may wait for the driver.
@@ -161,6 +162,8 @@ pub struct DriverContext {
     pub heads: watch::Sender<Height>,
     /// Announces what the node is doing.
     pub progress: watch::Sender<DriverStatus>,
+    /// Counts what only the driver sees.
+    pub metrics: ConsensusMetrics,
 }
 
 /// A block that a quorum voted for; another one of its height can still become final.
@@ -308,6 +311,7 @@ impl Driver {
     async fn on_checked(&mut self, message: Checked) -> Result<(), DriverError> {
         match message {
             Checked::Proposal { block, notarize } => {
+                self.context.metrics.proposals_received.inc();
                 let (header, digest) = (block.header.clone(), block.header.digest());
                 let was_known = self.blocks.contains(&digest);
                 self.blocks.insert(block);
@@ -336,6 +340,7 @@ impl Driver {
         if !self.reported.insert(evidence.signer()) {
             return Ok(());
         }
+        self.context.metrics.byzantine_validators.inc();
         warn!(offender = %evidence.signer(), view = %evidence.view(), offence = ?evidence.offence(),
             "a member signed two conflicting statements");
         // At most one for each member ever waits, so the queue has room for all of them.

@@ -47,6 +47,12 @@ impl ViewWindow {
         (current..=current.saturating_add(REBUILT_AHEAD_VIEWS)).contains(&view.get())
     }
 
+    /// Returns whether `view` is over.
+    #[must_use]
+    pub fn is_over(&self, view: View) -> bool {
+        view < self.current()
+    }
+
     /// Returns whether a vote or a proposal for `view` can be of use.
     #[must_use]
     pub fn contains(&self, view: View) -> bool {

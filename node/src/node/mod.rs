@@ -40,7 +40,7 @@ use crate::{
     ledger::{EvidenceOnL1, EvidenceRecord, Ledger, LedgerError},
     p2p::{Fault, KnownLookup, Network, Outbound},
     rpc::{Announcements, RpcContext, serve as serve_rpc},
-    telemetry::{NodeStatus, NotReady, health, run_status_line},
+    telemetry::{Metrics, NodeStatus, NotReady, health, run_status_line},
 };
 
 /// Evidence that may wait for the reporter; each member can be reported once an epoch.
@@ -134,6 +134,7 @@ pub async fn run_with(config: Config, options: NodeOptions, wrap: WrapOutbound) 
 struct Health {
     status: watch::Sender<NodeStatus>,
     seen: watch::Receiver<NodeStatus>,
+    metrics: Metrics,
     part: Part,
     /// Ends the endpoints, and with them everything that does not face the world.
     stop: CancellationToken,
@@ -148,8 +149,11 @@ impl Health {
         starting.not_ready.push(NotReady::l1_stale(None, "what L1 says of the chain is not known yet"));
         let (status, seen) = watch::channel(starting);
         let stop = CancellationToken::new();
-        let part = part("the health endpoint", health::serve(listener, seen.clone(), stop.clone()));
-        Ok(Self { status, seen, part, stop })
+        let metrics = Metrics::default();
+        metrics.show_status(seen.clone());
+        let serving = health::serve(listener, seen.clone(), metrics.clone(), stop.clone());
+        let part = part("the health endpoint", serving);
+        Ok(Self { status, seen, metrics, part, stop })
     }
 }
 
@@ -202,6 +206,12 @@ async fn start(
         .await
         .map_err(|error| NodeError::part("the network")(error.to_string()))?;
     let outbound = wrap(Arc::new(network.clone()), &opened);
+    let metrics = health.metrics;
+    metrics.show_network(network.clone(), Arc::clone(&committee), *me);
+    metrics.show_pool(Arc::clone(pool));
+    if let Some(key) = &opened.poster_key {
+        metrics.show_posting(Arc::clone(&ledger), key.address());
+    }
 
     let watcher = Watcher::spawn(l1_client.clone(), Arc::clone(&facts), Arc::clone(&ledger), poll, inner.clone());
     let (heads, heads_seen) = watch::channel(opened.head);
@@ -230,7 +240,8 @@ async fn start(
         Arc::clone(verifier),
         network.clone(),
         rebuilder.clone(),
-    );
+    )
+    .counting(metrics.consensus.clone());
     let gossip_checks = GossipChecks::new(&committee, Arc::clone(&window), Arc::clone(verifier));
     let (announced, announced_in) = mpsc::channel(ANNOUNCED_QUEUE_MAX);
     let announced_out = checked_out.clone();
@@ -293,6 +304,7 @@ async fn start(
             notarized: notarized.clone(),
             heads,
             progress,
+            metrics: metrics.consensus.clone(),
         },
         machine,
     )
@@ -387,6 +399,7 @@ async fn start(
             pool: Arc::clone(pool),
             submit: admission,
             status: status_seen,
+            metrics: metrics.rpc,
             leaders: Schedule::leaders(&facts.domain, &committee, facts.randomness),
             announcements: Announcements { heads: heads_seen, notarized, recorded: batcher.recorded.clone() },
         },

@@ -117,6 +117,7 @@ impl StatusSources {
             pool_bytes,
             posted_height: batches.posted_height,
             settled_height: batches.settled_height,
+            unposted_batches: batches.unposted_batches,
             l1_head: l1.head.map(|head| head.number),
             l1_head_age_ms: l1_head_age.map(millis),
             syncing,

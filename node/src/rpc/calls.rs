@@ -1,6 +1,6 @@
 //! The bottom of every request: looks a method up in the table and runs it, or says why not.
 
-use std::future::Future;
+use std::{future::Future, time::Instant};
 
 use jsonrpsee::{
     core::middleware::{Batch, Notification, RpcServiceT},
@@ -16,6 +16,7 @@ use super::{
     RpcError,
     gate::{InBatch, Unanswered},
 };
+use crate::telemetry::metrics::RpcMetrics;
 
 /// The methods as one connection may call them.
 #[derive(Clone, Debug)]
@@ -23,6 +24,7 @@ pub(super) struct Calls {
     pub(super) methods: Methods,
     pub(super) connection: ConnectionId,
     pub(super) answer_bytes_max: usize,
+    pub(super) metrics: RpcMetrics,
     /// Where notifications go; only a WebSocket has it.
     pub(super) subscriber: Option<Subscriber>,
 }
@@ -45,7 +47,16 @@ impl IdProvider for HexIds {
 }
 
 impl Calls {
+    /// Answers, and counts the call under the table's name for it.
     async fn answer(&self, request: Request<'_>) -> MethodResponse {
+        let name = self.methods.method_with_name(&request.method).map_or("unknown", |(name, _)| name);
+        let started = Instant::now();
+        let answer = self.run(request).await;
+        self.metrics.called(name, started.elapsed(), answer.is_error());
+        answer
+    }
+
+    async fn run(&self, request: Request<'_>) -> MethodResponse {
         let Request { id, method, params, extensions, .. } = request;
         let params = Params::new(params.as_ref().map(|params| params.get()));
         let max = self.answer_bytes_max;

@@ -9,7 +9,12 @@ use futures::future::BoxFuture;
 use tokio::sync::watch;
 
 use super::Announcements;
-use crate::{admission::SubmitError, l1::ChainFacts, ledger::Ledger, telemetry::NodeStatus};
+use crate::{
+    admission::SubmitError,
+    l1::ChainFacts,
+    ledger::Ledger,
+    telemetry::{NodeStatus, metrics::RpcMetrics},
+};
 
 /// Takes transactions into the node: into the pool, to the peers, and to whoever waits for work.
 pub trait Submit: Send + Sync {
@@ -43,6 +48,8 @@ pub struct RpcContext {
     pub committee: Arc<Committee>,
     /// Its leaders. Not a clone of the driver's: a question about far views must not make a vote wait.
     pub leaders: Schedule,
+    /// Counts calls and connections.
+    pub metrics: RpcMetrics,
     /// What the node announces, for subscriptions.
     pub announcements: Announcements,
 }

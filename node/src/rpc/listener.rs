@@ -37,7 +37,7 @@ use super::{
     methods,
     socket::{self, NOTIFICATIONS_MAX},
 };
-use crate::config::RpcConfig;
+use crate::{config::RpcConfig, telemetry::metrics::RpcMetrics};
 
 /// Longest that a connection may be idle or take to send a request's head: longer than client libraries keep a
 /// connection that they do not use, so that they close first and never send into a closing one.
@@ -95,7 +95,9 @@ pub async fn serve(config: &RpcConfig, context: RpcContext) -> io::Result<RpcSer
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", config.listen)))?;
     let address = listener.local_addr()?;
     let stop = CancellationToken::new();
+    let metrics = context.metrics.clone();
     let server = Arc::new(Server {
+        metrics,
         methods: methods::table(context).map_err(io::Error::other)?.into(),
         bounds: Arc::new(Bounds {
             batch_items_max: config.batch_items_max as usize,
@@ -116,6 +118,7 @@ pub async fn serve(config: &RpcConfig, context: RpcContext) -> io::Result<RpcSer
 
 /// What all connections share.
 struct Server {
+    metrics: RpcMetrics,
     methods: Methods,
     bounds: Arc<Bounds>,
     hosts: AllowedHosts,
@@ -133,12 +136,19 @@ struct Connection {
     id: ConnectionId,
     /// Cancelled once something was asked.
     asked: CancellationToken,
+    metrics: RpcMetrics,
     _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.metrics.connections.dec();
+    }
 }
 
 async fn run(listener: TcpListener, connections_max: u32, server: Arc<Server>) {
     let room = Arc::new(Semaphore::new(connections_max as usize));
-    while let Some((socket, permit)) = accept(&listener, &room, &server.stop).await {
+    while let Some((socket, permit)) = accept(&listener, &room, &server).await {
         server.connections.spawn(Arc::clone(&server).converse(socket, permit));
     }
     server.connections.close();
@@ -152,7 +162,9 @@ impl Server {
     async fn converse(self: Arc<Self>, socket: TcpStream, permit: OwnedSemaphorePermit) {
         let id = ConnectionId(self.connection_ids.fetch_add(1, Ordering::Relaxed) as usize);
         let asked = CancellationToken::new();
-        let connection = Arc::new(Connection { id, asked: asked.clone(), _permit: permit });
+        self.metrics.connections.inc();
+        let connection =
+            Arc::new(Connection { id, asked: asked.clone(), metrics: self.metrics.clone(), _permit: permit });
         let stop = self.stop.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             connection.asked.cancel();
@@ -221,9 +233,11 @@ impl Server {
         };
         let service =
             socket::Service { gate: self.gate(connection.id, Some(subscriber)), body_bytes_max: self.body_bytes_max };
-        let stop = self.stop.clone();
+        let (stop, websockets) = (self.stop.clone(), self.metrics.websockets.clone());
         self.connections.spawn(async move {
+            websockets.inc();
             socket::serve(handshaken, service, notifications, stop).await;
+            websockets.dec();
             drop(connection);
         });
         answer
@@ -234,6 +248,7 @@ impl Server {
             methods: self.methods.clone(),
             connection,
             answer_bytes_max: self.bounds.answer_bytes_max,
+            metrics: self.metrics.clone(),
             subscriber,
         };
         Gate::new(calls, Arc::clone(&self.bounds))
@@ -250,11 +265,11 @@ fn text<'a>(request: &'a Request<Incoming>, name: &HeaderName) -> Option<&'a str
 async fn accept(
     listener: &TcpListener,
     room: &Arc<Semaphore>,
-    stop: &CancellationToken,
+    server: &Server,
 ) -> Option<(TcpStream, OwnedSemaphorePermit)> {
     loop {
         let accepted = tokio::select! {
-            () = stop.cancelled() => return None,
+            () = server.stop.cancelled() => return None,
             accepted = listener.accept() => accepted,
         };
         match accepted {
@@ -266,7 +281,10 @@ async fn accept(
                     }
                     return Some((socket, permit));
                 }
-                Err(_) => debug!(%peer, "rpc connection refused: too many are open"),
+                Err(_) => {
+                    server.metrics.connections_refused.inc();
+                    debug!(%peer, "rpc connection refused: too many are open");
+                }
             },
             Err(error) => {
                 warn!(%error, "rpc connections cannot be accepted");

@@ -1,13 +1,19 @@
-//! `/livez` and `/readyz`, on a listener of their own.
+//! `/livez`, `/readyz` and `/metrics`, on a listener of their own.
 
 use std::io;
 
-use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+    routing::get,
+};
 use serde::{Deserialize, Serialize};
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{NodeStatus, NotReady};
+use super::{Metrics, NodeStatus, NotReady, metrics};
 
 /// Answer of `/readyz`: status 200 if ready, else 503.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,20 +32,30 @@ pub struct Liveness {
     pub alive: bool,
 }
 
-/// Serves both endpoints until `stop`.
+/// Serves all endpoints until `stop`.
 ///
 /// # Errors
 /// When the listener fails.
 pub async fn serve(
     listener: TcpListener,
     status: watch::Receiver<NodeStatus>,
+    metrics: Metrics,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    axum::serve(listener, router(status)).with_graceful_shutdown(stop.cancelled_owned()).await
+    axum::serve(listener, router(status, metrics)).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
-fn router(status: watch::Receiver<NodeStatus>) -> Router {
-    Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).with_state(status)
+fn router(status: watch::Receiver<NodeStatus>, metrics: Metrics) -> Router {
+    let numbers = Router::new().route("/metrics", get(numbers)).with_state(metrics);
+    Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).with_state(status).merge(numbers)
+}
+
+/// Off the async loop, because some numbers are read from the disk.
+async fn numbers(State(metrics): State<Metrics>) -> Response {
+    match tokio::task::spawn_blocking(move || metrics.encode()).await {
+        Ok(Ok(text)) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+        Ok(Err(_)) | Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
 }
 
 async fn livez() -> Json<Liveness> {
@@ -71,7 +87,7 @@ mod tests {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (publish, status) = watch::channel(NodeStatus::starting(L2ChainId::new(6_000)));
         let stop = CancellationToken::new();
-        let server = tokio::spawn(serve(listener, status, stop.clone()));
+        let server = tokio::spawn(serve(listener, status, Metrics::default(), stop.clone()));
 
         assert_eq!(get(format!("{url}/livez")).await, (200, json!({"alive": true})));
         let (code, body) = get(format!("{url}/readyz")).await;
@@ -89,6 +105,10 @@ mod tests {
             json!([{"code": "l1Stale", "message": "no l1 head seen: refused", "forbids": ["newOrigin", "attest", "post"]}])
         );
         assert_eq!(get(format!("{url}/livez")).await.0, 200);
+
+        let answer = reqwest::get(format!("{url}/metrics")).await.unwrap();
+        assert_eq!(answer.headers()["content-type"], metrics::CONTENT_TYPE);
+        assert!(answer.text().await.unwrap().contains("\nbaton_up 1\n"));
 
         stop.cancel();
         server.await.unwrap().unwrap();

@@ -1,6 +1,6 @@
 //! The node's state in one value: `baton_status` returns it, `/readyz` judges it, the log prints it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use alloy_primitives::Address;
 use baton_proto::{Epoch, Height, L1BlockNumber, L2ChainId, MemberIndex, View, Weight};
@@ -54,6 +54,8 @@ pub struct NodeStatus {
     pub posted_height: Height,
     /// Height of the last block in a batch whose L1 block is finalized; 0 before the first.
     pub settled_height: Height,
+    /// Certified batches that L1 does not hold yet.
+    pub unposted_batches: u64,
     /// Newest L1 head we have seen.
     pub l1_head: Option<L1BlockNumber>,
     /// Time since we saw it, in milliseconds.
@@ -97,6 +99,7 @@ impl NodeStatus {
             pool_bytes: 0,
             posted_height: Height::ZERO,
             settled_height: Height::ZERO,
+            unposted_batches: 0,
             l1_head: None,
             l1_head_age_ms: None,
             syncing: None,
@@ -117,15 +120,51 @@ pub async fn run_status_line(status: watch::Receiver<NodeStatus>, stop: Cancella
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     // The first tick comes at once, before there is anything to say.
     ticks.tick().await;
+    let mut pace = Pace::default();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = ticks.tick() => write_status_line(&status.borrow()),
+            _ = ticks.tick() => {
+                let status = status.borrow();
+                let sync = pace.of(status.syncing, Instant::now());
+                write_status_line(&status, sync);
+            }
         }
     }
 }
 
-fn write_status_line(status: &NodeStatus) {
+/// How fast catching up goes, from one status line to the next.
+#[derive(Debug, Default)]
+struct Pace {
+    before: Option<(Height, Instant)>,
+}
+
+/// Blocks per second while catching up, and the seconds that the rest takes at that rate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct SyncPace {
+    per_second: Option<u64>,
+    eta_s: Option<u64>,
+}
+
+impl Pace {
+    fn of(&mut self, syncing: Option<SyncProgress>, now: Instant) -> SyncPace {
+        let Some(SyncProgress { current, target }) = syncing else {
+            self.before = None;
+            return SyncPace::default();
+        };
+        let Some((before, then)) = self.before.replace((current, now)) else { return SyncPace::default() };
+        let took_ms = u64::try_from(now.duration_since(then).as_millis()).unwrap_or(u64::MAX).max(1);
+        let done = current.get().saturating_sub(before.get());
+        let left = target.get().saturating_sub(current.get());
+        SyncPace {
+            per_second: Some(done.saturating_mul(1_000) / took_ms),
+            // Nothing done says nothing about the rest.
+            eta_s: left.saturating_mul(took_ms).checked_div(done).map(|ms| ms / 1_000),
+        }
+    }
+}
+
+fn write_status_line(status: &NodeStatus, sync: SyncPace) {
     let leads = status.leader.is_some() && status.leader == status.me;
     info!(
         height = %status.final_height,
@@ -137,11 +176,15 @@ fn write_status_line(status: &NodeStatus) {
         pool = status.pool_transactions,
         pool_bytes = status.pool_bytes,
         time_to_final_ms = status.time_to_final_ms,
-        unposted = status.final_height.get().saturating_sub(status.posted_height.get()),
-        unsettled = status.final_height.get().saturating_sub(status.settled_height.get()),
+        safe_lag = status.final_height.get().saturating_sub(status.posted_height.get()),
+        finalized_lag = status.final_height.get().saturating_sub(status.settled_height.get()),
+        unposted_batches = status.unposted_batches,
         l1_head = status.l1_head.map(L1BlockNumber::get),
         l1_head_age_ms = status.l1_head_age_ms,
+        sync_current = status.syncing.map(|progress| progress.current.get()),
         sync_target = status.syncing.map(|progress| progress.target.get()),
+        sync_blocks_per_s = sync.per_second,
+        sync_eta_s = sync.eta_s,
         ready = status.is_ready(),
         "status"
     );
@@ -159,6 +202,22 @@ mod tests {
         assert!(!status.is_ready());
         status.not_ready.clear();
         assert!(status.is_ready());
+    }
+
+    #[test]
+    fn catching_up_is_timed_from_line_to_line() {
+        let start = Instant::now();
+        let mut pace = Pace::default();
+        let mut at = |seconds, progress: Option<(u64, u64)>| {
+            let progress = progress
+                .map(|(current, target)| SyncProgress { current: Height::new(current), target: Height::new(target) });
+            pace.of(progress, start + Duration::from_secs(seconds))
+        };
+        assert_eq!(at(0, Some((1_000, 51_000))), SyncPace::default());
+        assert_eq!(at(10, Some((6_000, 51_000))), SyncPace { per_second: Some(500), eta_s: Some(90) });
+        assert_eq!(at(20, Some((6_000, 52_000))), SyncPace { per_second: Some(0), eta_s: None });
+        assert_eq!(at(30, None), SyncPace::default());
+        assert_eq!(at(40, Some((60_000, 60_001))), SyncPace::default());
     }
 
     #[test]

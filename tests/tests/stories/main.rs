@@ -9,4 +9,5 @@ mod load;
 mod proposals;
 mod refusals;
 mod restart;
+mod subscriptions;
 mod transactions;

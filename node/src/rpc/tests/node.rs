@@ -28,7 +28,7 @@ use crate::{
     l1::ChainFacts,
     ledger::{BatchOnL1, BatchRecord, ChainIdentity, FinalState, FinalStep, Ledger, MemoryLedger},
     rpc::{Announcements, RpcContext, RpcServer, serve},
-    telemetry::NodeStatus,
+    telemetry::{Metrics, NodeStatus},
 };
 
 pub(super) const CHAIN_ID: u64 = 6_000;
@@ -167,6 +167,7 @@ impl TestNode {
             pool: Arc::clone(&pool),
             submit: Arc::new(submit),
             status: status_seen,
+            metrics: Metrics::default().rpc,
             leaders: Schedule::leaders(&domain, &committee, B256::ZERO),
             committee: Arc::new(committee),
             announcements: Announcements { heads: heads_seen, notarized: notarized.clone(), recorded: recorded_seen },

@@ -199,6 +199,7 @@ async fn what_l1_takes_back_is_said_and_told_again() {
     late.announce_recorded(2, 1);
     let client = connect(&late).await;
     let (_, cursor) = {
+        // A client that is dropped takes its subscriptions along.
         let client = connect(&node).await;
         let mut stream = events(&client, json!({"from": cursor})).await;
         until(&mut stream, "posted 6/2").await

@@ -1,0 +1,186 @@
+//! What others keep anyway, read when somebody asks.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use alloy_primitives::Address;
+use baton_consensus::Committee;
+use baton_mempool::Pool;
+use baton_proto::{MemberIndex, SignerSet};
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeMetric as _},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+};
+use tokio::sync::watch;
+
+use crate::{
+    ledger::{IntentState, Ledger},
+    p2p::Network,
+    telemetry::NodeStatus,
+};
+
+/// Writes single numbers under their full names.
+pub(super) struct Scrape<'a>(DescriptorEncoder<'a>);
+
+impl<'a> Scrape<'a> {
+    pub(super) fn new(encoder: DescriptorEncoder<'a>) -> Self {
+        Self(encoder)
+    }
+
+    pub(super) fn gauge(&mut self, name: &str, help: &str, value: impl EncodeGaugeValue) -> Result<(), fmt::Error> {
+        let encoder = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        ConstGauge::new(value).encode(encoder)
+    }
+
+    /// The name is without its `_total`.
+    pub(super) fn counter(&mut self, name: &str, help: &str, value: impl EncodeCounterValue) -> Result<(), fmt::Error> {
+        let encoder = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        ConstCounter::new(value).encode(encoder)
+    }
+}
+
+/// The node's status.
+#[derive(Debug)]
+pub(super) struct StatusSource {
+    pub(super) status: watch::Receiver<NodeStatus>,
+}
+
+impl Collector for StatusSource {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let status = self.status.borrow().clone();
+        let behind = |height: baton_proto::Height| status.final_height.get().saturating_sub(height.get());
+        let mut s = Scrape::new(encoder);
+        s.gauge("node_ready", "1 if nothing stands against any duty", u64::from(status.is_ready()))?;
+        s.gauge("consensus_height", "Height of the last final block", status.final_height.get())?;
+        s.gauge("consensus_notarized_height", "Highest block that a quorum voted for", status.notarized_height.get())?;
+        s.gauge("consensus_epoch", "Running epoch", status.epoch.get())?;
+        s.gauge("consensus_view", "Current view", status.view.get())?;
+        let leads = status.leader.is_some() && status.leader == status.me;
+        s.gauge("consensus_leads", "1 if this node leads the current view", u64::from(leads))?;
+        s.gauge("consensus_validators_weight", "Weight of the committee", status.total_weight.get())?;
+        let missing = status.total_weight.get().saturating_sub(status.seen_weight.get());
+        s.gauge("consensus_missing_validators_weight", "Weight of members that are not connected", missing)?;
+        s.gauge("mempool_size", "Transactions in the pool", status.pool_transactions)?;
+        s.gauge("mempool_size_bytes", "Bytes of the transactions in the pool", status.pool_bytes)?;
+        s.gauge("batcher_posted_height", "Last block in a batch that L1 accepted", status.posted_height.get())?;
+        s.gauge(
+            "batcher_settled_height",
+            "Last block in a batch in a finalized L1 block",
+            status.settled_height.get(),
+        )?;
+        s.gauge("batcher_unposted_blocks", "Final blocks that L1 does not hold", behind(status.posted_height))?;
+        s.gauge("batcher_unsettled_blocks", "Final blocks that L1 has not settled", behind(status.settled_height))?;
+        s.gauge("batcher_unposted_batches", "Certified batches that L1 does not hold", status.unposted_batches)?;
+        if let (Some(head), Some(age_ms)) = (status.l1_head, status.l1_head_age_ms) {
+            s.gauge("l1_head", "Number of the newest L1 block seen", head.get())?;
+            s.gauge("l1_head_age_seconds", "Time since it was first seen", age_ms as f64 / 1_000.0)?;
+        }
+        s.gauge("sync_active", "1 while final blocks are fetched from peers", u64::from(status.syncing.is_some()))?;
+        if let Some(progress) = status.syncing {
+            s.gauge("sync_current_height", "Height that catching up has come to", progress.current.get())?;
+            s.gauge("sync_target_height", "Height that catching up aims at", progress.target.get())?;
+        }
+        Ok(())
+    }
+}
+
+/// The network's counters and whom of the committee it is connected to.
+pub(super) struct NetworkSource {
+    pub(super) network: Network,
+    pub(super) committee: Arc<Committee>,
+    pub(super) me: Option<MemberIndex>,
+}
+
+impl fmt::Debug for NetworkSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NetworkSource").finish_non_exhaustive()
+    }
+}
+
+impl Collector for NetworkSource {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let seen: SignerSet = self.network.connected_members().into_iter().chain(self.me).collect();
+        let members = self.committee.len() as u64;
+        let missing = members.saturating_sub(seen.len() as u64);
+        let stats = self.network.stats();
+        let mut s = Scrape::new(encoder);
+        s.gauge("consensus_validators", "Members of the committee", members)?;
+        s.gauge("consensus_missing_validators", "Members that are not connected", missing)?;
+        s.gauge("p2p_peers", "Connected peers", self.network.peer_count() as u64)?;
+        for (name, help, counter) in [
+            ("p2p_frames_sent", "Frames written to consensus streams", &stats.frames_sent),
+            ("p2p_frames_received", "Frames read from consensus streams", &stats.frames_received),
+            ("p2p_frames_dropped", "Frames that never left: full queue, or stale", &stats.frames_dropped),
+            ("p2p_streams_opened", "Consensus streams opened", &stats.streams_opened),
+            ("p2p_streams_refused", "Consensus streams refused: the peer is no member", &stats.streams_refused),
+            ("p2p_gossip_published", "Gossip messages published", &stats.gossip_published),
+            ("p2p_gossip_unsent", "Gossip messages that nobody took in time", &stats.gossip_unsent),
+            ("p2p_gossip_accepted", "Gossip messages accepted and forwarded", &stats.gossip_accepted),
+            ("p2p_gossip_rejected", "Gossip messages refused as their sender's fault", &stats.gossip_rejected),
+            ("p2p_gossip_ignored", "Gossip messages dropped undecoded", &stats.gossip_ignored),
+            ("p2p_events_dropped", "Messages and notices that the node did not take in time", &stats.events_dropped),
+            ("p2p_requests_answered", "Peers' questions answered", &stats.requests_answered),
+            ("p2p_faults_charged", "Faults charged to peers", &stats.faults_charged),
+            ("p2p_peers_refused", "Times that a peer was refused for a while", &stats.peers_refused),
+        ] {
+            s.counter(name, help, counter.get())?;
+        }
+        Ok(())
+    }
+}
+
+/// The pool's counters.
+#[derive(Debug)]
+pub(super) struct PoolSource {
+    pub(super) pool: Arc<Mutex<Pool>>,
+}
+
+impl Collector for PoolSource {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let counts = self.pool.lock().unwrap_or_else(PoisonError::into_inner).counts();
+        let mut s = Scrape::new(encoder);
+        for (name, help, count) in [
+            ("mempool_admitted", "Transactions admitted, replacements among them", counts.admitted),
+            ("mempool_replaced", "Transactions replaced by ones that pay more", counts.replaced),
+            ("mempool_rejected", "Transactions refused", counts.rejected),
+            ("mempool_already_known", "Transactions that came again while they waited", counts.already_known),
+            ("mempool_evicted", "Transactions that made room for what is worth more", counts.evicted),
+            ("mempool_expired", "Transactions that waited too long", counts.expired),
+        ] {
+            s.counter(name, help, count)?;
+        }
+        Ok(())
+    }
+}
+
+/// What the posting account has on its way.
+pub(super) struct PostingSource {
+    pub(super) ledger: Arc<dyn Ledger>,
+    pub(super) account: Address,
+}
+
+impl fmt::Debug for PostingSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostingSource").field("account", &self.account).finish_non_exhaustive()
+    }
+}
+
+impl Collector for PostingSource {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        // What cannot be read is left out; a ledger that cannot be read ends the node anyway.
+        let Ok(intents) = self.ledger.intents() else { return Ok(()) };
+        let ours = || intents.iter().filter(|intent| intent.account == self.account);
+        let pending = ours().filter(|intent| matches!(intent.state, IntentState::Fresh | IntentState::Sent));
+        let mut s = Scrape::new(encoder);
+        s.gauge("l1_pending_posts", "Transactions of the posting account that are not mined", pending.count() as u64)?;
+        if let Some(newest) = ours().last() {
+            s.gauge("l1_post_nonce", "Nonce of its newest transaction", newest.nonce)?;
+            s.gauge("l1_post_max_fee_wei", "Its maxFeePerGas", newest.max_fee_wei as f64)?;
+            s.gauge("l1_post_priority_fee_wei", "Its maxPriorityFeePerGas", newest.priority_fee_wei as f64)?;
+        }
+        Ok(())
+    }
+}
