@@ -1,7 +1,7 @@
 //! Opening what a node is made of, and refusing to start where something does not fit.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
 };
