@@ -253,6 +253,11 @@ impl Intake {
         if header.digest() != digest || header.proposer != from {
             return Err("a proposal whose Notarize names another block");
         }
+        // Only a handover block is proposed in a later view than its own, and there are none yet. A leader must not take up
+        // the place of another view's block.
+        if header.view != view {
+            return Ok(None);
+        }
         self.statement(notarize).map(Some).ok_or("a proposal with an invalid signature")
     }
 
