@@ -334,7 +334,7 @@ mod tests {
             let config =
                 Config::load(Some(&output.join(format!("node{index}/node.toml"))), NodeKeys::default()).unwrap();
             assert_eq!(config.data_dir, Path::new("/node/data"));
-            assert_eq!(config.consensus_key, Path::new("/node/keys/consensus.key"));
+            assert_eq!(config.consensus_key.as_deref(), Some(Path::new("/node/keys/consensus.key")));
             assert_eq!(config.l1.rpc[0].expose().as_str(), "http://l1:8545/");
             assert_eq!(config.rpc.listen.to_string(), "0.0.0.0:8545");
             assert_eq!(config.rpc.allowed_hosts, ["localhost", &node.name]);
