@@ -179,6 +179,27 @@ async fn a_block_that_belies_its_header_costs_its_leader_and_nobody_votes() {
     assert!(one.checked.try_recv().is_err());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_cannot_take_another_views_place() {
+    let world = World::new(&[1, 1, 1, 1]);
+    let pool: Vec<Transaction> = (0..300).map(|nonce| transfer(nonce, 0)).collect();
+    let (leader, one, _two) = triangle().await;
+    let mut one = Voter::of(&world, one, 1, knows(&pool));
+    // Signed for the view that it leads, over a header of the one after.
+    let stray = block_of(5, VIEW + 1, pool[..200].to_vec());
+    let ConsensusMessage::CompactProposal { header, transactions, .. } = compact(&world, &stray) else {
+        unreachable!()
+    };
+    let statement = Statement::Notarize { epoch: header.epoch, view: View::new(VIEW), block: header.digest() };
+    let notarize = world.sign(0, statement);
+    leader.network.broadcast(ConsensusMessage::CompactProposal { header, notarize, transactions });
+    // Nothing came of it when the view's own block is there.
+    let block = block_of(5, VIEW, pool.clone());
+    leader.network.broadcast(compact(&world, &block));
+    let first = within(one.checked.recv()).await.unwrap();
+    assert!(matches!(first, Checked::Proposal { block: whole, .. } if *whole == block));
+}
+
 /// Serves `block`'s transactions whatever block is asked for.
 fn answering(node: Node, block: Block) -> Network {
     let Node { network, mut events } = node;
