@@ -108,6 +108,8 @@ async fn hand_over(devnet: &Devnet, transactions: Vec<Bytes>) -> anyhow::Result<
     };
     let others = peers(HOLDER)?;
     let network = NetworkConfig {
+        announce: vec![],
+        book: None,
         identity: Keypair::generate_ed25519(),
         listen: vec!["/ip4/127.0.0.1/tcp/0".parse()?],
         verifier: Arc::new(Verifier::new(facts.domain, committee)?),
