@@ -241,13 +241,6 @@ impl<S: Scheme> Machine<S> {
         self.chain.head()
     }
 
-    /// Returns the highest block that can be built on: certified, or the final head.
-    #[must_use]
-    pub fn certified_head(&self) -> &BlockHeader {
-        let certified = self.views.range(self.above_head()..).rev().find_map(|(_, state)| state.certified);
-        certified.and_then(|block| self.chain.header(block)).unwrap_or(self.chain.head())
-    }
-
     /// Returns whether a finalization is known whose block is not the final head yet.
     #[must_use]
     pub fn is_behind(&self) -> bool {

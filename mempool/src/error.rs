@@ -48,12 +48,6 @@ pub enum PoolError {
 }
 
 impl PoolError {
-    /// Returns whether the pool holds this very transaction: for a sender that asks again, as good as an acceptance.
-    #[must_use]
-    pub fn is_already_known(&self) -> bool {
-        matches!(self, Self::AlreadyKnown)
-    }
-
     /// Returns whether a peer that forwards such a transaction breaks a rule that every node of the chain checks, at any
     /// time; the rest depends on this node's settings, on what it holds and on how far it has come.
     #[must_use]

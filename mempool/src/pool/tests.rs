@@ -80,7 +80,7 @@ fn the_same_transaction_is_already_known() {
     add(&mut pool, &tx).unwrap();
     let error = add(&mut pool, &tx).unwrap_err();
     assert_eq!(error.to_string(), "already known");
-    assert!(error.is_already_known() && !error.is_peer_fault() && !error.is_retryable());
+    assert!(!error.is_peer_fault() && !error.is_retryable());
 }
 
 #[test]

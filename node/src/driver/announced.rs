@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{intake::Checked, window::ViewWindow};
 use crate::p2p::{Acceptance, Fault};
 
-/// GossipChecks that may wait to be judged: as many as the network holds back at once.
+/// Announcements that may wait to be judged: as many as the network holds back at once.
 pub const ANNOUNCED_QUEUE_MAX: usize = 64;
 
 /// Final statements that are remembered: those of the whole window, several times over.

@@ -66,10 +66,4 @@ impl LedgerError {
     pub const fn is_safety_broken(&self) -> bool {
         matches!(self, Self::SafetyBroken { .. })
     }
-
-    /// Returns whether the disk is full: the same step succeeds once there is space.
-    #[must_use]
-    pub const fn is_disk_full(&self) -> bool {
-        matches!(self, Self::Engine(EngineError::DiskFull { .. }))
-    }
 }

@@ -51,7 +51,7 @@ impl Bucket {
 
 /// Most messages of one peer per second: ten views with some ten messages each (proposal, three kinds of vote, as many
 /// certificates, questions) make 100; a chain that does not pace itself has 500 views at most.
-const MESSAGES_PER_SECOND: u32 = 8_192;
+pub(super) const MESSAGES_PER_SECOND: u32 = 8_192;
 
 /// Most KiB of one peer per second: a leader of every view sends ten of the largest proposals, 22 MiB.
 const KIB_PER_SECOND: u32 = 32 * 1024;

@@ -86,6 +86,9 @@ async fn a_subscriber_misses_nothing_when_its_node_crashes() -> anyhow::Result<(
         "baton_mempool_admitted_total",
         "baton_p2p_frames_sent_total",
         "baton_p2p_frames_received_total",
+        "baton_p2p_announcements_published_total",
+        "baton_p2p_announcements_accepted_total",
+        "baton_p2p_forwarded_taken_total",
         "baton_batcher_posted_height",
         "baton_batcher_settled_height",
         "baton_l1_head",
@@ -111,6 +114,13 @@ async fn a_subscriber_misses_nothing_when_its_node_crashes() -> anyhow::Result<(
     ensure!(after.get(sent)? >= 10.0, "{sent} is {}", after.get(sent)?);
     let unlabelled = |series: &str| !series.contains("peer=") && !series.contains("0x");
     ensure!(after.series().all(unlabelled), "a label names a peer, an account or a hash");
+
+    until("a status line", || async {
+        let log = std::fs::read_to_string(&devnet.info.nodes[NODE].log)?;
+        let is_status = |line: &str| line.contains("safe_lag") && line.contains("l1_head_age_ms");
+        Ok(log.lines().any(is_status).then_some(()))
+    })
+    .await?;
 
     // The node crashes. The cursor of the last event is all that the subscriber keeps.
     let cursor = stream.cursor.clone().context("there were events")?;

@@ -120,10 +120,19 @@ impl Collector for NetworkSource {
             ("p2p_gossip_unsent", "Gossip messages that nobody took in time", &stats.gossip_unsent),
             ("p2p_gossip_accepted", "Gossip messages accepted and forwarded", &stats.gossip_accepted),
             ("p2p_gossip_rejected", "Gossip messages refused as their sender's fault", &stats.gossip_rejected),
-            ("p2p_gossip_ignored", "Gossip messages dropped undecoded", &stats.gossip_ignored),
+            ("p2p_gossip_ignored", "Gossip messages dropped: too many waited, or nothing new", &stats.gossip_ignored),
             ("p2p_events_dropped", "Messages and notices that the node did not take in time", &stats.events_dropped),
             ("p2p_requests_answered", "Peers' questions answered", &stats.requests_answered),
             ("p2p_faults_charged", "Faults charged to peers", &stats.faults_charged),
+            ("p2p_reads_delayed", "Times that a member was read slower: above its budget", &stats.reads_delayed),
+            ("p2p_requests_over_budget", "Questions above their peer's budget", &stats.requests_over_budget),
+            ("p2p_announcements_published", "Final headers and evidence published", &stats.announcements_published),
+            (
+                "p2p_announcements_accepted",
+                "Final headers and evidence of others, forwarded",
+                &stats.announcements_accepted,
+            ),
+            ("p2p_forwarded_taken", "Transactions that peers handed over directly", &stats.forwarded_taken),
             ("p2p_peers_refused", "Times that a peer was refused for a while", &stats.peers_refused),
         ] {
             s.counter(name, help, counter.get())?;
