@@ -43,9 +43,17 @@ struct Group {
     known: Vec<Answer>,
     /// To be held durably: what was accepted, and what peers had brought before.
     records: Vec<(u64, Transaction)>,
-    /// What a peer's transaction has replaced.
+    /// What has been replaced.
     obsolete: Vec<TxHash>,
     has_executable: bool,
+}
+
+impl Group {
+    /// Notes what is to be held; whatever of it was replaced earlier in this group is back.
+    fn record(&mut self, at_ms: u64, transaction: Transaction) {
+        self.obsolete.retain(|hash| hash != transaction.hash());
+        self.records.push((at_ms, transaction));
+    }
 }
 
 /// A transaction of a user that the pool took.
@@ -90,7 +98,8 @@ impl Keeper {
         match self.add(&transaction, now_ms) {
             Ok(Added { executable, replaced, .. }) => {
                 group.has_executable |= executable;
-                group.records.push((now_ms, transaction.clone()));
+                self.note_replaced(replaced.as_ref(), group);
+                group.record(now_ms, transaction.clone());
                 group.accepted.push(Accepted { transaction, replaced, answer });
             }
             Err(PoolError::AlreadyKnown) => {
@@ -98,7 +107,7 @@ impl Keeper {
                 if !self.journal.holds(transaction.hash())
                     && let Some(added_ms) = self.pool().added_ms(transaction.hash())
                 {
-                    group.records.push((added_ms, transaction));
+                    group.record(added_ms, transaction);
                 }
                 group.known.push(answer);
             }
@@ -110,13 +119,18 @@ impl Keeper {
         match self.add(transaction, now_ms()) {
             Ok(Added { executable, replaced, .. }) => {
                 group.has_executable |= executable;
-                if let Some(Waiting { transaction: old, .. }) = replaced
-                    && (self.journal.holds(old.hash()) || group.records.iter().any(|(_, held)| *held == old))
-                {
-                    group.obsolete.push(*old.hash());
-                }
+                self.note_replaced(replaced.as_ref(), group);
             }
             Err(reason) => debug!(%reason, "a gossiped transaction was not admitted"),
+        }
+    }
+
+    /// What was replaced must not come back after a restart, not even when what replaced it is gone by then.
+    fn note_replaced(&self, replaced: Option<&Waiting>, group: &mut Group) {
+        if let Some(Waiting { transaction: old, .. }) = replaced
+            && (self.journal.holds(old.hash()) || group.records.iter().any(|(_, held)| held == old))
+        {
+            group.obsolete.push(*old.hash());
         }
     }
 
@@ -132,6 +146,10 @@ impl Keeper {
             error!(%reason, transactions = accepted.len(), "submissions refused: the transaction journal cannot be written");
             self.take_back(accepted);
             known.into_iter().for_each(|answer| answer.give(Err(SubmitError::NotStored)));
+            // What reached the disk all the same must not come back after a crash.
+            if let Err(error) = self.rewrite() {
+                warn!(%error, "the next submission tries again");
+            }
             return;
         }
         if !accepted.is_empty() {

@@ -5,12 +5,13 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use baton_consensus::{Effect, Input, Outgoing, Verdict};
 use baton_proto::{
     Block, BlockDigest, BlockHeader, Certificate, MemberIndex, SignedStatement, Statement, View,
-    limits::COMPACT_ABOVE_BYTES,
-    wire::{ConsensusMessage, SyncRequest, SyncResponse},
+    limits::COMPACT_ABOVE_BYTES, wire::ConsensusMessage,
 };
 use tracing::{debug, error, warn};
 
-use super::{Driver, DriverError, FETCHED_QUEUE_MAX, Notarized, blocks::LedgerNonces, commit::Came, waiting::Proposed};
+use super::{
+    Driver, DriverError, FETCHED_QUEUE_MAX, Notarized, blocks::LedgerNonces, commit::Came, fetch, waiting::Proposed,
+};
 use crate::{
     l1::OriginVerdict,
     proposer::{self, Proposal},
@@ -26,9 +27,6 @@ const REMEMBERED_VIEWS: u64 = 10_000;
 
 /// How often the sign record is made smaller, in views.
 const FORGET_EVERY_VIEWS: u64 = 2_000;
-
-/// Times all members are asked for one block before the machine's own retry asks again.
-const FETCH_ROUNDS: usize = 2;
 
 /// How long a block whose missing transactions are being gathered is waited for before it is asked for whole: a few round
 /// trips.
@@ -259,7 +257,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Gets a block that a quorum voted for: from memory, or from peers, one request at a time.
+    /// Gets a block that a quorum voted for: from memory, or from peers.
     fn fetch(&mut self, digest: BlockDigest, from: Option<MemberIndex>) -> Result<Option<Input>, DriverError> {
         if let Some(block) = self.blocks.get(&digest)? {
             tokio::task::block_in_place(|| self.context.ledger.store_block(&block))?;
@@ -269,7 +267,7 @@ impl Driver {
             return Ok(None);
         }
         let others = self.context.committee.indices().filter(|member| Some(*member) != self.context.me);
-        let order: Vec<MemberIndex> = from.into_iter().chain(others.filter(|member| Some(*member) != from)).collect();
+        let order = fetch::order(others, from, &digest);
         let (network, done) = (self.context.network.clone(), self.fetched.0.clone());
         let gathered = self.context.rebuilder.gathered(&digest);
         tokio::spawn(async move {
@@ -278,18 +276,7 @@ impl Driver {
                 let _ = done.send((digest, Some(Block::clone(&block)))).await;
                 return;
             }
-            let mut found = None;
-            'rounds: for _ in 0..FETCH_ROUNDS {
-                for member in &order {
-                    let answer = network.request(*member, SyncRequest::Block(digest)).await;
-                    if let Ok(SyncResponse::Block(Some(block))) = answer
-                        && block.header.digest() == digest
-                    {
-                        found = Some(block);
-                        break 'rounds;
-                    }
-                }
-            }
+            let found = fetch::fetch(&network, &order, digest).await;
             let _ = done.send((digest, found)).await;
         });
         Ok(None)

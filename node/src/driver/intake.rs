@@ -5,6 +5,7 @@
 //! remembered. Order per peer is kept, but for proposals whose transactions have to be asked for. When this stage falls behind, the streams it reads from wait.
 
 use std::{
+    collections::BTreeSet,
     num::NonZeroUsize,
     sync::Arc,
     time::{Duration, Instant},
@@ -12,7 +13,7 @@ use std::{
 
 use baton_consensus::{Committee, Schedule, Verified, Verifier};
 use baton_proto::{
-    Block, BlockHeader, Certificate, Epoch, Evidence, MemberIndex, SignedStatement, Statement, View,
+    Block, BlockHeader, Certificate, Epoch, Evidence, MemberIndex, SignedStatement, Statement, StatementKind, View,
     wire::ConsensusMessage,
 };
 use lru::LruCache;
@@ -30,6 +31,9 @@ pub const INTAKE_QUEUE_MAX: usize = 1_024;
 
 /// Checked statements that are remembered: all members' votes of about ten views.
 const STATEMENTS_REMEMBERED: NonZeroUsize = NonZeroUsize::new(4_096).expect("not zero");
+
+/// Members, views and kinds whose statements are remembered: those of 128 members in some hundred views.
+const KINDS_REMEMBERED: NonZeroUsize = NonZeroUsize::new(32_768).expect("not zero");
 
 /// Statements whose certificates are remembered: those of some hundred views.
 const CERTIFICATES_REMEMBERED: NonZeroUsize = NonZeroUsize::new(512).expect("not zero");
@@ -81,6 +85,10 @@ pub struct Intake {
     network: Network,
     rebuilder: Rebuilder,
     statements: LruCache<SignedStatement, Verified<SignedStatement>>,
+    /// The first two valid statements of each member, view and kind: they are evidence, and a third says nothing new.
+    made: LruCache<(MemberIndex, View, StatementKind), [Option<Statement>; 2]>,
+    /// Members that valid evidence was seen against; the driver takes one for each.
+    convicted: BTreeSet<MemberIndex>,
     certificates: LruCache<Statement, ()>,
     asked: LruCache<(MemberIndex, View), Instant>,
     metrics: Option<ConsensusMetrics>,
@@ -105,6 +113,8 @@ impl Intake {
             network,
             rebuilder,
             statements: LruCache::new(STATEMENTS_REMEMBERED),
+            made: LruCache::new(KINDS_REMEMBERED),
+            convicted: BTreeSet::new(),
             certificates: LruCache::new(CERTIFICATES_REMEMBERED),
             asked: LruCache::new(QUESTIONS_REMEMBERED),
             metrics: None,
@@ -181,7 +191,11 @@ impl Intake {
                         signature,
                     })
                 });
+                if self.is_one_too_many(&vote) {
+                    return Ok(None);
+                }
                 let vote = self.statement(vote).ok_or("a vote with an invalid signature")?;
+                let leader = leader.filter(|leader| !self.is_one_too_many(leader));
                 // The vote stands on its own; a bad leader signature beside it is dropped and charged.
                 let leader = match leader {
                     Some(leader) => Some(self.statement(leader).ok_or("a vote with an invalid leader signature")?),
@@ -208,12 +222,17 @@ impl Intake {
                 Ok(Some(Checked::Wanted { view, from }))
             }
             ConsensusMessage::Evidence(evidence) => {
-                if evidence.epoch() != self.epoch {
+                // Evidence is small to send and dear to check: one pair for each member is all that L1 punishes.
+                if evidence.epoch() != self.epoch || self.convicted.contains(&evidence.signer()) {
                     return Ok(None);
                 }
                 let holds = self.statement(evidence.first().clone()).is_some()
                     && self.statement(evidence.second().clone()).is_some();
-                if holds { Ok(Some(Checked::Evidence(evidence))) } else { Err("evidence with an invalid signature") }
+                if !holds {
+                    return Err("evidence with an invalid signature");
+                }
+                self.convicted.insert(evidence.signer());
+                Ok(Some(Checked::Evidence(evidence)))
             }
             ConsensusMessage::BatchProposal { .. } | ConsensusMessage::Attestation(_) => {
                 debug!(%from, "a batch message reached consensus");
@@ -258,7 +277,18 @@ impl Intake {
         if header.view != view {
             return Ok(None);
         }
+        if self.is_one_too_many(&notarize) {
+            return Ok(None);
+        }
         self.statement(notarize).map(Some).ok_or("a proposal with an invalid signature")
+    }
+
+    /// Returns whether a statement need not be checked: its signer has made enough others in its place. A member that signs
+    /// on and on would otherwise keep the checks from everybody's votes.
+    fn is_one_too_many(&self, signed: &SignedStatement) -> bool {
+        let Some(view) = signed.statement.view() else { return false };
+        let made = self.made.peek(&(signed.signer, view, signed.statement.kind()));
+        made.is_some_and(|made| made.iter().all(|made| made.is_some_and(|made| made != signed.statement)))
     }
 
     fn statement(&mut self, signed: SignedStatement) -> Option<Verified<SignedStatement>> {
@@ -266,6 +296,16 @@ impl Intake {
             return Some(known.clone());
         }
         let verified = self.verifier.verify(signed.clone()).ok()?;
+        // Only what verifies counts, so that nobody can use up another's place.
+        if let Some(view) = signed.statement.view() {
+            let kind = (signed.signer, view, signed.statement.kind());
+            let made = self.made.get_or_insert_mut(kind, Default::default);
+            if !made.contains(&Some(signed.statement))
+                && let Some(place) = made.iter_mut().find(|place| place.is_none())
+            {
+                *place = Some(signed.statement);
+            }
+        }
         self.statements.put(signed, verified.clone());
         Some(verified)
     }

@@ -17,6 +17,7 @@ mod blocks;
 mod catching_up;
 mod commit;
 mod effects;
+mod fetch;
 mod intake;
 mod rebuild;
 #[cfg(test)]

@@ -301,7 +301,7 @@ impl<S: Servers> Rebuilder<S> {
     async fn gather(&self, mut draft: Draft, leader: MemberIndex) -> Result<Option<Arc<Block>>, Flaw> {
         let (view, block) = (draft.header.view, draft.header.digest());
         for round in 0_usize.. {
-            for member in self.order(leader, round) {
+            for member in self.order(leader, view, round) {
                 loop {
                     if !self.0.window.rebuilds(view) {
                         return Ok(None);
@@ -340,10 +340,12 @@ impl<S: Servers> Rebuilder<S> {
         Ok(None)
     }
 
-    /// Whom to ask in a round: the leader, which has the block for certain, then some of the others in turn.
-    fn order(&self, leader: MemberIndex, round: usize) -> Vec<MemberIndex> {
+    /// Whom to ask in a round: the leader, which has the block for certain, then some of the others in turn, from one on
+    /// that differs from view to view.
+    fn order(&self, leader: MemberIndex, view: View, round: usize) -> Vec<MemberIndex> {
         let others: Vec<MemberIndex> = self.0.others.iter().copied().filter(|member| *member != leader).collect();
-        let first = round.saturating_mul(OTHERS_PER_ROUND).checked_rem(others.len()).unwrap_or(0);
+        let start = usize::try_from(view.get() % 128).unwrap_or(0);
+        let first = round.saturating_mul(OTHERS_PER_ROUND).saturating_add(start).checked_rem(others.len()).unwrap_or(0);
         let some = others.iter().cycle().skip(first).take(OTHERS_PER_ROUND.min(others.len())).copied();
         [leader].into_iter().chain(some).collect()
     }

@@ -20,9 +20,11 @@ use crate::{
 };
 
 /// Peers' questions that are answered at a time; reading a range takes milliseconds and must not crowd out voting.
-const ANSWERS_AT_ONCE: usize = 4;
+/// More than strangers may ask at once, so that a member always finds a place.
+const ANSWERS_AT_ONCE: usize = 6;
 
-/// Questions for a proposal's transactions that are answered at a time, out of memory and in well under a millisecond.
+/// Members' questions for a proposal's transactions that are answered at a time: out of memory and in well under a
+/// millisecond while the block is new.
 const PARTS_AT_ONCE: usize = 4;
 
 /// Where messages go.
@@ -58,6 +60,10 @@ impl Routing {
                     let (parts, ledger) = (Arc::clone(&parts), Arc::clone(&self.ledger));
                     tokio::spawn(async move {
                         let Ok(permit) = parts.acquire_owned().await else { return };
+                        // Whoever waited too long has asked another.
+                        if respond.is_closed() {
+                            return;
+                        }
                         tokio::task::spawn_blocking(move || reply(ledger.as_ref(), request, respond, permit));
                     });
                 }

@@ -24,7 +24,7 @@ use libp2p::{
 };
 use lru::LruCache;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{Semaphore, mpsc, oneshot},
     task::{JoinSet, spawn_blocking},
     time::timeout,
 };
@@ -51,6 +51,10 @@ use super::{
 
 /// Most requests of peers that are answered at once; those above are told that we are busy.
 const ANSWERS_MAX: usize = 64;
+
+/// Most questions of peers that have not proven to be members, all together, that are answered at once: an answer may
+/// take a second of computing, and voters ask too.
+const STRANGERS_ANSWERED_MAX: usize = 3;
 
 /// Most peers refused at once; those above are only disconnected.
 const REFUSED_MAX: usize = 1_024;
@@ -147,6 +151,7 @@ pub(super) struct Running {
     announced: Announced,
     requests: HashMap<OutboundRequestId, oneshot::Sender<Result<Vec<u8>, RequestError>>>,
     answers: JoinSet<(ResponseChannel<Vec<u8>>, Vec<u8>)>,
+    strangers_answered: Arc<Semaphore>,
     forgiven: Timers<PeerId>,
     /// Connected peers that take transactions.
     subscribers: HashSet<PeerId>,
@@ -173,6 +178,7 @@ impl Service {
             announced: Announced::default(),
             requests: HashMap::new(),
             answers: JoinSet::new(),
+            strangers_answered: Arc::new(Semaphore::new(STRANGERS_ANSWERED_MAX)),
             forgiven: Timers::new(),
             subscribers: HashSet::new(),
             unwelcome: (HashSet::new(), Timers::new()),
@@ -563,6 +569,12 @@ impl Service {
             self.respond(channel, SyncResponse::Unavailable.encode());
             return;
         }
+        let is_member = self.shared.members.borrow().member(&from).is_some();
+        // Only who votes needs parts of a proposal, and old blocks are dear to take apart.
+        if !is_member && matches!(request, SyncRequest::Transactions { .. }) {
+            self.respond(channel, SyncResponse::Unavailable.encode());
+            return;
+        }
         let request = match request {
             SyncRequest::Take(transactions) => {
                 let taking = self.forwarded.clone().take(from, transactions);
@@ -571,9 +583,15 @@ impl Service {
             }
             request => request,
         };
+        let place = if is_member { None } else { Arc::clone(&running.strangers_answered).try_acquire_owned().ok() };
+        if !is_member && place.is_none() {
+            self.respond(channel, SyncResponse::Unavailable.encode());
+            return;
+        }
         let (respond, response) = oneshot::channel();
         self.notice(NetworkEvent::SyncRequest { from, request, respond });
         running.answers.spawn(async move {
+            let _place = place;
             let response = match timeout(SYNC_TIMEOUT, response).await {
                 Ok(Ok(response)) => response,
                 // Dropped or too late.

@@ -11,6 +11,9 @@ use super::{
 };
 use crate::p2p::{Outbound as _, RequestError, behaviour::BehaviourEvent, directory, members::Standing};
 
+/// Pause between two times that all say the same.
+const SAY_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
 fn all_but(member: u8, count: u8) -> Vec<MemberIndex> {
     (0..count).filter(|other| *other != member).map(index).collect()
 }
@@ -30,9 +33,16 @@ async fn a_chain_of_nodes_that_each_know_one_becomes_a_mesh() {
         becomes(|| node.network.connected_members() == all_but(seed, 5)).await;
     }
     // All reach all: the two ends, which nobody introduced by configuration, too.
-    for (seed, node) in (0..).zip(&nodes) {
-        node.network.broadcast(request(seed));
-    }
+    // While both ends of a pair dial, one of two connections goes, and what was on it; members say things again.
+    let networks: Vec<_> = nodes.iter().map(|node| node.network.clone()).collect();
+    let saying = tokio::spawn(async move {
+        loop {
+            for (seed, network) in (0..).zip(&networks) {
+                network.broadcast(request(seed));
+            }
+            tokio::time::sleep(SAY_AGAIN_AFTER).await;
+        }
+    });
     for (seed, node) in (0..).zip(&mut nodes) {
         let mut heard = HashSet::new();
         while heard.len() < 4 {
@@ -42,6 +52,7 @@ async fn a_chain_of_nodes_that_each_know_one_becomes_a_mesh() {
             heard.insert(from);
         }
     }
+    saying.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]
