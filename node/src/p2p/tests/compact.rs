@@ -37,7 +37,7 @@ struct Voter {
 impl Voter {
     /// Puts the node's own stages behind a network: everything that it hears is checked as in a running node.
     fn of(world: &World, node: Node, me: u8, known: KnownLookup) -> Self {
-        let Node { network, mut events } = node;
+        let Node { network, mut events, .. } = node;
         let (window, (checked_out, checked)) = (Arc::new(ViewWindow::default()), mpsc::channel(64));
         let others = world.committee.indices().filter(|member| *member != index(me)).collect();
         let rebuilder = Rebuilder::new(network.clone(), known, window.clone(), others, checked_out.clone());
@@ -75,7 +75,7 @@ impl Voter {
 
 /// Answers what peers ask out of `ledger`, and returns who asked for transactions and how many.
 fn serve(node: Node, ledger: Arc<MemoryLedger>) -> (Network, mpsc::UnboundedReceiver<(PeerId, usize)>) {
-    let Node { network, mut events } = node;
+    let Node { network, mut events, .. } = node;
     let (asked, seen) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         while let Some(event) = events.recv().await {
@@ -202,7 +202,7 @@ async fn a_leader_cannot_take_another_views_place() {
 
 /// Serves `block`'s transactions whatever block is asked for.
 fn answering(node: Node, block: Block) -> Network {
-    let Node { network, mut events } = node;
+    let Node { network, mut events, .. } = node;
     tokio::spawn(async move {
         while let Some(event) = events.recv().await {
             if let NetworkEvent::SyncRequest { request: SyncRequest::Transactions { indices, .. }, respond, .. } = event

@@ -13,7 +13,11 @@ mod quic;
 mod raw;
 mod sync;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use alloy::signers::{SignerSync as _, local::PrivateKeySigner};
 use alloy_consensus::{SignableTransaction as _, TxEip1559, TxEnvelope};
@@ -132,6 +136,8 @@ fn becomes(is_so: impl Fn() -> bool) -> impl Future<Output = ()> {
 struct Node {
     network: Network,
     events: mpsc::Receiver<NetworkEvent>,
+    /// What members said before we were told that they are connected: messages and notices go separate ways.
+    early: VecDeque<(MemberIndex, ConsensusMessage)>,
 }
 
 impl Node {
@@ -141,7 +147,7 @@ impl Node {
 
     async fn start_knowing(config: NetworkConfig, known: KnownLookup) -> Self {
         let (network, events) = within(Network::start(config, known)).await.unwrap();
-        Self { network, events }
+        Self { network, events, early: VecDeque::new() }
     }
 
     fn address(&self) -> Multiaddr {
@@ -163,7 +169,15 @@ impl Node {
 
     #[track_caller]
     fn connected(&mut self, member: u8) -> impl Future<Output = ()> {
-        self.until(move |event| matches!(event, NetworkEvent::MemberConnected(m) if m == index(member)).then_some(()))
+        within(async move {
+            loop {
+                match self.events.recv().await.expect("the network runs") {
+                    NetworkEvent::MemberConnected(connected) if connected == index(member) => return,
+                    NetworkEvent::Consensus { from, message } => self.early.push_back((from, message)),
+                    _ => {}
+                }
+            }
+        })
     }
 
     #[track_caller]
@@ -176,9 +190,16 @@ impl Node {
     /// The next consensus message.
     #[track_caller]
     fn message(&mut self) -> impl Future<Output = (MemberIndex, ConsensusMessage)> {
-        self.until(|event| match event {
-            NetworkEvent::Consensus { from, message } => Some((from, message)),
-            _ => None,
+        within(async move {
+            if let Some(early) = self.early.pop_front() {
+                return early;
+            }
+            loop {
+                let event = self.events.recv().await.expect("the network runs");
+                if let NetworkEvent::Consensus { from, message } = event {
+                    return (from, message);
+                }
+            }
         })
     }
 
