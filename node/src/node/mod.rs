@@ -58,6 +58,9 @@ const REPLACE_AFTER: Duration = Duration::from_secs(36);
 /// Most wei per gas that this node ever offers on L1: 500 gwei.
 const FEE_CEILING_WEI: u128 = 500_000_000_000;
 
+/// How long the driver may take to say why it ends, once a part has ended.
+const LAST_WORD_WITHIN: Duration = Duration::from_secs(1);
+
 /// How long stopping may take in all. SIGTERM promises 10 s.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
 
@@ -414,7 +417,11 @@ async fn start(
     let result = tokio::select! {
         () = outer.cancelled() => Ok(()),
         ended = &mut driver => Err(driver_ended(ended)),
-        failed = first_end(&mut parts) => Err(failed),
+        // A part whose driver is gone ends too, and may be seen to end first: why the driver ended is what counts.
+        failed = first_end(&mut parts) => match tokio::time::timeout(LAST_WORD_WITHIN, &mut driver).await {
+            Ok(ended) => Err(driver_ended(ended)),
+            Err(_) => Err(failed),
+        },
     };
     if let Err(error) = &result {
         error!(%error, "stopping");
