@@ -1,4 +1,4 @@
-//! (e) A node with an empty disk joins a chain of fifty thousand blocks, is killed on its way, and votes in the end.
+//! A node with an empty disk joins a chain of fifty thousand blocks, is killed on its way, and votes in the end.
 
 use std::{cell::Cell, time::Instant};
 

@@ -1,4 +1,4 @@
-//! (c) The node with most stake is killed under load, comes back a thousand blocks later, and contradicts nothing it said.
+//! The node with most stake is killed under load, comes back a thousand blocks later, and contradicts nothing it said.
 
 use anyhow::{Context as _, ensure};
 use baton_proto::View;

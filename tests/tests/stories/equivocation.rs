@@ -1,4 +1,4 @@
-//! (d) A leader signs two blocks and shows each to half of the others: no fork, and it loses bond by what the others saw.
+//! A leader signs two blocks and shows each to half of the others: no fork, and it loses bond by what the others saw.
 
 use alloy::primitives::Address;
 use anyhow::{Context as _, ensure};

@@ -1,4 +1,4 @@
-//! (e) Large blocks whose transactions only one node holds, and a follower: nobody votes for what it cannot have, everybody
+//! Large blocks whose transactions only one node holds, and a follower: nobody votes for what it cannot have, everybody
 //! gets it, and a node without a consensus key sees the same chain.
 
 use std::{process::Stdio, sync::Arc, time::Duration};

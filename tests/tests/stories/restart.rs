@@ -1,4 +1,4 @@
-//! (e) What a node told its users is accepted outlives every node's death, gapped ones as well, and becomes final.
+//! What a node told its users is accepted outlives every node's death, gapped ones as well, and becomes final.
 
 use alloy::{hex, signers::local::PrivateKeySigner};
 use anyhow::{Context as _, ensure};

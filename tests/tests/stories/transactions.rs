@@ -1,4 +1,4 @@
-//! (a) Everybody's transactions are final exactly once, at the same place everywhere, and L1 holds the same list.
+//! Everybody's transactions are final exactly once, at the same place everywhere, and L1 holds the same list.
 
 use std::collections::{BTreeMap, BTreeSet};
 
