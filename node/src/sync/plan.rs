@@ -21,7 +21,7 @@ use super::range::{ANSWER_MEMORY_MAX, ProvenRange};
 pub(super) const REQUESTS_AT_ONCE: usize = 3;
 
 /// Questions that are open with one member: the second is on its way while the first is being answered.
-const REQUESTS_PER_MEMBER: usize = 2;
+pub(super) const REQUESTS_PER_MEMBER: usize = 2;
 
 /// Most bytes that proven ranges and open questions take together: every question, one more for the lowest span, and
 /// 16 MiB of ranges ahead of their turn even then.

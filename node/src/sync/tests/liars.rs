@@ -6,6 +6,7 @@ use super::{
     runs::{all, from_genesis, start},
     servers::{Servers, Way},
 };
+use crate::sync::plan::REQUESTS_PER_MEMBER;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_liar_is_charged_and_dropped_and_the_others_serve() {
@@ -55,7 +56,9 @@ async fn who_promises_and_does_not_serve_is_asked_no_more() {
     let servers = Servers::new(Chain::new(600), &[Way::PromisesOnly]);
     assert!(all(start(&servers, from_genesis())).await.is_empty());
     let seen = servers.seen();
-    assert_eq!(seen.asked[&index(0)].len(), REFUSALS);
+    // The last refusal may find further questions on their way.
+    let asked = seen.asked[&index(0)].len();
+    assert!((REFUSALS..REFUSALS + REQUESTS_PER_MEMBER).contains(&asked), "asked {asked} times");
     assert!(seen.charges.is_empty(), "having nothing is no fault: {seen:?}");
 
     let servers = Servers::new(Chain::new(1_500), &[Way::PromisesOnly, Way::Honest]);
