@@ -5,7 +5,8 @@
 //! bounds, and after a write that failed, because nobody knows what such a write left behind.
 //!
 //! A write that was cut off by a crash is dropped at its place: nobody was answered for it. Damage elsewhere is reported,
-//! the damaged file is kept beside the new one, and everything that is whole comes back.
+//! the damaged file is kept beside the new one, and everything that is whole comes back; nothing that stands inside a
+//! transaction is taken for a record.
 
 mod disk;
 mod record;
@@ -24,7 +25,7 @@ use baton_proto::{L2ChainId, Transaction};
 use tracing::{info, warn};
 
 pub(crate) use self::disk::{Disk, FileDisk};
-use self::record::{Header, Record};
+use self::record::{Header, Mark, Record};
 
 /// Most bytes of a file that is read: many times what the bounds of any sensible pool allow.
 const FILE_BYTES_MAX: u64 = 1 << 30;
@@ -100,6 +101,8 @@ pub struct Journal {
     path: PathBuf,
     chain: L2ChainId,
     bounds: JournalBounds,
+    /// The file's own, anew whenever it is written anew.
+    mark: Mark,
     /// When each transaction in the file was accepted first.
     accepted: HashMap<TxHash, u64>,
     records: usize,
@@ -131,8 +134,8 @@ impl Journal {
             None => Vec::new(),
         };
         let path = path.into();
-        let accepted = HashMap::new();
-        Ok((Self { disk, path, chain, bounds, accepted, records: 0, bytes: 0, is_stale: true }, kept))
+        let (mark, accepted) = (Mark::default(), HashMap::new());
+        Ok((Self { disk, path, chain, bounds, mark, accepted, records: 0, bytes: 0, is_stale: true }, kept))
     }
 
     /// Returns whether a transaction is in the file, and so survives a restart.
@@ -170,10 +173,10 @@ impl Journal {
         }
         let mut bytes = Vec::new();
         for (at_ms, transaction) in accepted {
-            Record::Accepted { at_ms: *at_ms, raw: transaction.raw().clone() }.write(&mut bytes);
+            Record::Accepted { at_ms: *at_ms, raw: transaction.raw().clone() }.write(&self.mark, &mut bytes);
         }
         for hash in obsolete {
-            Record::Obsolete(*hash).write(&mut bytes);
+            Record::Obsolete(*hash).write(&self.mark, &mut bytes);
         }
         self.is_stale = true;
         self.disk.append(&bytes)?;
@@ -195,15 +198,17 @@ impl Journal {
     /// [`JournalError::Unwritable`]; then the old file is still there, and nothing is appended to it.
     pub fn rewrite(&mut self, live: Vec<(u64, Transaction)>) -> Result<(), JournalError> {
         self.is_stale = true;
+        self.mark = rand::random();
+        let mark = self.mark;
         let mut total = 0;
         let mut records = live.iter();
-        let mut header = Some(record::header(self.chain));
+        let mut header = Some(record::headers(self.chain, &mark));
         let mut chunks = std::iter::from_fn(|| {
             let mut chunk = header.take().unwrap_or_default();
             while chunk.len() < CHUNK_BYTES
                 && let Some((at_ms, transaction)) = records.next()
             {
-                Record::Accepted { at_ms: *at_ms, raw: transaction.raw().clone() }.write(&mut chunk);
+                Record::Accepted { at_ms: *at_ms, raw: transaction.raw().clone() }.write(&mark, &mut chunk);
             }
             total += chunk.len();
             (!chunk.is_empty()).then_some(chunk)
@@ -247,10 +252,10 @@ fn kept(bytes: &[u8], path: &Path, chain: L2ChainId) -> Result<Vec<Kept>, Journa
     if contents.is_damaged_inside {
         let aside = path.with_extension("damaged");
         std::fs::copy(path, &aside).map_err(|source| JournalError::Unwritable { path: aside.clone(), source })?;
-        warn!(journal = %path.display(), kept_as = %aside.display(), at = contents.damaged_at, whole = contents.records.len(),
-            "the transaction journal is damaged: accepted transactions may be lost; what is whole comes back. Check the disk");
+        warn!(journal = %path.display(), kept_as = %aside.display(), at = contents.damaged_at, skipped_bytes = contents.damaged_bytes,
+            whole = contents.records.len(), "the transaction journal is damaged: accepted transactions may be lost; what is whole comes back. Check the disk");
     } else if let Some(at) = contents.damaged_at {
-        info!(journal = %path.display(), at, bytes = bytes.len() - at, "dropped the end of the transaction journal, a write that was cut off");
+        info!(journal = %path.display(), at, bytes = contents.damaged_bytes, "dropped the end of the transaction journal, a write that was cut off");
     }
     let mut kept: Vec<Option<Kept>> = Vec::new();
     let mut places: HashMap<TxHash, usize> = HashMap::new();

@@ -295,6 +295,44 @@ async fn what_users_were_told_is_accepted_survives_a_restart_and_peers_hear_of_i
     again.close().await;
 }
 
+/// Waits until the pool has what peers brought.
+async fn brought(door: &Door, raw: Bytes) {
+    let transaction = Transaction::decode(raw).unwrap();
+    let hash = *transaction.hash();
+    door.admission.gossiped(vec![transaction]);
+    while !door.waiting().contains(&hash) {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_user_replaced_does_not_come_back_once_its_replacement_is_gone() {
+    let (door, folder) = Door::open();
+    let (old, new, by_peer) = (raw_transfer(1, 0, 5), raw_call(1, 0, 2_000, vec![1]), raw_call(1, 0, 4_000, vec![2]));
+    door.submit(old).await.unwrap();
+    door.submit(new).await.unwrap();
+    // A peer's is not held durably, so of all three the journal could only bring back the first.
+    brought(&door, by_peer).await;
+    door.close().await;
+    let again = Door::open_in(folder.path(), &Final::default());
+    assert_eq!(again.waiting(), Vec::<TxHash>::new());
+    again.close().await;
+}
+
+/// On one thread, so that both submissions wait before anything takes them.
+#[tokio::test]
+async fn what_was_replaced_by_one_that_shares_its_sync_does_not_come_back_either() {
+    let (door, folder) = Door::open();
+    let (old, new, by_peer) = (raw_transfer(1, 0, 5), raw_call(1, 0, 2_000, vec![1]), raw_call(1, 0, 4_000, vec![2]));
+    assert!(door.submit_all([old, new]).await.iter().all(Result::is_ok));
+    assert_eq!(door.disk.appends(), 1);
+    brought(&door, by_peer).await;
+    door.close().await;
+    let again = Door::open_in(folder.path(), &Final::default());
+    assert_eq!(again.waiting(), Vec::<TxHash>::new());
+    again.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_journal_that_outgrows_its_bounds_is_written_anew_with_what_still_waits() {
     let folder = tempfile::tempdir().unwrap();

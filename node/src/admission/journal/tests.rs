@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::admission::testing::{CHAIN_ID, TestDisk, transfer};
+use crate::admission::testing::{CHAIN_ID, TestDisk, raw_call, transfer};
 
 const CHAIN: L2ChainId = L2ChainId::new(CHAIN_ID);
 const BOUNDS: JournalBounds = JournalBounds { records_max: 100, bytes_max: 100_000 };
@@ -116,8 +116,8 @@ fn damage_inside_costs_what_is_damaged_and_keeps_the_file_aside() {
     let all = transactions(4);
     drop(folder.with(&all));
     let whole = folder.bytes();
-    let record = (whole.len() - record::HEADER_BYTES) / all.len();
-    let second = record::HEADER_BYTES + record;
+    let record = (whole.len() - record::HEADERS_BYTES) / all.len();
+    let second = record::HEADERS_BYTES + record;
     for at in second..second + record {
         let mut damaged = whole.clone();
         damaged[at] ^= 0x10;
@@ -125,13 +125,47 @@ fn damage_inside_costs_what_is_damaged_and_keeps_the_file_aside() {
         assert_eq!(folder.open().1, kept(&[all[0].clone(), all[2].clone(), all[3].clone()]), "byte {at}");
         assert_eq!(folder.damaged(), Some(damaged));
     }
-    // A damaged header says nothing about the records.
-    for at in 0..record::HEADER_BYTES {
+    // Of the header there are two copies.
+    for at in 0..record::HEADERS_BYTES {
         let mut damaged = whole.clone();
         damaged[at] ^= 0x10;
         std::fs::write(&folder.path, &damaged).unwrap();
         assert_eq!(folder.open().1, kept(&all), "byte {at}");
         assert_eq!(folder.damaged(), Some(damaged));
+    }
+    let mut damaged = whole;
+    damaged[..record::HEADERS_BYTES].fill(0);
+    std::fs::write(&folder.path, &damaged).unwrap();
+    assert_eq!(folder.open().1, []);
+    assert_eq!(folder.damaged(), Some(damaged));
+}
+
+#[test]
+fn a_transaction_cannot_bring_a_record_that_damage_lays_open() {
+    let folder = Folder::new();
+    let (victim, never_sent) = (transfer(1, 0, 5), transfer(2, 0, 5));
+    // Records as a sender can make them: of another file, and without a mark.
+    let mut forged = Vec::new();
+    let accepted = Record::Accepted { at_ms: 7, raw: never_sent.raw().clone() };
+    for record in [accepted, Record::Obsolete(*victim.hash())] {
+        record.write(&Mark::default(), &mut forged);
+        let mut marked = Vec::new();
+        record.write(&[7; 16], &mut marked);
+        let (length, body) = (&marked[..4], &marked[12..]);
+        forged.extend([length, &keccak256([length, body].concat())[..8], body].concat());
+    }
+    let carrier = Transaction::decode(raw_call(3, 0, 5, forged.clone())).unwrap();
+    let all = [victim, carrier, transfer(4, 0, 5)].map(|transaction| (1_000, transaction));
+    drop(folder.with(&all));
+    let whole = folder.bytes();
+    let calldata = whole.windows(forged.len()).position(|bytes| bytes == forged).unwrap();
+    let record = whole.len() - record::HEADERS_BYTES - all.iter().map(|(_, tx)| tx.raw().len()).sum::<usize>();
+    let second = record::HEADERS_BYTES + record / all.len() + all[0].1.raw().len();
+    for at in second..calldata {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0x10;
+        std::fs::write(&folder.path, &damaged).unwrap();
+        assert_eq!(folder.open().1, kept(&[all[0].clone(), all[2].clone()]), "byte {at}");
     }
 }
 
@@ -151,12 +185,13 @@ fn the_journal_of_another_chain_is_refused_with_both_ids() {
 fn a_newer_version_is_refused() {
     let folder = Folder::new();
     let mut header = b"batontxj".to_vec();
-    header.extend(2_u32.to_be_bytes());
+    header.extend(3_u32.to_be_bytes());
     header.extend(CHAIN_ID.to_be_bytes());
+    header.extend(Mark::default());
     header.extend(&keccak256(&header)[..8]);
     std::fs::write(&folder.path, header).unwrap();
     let error = Journal::open(&folder.path, CHAIN, BOUNDS).err().unwrap();
-    assert!(error.is_refusal() && error.to_string().contains("has version 2"), "{error}");
+    assert!(error.is_refusal() && error.to_string().contains("has version 3"), "{error}");
 }
 
 #[test]
