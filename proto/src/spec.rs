@@ -68,13 +68,6 @@ pub struct ChainSpec {
 }
 
 impl ChainSpec {
-    /// Returns the epoch of L1 block `number`, counted from the first block after activation; blocks before it are in
-    /// epoch 0.
-    #[must_use]
-    pub fn epoch_of(&self, genesis: L1BlockNumber, number: L1BlockNumber) -> Epoch {
-        Epoch::new(number.get().saturating_sub(genesis.get()) / self.epoch_blocks.max(1))
-    }
-
     /// Returns the first L1 block of `epoch`.
     #[must_use]
     pub fn epoch_start(&self, genesis: L1BlockNumber, epoch: Epoch) -> L1BlockNumber {

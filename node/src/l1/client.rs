@@ -20,7 +20,7 @@ use alloy::{
     },
     transports::{TransportError, TransportErrorKind},
 };
-use alloy_primitives::{Address, B256, Bytes, TxHash, U256};
+use alloy_primitives::{Address, B256, Bytes, TxHash};
 use alloy_sol_types::SolCall;
 use baton_proto::{L1BlockNumber, L1ChainId, L1Origin};
 
@@ -420,17 +420,6 @@ impl L1Client {
     pub async fn transaction_count(&self, account: Address, at: At) -> Result<u64, L1Error> {
         self.ask("eth_getTransactionCount", None, |provider| async move {
             provider.get_transaction_count(account).block_id(BlockId::Number(at.tag())).await
-        })
-        .await
-    }
-
-    /// Returns the balance of `account` in wei in the newest state.
-    ///
-    /// # Errors
-    /// [`L1Error`].
-    pub async fn balance(&self, account: Address) -> Result<U256, L1Error> {
-        self.ask("eth_getBalance", None, |provider| async move {
-            provider.get_balance(account).block_id(BlockId::Number(BlockNumberOrTag::Latest)).await
         })
         .await
     }
