@@ -1,15 +1,16 @@
 //! The node's state in one value: `baton_status` returns it, `/readyz` judges it, the log prints it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use alloy_primitives::Address;
 use baton_proto::{Epoch, Height, L1BlockNumber, L2ChainId, MemberIndex, View, Weight};
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::NotReady;
+use crate::sync::{Line, Pace};
 
 /// Pause between two status lines in the log: often enough to see a stall, rare enough to read.
 pub const STATUS_LINE_INTERVAL: Duration = Duration::from_secs(10);
@@ -120,51 +121,29 @@ pub async fn run_status_line(status: watch::Receiver<NodeStatus>, stop: Cancella
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     // The first tick comes at once, before there is anything to say.
     ticks.tick().await;
-    let mut pace = Pace::default();
+    let mut pace = None;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {
                 let status = status.borrow();
-                let sync = pace.of(status.syncing, Instant::now());
+                let sync = sync_line(&mut pace, status.syncing, Instant::now());
                 write_status_line(&status, sync);
             }
         }
     }
 }
 
-/// How fast catching up goes, from one status line to the next.
-#[derive(Debug, Default)]
-struct Pace {
-    before: Option<(Height, Instant)>,
+/// Returns how fast catching up went since the line before; `None` for the first line of a run, and without one.
+fn sync_line(pace: &mut Option<Pace>, syncing: Option<SyncProgress>, now: Instant) -> Option<Line> {
+    let Some(SyncProgress { current, target }) = syncing else {
+        *pace = None;
+        return None;
+    };
+    pace.get_or_insert_with(|| Pace::new(current, now)).line(current, target, now)
 }
 
-/// Blocks per second while catching up, and the seconds that the rest takes at that rate.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct SyncPace {
-    per_second: Option<u64>,
-    eta_s: Option<u64>,
-}
-
-impl Pace {
-    fn of(&mut self, syncing: Option<SyncProgress>, now: Instant) -> SyncPace {
-        let Some(SyncProgress { current, target }) = syncing else {
-            self.before = None;
-            return SyncPace::default();
-        };
-        let Some((before, then)) = self.before.replace((current, now)) else { return SyncPace::default() };
-        let took_ms = u64::try_from(now.duration_since(then).as_millis()).unwrap_or(u64::MAX).max(1);
-        let done = current.get().saturating_sub(before.get());
-        let left = target.get().saturating_sub(current.get());
-        SyncPace {
-            per_second: Some(done.saturating_mul(1_000) / took_ms),
-            // Nothing done says nothing about the rest.
-            eta_s: left.saturating_mul(took_ms).checked_div(done).map(|ms| ms / 1_000),
-        }
-    }
-}
-
-fn write_status_line(status: &NodeStatus, sync: SyncPace) {
+fn write_status_line(status: &NodeStatus, sync: Option<Line>) {
     let leads = status.leader.is_some() && status.leader == status.me;
     info!(
         height = %status.final_height,
@@ -183,8 +162,8 @@ fn write_status_line(status: &NodeStatus, sync: SyncPace) {
         l1_head_age_ms = status.l1_head_age_ms,
         sync_current = status.syncing.map(|progress| progress.current.get()),
         sync_target = status.syncing.map(|progress| progress.target.get()),
-        sync_blocks_per_s = sync.per_second,
-        sync_eta_s = sync.eta_s,
+        sync_blocks_per_s = sync.map(|line| line.blocks_per_s as u64),
+        sync_eta_s = sync.and_then(|line| line.eta).map(|eta| eta.as_secs()),
         ready = status.is_ready(),
         "status"
     );
@@ -207,17 +186,18 @@ mod tests {
     #[test]
     fn catching_up_is_timed_from_line_to_line() {
         let start = Instant::now();
-        let mut pace = Pace::default();
+        let mut pace = None;
         let mut at = |seconds, progress: Option<(u64, u64)>| {
             let progress = progress
                 .map(|(current, target)| SyncProgress { current: Height::new(current), target: Height::new(target) });
-            pace.of(progress, start + Duration::from_secs(seconds))
+            let line = sync_line(&mut pace, progress, start + Duration::from_secs(seconds));
+            line.map(|line| (line.blocks_per_s, line.eta.map(|eta| eta.as_secs())))
         };
-        assert_eq!(at(0, Some((1_000, 51_000))), SyncPace::default());
-        assert_eq!(at(10, Some((6_000, 51_000))), SyncPace { per_second: Some(500), eta_s: Some(90) });
-        assert_eq!(at(20, Some((6_000, 52_000))), SyncPace { per_second: Some(0), eta_s: None });
-        assert_eq!(at(30, None), SyncPace::default());
-        assert_eq!(at(40, Some((60_000, 60_001))), SyncPace::default());
+        assert_eq!(at(0, Some((1_000, 51_000))), None);
+        assert_eq!(at(10, Some((6_000, 51_000))), Some((500.0, Some(90))));
+        assert_eq!(at(20, Some((6_000, 52_000))), Some((0.0, None)));
+        assert_eq!(at(30, None), None);
+        assert_eq!(at(40, Some((60_000, 60_001))), None, "another run, which has just begun");
     }
 
     #[test]
