@@ -6,6 +6,7 @@ use baton_consensus::Input;
 use baton_proto::{Block, BlockDigest, Certificate, Height};
 use tokio::{
     sync::{mpsc, watch},
+    task::JoinHandle,
     time::Instant,
 };
 use tracing::info;
@@ -22,6 +23,7 @@ pub(super) struct CatchingUp {
     target: watch::Sender<BlockDigest>,
     target_height: watch::Receiver<Height>,
     pace: Pace,
+    run: JoinHandle<BlockDigest>,
 }
 
 impl CatchingUp {
@@ -40,10 +42,16 @@ impl Driver {
     /// Starts catching up, or lets the run that is on its way know of a newer target.
     pub(super) fn catch_up(&mut self, certificate: &Certificate) -> Result<(), DriverError> {
         let Some(target) = certificate.statement.block() else { return Ok(()) };
-        if let Some(running) = &self.catching_up {
-            running.target.send_replace(target);
-            return Ok(());
+        match &self.catching_up {
+            Some(running) => {
+                running.target.send_replace(target);
+                Ok(())
+            }
+            None => self.catch_up_with(target),
         }
+    }
+
+    fn catch_up_with(&mut self, target: BlockDigest) -> Result<(), DriverError> {
         let head = self.context.ledger.head()?;
         info!(from = %head.height, "behind the chain; catching up from peers");
         let (sender, ranges) = mpsc::channel(RANGES_MAX);
@@ -57,9 +65,9 @@ impl Driver {
             target: target_seen,
             target_height: height,
         };
-        tokio::spawn(run.run(sender));
+        let run = tokio::spawn(run.run(sender));
         let pace = Pace::new(head.height, Instant::now());
-        self.catching_up = Some(CatchingUp { ranges, target, target_height, pace });
+        self.catching_up = Some(CatchingUp { ranges, target, target_height, pace, run });
         Ok(())
     }
 
@@ -69,11 +77,16 @@ impl Driver {
     /// it for that, and the node stops.
     pub(super) async fn on_range(&mut self, range: Option<Box<ProvenRange>>) -> Result<(), DriverError> {
         let Some(range) = range else {
-            if let Some(over) = self.catching_up.take() {
-                let total = over.pace.total(self.status.final_height, Instant::now());
-                info!(height = %total.current, blocks_per_s = total.blocks_per_s as u64, "caught up");
-            }
-            return Ok(());
+            let Some(over) = self.catching_up.take() else { return Ok(()) };
+            let total = over.pace.total(self.status.final_height, Instant::now());
+            info!(height = %total.current, blocks_per_s = total.blocks_per_s as u64, "caught up");
+            // A target that was named when the run had already decided to end. Whatever else ended it, a panic included, the
+            // next certificate above our head starts another.
+            let newest = *over.target.borrow();
+            return match over.run.await {
+                Ok(looked_at) if looked_at != newest => self.catch_up_with(newest),
+                Ok(_) | Err(_) => Ok(()),
+            };
         };
         let head = self.status.final_height;
         let blocks: Vec<Arc<Block>> =

@@ -1,6 +1,6 @@
 //! One run of catching up: ranges from several members at once, in order into the ledger.
 //!
-//! A run starts from the ledger's head and ends when it has handed on the block that a finalization names. Nothing of it is
+//! A run starts from the ledger's head and ends when it has handed on the block that the newest finalization names. Nothing of it is
 //! durable but what the ledger took: after a crash, or when the run is dropped, the next one goes on from there, and only
 //! ranges that were held ahead of their turn are fetched again.
 
@@ -44,7 +44,7 @@ pub struct CatchUp<S> {
     pub verifier: Arc<Verifier>,
     /// Height and digest of our final head.
     pub head: (Height, BlockDigest),
-    /// The newest block that a verified finalization names. The run ends at the one it last learnt the height of.
+    /// The newest block that a verified finalization names, where the run ends.
     pub target: watch::Receiver<BlockDigest>,
     /// Told the highest height that is proven to be final.
     pub target_height: watch::Sender<Height>,
@@ -69,26 +69,34 @@ struct Run<S> {
     source: S,
     verifier: Arc<Verifier>,
     target: watch::Receiver<BlockDigest>,
+    /// The newest target as of this turn of the loop.
+    looked_at: BlockDigest,
     target_height: watch::Sender<Height>,
     plan: Plan,
     tasks: JoinSet<Fetched>,
-    /// The block whose height is being asked for.
+    /// Whether the height of a target is being asked for.
     locating: bool,
+    /// The newest target with a known height, and since when that is known.
     located: Option<(BlockDigest, Instant)>,
     served_at: Instant,
 }
 
 impl<S: RangeSource> CatchUp<S> {
-    /// Fetches ranges and sends them on in the order of their heights, each from where the one before ended, until the target
-    /// is reached or nobody serves any more. Then the channel closes.
+    /// Fetches ranges and sends them on in the order of their heights, each from where the one before ended, until the newest
+    /// target is reached or nobody serves any more. Then the channel closes.
+    ///
+    /// Returns the newest target that it has looked at: whoever names one, and then finds that the run has ended at another,
+    /// knows that it came too late for this run.
     ///
     /// Memory is bounded by [`HELD_BYTES_MAX`](super::HELD_BYTES_MAX) and what waits in `ranges`: the channel's bound is what
     /// holds the fetching back to the speed of the ledger.
-    pub async fn run(self, ranges: mpsc::Sender<Box<ProvenRange>>) {
-        let run = Run {
+    pub async fn run(self, ranges: mpsc::Sender<Box<ProvenRange>>) -> BlockDigest {
+        let looked_at = *self.target.borrow();
+        let mut run = Run {
             plan: Plan::new(self.head, self.members),
             source: self.source,
             verifier: self.verifier,
+            looked_at,
             target: self.target,
             target_height: self.target_height,
             tasks: JoinSet::new(),
@@ -97,13 +105,15 @@ impl<S: RangeSource> CatchUp<S> {
             served_at: Instant::now(),
         };
         run.run(ranges).await;
+        run.looked_at
     }
 }
 
 impl<S: RangeSource> Run<S> {
-    async fn run(mut self, ranges: mpsc::Sender<Box<ProvenRange>>) {
+    async fn run(&mut self, ranges: mpsc::Sender<Box<ProvenRange>>) {
         loop {
             let now = Instant::now();
+            self.looked_at = *self.target.borrow_and_update();
             self.ask(now);
             if self.is_over(now) {
                 return;
@@ -142,7 +152,7 @@ impl<S: RangeSource> Run<S> {
     /// Asks for the block that the newest finalization names: its header tells how far there is to go, and nobody can lie
     /// about a digest.
     fn locate(&mut self, connected: &[MemberIndex], now: Instant) {
-        let wanted = *self.target.borrow_and_update();
+        let wanted = self.looked_at;
         let is_due = self.located.is_none_or(|(block, at)| {
             block != wanted && (at + TARGET_EVERY <= now || self.plan.head().0 >= self.plan.target())
         });
@@ -187,8 +197,9 @@ impl<S: RangeSource> Run<S> {
             return false;
         }
         let head = self.plan.head().0;
-        if self.located.is_some() && head >= self.plan.target() {
-            debug!(%head, "caught up with the finalization that was known");
+        let knows_newest = self.located.is_some_and(|(block, _)| block == self.looked_at);
+        if knows_newest && head >= self.plan.target() {
+            debug!(%head, "caught up with the newest finalization");
             return true;
         }
         if self.plan.is_deserted() {
