@@ -232,6 +232,15 @@ async fn the_next_rank_takes_over_from_a_dead_poster() {
     }
     let blocks = cluster.chain.blocks_after(&cluster.chain.facts.genesis, 6, 1);
     cluster.finalize(&blocks);
+    // L1 blocks pass up to the turn of the next in line and no further, so that nobody behind it gets a turn while it works.
+    let spec = &cluster.chain.facts.spec;
+    let tip = read_tip(&cluster.chain.client, &cluster.chain.facts, At::Latest).await.unwrap();
+    let turn = tip.accepted_at.get() + spec.batch_age_blocks + spec.post_backoff_blocks;
+    let head = cluster.chain.client.existing_block(At::Latest).await.unwrap().origin.number.get();
+    assert!(head < turn, "its turn has passed: {head}, {turn}");
+    cluster.mine(turn - head).await;
+    let last = blocks.last().unwrap().header.height;
+    eventually("the batch is on L1", || async { cluster.posted_height().await == last }).await;
     cluster.until_posted(&blocks).await;
     let next = (poster + 1) % 4;
     let account = account(5 + usize::from(next)).address();

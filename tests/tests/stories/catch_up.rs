@@ -119,7 +119,7 @@ async fn an_empty_node_catches_up_with_fifty_thousand_blocks_though_killed_on_it
 /// Writes the chain into the folders of all nodes but the late one.
 async fn write_history(devnet: &Devnet) -> anyhow::Result<BlockHeader> {
     let l1 = &devnet.info.l1;
-    let patience = std::time::Duration::from_secs(10);
+    let patience = std::time::Duration::from_secs(30);
     let client = L1Client::new(std::slice::from_ref(&l1.rpc), L1ChainId::new(l1.chain_id), patience)?;
     let facts = read_chain_facts(&client, l1.registry.parse()?, patience).await?;
     let newest = client.existing_block(At::Finalized).await?.origin.number.get();

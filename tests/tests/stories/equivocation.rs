@@ -53,7 +53,12 @@ async fn an_equivocator_cannot_fork_and_loses_bond() -> anyhow::Result<()> {
         .address(facts.slasher)
         .from_block(0)
         .event_signature(<Slasher::Slashed as alloy::sol_types::SolEvent>::SIGNATURE_HASH);
-    let logs = l1.logs(&filter).await?;
+    // anvil shows a block's state a moment before its logs.
+    let logs = until("the slashing to be logged", || async {
+        let logs = l1.logs(&filter).await?;
+        Ok((!logs.is_empty()).then_some(logs))
+    })
+    .await?;
     ensure!(logs.len() == 1, "{} slashings", logs.len());
     let slashed = logs.first().context("one")?.log_decode::<Slasher::Slashed>()?.inner.data;
     let honest: Vec<Address> =

@@ -185,7 +185,7 @@ async fn without_l1(devnet: &mut Devnet) -> anyhow::Result<u32> {
         })
         .await?;
     }
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?;
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(30)).build()?;
     let ready = format!("{}/readyz", devnet.info.nodes[0].health);
     until("readiness to name L1", || async {
         let answer = client.get(&ready).send().await?;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::{hex, signers::local::PrivateKeySigner};
 use anyhow::{Context as _, ensure};
-use baton_node::l1::{L1Client, read_posted_chain};
+use baton_node::l1::{L1Client, ReplayError, read_posted_chain};
 use baton_tests::{
     devnet::{Devnet, contracts_tool, until},
     rpc::quantity,
@@ -81,7 +81,15 @@ async fn five_hundred_transactions_are_final_once_and_l1_holds_them() -> anyhow:
         facts.domain.l1_chain_id,
         std::time::Duration::from_secs(30),
     )?;
-    let blocks = read_posted_chain(&l1, &facts).await?.blocks;
+    // anvil shows a block's state a moment before its transactions.
+    let blocks = until("what L1 holds to be readable", || async {
+        match read_posted_chain(&l1, &facts).await {
+            Ok(chain) => Ok((chain.blocks.len() as u64 >= last).then_some(chain.blocks)),
+            Err(ReplayError::L1(error)) if error.is_retryable() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    })
+    .await?;
     let posted: Vec<String> = blocks
         .iter()
         .filter(|block| block.header.height.get() <= last)

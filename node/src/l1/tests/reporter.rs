@@ -130,6 +130,8 @@ async fn evidence_survives_a_restart_and_a_reorg() {
     })
     .await;
     let head = chain.client.existing_block(At::Latest).await.unwrap().origin.number.get();
+    // anvil shows a block's state a moment before its logs.
+    eventually("the penalty's log", || async { !slashes(&chain).await.is_empty() }).await;
     let depth = head + 1 - slashes(&chain).await[0];
     anvil_call(&chain.client, "anvil_reorg", (depth, Vec::<(String, u64)>::new())).await;
     eventually("the penalty is final after a reorg", || async {

@@ -1,4 +1,8 @@
-use std::time::Instant;
+use std::{
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    time::Instant,
+};
 
 use alloy_primitives::Bytes;
 use baton_proto::{
@@ -29,14 +33,20 @@ async fn messages_travel_both_ways_in_order() {
     zero.network.send(index(9), request(0));
     assert_eq!(zero.network.connected_members(), [index(1)]);
     assert_eq!((zero.network.peer_count(), one.network.peer_count()), (1, 1));
-    assert_eq!(zero.network.stats().frames_sent.get(), 100);
+    // The sender counts a frame after the other end may have it already.
+    becomes(|| zero.network.stats().frames_sent.get() == 100).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_is_there_in_a_moment() {
     let (mut zero, mut one) = pair().await;
-    let mut round_trips = vec![];
+    let mut bare = bare_echo();
+    let (mut round_trips, mut bare_round_trips) = (vec![], vec![]);
     for n in 0..200 {
+        let start = Instant::now();
+        bare.write_all(&[1]).unwrap();
+        bare.read_exact(&mut [0]).unwrap();
+        bare_round_trips.push(start.elapsed());
         let start = Instant::now();
         zero.network.broadcast(request(n));
         one.message().await;
@@ -45,18 +55,36 @@ async fn a_message_is_there_in_a_moment() {
         round_trips.push(start.elapsed());
     }
     round_trips.sort();
-    println!("round trip: median {:?}, 95 % {:?}", round_trips[100], round_trips[190]);
-    // Nagle's algorithm, or a poll on a timer, would make it 40 ms and more.
-    assert!(round_trips[100] < Duration::from_millis(30), "median {:?}", round_trips[100]);
+    bare_round_trips.sort();
+    let (median, bare) = (round_trips[100], bare_round_trips[100]);
+    println!("round trip: median {median:?}, 95 % {:?}; of two bare sockets: median {bare:?}", round_trips[190]);
+    // Nagle's algorithm, or a poll on a timer, would make it 40 ms and more. On a machine that is busy with something else
+    // two threads that say nothing but a byte to each other wait for their turn as well.
+    assert!(median < NAGLE.max(bare * 50), "median {median:?}, of two bare sockets {bare:?}");
+}
+
+/// Less than the kernel waits for something to confirm a small segment with.
+const NAGLE: Duration = Duration::from_millis(30);
+
+/// A connection whose other end is a thread that says back what it hears, until the connection is dropped.
+fn bare_echo() -> TcpStream {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (mut far, _) = listener.accept().unwrap();
+    near.set_nodelay(true).unwrap();
+    far.set_nodelay(true).unwrap();
+    std::thread::spawn(move || {
+        let mut byte = [0];
+        while far.read_exact(&mut byte).and_then(|()| far.write_all(&byte)).is_ok() {}
+    });
+    near
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_may_dial() {
     // Each end gets the other's address, so that both dial at once, time and again.
     for _ in 0..5 {
-        let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let address = |port: u16| -> Multiaddr { format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap() };
-        let (a, b) = (address(free()), address(free()));
+        let ((_kept_a, a), (_kept_b, b)) = (reserved(), reserved());
         let mut zero = member(0, &[(1, &b)]);
         zero.listen = vec![a.clone()];
         let mut one = member(1, &[(0, &a)]);
@@ -233,17 +261,18 @@ async fn a_node_that_is_busy_loses_nothing_of_what_members_say() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restarted_peer_is_connected_again() {
-    let mut one = Node::start(member(1, &[])).await;
+    let (_kept, address) = reserved();
+    let mut config = member(1, &[]);
+    config.listen = vec![address];
+    let mut one = Node::start(config.clone()).await;
     let mut zero = Node::start(member(0, &[(1, &one.address())])).await;
     zero.connected(1).await;
     for round in 0..3 {
-        let mut again = member(1, &[]);
-        again.listen = vec![one.address()];
         one.network.shutdown().await;
         zero.disconnected(1).await;
         assert!(zero.network.connected_members().is_empty());
 
-        one = Node::start(again).await;
+        one = Node::start(config.clone()).await;
         zero.connected(1).await;
         one.connected(0).await;
         zero.network.broadcast(request(round));

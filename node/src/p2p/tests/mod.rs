@@ -30,7 +30,7 @@ use baton_proto::{
     wire::ConsensusMessage,
 };
 use libp2p::{Multiaddr, PeerId, identity::Keypair};
-use tokio::sync::mpsc;
+use tokio::{net::TcpSocket, sync::mpsc};
 
 use super::{KnownLookup, Membership, Network, NetworkConfig, NetworkEvent};
 
@@ -97,6 +97,16 @@ fn index(i: u8) -> MemberIndex {
 
 fn loopback() -> Multiaddr {
     "/ip4/127.0.0.1/tcp/0".parse().unwrap()
+}
+
+/// A loopback address that nobody else is given while the socket lives. Whoever is told of it may listen there: both
+/// sockets allow the address to be used again, and only one of them listens.
+fn reserved() -> (TcpSocket, Multiaddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = socket.local_addr().unwrap().port();
+    (socket, format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap())
 }
 
 fn nothing_known() -> KnownLookup {

@@ -18,7 +18,9 @@ async fn every_kind_of_liar_is_charged_and_dropped_and_the_others_serve() {
         let asked = seen.asked[&index(0)].len();
         // A second question can be on its way when the first lie is found out.
         assert!((1..=2).contains(&asked), "{lie:?}: asked {asked} times");
-        assert_eq!(seen.charges.get(&index(0)), Some(&u32::try_from(asked).unwrap()), "{lie:?}");
+        // An answer that the others were faster than may still be on its way when the run ends.
+        let charged = seen.charges.get(&index(0)).copied().unwrap_or_default();
+        assert!((1..=u32::try_from(asked).unwrap()).contains(&charged), "{lie:?}: charged {charged} times");
         assert_eq!(seen.charges.len(), 1, "{lie:?}: an honest member was charged: {seen:?}");
     }
 }
