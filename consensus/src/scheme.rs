@@ -22,6 +22,13 @@ pub trait Scheme: Send + Sync + 'static {
     /// Returns whether `signature` is `key`'s over `message`, a statement's digest.
     fn verify(key: &Self::Key, message: &B256, signature: &BlsSignature) -> bool;
 
+    /// Returns whether each signature is the one of the key in its place over the one `message`. Cheaper than one after the
+    /// other where a scheme can check them together.
+    fn verify_all(keys: &[&Self::Key], message: &B256, signatures: &[BlsSignature]) -> bool {
+        keys.len() == signatures.len()
+            && keys.iter().zip(signatures).all(|(key, signature)| Self::verify(key, message, signature))
+    }
+
     /// Adds signatures that are each verified already.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use alloy_primitives::B256;
-use baton_consensus::DutyTable;
+use baton_consensus::{DutyTable, Verified};
 use baton_proto::{
     Attestation, BatchHeader, Block, BlockHeader, Height, MemberIndex, SignedStatement, Statement,
     batch_data::{self, BatchDataError},
@@ -328,7 +328,7 @@ impl Work {
         };
         let Some(round) = &mut self.round else { return Ok(()) };
         round.judge(from, held.hash, Progress::Attested);
-        for signed in signed {
+        for signed in signed.into_iter().map(Verified::into_inner) {
             debug!(index = %held.header.index, last_height = %held.header.last_height, "batch attested");
             round.attest(&signed);
             round.mine.push(signed.clone());

@@ -70,6 +70,7 @@ impl Driver {
             Effect::Persist(certificate) => {
                 self.note_notarized(&certificate)?;
                 tokio::task::block_in_place(|| self.context.ledger.store_certificate(&certificate))?;
+                self.context.certified.insert(&certificate);
             }
             Effect::Broadcast(outgoing) => {
                 if let Some(message) = self.message(outgoing)? {
@@ -122,16 +123,7 @@ impl Driver {
     fn sign(&self, statement: Statement) -> Result<Option<Input>, DriverError> {
         let Some(signer) = &self.context.signer else { return Ok(None) };
         match tokio::task::block_in_place(|| signer.sign(&[statement])) {
-            Ok(signed) => {
-                let Some(signed) = signed.into_iter().next() else { return Ok(None) };
-                match self.context.verifier.verify(signed) {
-                    Ok(signed) => Ok(Some(Input::Signed(signed))),
-                    Err(error) => {
-                        error!(%error, "our own signature does not verify");
-                        Ok(Some(Input::SignRefused(statement)))
-                    }
-                }
-            }
+            Ok(signed) => Ok(signed.into_iter().next().map(Input::Signed)),
             Err(error @ (SignError::Conflict { .. } | SignError::Forgotten { .. })) => {
                 warn!(%error, "the sign record refused a statement");
                 Ok(Some(Input::SignRefused(statement)))

@@ -2,7 +2,8 @@
 //!
 //! A pairing costs about a millisecond, so it must not run on the driver's loop; and the same statements arrive again and
 //! again by design (every certificate from every member, every vote re-sent until a view ends), so what was checked once is
-//! remembered. Order per peer is kept, but for proposals whose transactions have to be asked for. When this stage falls behind, the streams it reads from wait.
+//! remembered. Votes that decide nothing yet wait unchecked ([`HeldVotes`]). Otherwise order per peer is kept, but for
+//! proposals whose transactions have to be asked for. When this stage falls behind, the streams it reads from wait.
 
 use std::{
     collections::BTreeSet,
@@ -13,14 +14,19 @@ use std::{
 
 use baton_consensus::{Committee, Schedule, Verified, Verifier};
 use baton_proto::{
-    Block, BlockHeader, Certificate, Epoch, Evidence, MemberIndex, SignedStatement, Statement, StatementKind, View,
-    wire::ConsensusMessage,
+    Block, BlockHeader, BlsSignature, Certificate, Epoch, Evidence, MemberIndex, SignedStatement, Statement,
+    StatementKind, View, wire::ConsensusMessage,
 };
 use lru::LruCache;
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
-use super::{rebuild::Rebuilder, window::ViewWindow};
+use super::{
+    certified::Certified,
+    held::{Held, HeldVotes},
+    rebuild::Rebuilder,
+    window::ViewWindow,
+};
 use crate::{
     p2p::{Fault, Network},
     telemetry::metrics::ConsensusMetrics,
@@ -34,9 +40,6 @@ const STATEMENTS_REMEMBERED: NonZeroUsize = NonZeroUsize::new(4_096).expect("not
 
 /// Members, views and kinds whose statements are remembered: those of 128 members in some hundred views.
 const KINDS_REMEMBERED: NonZeroUsize = NonZeroUsize::new(32_768).expect("not zero");
-
-/// Statements whose certificates are remembered: those of some hundred views.
-const CERTIFICATES_REMEMBERED: NonZeroUsize = NonZeroUsize::new(512).expect("not zero");
 
 /// Questions that are remembered, so that none is answered too often.
 const QUESTIONS_REMEMBERED: NonZeroUsize = NonZeroUsize::new(4_096).expect("not zero");
@@ -76,6 +79,28 @@ pub enum Checked {
     Connected(MemberIndex),
 }
 
+/// What the checks work with.
+pub struct IntakeContext {
+    /// The epoch's committee.
+    pub committee: Arc<Committee>,
+    /// This node's place in it; a follower has none.
+    pub me: Option<MemberIndex>,
+    /// Views after which the machine takes a member for absent of whom it heard nothing.
+    pub inactive_views: u64,
+    /// Which views matter.
+    pub window: Arc<ViewWindow>,
+    /// Who leads which view.
+    pub leaders: Schedule,
+    /// Checks signatures.
+    pub verifier: Arc<Verifier>,
+    /// Which statements have a certificate here.
+    pub certified: Arc<Certified>,
+    /// Who sends what must not be sent is charged there.
+    pub network: Network,
+    /// Makes compact proposals whole.
+    pub rebuilder: Rebuilder,
+}
+
 /// Checks signatures and remembers what it checked.
 pub struct Intake {
     epoch: Epoch,
@@ -89,7 +114,8 @@ pub struct Intake {
     made: LruCache<(MemberIndex, View, StatementKind), [Option<Statement>; 2]>,
     /// Members that valid evidence was seen against; the driver takes one for each.
     convicted: BTreeSet<MemberIndex>,
-    certificates: LruCache<Statement, ()>,
+    certified: Arc<Certified>,
+    held: HeldVotes,
     asked: LruCache<(MemberIndex, View), Instant>,
     metrics: Option<ConsensusMetrics>,
 }
@@ -97,25 +123,21 @@ pub struct Intake {
 impl Intake {
     /// Makes the stage for the committee's epoch.
     #[must_use]
-    pub fn new(
-        committee: &Committee,
-        window: Arc<ViewWindow>,
-        schedule: Schedule,
-        verifier: Arc<Verifier>,
-        network: Network,
-        rebuilder: Rebuilder,
-    ) -> Self {
+    pub fn new(context: IntakeContext) -> Self {
+        let IntakeContext { committee, me, inactive_views, window, leaders, verifier, certified, network, rebuilder } =
+            context;
         Self {
             epoch: committee.epoch(),
             window,
-            schedule,
+            schedule: leaders,
             verifier,
             network,
             rebuilder,
+            certified,
+            held: HeldVotes::new(committee, me, inactive_views),
             statements: LruCache::new(STATEMENTS_REMEMBERED),
             made: LruCache::new(KINDS_REMEMBERED),
             convicted: BTreeSet::new(),
-            certificates: LruCache::new(CERTIFICATES_REMEMBERED),
             asked: LruCache::new(QUESTIONS_REMEMBERED),
             metrics: None,
         }
@@ -144,34 +166,42 @@ impl Intake {
         mut messages: mpsc::Receiver<(MemberIndex, ConsensusMessage)>,
         checked: &mpsc::Sender<Checked>,
     ) {
+        let mut found = Vec::new();
         while let Some((from, message)) = messages.blocking_recv() {
-            match self.check(from, message) {
-                Ok(Some(message)) => {
-                    if checked.blocking_send(message).is_err() {
-                        return;
-                    }
-                }
-                Ok(None) => {}
-                Err(reason) => {
-                    warn!(%from, reason, "refused a consensus message");
-                    self.network.charge_member(from, Fault::InvalidMessage);
+            if let Err(reason) = self.check(from, message, &mut found) {
+                self.refuse(from, reason);
+            }
+            for message in found.drain(..) {
+                if checked.blocking_send(message).is_err() {
+                    return;
                 }
             }
         }
     }
 
-    /// Returns the message if it is worth handing on, nothing if it is harmless but of no use, and what is wrong with it if
-    /// it is the sender's fault.
-    fn check(&mut self, from: MemberIndex, message: ConsensusMessage) -> Result<Option<Checked>, &'static str> {
+    fn refuse(&self, from: MemberIndex, reason: &'static str) {
+        warn!(%from, reason, "refused a consensus message");
+        self.network.charge_member(from, Fault::InvalidMessage);
+    }
+
+    /// Appends what is worth handing on to `found`: nothing if the message is harmless but of no use, or waits.
+    ///
+    /// # Errors
+    /// What is wrong with it if it is the sender's fault.
+    fn check(
+        &mut self,
+        from: MemberIndex,
+        message: ConsensusMessage,
+        found: &mut Vec<Checked>,
+    ) -> Result<(), &'static str> {
         match message {
             ConsensusMessage::Proposal { block, notarize } => {
                 let notarize = self.proposal(from, &block.header, notarize)?;
-                Ok(notarize.map(|notarize| Checked::Proposal { block: Arc::new(block), notarize }))
+                found.extend(notarize.map(|notarize| Checked::Proposal { block: Arc::new(block), notarize }));
             }
             ConsensusMessage::CompactProposal { header, notarize, transactions } => {
-                match self.proposal(from, &header, notarize)? {
-                    Some(notarize) => self.rebuilder.begin(header, notarize, transactions).map(Some),
-                    None => Ok(None),
+                if let Some(notarize) = self.proposal(from, &header, notarize)? {
+                    found.push(self.rebuilder.begin(header, notarize, transactions)?);
                 }
             }
             ConsensusMessage::Vote { vote, leader } => {
@@ -179,52 +209,28 @@ impl Intake {
                     return Err("a vote that another member signed");
                 }
                 self.count_vote(&vote);
-                let in_window = vote.statement.view().is_some_and(|view| self.window.contains(view));
-                if vote.statement.epoch() != self.epoch || !in_window {
-                    return Ok(None);
-                }
-                let leader = leader.and_then(|signature| {
-                    let signer = self.schedule.leader(vote.statement.view()?);
-                    matches!(vote.statement, Statement::Notarize { .. }).then_some(SignedStatement {
-                        statement: vote.statement,
-                        signer,
-                        signature,
-                    })
-                });
-                if self.is_one_too_many(&vote) {
-                    return Ok(None);
-                }
-                let vote = self.statement(vote).ok_or("a vote with an invalid signature")?;
-                let leader = leader.filter(|leader| !self.is_one_too_many(leader));
-                // The vote stands on its own; a bad leader signature beside it is dropped and charged.
-                let leader = match leader {
-                    Some(leader) => Some(self.statement(leader).ok_or("a vote with an invalid leader signature")?),
-                    None => None,
-                };
-                Ok(Some(Checked::Vote { vote, leader }))
+                self.vote(vote, leader, found);
             }
             ConsensusMessage::Certificate(certificate) => {
                 if certificate.statement.epoch() != self.epoch || certificate.statement.view().is_none() {
-                    return Ok(None);
+                    return Ok(());
                 }
-                // Every member sends the same certificate under a bitmap of its own; the machine keeps the first.
-                if self.certificates.contains(&certificate.statement) {
-                    return Ok(None);
+                if self.certified.covers(&certificate) {
+                    return Ok(());
                 }
                 let verified = self.verifier.verify_certificate(certificate).map_err(|_| "an invalid certificate")?;
-                self.certificates.put(verified.statement, ());
-                Ok(Some(Checked::Certificate(verified)))
+                self.certified.insert(&verified);
+                found.push(Checked::Certificate(verified));
             }
             ConsensusMessage::CertificateRequest { epoch, view } => {
-                if epoch != self.epoch || !self.window.contains(view) || self.asked_lately(from, view) {
-                    return Ok(None);
+                if epoch == self.epoch && self.window.contains(view) && !self.asked_lately(from, view) {
+                    found.push(Checked::Wanted { view, from });
                 }
-                Ok(Some(Checked::Wanted { view, from }))
             }
             ConsensusMessage::Evidence(evidence) => {
                 // Evidence is small to send and dear to check: one pair for each member is all that L1 punishes.
                 if evidence.epoch() != self.epoch || self.convicted.contains(&evidence.signer()) {
-                    return Ok(None);
+                    return Ok(());
                 }
                 let holds = self.statement(evidence.first().clone()).is_some()
                     && self.statement(evidence.second().clone()).is_some();
@@ -232,12 +238,64 @@ impl Intake {
                     return Err("evidence with an invalid signature");
                 }
                 self.convicted.insert(evidence.signer());
-                Ok(Some(Checked::Evidence(evidence)))
+                found.push(Checked::Evidence(evidence));
             }
             ConsensusMessage::BatchProposal { .. } | ConsensusMessage::Attestation(_) => {
                 debug!(%from, "a batch message reached consensus");
-                Ok(None)
             }
+        }
+        Ok(())
+    }
+
+    /// Holds a vote, or checks it and what waited for it.
+    fn vote(&mut self, vote: SignedStatement, leader: Option<BlsSignature>, found: &mut Vec<Checked>) {
+        let Some(view) = vote.statement.view().filter(|view| self.window.contains(*view)) else { return };
+        if vote.statement.epoch() != self.epoch || self.is_one_too_many(&vote) {
+            return;
+        }
+        let leads = self.schedule.leader(view);
+        let is_notarize = vote.statement.kind() == StatementKind::Notarize;
+        let leader = leader.filter(|_| is_notarize).map(|signature| SignedStatement {
+            statement: vote.statement,
+            signer: leads,
+            signature,
+        });
+        let leader = leader.filter(|leader| !self.is_one_too_many(leader));
+        if self.statements.contains(&vote) {
+            // Said again: what it stands for was handed on, and may have been refused then.
+            return self.hand_on(vec![Held { vote, leader }], found);
+        }
+        let is_certified = self.certified.contains(&vote.statement);
+        let now = self.held.take_in(Held { vote, leader }, view, leads, is_certified);
+        self.hand_on(now, found);
+    }
+
+    /// Checks votes, together where they say the same, and hands on those that hold. A vote whose leader's Notarize does
+    /// not hold goes with it.
+    fn hand_on(&mut self, votes: Vec<Held>, found: &mut Vec<Checked>) {
+        let mut unchecked: Vec<SignedStatement> = Vec::new();
+        for Held { vote, leader } in &votes {
+            for signed in [Some(vote), leader.as_ref()].into_iter().flatten() {
+                if !self.statements.contains(signed) && !unchecked.contains(signed) {
+                    unchecked.push(signed.clone());
+                }
+            }
+        }
+        for verified in self.verifier.verify_all(unchecked).into_iter().flatten() {
+            self.remember(verified);
+        }
+        for Held { vote, leader } in votes {
+            let from = vote.signer;
+            let Some(vote) = self.statements.get(&vote).cloned() else {
+                self.refuse(from, "a vote with an invalid signature");
+                continue;
+            };
+            let leader = leader.map(|leader| self.statements.get(&leader).cloned());
+            if leader == Some(None) {
+                self.refuse(from, "a vote with an invalid leader signature");
+                continue;
+            }
+            found.push(Checked::Vote { vote, leader: leader.flatten() });
         }
     }
 
@@ -295,18 +353,23 @@ impl Intake {
         if let Some(known) = self.statements.get(&signed) {
             return Some(known.clone());
         }
-        let verified = self.verifier.verify(signed.clone()).ok()?;
+        let verified = self.verifier.verify(signed).ok()?;
+        self.remember(verified.clone());
+        Some(verified)
+    }
+
+    fn remember(&mut self, verified: Verified<SignedStatement>) {
+        self.held.on_checked(&verified);
         // Only what verifies counts, so that nobody can use up another's place.
-        if let Some(view) = signed.statement.view() {
-            let kind = (signed.signer, view, signed.statement.kind());
+        if let Some(view) = verified.statement.view() {
+            let kind = (verified.signer, view, verified.statement.kind());
             let made = self.made.get_or_insert_mut(kind, Default::default);
-            if !made.contains(&Some(signed.statement))
+            if !made.contains(&Some(verified.statement))
                 && let Some(place) = made.iter_mut().find(|place| place.is_none())
             {
-                *place = Some(signed.statement);
+                *place = Some(verified.statement);
             }
         }
-        self.statements.put(signed, verified.clone());
-        Some(verified)
+        self.statements.put((*verified).clone(), verified);
     }
 }

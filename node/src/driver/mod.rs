@@ -15,9 +15,11 @@ mod announce;
 mod announced;
 mod blocks;
 mod catching_up;
+mod certified;
 mod commit;
 mod effects;
 mod fetch;
+mod held;
 mod intake;
 mod rebuild;
 #[cfg(test)]
@@ -45,8 +47,9 @@ use tracing::{info, warn};
 pub(crate) use self::blocks::LedgerNonces;
 pub use self::{
     announced::{ANNOUNCED_QUEUE_MAX, GossipChecks, Heard},
+    certified::Certified,
     effects::HALTED_KEY,
-    intake::{Checked, INTAKE_QUEUE_MAX, Intake},
+    intake::{Checked, INTAKE_QUEUE_MAX, Intake, IntakeContext},
     rebuild::Rebuilder,
     window::ViewWindow,
 };
@@ -155,6 +158,8 @@ pub struct DriverContext {
     pub evidence: mpsc::Sender<Evidence>,
     /// Tells the checks which views matter.
     pub window: Arc<ViewWindow>,
+    /// Tells the checks which statements have their certificate.
+    pub certified: Arc<Certified>,
     /// Cancelled when safety is seen broken: nothing is attested or posted from then on.
     pub halt: CancellationToken,
     /// Announces blocks that a quorum voted for, each before its height is announced as final; nobody need listen.

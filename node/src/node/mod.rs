@@ -15,6 +15,7 @@ use baton_consensus::{Machine, Schedule};
 use baton_execution::NonceExecutor;
 use baton_proto::{Evidence, MemberIndex};
 use tokio::{
+    runtime::Handle,
     sync::{Notify, broadcast, mpsc, watch},
     task::JoinHandle,
 };
@@ -33,8 +34,8 @@ use crate::{
     batcher::{Batcher, BatcherConfig, BatcherContext},
     config::Config,
     driver::{
-        ANNOUNCED_QUEUE_MAX, CHECKED_QUEUE_MAX, Driver, DriverContext, DriverError, DriverStatus, GossipChecks,
-        INTAKE_QUEUE_MAX, Intake, Rebuilder, ViewWindow,
+        ANNOUNCED_QUEUE_MAX, CHECKED_QUEUE_MAX, Certified, Driver, DriverContext, DriverError, DriverStatus,
+        GossipChecks, INTAKE_QUEUE_MAX, Intake, IntakeContext, Rebuilder, ViewWindow,
     },
     l1::{AccountConfig, AccountContext, Watcher, spawn_reporter},
     ledger::{EvidenceOnL1, EvidenceRecord, Ledger, LedgerError},
@@ -236,14 +237,18 @@ async fn start(
         committee.indices().filter(|member| Some(*member) != *me).collect(),
         checked_out.clone(),
     );
-    let intake = Intake::new(
-        &committee,
-        Arc::clone(&window),
-        leaders.clone(),
-        Arc::clone(verifier),
-        network.clone(),
-        rebuilder.clone(),
-    )
+    let certified = Arc::new(Certified::new(*me));
+    let intake = Intake::new(IntakeContext {
+        committee: Arc::clone(&committee),
+        me: *me,
+        inactive_views: facts.spec.inactive_views,
+        window: Arc::clone(&window),
+        leaders: leaders.clone(),
+        verifier: Arc::clone(verifier),
+        certified: Arc::clone(&certified),
+        network: network.clone(),
+        rebuilder: rebuilder.clone(),
+    })
     .counting(metrics.consensus.clone());
     let gossip_checks = GossipChecks::new(&committee, Arc::clone(&window), Arc::clone(verifier));
     let (announced, announced_in) = mpsc::channel(ANNOUNCED_QUEUE_MAX);
@@ -303,6 +308,7 @@ async fn start(
             origins: watcher.origins.clone(),
             evidence,
             window,
+            certified,
             halt: halt.clone(),
             notarized: notarized.clone(),
             heads,
@@ -413,7 +419,9 @@ async fn start(
         member = me.map(MemberIndex::get), height = %opened.head, "node started");
 
     let driver_stop = CancellationToken::new();
-    let mut driver = tokio::spawn(driver.run(checked, driver_stop.clone()));
+    // On a thread of its own: it waits for the disk all the time, and as a task each time would move all others elsewhere.
+    let (runtime, stop) = (Handle::current(), driver_stop.clone());
+    let mut driver = tokio::task::spawn_blocking(move || runtime.block_on(driver.run(checked, stop)));
     let result = tokio::select! {
         () = outer.cancelled() => Ok(()),
         ended = &mut driver => Err(driver_ended(ended)),

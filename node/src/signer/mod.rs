@@ -22,7 +22,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use baton_consensus::SecretKey;
+use baton_consensus::{SecretKey, Verified};
 use baton_proto::{
     BlsPublicKey, BlsSignature, Domain, Epoch, MemberIndex, PeerProof, SignedStatement, Statement, View,
 };
@@ -39,7 +39,8 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// Puts key and record together for one chain. The record belongs to that chain from then on.
+    /// Puts key and record together for one chain. The record belongs to that chain from then on. `me` is where the
+    /// committee has this key.
     ///
     /// # Errors
     /// [`SignRecordError::WrongKey`] if the record is another key's; [`SignRecordError::OtherChain`] if it is another chain's.
@@ -71,14 +72,9 @@ impl Signer {
     /// # Errors
     /// [`SignError::Conflict`] and [`SignError::Forgotten`]: one of them may not be signed, and the signer goes on. The others: the
     /// record failed, and nothing more is signed before a restart.
-    pub fn sign(&self, statements: &[Statement]) -> Result<Vec<SignedStatement>, SignError> {
+    pub fn sign(&self, statements: &[Statement]) -> Result<Vec<Verified<SignedStatement>>, SignError> {
         self.record().record(statements)?;
-        let sign = |statement: &Statement| SignedStatement {
-            statement: *statement,
-            signer: self.me,
-            signature: self.key.sign(statement, &self.domain),
-        };
-        Ok(statements.iter().map(sign).collect())
+        Ok(statements.iter().map(|statement| self.key.sign_as(self.me, statement, &self.domain)).collect())
     }
 
     /// Signs that this node speaks through the peer that `proof` names. Nothing is recorded: under a ciphersuite of its own

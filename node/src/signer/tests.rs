@@ -439,7 +439,7 @@ proptest! {
     fn no_sequence_of_requests_and_crashes_yields_two_conflicting_statements(steps in steps()) {
         let folder = tempfile::tempdir().unwrap();
         let mut signer = create(folder.path());
-        let mut said: Vec<SignedStatement> = Vec::new();
+        let mut said: Vec<Verified<SignedStatement>> = Vec::new();
         // What is recorded, in order: a statement that was recorded but not signed binds as well.
         let mut bound: Vec<Statement> = Vec::new();
         for step in steps {

@@ -9,7 +9,7 @@ use baton_proto::wire::{SyncRequest, SyncResponse};
 use super::*;
 use crate::{
     driver::{
-        Checked, Intake, Rebuilder, ViewWindow,
+        Certified, Checked, Intake, IntakeContext, Rebuilder, ViewWindow,
         testing::{World, block_of, transfer},
     },
     ledger::{ChainIdentity, Ledger, MemoryLedger},
@@ -41,8 +41,18 @@ impl Voter {
         let (window, (checked_out, checked)) = (Arc::new(ViewWindow::default()), mpsc::channel(64));
         let others = world.committee.indices().filter(|member| *member != index(me)).collect();
         let rebuilder = Rebuilder::new(network.clone(), known, window.clone(), others, checked_out.clone());
-        let verifier = world.verifier.clone();
-        let intake = Intake::new(&world.committee, window, leaders(world), verifier, network.clone(), rebuilder);
+        let me = Some(index(me));
+        let intake = Intake::new(IntakeContext {
+            committee: world.committee.clone(),
+            me,
+            inactive_views: 20,
+            window,
+            leaders: leaders(world),
+            verifier: world.verifier.clone(),
+            certified: Arc::new(Certified::new(me)),
+            network: network.clone(),
+            rebuilder,
+        });
         let (messages, inbox) = mpsc::channel(64);
         thread::spawn(move || intake.run(inbox, &checked_out));
         tokio::spawn(async move {
