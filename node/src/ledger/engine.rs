@@ -232,6 +232,12 @@ impl Engine {
         self.db.write_opt(batch, &options).map_err(|error| self.classify("write to", &error))
     }
 
+    /// Waits until nothing is written out or compacted any more.
+    #[cfg(test)]
+    pub(crate) fn wait_until_still(&self) {
+        self.db.wait_for_compact(&rocksdb::WaitForCompactOptions::default()).unwrap();
+    }
+
     /// Returns an error that says the folder is damaged, for readers that meet bytes that make no sense.
     pub(crate) fn damaged(&self, detail: impl Into<String>) -> EngineError {
         damaged(&self.layout, &self.path, detail)

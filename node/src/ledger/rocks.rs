@@ -47,6 +47,12 @@ impl RocksLedger {
         engine.complete()?;
         Self::over(RocksStore(engine), identity)
     }
+
+    /// Waits until files neither come nor go, as long as nothing is written.
+    #[cfg(test)]
+    pub(crate) fn wait_until_still(&self) {
+        self.store.0.wait_until_still();
+    }
 }
 
 /// Writes whose folder it is, or compares.

@@ -148,6 +148,8 @@ async fn a_crash_between_any_two_ranges_goes_on_from_the_ledger() {
         let range = running.ranges.recv().await.unwrap();
         take(&ledger, &range.blocks, Certificate::clone(&range.certificate)).unwrap();
         assert_eq!(head_of(&ledger), range.last());
+        // The fourth opening begins to compact what each of them wrote out.
+        ledger.wait_until_still();
         folder = crash(folder.path());
         steps += 1;
     }
