@@ -1,6 +1,9 @@
-//! Ethereum transactions as Baton orders them: decoded and sender-recovered once, then shared.
+//! Ethereum transactions as Baton orders them: decoded once, their sender recovered at most once, then shared.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use alloy_consensus::{Transaction as _, TxEnvelope, TxType, transaction::SignerRecoverable};
 use alloy_eips::eip2718::{Decodable2718, Encodable2718};
@@ -27,13 +30,18 @@ pub enum TransactionError {
 /// A signed transaction of type 0, 1, 2 or 4 with its sender. Cheap to clone.
 ///
 /// The raw bytes are the one canonical EIP-2718 encoding, so equal transactions have equal bytes and equal hashes.
+///
+/// Each has a signature that is good, but who vouches for that differs: [`Self::decode`] checks it, and is what bytes from
+/// peers and users go through; [`Self::decode_with`] trusts the one that it asks; [`Self::decode_stored`] trusts that
+/// [`Self::decode`] has seen these bytes before.
 #[derive(Clone)]
 pub struct Transaction(Arc<Inner>);
 
 struct Inner {
     envelope: TxEnvelope,
     raw: Bytes,
-    sender: Address,
+    /// Set from the start, unless the transaction comes from storage.
+    sender: OnceLock<Address>,
 }
 
 impl Transaction {
@@ -59,29 +67,25 @@ impl Transaction {
         raw: Bytes,
         sender_of: impl FnOnce(&TxHash) -> Option<Address>,
     ) -> Result<Self, TransactionError> {
-        if raw.len() > TRANSACTION_BYTES_MAX {
-            return Err(TransactionError::Oversized { got: raw.len() });
-        }
-        let mut rest = raw.as_ref();
-        let envelope =
-            TxEnvelope::decode_2718(&mut rest).map_err(|error| TransactionError::Malformed(error.to_string()))?;
-        match envelope.tx_type() {
-            TxType::Legacy | TxType::Eip2930 | TxType::Eip1559 | TxType::Eip7702 => {}
-            TxType::Eip4844 => return Err(TransactionError::UnsupportedType),
-        }
-        if envelope.chain_id().is_none() {
-            return Err(TransactionError::NotReplayProtected);
-        }
-        // A second spelling of the same transaction would have another payload leaf under the same hash.
-        if !rest.is_empty() || envelope.encoded_2718() != raw.as_ref() {
-            return Err(TransactionError::Malformed("rlp: not the canonical encoding".into()));
-        }
+        let envelope = decode_form(&raw)?;
         // The hash of the canonical encoding, which the raw bytes were just found to be.
         let sender = match sender_of(envelope.tx_hash()) {
             Some(sender) => sender,
             None => envelope.recover_signer().map_err(|_| TransactionError::InvalidSender)?,
         };
-        Ok(Self(Arc::new(Inner { envelope, raw, sender })))
+        Ok(Self(Arc::new(Inner { envelope, raw, sender: sender.into() })))
+    }
+
+    /// Decodes an encoding that [`Self::decode`] accepted before it was stored, and recovers its sender when somebody asks.
+    ///
+    /// All that is said of the form is checked again, and the signature is not: only for bytes of which it is proven that
+    /// they are those that were stored, as a block's are by the digest that it is stored under.
+    ///
+    /// # Errors
+    /// See [`Self::decode`]; never [`TransactionError::InvalidSender`].
+    pub fn decode_stored(raw: Bytes) -> Result<Self, TransactionError> {
+        let envelope = decode_form(&raw)?;
+        Ok(Self(Arc::new(Inner { envelope, raw, sender: OnceLock::new() })))
     }
 
     /// Returns the canonical EIP-2718 encoding.
@@ -96,10 +100,16 @@ impl Transaction {
         self.0.envelope.tx_hash()
     }
 
-    /// Returns the account that signed.
+    /// Returns the account that signed. The first call recovers it (about 40 µs) if [`Self::decode_stored`] made this
+    /// transaction.
+    ///
+    /// # Panics
+    /// If [`Self::decode_stored`] was given what [`Self::decode`] refuses.
     #[must_use]
     pub fn sender(&self) -> Address {
-        self.0.sender
+        let recover =
+            || self.0.envelope.recover_signer().expect("the signature was checked before the bytes were stored");
+        *self.0.sender.get_or_init(recover)
     }
 
     /// Returns the decoded transaction.
@@ -139,6 +149,28 @@ impl Transaction {
     }
 }
 
+/// Decodes an encoding and checks everything but the signature.
+fn decode_form(raw: &Bytes) -> Result<TxEnvelope, TransactionError> {
+    if raw.len() > TRANSACTION_BYTES_MAX {
+        return Err(TransactionError::Oversized { got: raw.len() });
+    }
+    let mut rest = raw.as_ref();
+    let envelope =
+        TxEnvelope::decode_2718(&mut rest).map_err(|error| TransactionError::Malformed(error.to_string()))?;
+    match envelope.tx_type() {
+        TxType::Legacy | TxType::Eip2930 | TxType::Eip1559 | TxType::Eip7702 => {}
+        TxType::Eip4844 => return Err(TransactionError::UnsupportedType),
+    }
+    if envelope.chain_id().is_none() {
+        return Err(TransactionError::NotReplayProtected);
+    }
+    // A second spelling of the same transaction would have another payload leaf under the same hash.
+    if !rest.is_empty() || envelope.encoded_2718() != raw.as_ref() {
+        return Err(TransactionError::Malformed("rlp: not the canonical encoding".into()));
+    }
+    Ok(envelope)
+}
+
 impl PartialEq for Transaction {
     fn eq(&self, other: &Self) -> bool {
         self.hash() == other.hash()
@@ -151,7 +183,7 @@ impl fmt::Debug for Transaction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Transaction")
             .field("hash", self.hash())
-            .field("sender", &self.sender())
+            .field("sender", &self.0.sender.get())
             .field("nonce", &self.nonce())
             .finish()
     }

@@ -1,5 +1,5 @@
-//! Blocks that were read or written lately. Decoding a block recovers every sender, 40 µs each, so peers that catch up
-//! and clients that poll the newest blocks are served from here.
+//! Blocks that were read or written lately. Decoding a block parses and hashes all its transactions, and who asks for a
+//! sender recovers it, once for each, so peers that catch up and clients that poll the newest blocks are served from here.
 
 use std::sync::{Mutex, PoisonError};
 

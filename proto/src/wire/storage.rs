@@ -1,12 +1,14 @@
 //! The same encodings for disk: what is stored is what would be sent.
 //!
-//! Disks rot, so reading back checks as much as reading from a peer does.
+//! Disks rot, so reading back checks as much as reading from a peer does. Signatures of transactions are the exception: a
+//! header commits to every byte of them, so who finds the header to be the stored one has the bytes that were checked then.
 
+use alloy_primitives::{Bytes, TxHash};
 use prost::Message;
 
-use super::{NOTHING_KNOWN, WireError, block, check_length, count, decode_canonical, fields, pb};
+use super::{Known, WireError, block, check_length, count, decode_canonical, fields, pb};
 use crate::{
-    BatchHeader, Block, BlockHeader, Certificate, Evidence, SignedStatement, Statement,
+    BatchHeader, Block, BlockHeader, Certificate, Evidence, SignedStatement, Statement, Transaction, TransactionError,
     limits::{BLOCK_TRANSACTIONS_MAX, FRAME_BYTES_MAX, RECORD_BYTES_MAX},
 };
 
@@ -16,14 +18,28 @@ pub fn block_to_bytes(block: &Block) -> Vec<u8> {
     pb::Block::from(block).encode_to_vec()
 }
 
-/// Decodes a block and recovers its senders.
+/// Decodes a block that was checked before it was stored: it is what its header commits to, and its transactions are as of
+/// [`Transaction::decode_stored`]. That its header is the stored one is for the caller to check, by its digest.
 ///
 /// # Errors
-/// [`WireError`] as for a block from a peer.
+/// [`WireError`] as for a block from a peer, but for signatures.
 pub fn block_from_bytes(bytes: &[u8]) -> Result<Block, WireError> {
     check_length("block", bytes, FRAME_BYTES_MAX)?;
     count::at_most("block.transactions", bytes, &[2], BLOCK_TRANSACTIONS_MAX)?;
-    block::block(decode_canonical("block", bytes, FRAME_BYTES_MAX)?, NOTHING_KNOWN)
+    block::block(decode_canonical("block", bytes, FRAME_BYTES_MAX)?, &Stored)
+}
+
+/// Transactions that were checked before they were stored.
+struct Stored;
+
+impl Known for Stored {
+    fn transaction(&self, _: &TxHash) -> Option<Transaction> {
+        None
+    }
+
+    fn decode(&self, raw: Bytes) -> Result<Transaction, TransactionError> {
+        Transaction::decode_stored(raw)
+    }
 }
 
 /// Returns the header of an encoded block; its transactions are neither decoded nor compared.

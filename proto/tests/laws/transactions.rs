@@ -158,6 +158,16 @@ fn signatures_have_a_low_s() {
     // The same signature in its other form: it recovers the same account, and EIP-2 forbids it.
     let high = Signature::new(low.r(), N - low.s(), !low.v());
     assert_eq!(with(high), Err(TransactionError::InvalidSender));
+    // What was checked before it was stored is not checked again, only its form is.
+    let raw = |signature: Signature| TxEnvelope::from(fees().into_signed(signature)).encoded_2718();
+    let stored = Transaction::decode_stored(raw(high).into()).unwrap();
+    assert!(format!("{stored:?}").contains("None"), "nobody has asked for its sender: {stored:?}");
+    assert!(std::panic::catch_unwind(|| stored.sender()).is_err());
+    let stored = Transaction::decode_stored(raw(low).into()).unwrap();
+    assert_eq!(stored.sender(), with(low).unwrap().sender());
+    assert!(format!("{stored:?}").contains(&format!("{:?}", stored.sender())), "{stored:?}");
+    let trailing = [raw(low), vec![0]].concat();
+    assert!(matches!(Transaction::decode_stored(trailing.into()), Err(TransactionError::Malformed(_))));
     for (r, s) in [(U256::ZERO, low.s()), (low.r(), U256::ZERO), (N, low.s()), (U256::MAX, low.s())] {
         assert_eq!(with(Signature::new(r, s, low.v())), Err(TransactionError::InvalidSender));
     }

@@ -1,14 +1,20 @@
 //! What a node answers to those who catch up.
 
+use std::collections::BTreeMap;
+
+use alloy_consensus::{SignableTransaction as _, TxEip1559, TxEnvelope};
+use alloy_eips::eip2718::Encodable2718 as _;
+use alloy_primitives::{B256, Signature, U256};
+use baton_execution::{Executed, Outcome};
 use baton_proto::{
-    Certificate, Height,
+    Certificate, Height, Transaction, TransactionError,
     limits::RANGE_BLOCKS_MAX,
-    wire::{FinalRange, NOTHING_KNOWN, SyncRequest, SyncResponse},
+    wire::{FinalRange, NOTHING_KNOWN, SyncRequest, SyncResponse, WireError},
 };
 
-use super::{Chain, finalization, genesis, identity, take, verifier};
+use super::{Chain, L2_CHAIN, child, finalization, genesis, identity, take, verifier};
 use crate::{
-    ledger::{Ledger as _, MemoryLedger},
+    ledger::{FinalStep, Ledger as _, MemoryLedger, RocksLedger},
     sync::{answer, prove_range},
 };
 
@@ -63,4 +69,46 @@ fn what_is_not_final_here_is_unavailable() {
     let certificate: Certificate = finalization(&chain.0[119].header);
     ledger.store_certificate(&certificate).unwrap();
     assert!(ask(&ledger, 101, 10).is_none(), "a certificate alone makes no block final");
+}
+
+/// Nobody's: whoever tried to recover its sender would fail.
+fn unrecoverable() -> Transaction {
+    let signature = Signature::new(U256::ZERO, U256::from(1), false);
+    let unsigned = TxEip1559 { chain_id: L2_CHAIN, gas_limit: 21_000, ..TxEip1559::default() };
+    Transaction::decode_stored(TxEnvelope::from(unsigned.into_signed(signature)).encoded_2718().into()).unwrap()
+}
+
+#[test]
+fn blocks_are_read_and_served_without_recovering_a_sender_and_whoever_gets_them_recovers() {
+    let block = child(&genesis(), vec![unrecoverable()]);
+    let digest = block.header.digest();
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = RocksLedger::open(folder.path(), &identity()).unwrap();
+    ledger.init_genesis(&genesis()).unwrap();
+    let executed = Executed { outcomes: vec![Outcome::Executed], nonces: BTreeMap::new(), state_root: B256::ZERO };
+    let results = vec![executed];
+    let certificate = finalization(&block.header);
+    ledger.finalize(&FinalStep { blocks: vec![block.clone()], certificate, results }).unwrap();
+    drop(ledger);
+
+    let requests = [
+        SyncRequest::Range { from: Height::new(1), blocks_max: 256 },
+        SyncRequest::Block(digest),
+        SyncRequest::Transactions { block: digest, indices: vec![0] },
+    ];
+    for request in requests {
+        // Opened anew, it has nothing in memory.
+        let ledger = RocksLedger::open(folder.path(), &identity()).unwrap();
+        let bytes = answer(&ledger, request).unwrap().encode();
+        match SyncResponse::decode(&bytes, NOTHING_KNOWN) {
+            Err(WireError::Transaction { index: 0, error: TransactionError::InvalidSender }) => {}
+            Ok(SyncResponse::Transactions(raw)) => {
+                assert_eq!(raw, [block.transactions[0].raw().clone()]);
+                assert_eq!(Transaction::decode(raw[0].clone()), Err(TransactionError::InvalidSender));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let ledger = RocksLedger::open(folder.path(), &identity()).unwrap();
+    assert_eq!(ledger.block(Height::new(1)).unwrap(), Some(block));
 }
