@@ -24,6 +24,14 @@ impl DutyTable {
         Self { epoch: committee.epoch(), rows: vec![Duties::default(); committee.len()], last_view: View::ZERO }
     }
 
+    /// Goes on with the rows of a table that was counted up to the block of `last`, without counting its blocks again. `None`
+    /// if that block is of another epoch than the committee, or the rows are of another number of members.
+    #[must_use]
+    pub fn resume(committee: &Committee, rows: Vec<Duties>, last: &BlockHeader) -> Option<Self> {
+        let epoch = committee.epoch();
+        (last.epoch == epoch && rows.len() == committee.len()).then_some(Self { epoch, rows, last_view: last.view })
+    }
+
     /// Counts the next final block of the epoch; blocks come in the order of their heights.
     ///
     /// `leaders` is the epoch's schedule. A header that does not follow (another epoch, a view not above the last) is
@@ -96,6 +104,12 @@ mod tests {
             assert_eq!(*row, Duties { led: of(member, &[1, 2, 5, 6]), missed: of(member, &[3, 4]) });
         }
         assert_eq!(table.root(), duties_root(Epoch::new(2), table.rows()));
+
+        let last = block(2, 6);
+        let resumed = DutyTable::resume(&committee, table.rows().to_vec(), &last).unwrap();
+        assert_eq!(resumed, table);
+        assert_eq!(DutyTable::resume(&committee, table.rows()[1..].to_vec(), &last), None);
+        assert_eq!(DutyTable::resume(&committee, table.rows().to_vec(), &block(3, 6)), None);
 
         let before = table.clone();
         assert!(!table.extend(&leaders, &block(2, 6)), "a view twice");

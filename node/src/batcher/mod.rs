@@ -15,6 +15,7 @@
 //!   and nothing is lost: the final chain is in the ledger, and the age rule holds when L1 returns.
 //! - Everything is sent again until L1 holds the batch, so lost messages heal.
 
+mod duties;
 mod recorder;
 mod round;
 mod rules;
@@ -35,6 +36,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use duties::DutyCount;
 use recorder::Recording;
 pub use rules::{ProposalError, Situation, block_count, rank};
 
@@ -176,8 +178,10 @@ impl Batcher {
     /// Starts the batcher with its inbox watcher, recorder and poster.
     ///
     /// # Errors
-    /// [`BatcherError::Send`] when the intents of an earlier process cannot be read.
+    /// [`BatcherError::Send`] or [`BatcherError::Ledger`] when what an earlier process stored cannot be read.
     pub fn spawn(context: BatcherContext) -> Result<Self, BatcherError> {
+        let (ledger, committee) = (Arc::clone(&context.ledger), Arc::clone(&context.committee));
+        let duties = DutyCount::open(ledger, committee, context.leaders.clone())?;
         let (inbox, inbox_task) = spawn_inbox_watcher(
             context.client.clone(),
             Arc::clone(&context.facts),
@@ -206,7 +210,7 @@ impl Batcher {
         };
         let Recording { broken, recorded, task: recorder } = recorder::spawn(&context, inbox.clone());
         tasks.push(recorder);
-        let (status, task) = task::spawn(context, inbox, orders, broken);
+        let (status, task) = task::spawn(context, duties, inbox, orders, broken);
         tasks.push(task);
         Ok(Self { status, recorded, poster, tasks })
     }

@@ -2,10 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use alloy_primitives::B256;
-use baton_consensus::{DutyTable, Verified};
+use baton_consensus::Verified;
 use baton_proto::{
-    Attestation, BatchHeader, Block, BlockHeader, Height, MemberIndex, SignedStatement, Statement,
+    Attestation, BatchHeader, Block, Height, MemberIndex, SignedStatement, Statement,
     batch_data::{self, BatchDataError},
     limits::{BATCH_BLOCKS_MAX, BATCH_DECODED_BYTES_MAX},
     wire::ConsensusMessage,
@@ -19,6 +18,7 @@ use tracing::{debug, error, info, warn};
 
 use super::{
     BatchMessage, BatchStatus, BatcherContext, BatcherError,
+    duties::{Counted, DutyCount},
     round::{Held, Progress, Round},
     rules::{BLOCK_OVERHEAD_BYTES, ProposalError, Situation, rank},
 };
@@ -39,13 +39,14 @@ const FULL_RETRY_PERCENT: u64 = 125;
 
 pub(super) fn spawn(
     context: BatcherContext,
+    duties: DutyCount,
     inbox: watch::Receiver<Option<InboxView>>,
     orders: watch::Sender<Option<Arc<CertifiedBatch>>>,
     broken: watch::Receiver<String>,
 ) -> (watch::Receiver<BatchStatus>, JoinHandle<Result<(), BatcherError>>) {
     let (status, receiver) = watch::channel(BatchStatus::default());
     let work = Work {
-        duties: Base { height: Height::ZERO, table: DutyTable::new(&context.committee) },
+        duties,
         context,
         inbox,
         orders,
@@ -59,13 +60,6 @@ pub(super) fn spawn(
         stuck: false,
     };
     (receiver, tokio::spawn(work.run()))
-}
-
-/// The table of duties up to the last posted height, from which every candidate's is counted on.
-#[derive(Clone)]
-struct Base {
-    height: Height,
-    table: DutyTable,
 }
 
 /// An upper bound of the bytes that the unposted blocks need, kept without reading a block twice.
@@ -84,7 +78,7 @@ struct Work {
     broken: watch::Receiver<String>,
     status: watch::Sender<BatchStatus>,
     round: Option<Round>,
-    duties: Base,
+    duties: DutyCount,
     size: Size,
     /// Proposals for the batch after the one that L1 waits for: others may see L1 move first. One for each proposer.
     ahead: BTreeMap<MemberIndex, Held>,
@@ -292,13 +286,12 @@ impl Work {
         if let Err(error) = situation.check_turn(from, rank, is_full) {
             return Ok(Err(error));
         }
-        self.advance_duties(tip.last_height)?;
-        let (ledger, leaders, base) =
-            (Arc::clone(&self.context.ledger), self.context.leaders.clone(), self.duties.clone());
+        let counted = self.duties.up_to(tip.last_height, view.settled.last_height)?;
+        let (ledger, leaders) = (Arc::clone(&self.context.ledger), self.context.leaders.clone());
         let (held, head, full_since) = (held.clone(), view.head, round_full_since(&self.round));
         spawn_blocking(move || {
             let own = final_blocks(&*ledger, held.header.first_height, held.header.last_height)?;
-            let root = duties_root(base, &leaders, own.iter().map(|block| &block.header))?;
+            let root = counted.root_with(&leaders, own.iter().map(|block| &block.header))?;
             let situation = Situation { spec: &facts.spec, epoch: facts.epoch, tip: &tip, head, full_since };
             Ok(situation.check_content(&held.header, &held.data, &own, root))
         })
@@ -402,8 +395,8 @@ impl Work {
         if !by_age && !may_be_full {
             return Ok(());
         }
-        self.advance_duties(tip.last_height)?;
-        let Some(candidate) = self.build(&facts, tip, view, final_height).await? else { return Ok(()) };
+        let counted = self.duties.up_to(tip.last_height, view.settled.last_height)?;
+        let Some(candidate) = self.build(&facts, tip, counted, view, final_height).await? else { return Ok(()) };
         if candidate.is_full {
             if let Some(round) = &mut self.round {
                 round.full_since.get_or_insert(view.head);
@@ -442,11 +435,11 @@ impl Work {
         &mut self,
         facts: &Arc<crate::l1::ChainFacts>,
         tip: InboxTip,
+        counted: Counted,
         view: &InboxView,
         final_height: Height,
     ) -> Result<Option<Candidate>, BatcherError> {
-        let (ledger, leaders, base) =
-            (Arc::clone(&self.context.ledger), self.context.leaders.clone(), self.duties.clone());
+        let (ledger, leaders) = (Arc::clone(&self.context.ledger), self.context.leaders.clone());
         let (facts, head) = (Arc::clone(facts), view.head);
         let built = spawn_blocking(move || -> Result<Result<Candidate, BatchDataError>, BatcherError> {
             let situation = Situation { spec: &facts.spec, epoch: facts.epoch, tip: &tip, head, full_since: None };
@@ -461,7 +454,7 @@ impl Work {
                 Some(next) if next <= final_height => ledger.header(next)?,
                 _ => None,
             };
-            let root = duties_root(base, &leaders, own.iter().map(|block| &block.header))?;
+            let root = counted.root_with(&leaders, own.iter().map(|block| &block.header))?;
             let header = situation.header(own, &data, root).ok_or(BatcherError::MissingBlock(first))?;
             let is_full = situation.is_full(data.len(), own.len() as u64, next.as_ref());
             Ok(Ok(Candidate { header, data: data.into(), is_full }))
@@ -551,22 +544,6 @@ impl Work {
         });
     }
 
-    /// Counts duties up to `height`, which L1 holds; from the start again when L1 went back below what was counted.
-    fn advance_duties(&mut self, height: Height) -> Result<(), BatcherError> {
-        if self.duties.height > height {
-            self.duties = Base { height: Height::ZERO, table: DutyTable::new(&self.context.committee) };
-        }
-        while self.duties.height < height {
-            let next = self.duties.height.next().unwrap_or(height);
-            let header = self.context.ledger.header(next)?.ok_or(BatcherError::MissingBlock(next))?;
-            if !self.duties.table.extend(&self.context.leaders, &header) {
-                return Err(BatcherError::Views(next));
-            }
-            self.duties.height = next;
-        }
-        Ok(())
-    }
-
     fn grow_size(&mut self, final_height: Height) -> Result<(), BatcherError> {
         let limit = self.context.facts.spec.batch_bytes_max.saturating_mul(64);
         while self.size.up_to < final_height && self.size.bytes < limit {
@@ -623,18 +600,4 @@ fn unposted_blocks(ledger: &dyn Ledger, first: Height, last: Height) -> Result<V
         blocks.push(block);
     }
     Ok(blocks)
-}
-
-fn duties_root<'a>(
-    base: Base,
-    leaders: &baton_consensus::Schedule,
-    headers: impl Iterator<Item = &'a BlockHeader>,
-) -> Result<B256, BatcherError> {
-    let mut table = base.table;
-    for header in headers {
-        if !table.extend(leaders, header) {
-            return Err(BatcherError::Views(header.height));
-        }
-    }
-    Ok(table.root())
 }

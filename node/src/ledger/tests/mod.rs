@@ -182,7 +182,14 @@ fn digests(blocks: &[Block]) -> Vec<BlockDigest> {
     blocks.iter().map(|block| block.header.digest()).collect()
 }
 
-/// Copies a folder as a crash would leave it: with the ledger still open, nothing is flushed or closed in order.
+/// Takes a final block away, as no node ever does: whoever reads it finds that out.
+pub(crate) fn forget(ledger: &MemoryLedger, height: Height) {
+    let index = Change::Delete(Family::Blocks, keys::final_digest(height));
+    ledger.store.write(vec![index], Durability::Synced).unwrap();
+}
+
+/// Copies a folder as a crash would leave it: with the ledger still open, nothing is flushed or closed in order. One that
+/// was opened often is made [still](RocksLedger::wait_until_still) first.
 pub(crate) fn crash(folder: &Path) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
     copy_into(folder, copy.path());
