@@ -278,6 +278,12 @@ impl Driver {
     pub(super) async fn on_fetched(&mut self, digest: BlockDigest, block: Option<Block>) -> Result<(), DriverError> {
         self.fetching.remove(&digest);
         let Some(block) = block else { return Ok(()) };
+        let BlockHeader { epoch, view, .. } = block.header;
+        if epoch != self.context.committee.epoch() || self.context.window.is_far_ahead(view) {
+            // Finality would never come past it, so it would stay on the disk for ever.
+            debug!(%digest, %epoch, %view, "a fetched block is of no view that anybody was in");
+            return Ok(());
+        }
         tokio::task::block_in_place(|| self.context.ledger.store_block(&block))?;
         let header = block.header.clone();
         self.blocks.insert(Arc::new(block));

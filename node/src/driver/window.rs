@@ -56,10 +56,15 @@ impl ViewWindow {
     /// Returns whether a vote or a proposal for `view` can be of use.
     #[must_use]
     pub fn contains(&self, view: View) -> bool {
-        let (final_view, current) = (self.final_view.load(Ordering::Relaxed), self.current.load(Ordering::Relaxed));
-        let first = final_view.saturating_sub(RETENTION_VIEWS);
-        let last = final_view.max(current).saturating_add(AHEAD_VIEWS).saturating_add(SLACK_VIEWS);
-        (first..=last).contains(&view.get())
+        let first = self.final_view().get().saturating_sub(RETENTION_VIEWS);
+        view.get() >= first && !self.is_far_ahead(view)
+    }
+
+    /// Returns whether `view` is so far ahead that no quorum can have seen anything of it.
+    #[must_use]
+    pub fn is_far_ahead(&self, view: View) -> bool {
+        let newest = self.final_view().max(self.current());
+        view.get() > newest.get().saturating_add(AHEAD_VIEWS).saturating_add(SLACK_VIEWS)
     }
 }
 
@@ -83,5 +88,7 @@ mod tests {
         window.set(View::new(1_000), View::new(1_002));
         assert!(window.contains(View::new(1_000 - RETENTION_VIEWS)) && window.contains(View::new(1_004)));
         assert!(!window.contains(View::new(999 - RETENTION_VIEWS)) && !window.contains(View::new(1_100)));
+        assert!(window.is_far_ahead(View::new(1_100)) && !window.is_far_ahead(View::new(1_004)));
+        assert!(!window.is_far_ahead(View::new(1)), "what is over is not ahead");
     }
 }

@@ -205,7 +205,9 @@ impl<S: Store> Ledger for StoreLedger<S> {
             let digest = block.header.digest();
             if self.height_of(digest)?.is_none() {
                 add_body(block, digest, &mut batch);
-                batch.push(Change::Put(Family::Blocks, keys::unfinal(block.header.height, digest), Vec::new()));
+                let BlockHeader { height, epoch, view, .. } = block.header;
+                let place = records::place_to_bytes(epoch, view);
+                batch.push(Change::Put(Family::Blocks, keys::unfinal(height, digest), place));
                 stored.push((digest, block));
             }
         }
@@ -254,9 +256,10 @@ impl<S: Store> Ledger for StoreLedger<S> {
             self.add_results(block, executed, &mut indexed, &mut batch)?;
         }
         let mut dropped = Vec::new();
-        let new_head = new().last().map(|(block, digest)| Head { height: block.header.height, digest });
-        if let Some(head) = new_head {
-            dropped = self.add_dropped_bodies(head.height, &newly_final, &mut batch)?;
+        let last = new().last();
+        let new_head = last.map(|(block, digest)| Head { height: block.header.height, digest });
+        if let Some((head, (block, _))) = new_head.zip(last) {
+            dropped = self.add_dropped_bodies(&block.header, &newly_final, &mut batch)?;
             batch.push(Change::Put(Family::Meta, keys::HEAD.into(), records::head_to_bytes(head)));
         }
         if !batch.is_empty() {

@@ -5,7 +5,7 @@
 //! | blocks | `f` height | digest of the final block |
 //! | | `b` height digest | block, final or not |
 //! | | `d` digest | height |
-//! | | `u` height digest | nothing: the block is not final |
+//! | | `u` height digest | epoch view: the block is not final |
 //! | certificates | `v` epoch view rank digest | certificate; rank 0 finalization, 1 notarization, 2 nullification |
 //! | | `d` digest | epoch view: the finalization of that block |
 //! | | `h` height | epoch view digest: the finalization of that final block |

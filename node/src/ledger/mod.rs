@@ -91,7 +91,8 @@ pub trait Ledger: Send + Sync {
 
     /// Stores blocks that are not final yet and certificates, durably, in one step with one sync.
     ///
-    /// A block is stored before this node votes for it. It is dropped when another block of its height becomes final.
+    /// A block is stored before this node votes for it. It is dropped when another block of its height, or one of its view or
+    /// a later one, becomes final without it.
     /// What is stored already costs nothing.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use super::{
     keys, records,
 };
 
-/// Bodies that one step drops; what is left over goes with the next step.
+/// Bodies that one step looks at, and drops at most; what is left over goes with the next steps.
 const DROPPED_BODIES_MAX: usize = 4_096;
 
 impl<S: Store> StoreLedger<S> {
@@ -109,19 +109,22 @@ impl<S: Store> StoreLedger<S> {
         Ok(())
     }
 
-    /// Adds the writes that drop bodies which lost to a final block, and returns their digests.
+    /// Adds the writes that drop bodies which can never be final once the block of `head` is, and returns their digests: what
+    /// is not above it, or of a view that is not. The latter is what a leader makes others fetch who names a parent that it
+    /// made up, at whatever height.
     pub(super) fn add_dropped_bodies(
         &self,
-        up_to: Height,
+        head: &BlockHeader,
         newly_final: &BTreeSet<BlockDigest>,
         batch: &mut Vec<Change>,
     ) -> Result<Vec<BlockDigest>, LedgerError> {
-        let (from, to) =
-            (keys::unfinal_from(Height::ZERO), up_to.next().map_or_else(keys::unfinal_end, keys::unfinal_from));
+        let (from, to) = (keys::unfinal_from(Height::ZERO), keys::unfinal_end());
         let mut dropped = Vec::new();
-        for (key, _) in self.store.scan(Family::Blocks, &from, &to, Order::Ascending, DROPPED_BODIES_MAX)? {
+        for (key, place) in self.store.scan(Family::Blocks, &from, &to, Order::Ascending, DROPPED_BODIES_MAX)? {
             let (height, digest) = unfinal_in(&key)?;
-            if newly_final.contains(&digest) {
+            // Without a place it was stored by a version that did not note one; then its height has to tell.
+            let is_over = records::place_from_bytes(&place).is_some_and(|place| place <= (head.epoch, head.view));
+            if newly_final.contains(&digest) || !(height <= head.height || is_over) {
                 continue;
             }
             batch.push(Change::Delete(Family::Blocks, keys::body(height, digest)));

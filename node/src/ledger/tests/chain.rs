@@ -17,6 +17,7 @@ on_every_ledger!(
     another_block_at_a_final_height_is_broken_safety,
     a_block_that_does_not_build_on_the_head_is_broken_safety,
     bodies_that_lost_are_dropped,
+    bodies_of_views_that_are_over_are_dropped_at_any_height,
     the_executed_inclusion_counts,
     the_first_skipped_inclusion_is_found_until_one_executes,
     certificates_of_a_view_come_best_first,
@@ -185,6 +186,30 @@ fn bodies_that_lost_are_dropped(fixture: &mut dyn Fixture) {
     ledger.store_block(&loser).unwrap();
     make_final(ledger, &[ahead]);
     assert_eq!(ledger.block_by_digest(loser.header.digest()).unwrap(), None);
+}
+
+fn bodies_of_views_that_are_over_are_dropped_at_any_height(fixture: &mut dyn Fixture) {
+    let made_up = |epoch, view, height| {
+        let mut block = child(&genesis(), view, Vec::new());
+        (block.header.epoch, block.header.height) = (epoch, Height::new(height));
+        block
+    };
+    let epoch = genesis().header.epoch;
+    let over = [made_up(epoch, 2, 3), made_up(epoch, 3, u64::MAX), made_up(epoch, 1, 500)];
+    let ahead = [made_up(epoch, 4, 1_000), made_up(epoch.next().unwrap(), 1, 4)];
+    let final_blocks = chain_on(&genesis(), 2, 3);
+    fixture.ledger().persist(&over, &[]).unwrap();
+    fixture.ledger().persist(&ahead, &[]).unwrap();
+    make_final(fixture.ledger(), &final_blocks[..2]);
+    fixture.reopen();
+    let stored = |ledger: &dyn Ledger, block: &Block| ledger.block_by_digest(block.header.digest()).unwrap().is_some();
+    assert!(!over.iter().any(|block| stored(fixture.ledger(), block)));
+    assert!(ahead.iter().all(|block| stored(fixture.ledger(), block)));
+    assert_eq!(fixture.ledger().unfinal_headers().unwrap().len(), 2);
+    // Its view comes, and is another block's.
+    make_final(fixture.ledger(), &final_blocks[2..]);
+    assert!(!stored(fixture.ledger(), &ahead[0]) && stored(fixture.ledger(), &ahead[1]));
+    assert_eq!(fixture.ledger().head().unwrap(), head_of(&final_blocks[2]));
 }
 
 fn the_executed_inclusion_counts(fixture: &mut dyn Fixture) {
