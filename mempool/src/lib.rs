@@ -16,6 +16,7 @@ mod account;
 mod admission;
 mod config;
 mod counts;
+mod departed;
 mod error;
 mod gas;
 pub mod order;
@@ -26,6 +27,7 @@ mod testing;
 
 pub use config::PoolConfig;
 pub use counts::PoolCounts;
+pub use departed::Fate;
 pub use error::PoolError;
 pub use gas::{floor_gas, intrinsic_gas};
 pub use pool::{Added, Nonces, Pool, Waiting};

@@ -6,9 +6,10 @@ use alloy_primitives::{Address, TxHash};
 use baton_proto::Transaction;
 
 use crate::{
-    PoolConfig, PoolCounts, PoolError,
+    Fate, PoolConfig, PoolCounts, PoolError,
     account::{Account, Queued, Worth},
     admission,
+    departed::Departed,
 };
 
 #[cfg(test)]
@@ -66,6 +67,7 @@ pub struct Pool {
     bytes: usize,
     arrivals: u64,
     counts: PoolCounts,
+    departed: Departed,
 }
 
 impl Pool {
@@ -81,6 +83,7 @@ impl Pool {
             bytes: 0,
             arrivals: 0,
             counts: PoolCounts::default(),
+            departed: Departed::default(),
         }
     }
 
@@ -158,6 +161,10 @@ impl Pool {
         self.arrivals = self.arrivals.saturating_add(1);
         let replaced = self.insert(next, queued);
         self.make_room(&hash, next, replaced.as_ref())?;
+        self.departed.forget(&hash);
+        if let Some(old) = &replaced {
+            self.departed.note(*old.transaction.hash(), Fate::Replaced { by: hash });
+        }
         Ok(Added {
             hash,
             executable: self.accounts.get(&sender).is_some_and(|account| account.is_executable(nonce)),
@@ -180,6 +187,13 @@ impl Pool {
     fn queued(&self, hash: &TxHash) -> Option<&Queued> {
         let (sender, nonce) = self.by_hash.get(hash)?;
         self.accounts.get(sender)?.get(*nonce)
+    }
+
+    /// Returns why a transaction that was here left before its turn; `None` of one that is here, left otherwise, or left
+    /// long ago.
+    #[must_use]
+    pub fn fate(&self, hash: &TxHash) -> Option<Fate> {
+        self.departed.fate(hash)
     }
 
     /// Returns whether the pool holds the transaction with this hash.
@@ -256,6 +270,7 @@ impl Pool {
             .collect();
         let expired: Vec<_> = accounts.into_iter().flat_map(|account| self.remove(account, is_old)).collect();
         PoolCounts::add(&mut self.counts.expired, expired.len());
+        expired.iter().for_each(|hash| self.departed.note(*hash, Fate::Expired));
         expired
     }
 

@@ -459,6 +459,27 @@ fn what_is_restored_keeps_its_age_and_may_wait_beyond_a_gap() {
 }
 
 #[test]
+fn why_it_left_early_is_remembered_until_it_is_back() {
+    let (old, new) = (tx(1, 0, 10), tx(1, 0, 20));
+    let mut pool = pool();
+    add(&mut pool, &old).unwrap();
+    let replaced = add(&mut pool, &new).unwrap().replaced.unwrap();
+    assert_eq!((pool.fate(old.hash()), pool.fate(new.hash())), (Some(Fate::Replaced { by: *new.hash() }), None));
+    // Taken back, as when it cannot be stored.
+    assert!(pool.discard(new.hash()));
+    pool.restore(replaced, &fresh()).unwrap();
+    assert_eq!((pool.fate(old.hash()), pool.fate(new.hash())), (None, None));
+    assert_eq!(pool.expire(u64::MAX), [*old.hash()]);
+    assert_eq!(pool.fate(old.hash()), Some(Fate::Expired));
+    // A replacement that a full pool refuses replaces nothing.
+    let large = Draft { tip: 20, input: vec![1; 500], gas: 100_000, ..Draft::default() }.signed();
+    let mut pool = Pool::new(PoolConfig { bytes_max: old.raw().len(), ..config() });
+    add(&mut pool, &old).unwrap();
+    refusal(&mut pool, &large);
+    assert_eq!(pool.fate(old.hash()), None);
+}
+
+#[test]
 fn what_is_discarded_leaves_a_gap() {
     let mut pool = pool();
     fill(&mut pool, (0..3).map(|nonce| tx(1, nonce, 5)));

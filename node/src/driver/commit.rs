@@ -75,6 +75,7 @@ impl Driver {
         }
         self.status.final_height = last.height;
         self.status.notarized_height = self.status.notarized_height.max(last.height);
+        self.context.notarized.on_final(last.height);
         self.context.heads.send_replace(last.height);
         if came == Came::InARange {
             debug!(height = %last.height, blocks = blocks.len(), signers, "range final");

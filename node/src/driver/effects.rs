@@ -9,9 +9,7 @@ use baton_proto::{
 };
 use tracing::{debug, error, warn};
 
-use super::{
-    Driver, DriverError, FETCHED_QUEUE_MAX, Notarized, blocks::LedgerNonces, commit::Came, fetch, waiting::Proposed,
-};
+use super::{Driver, DriverError, FETCHED_QUEUE_MAX, blocks::LedgerNonces, commit::Came, fetch, waiting::Proposed};
 use crate::{
     l1::OriginVerdict,
     proposer::{self, Proposal},
@@ -349,10 +347,8 @@ impl Driver {
         if let Statement::Notarize { block: digest, view, .. } = certificate.statement
             && let Some(block) = self.blocks.get(&digest)?
         {
-            let height = block.header.height;
-            self.status.notarized_height = self.status.notarized_height.max(height);
-            // Without a subscriber there is nobody to tell.
-            let _ = self.context.notarized.send(Notarized { height, digest, view });
+            self.status.notarized_height = self.status.notarized_height.max(block.header.height);
+            self.context.notarized.on_notarized(digest, block, view);
         }
         Ok(())
     }

@@ -21,6 +21,7 @@ mod effects;
 mod fetch;
 mod held;
 mod intake;
+mod notarized;
 mod rebuild;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -38,7 +39,7 @@ use baton_proto::{
     wire::{Announcement, ConsensusMessage},
 };
 use tokio::{
-    sync::{Notify, broadcast, mpsc, watch},
+    sync::{Notify, mpsc, watch},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
@@ -50,6 +51,7 @@ pub use self::{
     certified::Certified,
     effects::HALTED_KEY,
     intake::{Checked, INTAKE_QUEUE_MAX, Intake, IntakeContext},
+    notarized::{Notarized, NotarizedBlocks},
     rebuild::Rebuilder,
     window::ViewWindow,
 };
@@ -162,25 +164,14 @@ pub struct DriverContext {
     pub certified: Arc<Certified>,
     /// Cancelled when safety is seen broken: nothing is attested or posted from then on.
     pub halt: CancellationToken,
-    /// Announces blocks that a quorum voted for, each before its height is announced as final; nobody need listen.
-    pub notarized: broadcast::Sender<Notarized>,
+    /// Blocks that a quorum voted for, each announced before its height is announced as final.
+    pub notarized: Arc<NotarizedBlocks>,
     /// Announces final heights.
     pub heads: watch::Sender<Height>,
     /// Announces what the node is doing.
     pub progress: watch::Sender<DriverStatus>,
     /// Counts what only the driver sees.
     pub metrics: ConsensusMetrics,
-}
-
-/// A block that a quorum voted for; another one of its height can still become final.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Notarized {
-    /// Its height.
-    pub height: Height,
-    /// Its digest.
-    pub digest: BlockDigest,
-    /// The view that it was voted for in.
-    pub view: View,
 }
 
 /// What the driver tells about itself.

@@ -16,7 +16,7 @@ use baton_execution::NonceExecutor;
 use baton_proto::{Evidence, MemberIndex};
 use tokio::{
     runtime::Handle,
-    sync::{Notify, broadcast, mpsc, watch},
+    sync::{Notify, mpsc, watch},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
@@ -35,7 +35,7 @@ use crate::{
     config::Config,
     driver::{
         ANNOUNCED_QUEUE_MAX, CHECKED_QUEUE_MAX, Certified, Driver, DriverContext, DriverError, DriverStatus,
-        GossipChecks, INTAKE_QUEUE_MAX, Intake, IntakeContext, Rebuilder, ViewWindow,
+        GossipChecks, INTAKE_QUEUE_MAX, Intake, IntakeContext, NotarizedBlocks, Rebuilder, ViewWindow,
     },
     l1::{AccountConfig, AccountContext, Watcher, spawn_reporter},
     ledger::{EvidenceOnL1, EvidenceRecord, Ledger, LedgerError},
@@ -49,9 +49,6 @@ const EVIDENCE_QUEUE_MAX: usize = 256;
 
 /// Batch messages that may wait for the batcher: a proposal and everybody's attestation, several times over.
 const BATCH_QUEUE_MAX: usize = 512;
-
-/// Notarized blocks that a slow subscriber may lag behind before it misses some; they are news, not history.
-const NOTARIZED_QUEUE_MAX: usize = 64;
 
 /// How long an L1 transaction may wait before its fees are raised: three slots.
 const REPLACE_AFTER: Duration = Duration::from_secs(36);
@@ -219,7 +216,7 @@ async fn start(
 
     let watcher = Watcher::spawn(l1_client.clone(), Arc::clone(&facts), Arc::clone(&ledger), poll, inner.clone());
     let (heads, heads_seen) = watch::channel(opened.head);
-    let (notarized, _) = broadcast::channel(NOTARIZED_QUEUE_MAX);
+    let notarized = Arc::new(NotarizedBlocks::default());
     let (progress, progress_seen) = watch::channel(DriverStatus::default());
     let (evidence, evidence_found) = mpsc::channel(EVIDENCE_QUEUE_MAX);
     let (messages, messages_in) = mpsc::channel(INTAKE_QUEUE_MAX);
@@ -310,7 +307,7 @@ async fn start(
             window,
             certified,
             halt: halt.clone(),
-            notarized: notarized.clone(),
+            notarized: Arc::clone(&notarized),
             heads,
             progress,
             metrics: metrics.consensus.clone(),

@@ -19,7 +19,7 @@ use alloy_primitives::TxHash;
 use baton_proto::{BatchIndex, BlockDigest, BlockHeader, ChainSpec, Height, L1BlockNumber, View};
 use jsonrpsee::core::{JsonRawValue, to_json_raw_value};
 use serde::Serialize;
-use tokio::sync::{Semaphore, broadcast, watch};
+use tokio::sync::{Semaphore, watch};
 
 use super::{
     RpcError,
@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     batcher::Recorded,
-    driver::Notarized,
+    driver::{Notarized, NotarizedBlocks},
     ledger::{BatchOnL1, BatchRecord, Ledger, LedgerError},
 };
 
@@ -50,7 +50,7 @@ pub struct Announcements {
     /// The last final height; the ledger holds it.
     pub heads: watch::Receiver<Height>,
     /// Blocks that a quorum voted for.
-    pub notarized: broadcast::Sender<Notarized>,
+    pub notarized: Arc<NotarizedBlocks>,
     /// How far the batches that L1 holds are in the ledger.
     pub recorded: watch::Receiver<Option<Recorded>>,
 }

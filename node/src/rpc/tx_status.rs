@@ -2,6 +2,7 @@
 
 use alloy_primitives::TxHash;
 use baton_execution::Outcome;
+use baton_mempool::Fate;
 use baton_proto::{BlockDigest, Height};
 use serde::Serialize;
 
@@ -18,6 +19,9 @@ use crate::ledger::{BatchOnL1, BatchRecord};
 #[serde(rename_all = "camelCase")]
 pub(super) struct TxStatus {
     status: Stage,
+    /// The one that replaced it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replaced_by: Option<TxHash>,
     /// Why it was skipped; of one that waits again, why it was skipped before.
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<Outcome>,
@@ -38,12 +42,14 @@ pub(super) struct TxStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 enum Stage {
-    /// This node has never seen it, or has forgotten it: it was replaced, evicted or expired.
+    /// This node has never seen it, or has forgotten it: it made room for what was worth more, or left long ago.
     Unknown,
     /// It waits for a block; every nonce before it is used or waits too.
     Pending,
     /// It waits for an earlier nonce of its sender.
     Gapped,
+    /// It is in a block that a quorum voted for; another block may become final instead.
+    Notarized,
     /// It took its turn in a final block.
     Final,
     /// L1 accepted the batch that holds it.
@@ -52,31 +58,44 @@ enum Stage {
     Settled,
     /// It is in a final block and was passed over there.
     Skipped,
+    /// Another one of its account and nonce took its place here.
+    Replaced,
+    /// It waited too long.
+    Expired,
 }
 
 impl TxStatus {
     const fn of(status: Stage) -> Self {
-        Self { status, outcome: None, height: None, digest: None, index: None, batch: None }
+        Self { status, replaced_by: None, outcome: None, height: None, digest: None, index: None, batch: None }
     }
 }
 
 /// `baton_txStatus`.
 pub(super) fn tx_status(context: &RpcContext, arguments: &Arguments) -> Result<TxStatus, RpcError> {
     let hash = arguments.hash(0)?;
-    // The pool first: it drops a transaction only after the ledger has it, so one of the two always knows.
+    // The ledger last: a transaction leaves the pool and the notarized blocks only after the ledger has it, so one of them
+    // always knows.
     let waits = waits(context, &hash)?;
+    let notarized = context.announcements.notarized.find(&hash);
     let Some(record) = context.ledger.transaction(&hash)? else {
-        return Ok(TxStatus::of(waits.unwrap_or(Stage::Unknown)));
+        return Ok(match (notarized, waits) {
+            (Some((height, digest, index)), _) => TxStatus {
+                height: Some(height),
+                digest: Some(digest),
+                index: Some(index),
+                ..TxStatus::of(Stage::Notarized)
+            },
+            (None, Some(stage)) => TxStatus::of(stage),
+            (None, None) => departed(context.pool().fate(&hash)),
+        });
     };
     let header = context.ledger.header(record.block)?;
     let header = header.ok_or(RpcError::IndexWithoutBlock { hash, block: record.block })?;
     let mut status = TxStatus {
-        status: Stage::Final,
-        outcome: None,
         height: Some(record.block),
         digest: Some(header.digest()),
         index: Some(record.index),
-        batch: None,
+        ..TxStatus::of(Stage::Final)
     };
     let batch = batch_of(context, record.block)?;
     status.batch = batch.as_ref().and_then(placed).map(|(place, _)| place);
@@ -90,6 +109,15 @@ pub(super) fn tx_status(context: &RpcContext, arguments: &Arguments) -> Result<T
         status.status = waits.unwrap_or(Stage::Skipped);
     }
     Ok(status)
+}
+
+/// The status of one that neither waits nor is in a block.
+const fn departed(fate: Option<Fate>) -> TxStatus {
+    match fate {
+        Some(Fate::Replaced { by }) => TxStatus { replaced_by: Some(by), ..TxStatus::of(Stage::Replaced) },
+        Some(Fate::Expired) => TxStatus::of(Stage::Expired),
+        None => TxStatus::of(Stage::Unknown),
+    }
 }
 
 /// Returns how a transaction waits, if it does.

@@ -5,7 +5,7 @@ use alloy_primitives::{Bytes, hex};
 use baton_proto::{Height, MemberIndex, limits::TRANSACTION_BYTES_MAX};
 use serde_json::{Value, json};
 
-use super::node::{TestNode, account, header, legacy, raw, tx, view};
+use super::node::{TestNode, account, header, legacy, priced, raw, tx, view};
 use crate::{
     ledger::Ledger as _,
     rpc::{CommitteeView, TurnView},
@@ -247,6 +247,46 @@ async fn the_status_of_a_transaction_goes_from_unknown_to_settled() {
     assert_eq!(status(&first).await["status"], "settled");
     assert_eq!(status(&replayed).await["status"], "skipped");
     assert_eq!(node.refused("baton_txStatus", json!(["0x12"])).await.0, -32_602);
+}
+
+#[tokio::test]
+async fn what_happens_to_a_transaction_before_it_is_final_is_told_too() {
+    let node = TestNode::start().await;
+    let status =
+        async |transaction: &baton_proto::Transaction| node.call("baton_txStatus", json!([transaction.hash()])).await;
+    let (first, second, rival) = (tx(1, 0, 7), tx(1, 1, 7), tx(2, 0, 7));
+    for transaction in [&first, &second, &rival] {
+        node.send(transaction).await;
+    }
+    // A quorum votes for one block, and another of the same height becomes final.
+    let digest = node.notarize(vec![rival.clone(), first.clone()]);
+    let notarized = json!({"status": "notarized", "height": 1, "digest": digest, "index": 1});
+    assert_eq!(status(&first).await, notarized);
+    assert_eq!(status(&second).await, json!({"status": "pending"}));
+    let digest = node.finalize(vec![rival.clone()]);
+    assert_eq!(status(&first).await, json!({"status": "pending"}));
+    assert_eq!(status(&rival).await, json!({"status": "final", "height": 1, "digest": digest, "index": 0}));
+
+    // Who was replaced, by whom; and who took that one's place in turn.
+    let (better, best) = (priced(1, 0, 8, 110), priced(1, 0, 9, 121));
+    node.send(&better).await;
+    assert_eq!(status(&first).await, json!({"status": "replaced", "replacedBy": better.hash()}));
+    node.send(&best).await;
+    assert_eq!(status(&first).await, json!({"status": "replaced", "replacedBy": better.hash()}));
+    assert_eq!(status(&better).await, json!({"status": "replaced", "replacedBy": best.hash()}));
+
+    // The pool's clock starts at 0 here.
+    node.pool.lock().unwrap().expire(baton_mempool::PoolConfig::LIFETIME_MS);
+    for transaction in [&best, &second] {
+        assert_eq!(status(transaction).await, json!({"status": "expired"}));
+    }
+    node.send(&second).await;
+    assert_eq!(status(&second).await, json!({"status": "gapped"}), "it is back");
+    // What became of it counts, also where this node believed otherwise: another node had kept it.
+    let digest = node.notarize(vec![first.clone()]);
+    assert_eq!(status(&first).await, json!({"status": "notarized", "height": 2, "digest": digest, "index": 0}));
+    node.finalize(vec![first.clone()]);
+    assert_eq!(status(&first).await["status"], "final");
 }
 
 #[tokio::test]

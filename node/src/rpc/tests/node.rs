@@ -18,13 +18,13 @@ use baton_proto::{
     MemberIndex, OrderingRule, PayloadCommitment, SignerSet, Statement, TimestampMs, Transaction, View, Weight,
 };
 use serde_json::{Value, json};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::watch;
 
 use crate::{
     admission::SubmitError,
     batcher::Recorded,
     config::RpcConfig,
-    driver::Notarized,
+    driver::NotarizedBlocks,
     l1::ChainFacts,
     ledger::{BatchOnL1, BatchRecord, ChainIdentity, FinalState, FinalStep, Ledger, MemoryLedger},
     rpc::{Announcements, RpcContext, RpcServer, serve},
@@ -39,7 +39,7 @@ pub(super) struct TestNode {
     pub(super) ledger: Arc<MemoryLedger>,
     pub(super) pool: Arc<Mutex<Pool>>,
     pub(super) status: watch::Sender<NodeStatus>,
-    pub(super) notarized: broadcast::Sender<Notarized>,
+    pub(super) notarized: Arc<NotarizedBlocks>,
     pub(super) recorded: watch::Sender<Option<Recorded>>,
     heads: watch::Sender<Height>,
     client: reqwest::Client,
@@ -146,7 +146,7 @@ impl TestNode {
             }
         };
         let committee = committee();
-        let (notarized, _) = broadcast::channel(64);
+        let notarized = Arc::new(NotarizedBlocks::default());
         let (heads, heads_seen) = watch::channel(ledger.head().unwrap().height);
         let (recorded, recorded_seen) = watch::channel(None);
         let facts = ChainFacts {
@@ -170,7 +170,11 @@ impl TestNode {
             metrics: Metrics::default().rpc,
             leaders: Schedule::leaders(&domain, &committee, B256::ZERO),
             committee: Arc::new(committee),
-            announcements: Announcements { heads: heads_seen, notarized: notarized.clone(), recorded: recorded_seen },
+            announcements: Announcements {
+                heads: heads_seen,
+                notarized: Arc::clone(&notarized),
+                recorded: recorded_seen,
+            },
         };
         let server = serve(&config, context).await.unwrap();
         Self { server, ledger, pool, status, notarized, recorded, heads, client: reqwest::Client::new() }
@@ -189,6 +193,7 @@ impl TestNode {
         let certificate = Certificate { statement, signers, signature: BlsSignature::new([1; 48]) };
         self.ledger.finalize(&FinalStep { blocks: vec![block], certificate, results: vec![executed] }).unwrap();
         self.pool.lock().unwrap().on_final(&nonces, &included);
+        self.notarized.on_final(self.ledger.head().unwrap().height);
         self.heads.send_replace(self.ledger.head().unwrap().height);
         digest
     }
@@ -213,10 +218,16 @@ impl TestNode {
 
     /// Makes an empty block notarized, then final, as the driver announces it.
     pub(super) fn notarize_and_finalize(&self) -> BlockDigest {
-        let next = self.next_header(&[]);
-        let (height, digest, view) = (next.height, next.digest(), next.view);
-        let _ = self.notarized.send(Notarized { height, digest, view });
+        self.notarize(vec![]);
         self.finalize(vec![])
+    }
+
+    /// Makes a block with `transactions` notarized and returns its digest.
+    pub(super) fn notarize(&self, transactions: Vec<Transaction>) -> BlockDigest {
+        let header = self.next_header(&transactions);
+        let (digest, view) = (header.digest(), header.view);
+        self.notarized.on_notarized(digest, Arc::new(Block { header, transactions }), view);
+        digest
     }
 
     /// Writes down, as the recorder does, that L1 holds these blocks as batch `index` in L1 block `l1_block`.
@@ -293,13 +304,18 @@ pub(super) fn raw(transaction: &Transaction) -> String {
 
 /// Transaction number `nonce` of account `key` with this tip, of type 2.
 pub(super) fn tx(key: u64, nonce: u64, tip: u128) -> Transaction {
+    priced(key, nonce, tip, 100)
+}
+
+/// The same with this fee cap.
+pub(super) fn priced(key: u64, nonce: u64, tip: u128, fee: u128) -> Transaction {
     sign(
         key,
         TxEip1559 {
             chain_id: CHAIN_ID,
             nonce,
             gas_limit: 21_000,
-            max_fee_per_gas: 100,
+            max_fee_per_gas: fee,
             max_priority_fee_per_gas: tip,
             to: TxKind::Call(Address::repeat_byte(0xee)),
             ..Default::default()
