@@ -1,6 +1,6 @@
 //! The bottom of every request: looks a method up in the table and runs it, or says why not.
 
-use std::{future::Future, time::Instant};
+use std::{future::Future, sync::Arc, time::Instant};
 
 use jsonrpsee::{
     core::middleware::{Batch, Notification, RpcServiceT},
@@ -8,9 +8,10 @@ use jsonrpsee::{
         BoundedSubscriptions, ConnectionId, IdProvider, MethodCallback, MethodResponse, MethodSink, Methods,
         SubscriptionState,
     },
-    types::{ErrorObjectOwned, Id, Params, Request, SubscriptionId},
+    types::{Id, Params, Request, SubscriptionId},
 };
 use serde_json::Value;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     RpcError,
@@ -34,7 +35,14 @@ pub(super) struct Calls {
 pub(super) struct Subscriber {
     pub(super) sink: MethodSink,
     pub(super) slots: BoundedSubscriptions,
+    /// What all connections share.
+    pub(super) slots_of_all: Arc<Semaphore>,
+    pub(super) slots_of_all_max: usize,
 }
+
+/// The subscription's place among those of all connections; its task holds it.
+#[derive(Clone, Debug)]
+pub(super) struct SlotOfAll(#[expect(dead_code, reason = "held, not read")] Arc<OwnedSemaphorePermit>);
 
 /// Subscription ids as geth makes them: random and in hex.
 #[derive(Clone, Copy, Debug)]
@@ -57,11 +65,11 @@ impl Calls {
     }
 
     async fn run(&self, request: Request<'_>) -> MethodResponse {
-        let Request { id, method, params, extensions, .. } = request;
+        let Request { id, method, params, mut extensions, .. } = request;
         let params = Params::new(params.as_ref().map(|params| params.get()));
         let max = self.answer_bytes_max;
         let Some((_, callback)) = self.methods.method_with_name(&method) else {
-            return refusal(id, RpcError::UnknownMethod(method.into_owned()));
+            return RpcError::UnknownMethod(method.into_owned()).answer(id);
         };
         match callback {
             MethodCallback::Sync(callback) => callback(id, params, max, extensions),
@@ -70,14 +78,18 @@ impl Calls {
             }
             MethodCallback::Subscription(callback) => {
                 let Some(subscriber) = &self.subscriber else {
-                    return refusal(id, RpcError::NotificationsNotSupported);
+                    return RpcError::NotificationsNotSupported.answer(id);
                 };
                 if extensions.get::<InBatch>().is_some() {
-                    return refusal(id, RpcError::SubscriptionInBatch);
+                    return RpcError::SubscriptionInBatch.answer(id);
                 }
                 let Some(slot) = subscriber.slots.acquire() else {
-                    return refusal(id, RpcError::TooManySubscriptions(subscriber.slots.max()));
+                    return RpcError::TooManySubscriptions(subscriber.slots.max()).answer(id);
                 };
+                let Ok(slot_of_all) = Arc::clone(&subscriber.slots_of_all).try_acquire_owned() else {
+                    return RpcError::TooManySubscriptionsOfAll(subscriber.slots_of_all_max).answer(id);
+                };
+                extensions.insert(SlotOfAll(Arc::new(slot_of_all)));
                 let state =
                     SubscriptionState { conn_id: self.connection, id_provider: &HexIds, subscription_permit: slot };
                 let mut answer = callback(id, params, subscriber.sink.clone(), state, extensions).await;
@@ -89,12 +101,12 @@ impl Calls {
             }
             MethodCallback::Unsubscription(callback) => {
                 if self.subscriber.is_none() {
-                    return refusal(id, RpcError::NotificationsNotSupported);
+                    return RpcError::NotificationsNotSupported.answer(id);
                 }
                 let answer = callback(id.clone(), params, self.connection, max, extensions);
                 let result = serde_json::from_str::<Value>(answer.as_json().get());
                 if result.is_ok_and(|answer| answer["result"] == Value::Bool(false)) {
-                    return refusal(id, RpcError::SubscriptionNotFound);
+                    return RpcError::SubscriptionNotFound.answer(id);
                 }
                 answer
             }
@@ -114,14 +126,10 @@ impl RpcServiceT for Calls {
 
     /// Batches end at the gate, which asks for each call by itself.
     fn batch<'a>(&self, _: Batch<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
-        std::future::ready(refusal(Id::Null, RpcError::BatchTooLarge))
+        std::future::ready(RpcError::BatchTooLarge.answer(Id::Null))
     }
 
     fn notification<'a>(&self, _: Notification<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
         std::future::ready(MethodResponse::notification())
     }
-}
-
-fn refusal(id: Id<'_>, error: RpcError) -> MethodResponse {
-    MethodResponse::error(id, ErrorObjectOwned::from(error))
 }

@@ -2,7 +2,10 @@
 
 use alloy_primitives::TxHash;
 use baton_proto::Height;
-use jsonrpsee::types::{ErrorObjectOwned, error::ErrorCode};
+use jsonrpsee::{
+    server::MethodResponse,
+    types::{ErrorObjectOwned, Id, error::ErrorCode},
+};
 
 use super::cursor::CursorError;
 use crate::{admission::SubmitError, ledger::LedgerError};
@@ -50,6 +53,10 @@ pub enum RpcError {
     TooManyCalls(usize),
     #[error("too many subscriptions on this connection: at most {0}")]
     TooManySubscriptions(u32),
+    #[error("too many subscriptions on this node: at most {0}")]
+    TooManySubscriptionsOfAll(usize),
+    #[error("too many requests: answers that were not read yet take all room")]
+    TooMuchUnread,
     #[error("notifications not supported")]
     NotificationsNotSupported,
     #[error("subscriptions are not available in a batch")]
@@ -92,7 +99,11 @@ impl RpcError {
             | Self::HeaderNotFound
             | Self::StateNotKept { .. }
             | Self::SubscriptionNotFound => SERVER_ERROR,
-            Self::Submit(SubmitError::Busy) | Self::TooManyCalls(_) | Self::TooManySubscriptions(_) => LIMIT_EXCEEDED,
+            Self::Submit(SubmitError::Busy)
+            | Self::TooManyCalls(_)
+            | Self::TooManySubscriptions(_)
+            | Self::TooManySubscriptionsOfAll(_)
+            | Self::TooMuchUnread => LIMIT_EXCEEDED,
             Self::BatchTooLarge | Self::RequestTooLarge(_) | Self::SubscriptionInBatch => {
                 ErrorCode::InvalidRequest.code()
             }
@@ -109,6 +120,11 @@ impl RpcError {
     #[must_use]
     pub fn is_ours(&self) -> bool {
         self.code() == ErrorCode::InternalError.code()
+    }
+
+    /// Returns the answer to call `id` that says so.
+    pub(super) fn answer(self, id: Id<'_>) -> MethodResponse {
+        MethodResponse::error(id, ErrorObjectOwned::from(self))
     }
 }
 

@@ -79,6 +79,24 @@ pub(super) struct Available {
     pub(super) recorded: Option<Recorded>,
 }
 
+/// What follows a position.
+#[derive(Debug)]
+pub(super) struct Page {
+    pub(super) events: Vec<Event>,
+    /// The position after the last of them.
+    pub(super) after: Cursor,
+    pub(super) then: Then,
+}
+
+/// Whether it is worth reading on at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// The page is full.
+    More,
+    /// That is all there was to tell.
+    Nothing,
+}
+
 /// One event of `baton_subscribe`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -162,14 +180,16 @@ impl Feed {
         Ok(())
     }
 
-    /// Returns what follows `cursor`, at most a page, with the position after it. An empty page means that nothing does yet.
-    pub(super) fn events(&self, mut cursor: Cursor, available: &Available) -> Result<(Vec<Event>, Cursor), RpcError> {
+    /// Returns what follows `cursor`, at most a page.
+    pub(super) fn events(&self, mut cursor: Cursor, available: &Available) -> Result<Page, RpcError> {
         let mut events = Vec::new();
         while events.len() < PAGE_MAX {
-            let Some(event) = self.event_after(&mut cursor, available)? else { break };
+            let Some(event) = self.event_after(&mut cursor, available)? else {
+                return Ok(Page { events, after: cursor, then: Then::Nothing });
+            };
             events.push(event);
         }
-        Ok((events, cursor))
+        Ok(Page { events, after: cursor, then: Then::More })
     }
 
     fn event_after(&self, cursor: &mut Cursor, available: &Available) -> Result<Option<Event>, RpcError> {

@@ -1,4 +1,4 @@
-//! What every request passes: the bounds of a batch and of an answer.
+//! What every request passes: the bounds of a batch, of an answer, and of all answers that wait to be read.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -6,11 +6,16 @@ use futures::future::join_all;
 use jsonrpsee::{
     core::middleware::{Batch, BatchEntry, Extensions, Notification, RpcServiceT},
     server::{BatchResponseBuilder, MethodResponse},
-    types::{ErrorObjectOwned, Id, Request, error::OVERSIZED_RESPONSE_CODE},
+    types::{Id, Request, error::OVERSIZED_RESPONSE_CODE},
 };
 use tokio::time::Instant;
 
-use super::{RpcError, error::LIMIT_EXCEEDED, methods::SEND_RAW};
+use super::{
+    RpcError,
+    error::LIMIT_EXCEEDED,
+    methods::SEND_RAW,
+    unread::{Room, Taken, Unread},
+};
 
 /// Longest that one batch may take; calls that have not started by then are answered with an error each.
 const BATCH_TIME_MAX: Duration = Duration::from_secs(30);
@@ -31,11 +36,12 @@ pub(super) struct Bounds {
 pub(super) struct Gate<S> {
     inner: S,
     bounds: Arc<Bounds>,
+    room: Room,
 }
 
 impl<S> Gate<S> {
-    pub(super) fn new(inner: S, bounds: Arc<Bounds>) -> Self {
-        Self { inner, bounds }
+    pub(super) fn new(inner: S, bounds: Arc<Bounds>, room: Room) -> Self {
+        Self { inner, bounds, room }
     }
 }
 
@@ -45,22 +51,34 @@ where
 {
     async fn answer(&self, request: Request<'_>) -> MethodResponse {
         let id = request.id.clone().into_owned();
-        let mut answer = self.inner.call(request).await;
+        let answer = self.inner.call(request).await;
         match answer.as_error_code() {
-            Some(OVERSIZED_RESPONSE_CODE) => return refusal(id, RpcError::ResponseTooLarge),
-            Some(LIMIT_EXCEEDED) => drop(answer.extensions_mut().insert(Overloaded)),
-            _ => {}
+            Some(OVERSIZED_RESPONSE_CODE) => RpcError::ResponseTooLarge.answer(id),
+            Some(LIMIT_EXCEEDED) => overloaded(answer),
+            _ => answer,
+        }
+    }
+
+    /// Answers, and takes room for the answer.
+    async fn answer_one(&self, request: Request<'_>) -> MethodResponse {
+        let id = request.id.clone().into_owned();
+        let mut answer = self.answer(request).await;
+        let mut taken = Taken::default();
+        match self.room.grow(&mut taken, answer.as_json().get().len()) {
+            Ok(()) => drop(answer.extensions_mut().insert(Unread::new(taken))),
+            Err(error) => return overloaded(error.answer(id)),
         }
         answer
     }
 
     async fn answer_all(&self, batch: Batch<'_>) -> MethodResponse {
         if batch.len() > self.bounds.batch_items_max {
-            return refusal(Id::Null, RpcError::BatchTooLarge);
+            return RpcError::BatchTooLarge.answer(Id::Null);
         }
         let end = Instant::now() + BATCH_TIME_MAX;
         let mut answers = BatchResponseBuilder::new_with_limit(usize::MAX);
         let mut bytes = 0_usize;
+        let mut taken = Taken::default();
         let mut notified = false;
         let mut entries = batch.into_iter().peekable();
         while let Some(entry) = entries.next() {
@@ -88,9 +106,9 @@ where
             }
             let ids: Vec<Id<'_>> = run.iter().map(|request| request.id.clone()).collect();
             let answered: Vec<MethodResponse> = if bytes > self.bounds.answer_bytes_max {
-                run.into_iter().map(|request| refusal(request.id, RpcError::ResponseTooLarge)).collect()
+                run.into_iter().map(|request| RpcError::ResponseTooLarge.answer(request.id)).collect()
             } else if Instant::now() >= end {
-                run.into_iter().map(|request| refusal(request.id, RpcError::TimedOut)).collect()
+                run.into_iter().map(|request| RpcError::TimedOut.answer(request.id)).collect()
             } else {
                 // In order: each is begun before the next.
                 join_all(run.into_iter().map(|mut request| {
@@ -100,12 +118,14 @@ where
                 .await
             };
             for (id, answer) in ids.into_iter().zip(answered) {
-                let length = answer.as_json().get().len();
-                let answer = if bytes.saturating_add(length) > self.bounds.answer_bytes_max {
+                let with_it = bytes.saturating_add(answer.as_json().get().len());
+                let answer = if with_it > self.bounds.answer_bytes_max {
                     bytes = usize::MAX;
-                    refusal(id, RpcError::ResponseTooLarge)
+                    RpcError::ResponseTooLarge.answer(id)
+                } else if let Err(error) = self.room.grow(&mut taken, with_it) {
+                    overloaded(error.answer(id))
                 } else {
-                    bytes = bytes.saturating_add(length);
+                    bytes = with_it;
                     answer
                 };
                 if let Err(too_large) = answers.append(answer) {
@@ -117,7 +137,9 @@ where
             unanswered()
         } else {
             // An empty batch becomes an invalid request here, as JSON-RPC 2.0 has it.
-            MethodResponse::from_batch(answers.finish())
+            let mut answer = MethodResponse::from_batch(answers.finish());
+            answer.extensions_mut().insert(Unread::new(taken));
+            answer
         }
     }
 }
@@ -132,7 +154,7 @@ where
 
     fn call<'a>(&self, request: Request<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
         let gate = self.clone();
-        async move { gate.answer(request).await }
+        async move { gate.answer_one(request).await }
     }
 
     fn batch<'a>(&self, batch: Batch<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
@@ -162,14 +184,15 @@ fn is_submission(request: &Request<'_>) -> bool {
     request.method == SEND_RAW
 }
 
+fn overloaded(mut answer: MethodResponse) -> MethodResponse {
+    answer.extensions_mut().insert(Overloaded);
+    answer
+}
+
 fn unanswered() -> MethodResponse {
     let mut extensions = Extensions::new();
     extensions.insert(Unanswered);
     MethodResponse::notification().with_extensions(extensions)
-}
-
-fn refusal(id: Id<'_>, error: RpcError) -> MethodResponse {
-    MethodResponse::error(id, ErrorObjectOwned::from(error))
 }
 
 #[cfg(test)]
@@ -181,6 +204,7 @@ mod tests {
     use tokio::sync::Barrier;
 
     use super::*;
+    use crate::rpc::limits::Limits;
 
     /// Answers submissions only once as many wait as a run has, and notes the order in which they came.
     #[derive(Clone)]
@@ -220,7 +244,8 @@ mod tests {
         let methods = [SEND_RAW, SEND_RAW, SEND_RAW, "eth_chainId", SEND_RAW, SEND_RAW, SEND_RAW];
         let inner = Together { barrier: Arc::new(Barrier::new(3)), came: Arc::default() };
         let bounds = Bounds { batch_items_max: methods.len(), answer_bytes_max: 10_000 };
-        let gate = Gate::new(inner.clone(), Arc::new(bounds));
+        let room = Room::new(&Limits::default(), bounds.answer_bytes_max, Default::default());
+        let gate = Gate::new(inner.clone(), Arc::new(bounds), room);
         let calls = methods
             .iter()
             .zip(0..)

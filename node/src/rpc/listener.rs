@@ -34,20 +34,12 @@ use super::{
     calls::{Calls, Subscriber},
     gate::{Bounds, Gate, Overloaded, Unanswered},
     host::{AllowedHosts, AllowedOrigins},
+    limits::Limits,
     methods,
     socket::{self, NOTIFICATIONS_MAX},
+    unread::{Room, Unread, UnreadBody},
 };
 use crate::{config::RpcConfig, telemetry::metrics::RpcMetrics};
-
-/// Longest that a connection may be idle or take to send a request's head: longer than client libraries keep a
-/// connection that they do not use, so that they close first and never send into a closing one.
-const IDLE_MAX: Duration = Duration::from_secs(120);
-
-/// Longest from being accepted to the first request's head.
-const FIRST_REQUEST_MAX: Duration = Duration::from_secs(30);
-
-/// Longest from a request's head to its answer, so that a client that sends its body byte by byte cannot stay for ever.
-pub(super) const REQUEST_MAX: Duration = Duration::from_secs(60);
 
 /// Longest that stopping waits for calls under way.
 const STOP_MAX: Duration = Duration::from_secs(3);
@@ -90,6 +82,11 @@ impl Drop for RpcServer {
 /// # Errors
 /// When the address cannot be listened on; the message names it.
 pub async fn serve(config: &RpcConfig, context: RpcContext) -> io::Result<RpcServer> {
+    serve_within(config, Limits::default(), context).await
+}
+
+/// As [`serve`], within these limits.
+pub(super) async fn serve_within(config: &RpcConfig, limits: Limits, context: RpcContext) -> io::Result<RpcServer> {
     let listener = TcpListener::bind(config.listen)
         .await
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", config.listen)))?;
@@ -97,8 +94,9 @@ pub async fn serve(config: &RpcConfig, context: RpcContext) -> io::Result<RpcSer
     let stop = CancellationToken::new();
     let metrics = context.metrics.clone();
     let server = Arc::new(Server {
+        room: Room::new(&limits, config.answer_bytes_max as usize, metrics.unread_bytes.clone()),
         metrics,
-        methods: methods::table(context).map_err(io::Error::other)?.into(),
+        methods: methods::table(context, &limits).map_err(io::Error::other)?.into(),
         bounds: Arc::new(Bounds {
             batch_items_max: config.batch_items_max as usize,
             answer_bytes_max: config.answer_bytes_max as usize,
@@ -108,6 +106,8 @@ pub async fn serve(config: &RpcConfig, context: RpcContext) -> io::Result<RpcSer
         body_bytes_max: config.body_bytes_max,
         answer_bytes_max: config.answer_bytes_max,
         subscriptions_max: config.subscriptions_max,
+        subscriptions: Arc::new(Semaphore::new(limits.subscriptions_max)),
+        limits: Arc::new(limits),
         stop: stop.clone(),
         connections: TaskTracker::new(),
         connection_ids: AtomicU32::new(0),
@@ -126,6 +126,10 @@ struct Server {
     body_bytes_max: u32,
     answer_bytes_max: u32,
     subscriptions_max: u32,
+    /// Those of all connections.
+    subscriptions: Arc<Semaphore>,
+    room: Room,
+    limits: Arc<Limits>,
     stop: CancellationToken,
     connections: TaskTracker,
     connection_ids: AtomicU32,
@@ -136,6 +140,8 @@ struct Connection {
     id: ConnectionId,
     /// Cancelled once something was asked.
     asked: CancellationToken,
+    /// Cancelled when the client does not read what it asked for.
+    unread: CancellationToken,
     metrics: RpcMetrics,
     _permit: OwnedSemaphorePermit,
 }
@@ -161,28 +167,34 @@ impl Server {
     /// Serves one connection until it ends or becomes a WebSocket.
     async fn converse(self: Arc<Self>, socket: TcpStream, permit: OwnedSemaphorePermit) {
         let id = ConnectionId(self.connection_ids.fetch_add(1, Ordering::Relaxed) as usize);
-        let asked = CancellationToken::new();
+        let (asked, unread) = (CancellationToken::new(), CancellationToken::new());
         self.metrics.connections.inc();
-        let connection =
-            Arc::new(Connection { id, asked: asked.clone(), metrics: self.metrics.clone(), _permit: permit });
-        let stop = self.stop.clone();
+        let connection = Arc::new(Connection {
+            id,
+            asked: asked.clone(),
+            unread: unread.clone(),
+            metrics: self.metrics.clone(),
+            _permit: permit,
+        });
+        let (stop, limits) = (self.stop.clone(), Arc::clone(&self.limits));
         let service = service_fn(move |request: Request<Incoming>| {
             connection.asked.cancel();
             let (server, connection) = (Arc::clone(&self), Arc::clone(&connection));
             async move { Ok::<_, Infallible>(server.answer(request, connection).await) }
         });
         let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(IDLE_MAX);
+        http.timer(TokioTimer::new()).header_read_timeout(limits.idle_max);
         let conversation = http.serve_connection(TokioIo::new(socket), service).with_upgrades();
         tokio::pin!(conversation);
         let mute = async {
-            if tokio::time::timeout(FIRST_REQUEST_MAX, asked.cancelled()).await.is_ok() {
+            if tokio::time::timeout(limits.first_request_max, asked.cancelled()).await.is_ok() {
                 std::future::pending::<()>().await;
             }
         };
         let ended = tokio::select! {
             ended = conversation.as_mut() => ended,
             () = mute => return debug!("rpc connection closed: nothing was asked in time"),
+            () = unread.cancelled() => return debug!("rpc connection closed: the client does not read its answer"),
             () = stop.cancelled() => {
                 conversation.as_mut().graceful_shutdown();
                 conversation.await
@@ -202,7 +214,7 @@ impl Server {
         }
         let gate = self.gate(connection.id, None);
         let call = http::call_with_service(request, BatchRequestConfig::Unlimited, self.body_bytes_max, gate);
-        let Ok(mut answer) = tokio::time::timeout(REQUEST_MAX, call).await else {
+        let Ok(mut answer) = tokio::time::timeout(self.limits.request_max, call).await else {
             return plain(StatusCode::REQUEST_TIMEOUT, "request timed out\n");
         };
         if answer.extensions().get::<Unanswered>().is_some() {
@@ -211,7 +223,22 @@ impl Server {
         if answer.extensions().get::<Overloaded>().is_some() {
             *answer.status_mut() = StatusCode::TOO_MANY_REQUESTS;
         }
-        answer
+        match answer.extensions_mut().remove::<Unread>() {
+            Some(unread) if unread.takes_room() => self.until_read(answer, unread, &connection),
+            Some(_) | None => answer,
+        }
+    }
+
+    /// Lets `answer` hold its room until the client has read it, and ends the connection if it never does.
+    fn until_read(&self, answer: Response<HttpBody>, unread: Unread, connection: &Connection) -> Response<HttpBody> {
+        let (read, cut, longest) = (CancellationToken::new(), connection.unread.clone(), self.limits.read_max);
+        let reading = read.clone();
+        tokio::spawn(async move {
+            if tokio::time::timeout(longest, reading.cancelled()).await.is_err() {
+                cut.cancel();
+            }
+        });
+        answer.map(|body| HttpBody::new(UnreadBody::new(body, unread, read)))
     }
 
     /// Turns the connection into a WebSocket, which goes on holding its place.
@@ -230,9 +257,14 @@ impl Server {
         let subscriber = Subscriber {
             sink: MethodSink::new_with_limit(sender, self.answer_bytes_max),
             slots: BoundedSubscriptions::new(self.subscriptions_max),
+            slots_of_all: Arc::clone(&self.subscriptions),
+            slots_of_all_max: self.limits.subscriptions_max,
         };
-        let service =
-            socket::Service { gate: self.gate(connection.id, Some(subscriber)), body_bytes_max: self.body_bytes_max };
+        let service = socket::Service {
+            gate: self.gate(connection.id, Some(subscriber)),
+            body_bytes_max: self.body_bytes_max,
+            limits: Arc::clone(&self.limits),
+        };
         let (stop, websockets) = (self.stop.clone(), self.metrics.websockets.clone());
         self.connections.spawn(async move {
             websockets.inc();
@@ -251,7 +283,7 @@ impl Server {
             metrics: self.metrics.clone(),
             subscriber,
         };
-        Gate::new(calls, Arc::clone(&self.bounds))
+        Gate::new(calls, Arc::clone(&self.bounds), self.room.of_another())
     }
 }
 

@@ -1,7 +1,7 @@
 //! The table of methods, and how each is run.
 //!
 //! Every method that reads is a plain function that may block on the disk, so none runs on the async loop: a few at a time
-//! run on blocking threads, and further calls wait for their turn, as many as [`WAITING_MAX`]. Submitting only waits: the
+//! run on blocking threads, and further calls wait for their turn, as many as [`Limits::waiting_max`]. Submitting only waits: the
 //! node's own admission does the work and bounds it.
 
 use std::sync::Arc;
@@ -16,33 +16,30 @@ use tokio::sync::Semaphore;
 use tracing::error;
 
 use super::{
-    RpcContext, RpcError, arguments::Arguments, chain, feed::Feed, status, subscriptions, transactions, tx_status,
+    RpcContext, RpcError, arguments::Arguments, chain, feed::Feed, limits::Limits, status, subscriptions, transactions,
+    tx_status,
 };
 
-/// Most calls that read at one time. Each may hold one block and its answer: 8 of 25 MiB.
-const READS_MAX: usize = 8;
-
 pub(super) const SEND_RAW: &str = "eth_sendRawTransaction";
-
-/// Most calls that wait for their turn; more are refused, and client libraries try again a little later.
-const WAITING_MAX: usize = 2_048;
 
 /// What the methods share.
 struct Shared {
     context: RpcContext,
     feed: Arc<Feed>,
     waiting: Semaphore,
+    waiting_max: usize,
     reads: Arc<Semaphore>,
 }
 
 /// Builds the table. The names here are all there are: anything else is −32601 at once, on which client libraries rely.
-pub(super) fn table(context: RpcContext) -> Result<RpcModule<()>, RegisterMethodError> {
+pub(super) fn table(context: RpcContext, limits: &Limits) -> Result<RpcModule<()>, RegisterMethodError> {
     let feed = Feed::new(Arc::clone(&context.ledger), context.facts.spec.clone(), context.announcements.clone());
     let shared = Shared {
         context,
         feed: Arc::new(feed),
-        waiting: Semaphore::new(WAITING_MAX),
-        reads: Arc::new(Semaphore::new(READS_MAX)),
+        waiting: Semaphore::new(limits.waiting_max),
+        waiting_max: limits.waiting_max,
+        reads: Arc::new(Semaphore::new(limits.reads_max)),
     };
     let mut module = RpcModule::new(shared);
     add(&mut module, "web3_clientVersion", 0, chain::client_version)?;
@@ -69,13 +66,17 @@ pub(super) fn table(context: RpcContext) -> Result<RpcModule<()>, RegisterMethod
         "eth_subscribe",
         "eth_subscription",
         "eth_unsubscribe",
-        |params, pending, shared, _| subscriptions::eth(params, pending, Arc::clone(&shared.feed)),
+        |params, pending, shared, extensions| {
+            subscriptions::holding(extensions, subscriptions::eth(params, pending, Arc::clone(&shared.feed)))
+        },
     )?;
     module.register_subscription(
         "baton_subscribe",
         "baton_subscription",
         "baton_unsubscribe",
-        |params, pending, shared, _| subscriptions::baton(params, pending, Arc::clone(&shared.feed)),
+        |params, pending, shared, extensions| {
+            subscriptions::holding(extensions, subscriptions::baton(params, pending, Arc::clone(&shared.feed)))
+        },
     )?;
     Ok(module.remove_context())
 }
@@ -107,7 +108,7 @@ async fn run<R: Serialize + 'static>(
     method: fn(&RpcContext, &Arguments) -> Result<R, RpcError>,
 ) -> Result<Box<JsonRawValue>, RpcError> {
     let internal = |error: &dyn std::fmt::Display| RpcError::Internal(error.to_string());
-    let Ok(waiting) = shared.waiting.try_acquire() else { return Err(RpcError::TooManyCalls(WAITING_MAX)) };
+    let Ok(waiting) = shared.waiting.try_acquire() else { return Err(RpcError::TooManyCalls(shared.waiting_max)) };
     let permit = Arc::clone(&shared.reads).acquire_owned().await.map_err(|error| internal(&error))?;
     drop(waiting);
     let context = shared.context.clone();

@@ -5,7 +5,7 @@
 //!                     │ upgrade
 //!                     ▼
 //!                  socket     one WebSocket: messages in flight, pings, clients that do not read
-//!      request ──▶ gate       size and time of a batch, size of an answer
+//!      request ──▶ gate       size and time of a batch, size of an answer, room for those not read yet
 //!         call ──▶ calls      unknown methods, subscriptions where they can be had
 //!                     ├──▶ methods        one blocking function per method, off the async loop, a few at a time
 //!                     │       ├──▶ ledger, pool, status: what is true     (chain, transactions, tx_status, status)
@@ -33,6 +33,7 @@ mod error;
 mod feed;
 mod gate;
 mod host;
+mod limits;
 mod listener;
 mod methods;
 mod render;
@@ -41,6 +42,7 @@ mod status;
 mod subscriptions;
 mod transactions;
 mod tx_status;
+mod unread;
 
 pub use context::{RpcContext, Submit};
 pub use cursor::CursorError;

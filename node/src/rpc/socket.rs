@@ -8,8 +8,8 @@
 //! ```
 //! A message's permit comes back when its answer is on the socket, and without a permit nothing is read: a client that asks
 //! and does not read waits for itself. Notifications share one short queue; a subscription that finds it full waits, and
-//! reads on from the ledger when there is room. A client that takes nothing for [`WRITE_MAX`] is cut off, and so is one that
-//! neither says anything nor answers pings for [`SILENCE_MAX`].
+//! reads on from the ledger when there is room. A client that takes nothing for [`Limits::write_max`] is cut off, and so is
+//! one that neither says anything nor answers pings for [`Limits::silence_max`].
 
 use std::{
     sync::{
@@ -47,7 +47,8 @@ use super::{
     RpcError,
     calls::Calls,
     gate::{Gate, Unanswered},
-    listener::REQUEST_MAX,
+    limits::Limits,
+    unread::Unread,
 };
 
 /// Messages of one connection between being read and being answered.
@@ -55,15 +56,6 @@ pub(super) const CALLS_MAX: usize = 16;
 
 /// Notifications of one connection that may wait for the socket, of all its subscriptions together.
 pub(super) const NOTIFICATIONS_MAX: usize = 64;
-
-/// Pause between two pings.
-const PING_EVERY: Duration = Duration::from_secs(30);
-
-/// Longest that a client may be silent, pongs included: four pings.
-const SILENCE_MAX: Duration = Duration::from_secs(120);
-
-/// Longest that one message may take to be written; tests do not wait as long.
-const WRITE_MAX: Duration = if cfg!(test) { Duration::from_secs(2) } else { Duration::from_secs(30) };
 
 /// Longest that saying goodbye may take.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
@@ -91,6 +83,7 @@ pub(super) fn accept(request: Request<Body>) -> Result<(Response<HttpBody>, Hand
 pub(super) struct Service {
     pub(super) gate: Gate<Calls>,
     pub(super) body_bytes_max: u32,
+    pub(super) limits: Arc<Limits>,
 }
 
 /// An answer on its way to the socket.
@@ -98,7 +91,13 @@ struct Answer {
     json: String,
     /// Whether the connection ends with it.
     last: bool,
-    _permit: OwnedSemaphorePermit,
+    held: Held,
+}
+
+/// What counts against the client until its answer is written.
+struct Held {
+    _call: OwnedSemaphorePermit,
+    _bytes: Option<Unread>,
 }
 
 /// Serves a WebSocket until either side closes it. `notifications` brings what subscriptions have to say.
@@ -120,9 +119,10 @@ pub(super) async fn serve(
 
     let heard = Heard { since: Instant::now(), last_ms: AtomicU64::new(0) };
     let (answers, answered) = mpsc::channel(CALLS_MAX);
+    let limits = Arc::clone(&service.limits);
     tokio::select! {
         () = read(receiver, service, answers, &heard) => {}
-        () = write(sender, answered, notifications, &heard, stop) => {}
+        () = write(sender, answered, notifications, &heard, &limits, stop) => {}
     }
 }
 
@@ -165,7 +165,8 @@ async fn read(mut receiver: Receiver, service: Service, answers: mpsc::Sender<An
             Err(Error::MessageTooLarge { .. } | Error::Codec(base::Error::PayloadTooLarge { .. })) => {
                 // The rest of the message is not worth reading, so nothing can follow it.
                 let json = unasked(RpcError::RequestTooLarge(service.body_bytes_max));
-                let _ = answers.send(Answer { json, last: true, _permit: permit }).await;
+                let held = Held { _call: permit, _bytes: None };
+                let _ = answers.send(Answer { json, last: true, held }).await;
                 return std::future::pending().await;
             }
             Err(error) => return debug!(%error, "websocket ended"),
@@ -174,8 +175,9 @@ async fn read(mut receiver: Receiver, service: Service, answers: mpsc::Sender<An
         let ended = ended.clone();
         tokio::spawn(async move {
             let answering = async {
-                if let Some(json) = service.answer(message).await {
-                    let _ = answers.send(Answer { json, last: false, _permit: permit }).await;
+                if let Some((json, bytes)) = service.answer(message).await {
+                    let held = Held { _call: permit, _bytes: bytes };
+                    let _ = answers.send(Answer { json, last: false, held }).await;
                 }
             };
             ended.run_until_cancelled(answering).await;
@@ -185,18 +187,21 @@ async fn read(mut receiver: Receiver, service: Service, answers: mpsc::Sender<An
 
 impl Service {
     /// Answers one message as if it had come as the body of an HTTP request; `None` if it asks for no answer.
-    async fn answer(self, message: Vec<u8>) -> Option<String> {
+    async fn answer(self, message: Vec<u8>) -> Option<(String, Option<Unread>)> {
         let mut request = Request::new(HttpBody::from(message));
         *request.method_mut() = hyper::Method::POST;
         request.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static("application/json"));
         let call = http::call_with_service(request, BatchRequestConfig::Unlimited, self.body_bytes_max, self.gate);
-        let Ok(answer) = timeout(REQUEST_MAX, call).await else { return Some(unasked(RpcError::TimedOut)) };
+        let Ok(answer) = timeout(self.limits.request_max, call).await else {
+            return Some((unasked(RpcError::TimedOut), None));
+        };
         if answer.extensions().get::<Unanswered>().is_some() {
             return None;
         }
+        let unread = answer.extensions().get::<Unread>().cloned();
         // Whatever its length is, it was bounded when it was made.
         let body = http_helpers::read_body(&HeaderMap::new(), answer.into_body(), u32::MAX).await;
-        String::from_utf8(body.ok()?.0).ok()
+        Some((String::from_utf8(body.ok()?.0).ok()?, unread))
     }
 }
 
@@ -206,32 +211,33 @@ async fn write(
     mut answers: mpsc::Receiver<Answer>,
     mut notifications: mpsc::Receiver<Box<JsonRawValue>>,
     heard: &Heard,
+    limits: &Limits,
     stop: CancellationToken,
 ) {
-    let mut pings = interval(PING_EVERY);
+    let write_max = limits.write_max;
+    let mut pings = interval(limits.ping_every);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     pings.reset();
     loop {
-        // What is written counts against the client's permits until it is written.
-        let mut permit = None;
+        let mut held = None;
         let (written, last) = tokio::select! {
             () = stop.cancelled() => break,
             Some(answer) = answers.recv() => {
-                permit = Some(answer._permit);
-                (timeout(WRITE_MAX, write_text(&mut sender, answer.json)).await, answer.last)
+                held = Some(answer.held);
+                (timeout(write_max, write_text(&mut sender, answer.json)).await, answer.last)
             }
             Some(notification) = notifications.recv() => {
                 let json = String::from(Box::<str>::from(notification));
-                (timeout(WRITE_MAX, write_text(&mut sender, json)).await, false)
+                (timeout(write_max, write_text(&mut sender, json)).await, false)
             }
             _ = pings.tick() => {
-                if heard.silent_for() > SILENCE_MAX {
+                if heard.silent_for() > limits.silence_max {
                     return debug!("websocket closed: the client answers no pings");
                 }
-                (timeout(WRITE_MAX, write_ping(&mut sender)).await, false)
+                (timeout(write_max, write_ping(&mut sender)).await, false)
             }
         };
-        drop(permit);
+        drop(held);
         match written {
             Ok(Ok(())) if last => break,
             Ok(Ok(())) => {}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use baton_proto::Height;
 use jsonrpsee::{
-    core::{SubscriptionError, to_json_raw_value},
+    core::{SubscriptionError, middleware::Extensions, to_json_raw_value},
     server::{PendingSubscriptionSink, SubscriptionSink},
     types::{ErrorObjectOwned, Params},
 };
@@ -16,12 +16,19 @@ use super::{
     RpcError,
     arguments::Arguments,
     cursor::{Cursor, CursorError},
-    feed::{Announcements, Available, Event, Feed, notarized},
+    feed::{Announcements, Available, Event, Feed, Then, notarized},
 };
 use crate::driver::Notarized;
 
 /// A subscriber this close to the head is live: what is notarized is told to it.
 const LIVE_BLOCKS: u64 = 64;
+
+/// Runs a subscription, and holds what its request carries until it ends: its place among those of all connections.
+pub(super) async fn holding<F: Future>(request: Extensions, subscription: F) -> F::Output {
+    let ended = subscription.await;
+    drop(request);
+    ended
+}
 
 /// Options of `baton_subscribe`.
 #[derive(Debug, Default, Deserialize)]
@@ -130,14 +137,14 @@ async fn tell_events(feed: &Arc<Feed>, sink: &SubscriptionSink, mut cursor: Curs
                 Err(TryRecvError::Empty | TryRecvError::Closed) => break,
             }
         }
-        let (events, moved) = feed.read(move |feed| feed.events(cursor, &available)).await?;
-        cursor = moved;
-        for event in &events {
+        let page = feed.read(move |feed| feed.events(cursor, &available)).await?;
+        cursor = page.after;
+        for event in &page.events {
             if !tell(sink, event).await? {
                 return Ok(());
             }
         }
-        if !events.is_empty() {
+        if page.then == Then::More {
             continue;
         }
         tokio::select! {

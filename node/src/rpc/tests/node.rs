@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     ops::RangeInclusive,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, mpsc},
 };
 
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope, TxLegacy, crypto::secp256k1::sign_message};
@@ -27,8 +27,8 @@ use crate::{
     driver::NotarizedBlocks,
     l1::ChainFacts,
     ledger::{BatchOnL1, BatchRecord, ChainIdentity, FinalState, FinalStep, Ledger, MemoryLedger},
-    rpc::{Announcements, RpcContext, RpcServer, serve},
-    telemetry::{Metrics, NodeStatus},
+    rpc::{Announcements, RpcContext, RpcServer, limits::Limits, listener::serve_within},
+    telemetry::{Metrics, NodeStatus, metrics::RpcMetrics},
 };
 
 pub(super) const CHAIN_ID: u64 = 6_000;
@@ -41,7 +41,8 @@ pub(super) struct TestNode {
     pub(super) status: watch::Sender<NodeStatus>,
     pub(super) notarized: Arc<NotarizedBlocks>,
     pub(super) recorded: watch::Sender<Option<Recorded>>,
-    heads: watch::Sender<Height>,
+    pub(super) heads: watch::Sender<Height>,
+    pub(super) metrics: RpcMetrics,
     client: reqwest::Client,
 }
 
@@ -53,7 +54,7 @@ impl Nonces for LedgerNonces<'_> {
     }
 }
 
-fn spec() -> ChainSpec {
+pub(super) fn spec() -> ChainSpec {
     ChainSpec {
         l2_chain_id: L2ChainId::new(CHAIN_ID),
         epoch_blocks: 512,
@@ -119,6 +120,11 @@ impl TestNode {
 
     /// Starts a node whose server's bounds `change` may narrow.
     pub(super) async fn with(change: impl FnOnce(&mut RpcConfig)) -> Self {
+        Self::within(|config, _| change(config)).await
+    }
+
+    /// Starts a node whose server's bounds and limits `change` may narrow.
+    pub(super) async fn within(change: impl FnOnce(&mut RpcConfig, &mut Limits)) -> Self {
         let identity = identity();
         let ledger = Arc::new(MemoryLedger::new(&identity).unwrap());
         let origin = L1Origin { number: L1BlockNumber::new(1_023), hash: B256::repeat_byte(9) };
@@ -127,7 +133,7 @@ impl TestNode {
     }
 
     /// Starts a node over what another one has written.
-    pub(super) async fn over(ledger: Arc<MemoryLedger>, change: impl FnOnce(&mut RpcConfig)) -> Self {
+    pub(super) async fn over(ledger: Arc<MemoryLedger>, change: impl FnOnce(&mut RpcConfig, &mut Limits)) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let spec = spec();
         let identity = identity();
@@ -137,7 +143,8 @@ impl TestNode {
         let (status, status_seen) = watch::channel(NodeStatus::starting(spec.l2_chain_id));
 
         let mut config = RpcConfig { listen: "127.0.0.1:0".parse().unwrap(), ..RpcConfig::default() };
-        change(&mut config);
+        let mut limits = Limits::default();
+        change(&mut config, &mut limits);
         let submit = {
             let (pool, ledger) = (Arc::clone(&pool), Arc::clone(&ledger));
             move |raw: Bytes| -> Result<_, SubmitError> {
@@ -161,13 +168,14 @@ impl TestNode {
             genesis,
             last_origin: L1BlockNumber::new(1_535),
         };
+        let metrics = Metrics::default().rpc;
         let context = RpcContext {
             facts: Arc::new(facts),
             ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
             pool: Arc::clone(&pool),
             submit: Arc::new(submit),
             status: status_seen,
-            metrics: Metrics::default().rpc,
+            metrics: metrics.clone(),
             leaders: Schedule::leaders(&domain, &committee, B256::ZERO),
             committee: Arc::new(committee),
             announcements: Announcements {
@@ -176,8 +184,8 @@ impl TestNode {
                 recorded: recorded_seen,
             },
         };
-        let server = serve(&config, context).await.unwrap();
-        Self { server, ledger, pool, status, notarized, recorded, heads, client: reqwest::Client::new() }
+        let server = serve_within(&config, limits, context).await.unwrap();
+        Self { server, ledger, pool, status, notarized, recorded, heads, metrics, client: reqwest::Client::new() }
     }
 
     /// Makes a block with `transactions` final and returns its digest.
@@ -257,6 +265,20 @@ impl TestNode {
     pub(super) fn announce_recorded(&self, posted: u64, settled: u64) {
         let (posted, settled) = (BatchIndex::new(posted), BatchIndex::new(settled));
         self.recorded.send_replace(Some(Recorded { posted, settled }));
+    }
+
+    /// Holds the pool until what it returns is dropped.
+    pub(super) fn hold_pool(&self) -> mpsc::Sender<()> {
+        let pool = Arc::clone(&self.pool);
+        let (release, released) = mpsc::channel();
+        let (hold, held) = mpsc::channel();
+        std::thread::spawn(move || {
+            let _pool = pool.lock().unwrap();
+            hold.send(()).unwrap();
+            let _ = released.recv();
+        });
+        held.recv().unwrap();
+        release
     }
 
     pub(super) fn url(&self) -> String {

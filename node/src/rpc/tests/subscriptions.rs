@@ -1,5 +1,8 @@
 //! What subscribers hear, in which order, and how they go on after a cut.
 
+use std::sync::Arc;
+
+use baton_proto::Height;
 use jsonrpsee::{
     core::client::{ClientT as _, Subscription, SubscriptionClientT as _, SubscriptionKind},
     rpc_params,
@@ -9,8 +12,15 @@ use jsonrpsee::{
 use serde_json::{Value, json};
 
 use super::{
-    node::{TestNode, header},
+    node::{TestNode, header, spec},
     websocket::{EVENTUALLY, connect, refused},
+};
+use crate::{
+    ledger::MemoryLedger,
+    rpc::{
+        Announcements,
+        feed::{Available, Feed, Then},
+    },
 };
 
 async fn new_heads(client: &WsClient) -> Subscription<Value> {
@@ -118,6 +128,31 @@ async fn events_come_in_the_order_in_which_they_can_be_relied_on() {
 }
 
 #[tokio::test]
+async fn a_short_page_says_that_nothing_follows() {
+    let node = TestNode::start().await;
+    let announcements = Announcements {
+        heads: node.heads.subscribe(),
+        notarized: Arc::clone(&node.notarized),
+        recorded: node.recorded.subscribe(),
+    };
+    let feed = Feed::new(Arc::<MemoryLedger>::clone(&node.ledger), spec(), announcements);
+    let available = |head| Available { head: Height::new(head), recorded: None };
+    let start = feed.now(&available(0)).unwrap();
+    for _ in 0..100 {
+        node.finalize(vec![]);
+    }
+    let mut at = start;
+    for (head, told, then) in [(100, 64, Then::More), (100, 36, Then::Nothing), (100, 0, Then::Nothing)] {
+        let page = feed.events(at, &available(head)).unwrap();
+        assert_eq!((page.events.len(), page.then), (told, then));
+        at = page.after;
+    }
+    // A full page may be the last one: only reading on tells.
+    assert_eq!(feed.events(start, &available(64)).unwrap().then, Then::More);
+    assert_eq!(feed.events(start, &available(63)).unwrap().then, Then::Nothing);
+}
+
+#[tokio::test]
 async fn a_cursor_goes_on_without_gap_or_repeat_also_in_a_new_process() {
     let node = TestNode::start().await;
     let client = connect(&node).await;
@@ -156,9 +191,9 @@ async fn a_cursor_goes_on_without_gap_or_repeat_also_in_a_new_process() {
     assert_eq!(pieces, whole);
 
     // A new process: nothing is known of L1 at first, and the cursor is as good as before.
-    let ledger = std::sync::Arc::clone(&node.ledger);
+    let ledger = Arc::clone(&node.ledger);
     node.server.stop().await;
-    let node = TestNode::over(ledger, |_| {}).await;
+    let node = TestNode::over(ledger, |_, _| {}).await;
     let client = connect(&node).await;
     let mut stream = events(&client, json!({"from": cursor})).await;
     node.finalize(vec![]);
@@ -195,7 +230,7 @@ async fn what_l1_takes_back_is_said_and_told_again() {
     // Whoever was away meanwhile hears the same, and one whose node has yet to see L1 hears nothing wrong.
     let mut resumed = events(&client, json!({"from": cursor})).await;
     assert_eq!(until(&mut resumed, "posted 6/2").await.0, ["unposted 2/1", "posted 4/1", "posted 6/2"]);
-    let late = TestNode::over(std::sync::Arc::clone(&node.ledger), |_| {}).await;
+    let late = TestNode::over(Arc::clone(&node.ledger), |_, _| {}).await;
     late.announce_recorded(2, 1);
     let client = connect(&late).await;
     let (_, cursor) = {

@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
+use futures::{StreamExt as _, stream::FuturesUnordered};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
 
-use super::node::{TestNode, tx};
+use super::{
+    node::{TestNode, account, tx},
+    websocket::EVENTUALLY,
+};
 
 fn request(id: u64, method: &str, params: &Value) -> Value {
     json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
@@ -162,6 +166,55 @@ async fn connections_beyond_the_limit_are_closed_and_room_is_found_again() {
     })
     .await
     .unwrap();
+}
+
+#[tokio::test]
+async fn a_call_beyond_those_that_may_wait_is_429_and_the_others_are_answered() {
+    let node = TestNode::within(|_, limits| (limits.reads_max, limits.waiting_max) = (1, 1)).await;
+    let pool = node.hold_pool();
+    let body = request(1, "eth_getTransactionCount", &json!([account(1), "pending"])).to_string();
+    // One is under way, one waits for its turn, and for one there is no place.
+    let mut calls: FuturesUnordered<_> = (0..3).map(|_| node.post(body.clone())).collect();
+    let (code, text) = tokio::time::timeout(EVENTUALLY, calls.next()).await.unwrap().unwrap();
+    assert_eq!((code, error_of(&text)), (429, (-32_005, "too many requests: 1 calls wait already".to_owned())));
+    // Clients read the status of a batch too.
+    let batch = json!([request(1, "eth_chainId", &json!([]))]).to_string();
+    assert_eq!(node.post(batch).await.0, 429);
+    drop(pool);
+    for _ in 0..2 {
+        let (code, text) = tokio::time::timeout(EVENTUALLY, calls.next()).await.unwrap().unwrap();
+        assert_eq!((code, &serde_json::from_str::<Value>(&text).unwrap()["result"]), (200, &json!("0x0")));
+    }
+}
+
+#[tokio::test]
+async fn a_connection_on_which_nothing_is_asked_is_closed() {
+    let node = TestNode::within(|_, limits| limits.first_request_max = Duration::from_millis(100)).await;
+    let mut mute = TcpStream::connect(node.server.address()).await.unwrap();
+    assert_eq!(read_out(&mut mute).await, "");
+}
+
+#[tokio::test]
+async fn a_connection_that_was_used_or_stops_within_a_head_is_closed_once_it_is_idle() {
+    let node = TestNode::within(|_, limits| limits.idle_max = Duration::from_secs(2)).await;
+    let body = request(1, "eth_chainId", &json!([])).to_string();
+    let mut used = TcpStream::connect(node.server.address()).await.unwrap();
+    used.write_all(http(&body, "").as_bytes()).await.unwrap();
+    let mut stopped = TcpStream::connect(node.server.address()).await.unwrap();
+    stopped.write_all(b"POST / HTTP/1.1\r\nhost: local").await.unwrap();
+    let answer = read_out(&mut used).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with(r#""result":"0x1770"}"#), "{answer}");
+    assert!(!read_out(&mut stopped).await.contains("200 OK"));
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_408() {
+    let node = TestNode::within(|_, limits| limits.request_max = Duration::from_millis(200)).await;
+    let mut slow = TcpStream::connect(node.server.address()).await.unwrap();
+    let whole = http(&request(1, "eth_chainId", &json!([])).to_string(), "");
+    slow.write_all(&whole.as_bytes()[..whole.len() - 1]).await.unwrap();
+    let answer = read_out(&mut slow).await;
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.ends_with("request timed out\n"), "{answer}");
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use alloy_eips::eip2718::Encodable2718 as _;
+use baton_proto::Transaction;
 use jsonrpsee::{
     core::{
         client::{ClientT as _, Error, Subscription, SubscriptionClientT as _},
@@ -18,7 +20,7 @@ use tokio::{
 };
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
 
-use super::node::{TestNode, tx};
+use super::node::{CHAIN_ID, TestNode, legacy, tx};
 
 /// Limit of every wait; a test that is well takes a fraction of it on any machine.
 pub(super) const EVENTUALLY: Duration = Duration::from_secs(60);
@@ -165,21 +167,37 @@ async fn a_websocket_takes_a_place_among_the_connections_and_stopping_ends_it() 
     assert!(TcpStream::connect(address).await.is_err());
 }
 
+/// Asks for a WebSocket by hand; returns the connection, and of the answer what comes before the reason.
+async fn upgrade(node: &TestNode, host: &str, origin: Option<&str>) -> (TcpStream, String) {
+    let mut socket = TcpStream::connect(node.server.address()).await.unwrap();
+    let origin = origin.map(|origin| format!("origin: {origin}\r\n")).unwrap_or_default();
+    let head = format!(
+        "GET / HTTP/1.1\r\nhost: {host}\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n{origin}\r\n"
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut status = [0; 12];
+    socket.read_exact(&mut status).await.unwrap();
+    (socket, String::from_utf8(status.to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn a_client_that_answers_no_pings_is_cut_off() {
+    let node = TestNode::within(|_, limits| {
+        (limits.ping_every, limits.silence_max) = (Duration::from_millis(50), Duration::from_millis(200));
+    })
+    .await;
+    let (mut silent, status) = upgrade(&node, "localhost", None).await;
+    assert_eq!(status, "HTTP/1.1 101");
+    let mut bytes = Vec::new();
+    let _ = tokio::time::timeout(EVENTUALLY, silent.read_to_end(&mut bytes)).await.expect("it is never closed");
+    assert!(bytes.windows(2).any(|frame| frame == [0x89, 0x00]), "it was not asked whether it is there: {bytes:?}");
+}
+
 #[tokio::test]
 async fn a_web_page_needs_to_be_listed_and_a_rebound_name_is_refused() {
     let node = TestNode::with(|config| config.allowed_origins = vec!["https://app.example".into()]).await;
-    let upgrade = async |host: &str, origin: Option<&str>| {
-        let mut socket = TcpStream::connect(node.server.address()).await.unwrap();
-        let origin = origin.map(|origin| format!("origin: {origin}\r\n")).unwrap_or_default();
-        let head = format!(
-            "GET / HTTP/1.1\r\nhost: {host}\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
-             sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n{origin}\r\n"
-        );
-        socket.write_all(head.as_bytes()).await.unwrap();
-        let mut status = [0; 12];
-        socket.read_exact(&mut status).await.unwrap();
-        String::from_utf8(status.to_vec()).unwrap()
-    };
+    let upgrade = async |host: &str, origin: Option<&str>| upgrade(&node, host, origin).await.1;
     assert_eq!(upgrade("localhost", None).await, "HTTP/1.1 101");
     assert_eq!(upgrade("localhost", Some("https://app.example")).await, "HTTP/1.1 101");
     assert_eq!(upgrade("localhost", Some("https://evil.example")).await, "HTTP/1.1 403");
@@ -205,6 +223,105 @@ async fn subscriptions_of_a_connection_are_bounded() {
     .unwrap();
 }
 
+#[tokio::test]
+async fn subscriptions_of_all_connections_are_bounded_too() {
+    let node = TestNode::within(|_, limits| limits.subscriptions_max = 2).await;
+    let (client, other) = (connect(&node).await, connect(&node).await);
+    let _first = subscribe(&client).await.unwrap();
+    let second = subscribe(&other).await.unwrap();
+    for client in [&client, &other] {
+        let third = refused(subscribe(client).await);
+        assert_eq!(third, (-32_005, "too many subscriptions on this node: at most 2".to_owned()));
+    }
+    second.unsubscribe().await.unwrap();
+    tokio::time::timeout(EVENTUALLY, async {
+        while subscribe(&client).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+}
+
+/// An answer that no kernel keeps for a client that does not read: 10 MB, more than half of what two may take.
+const LARGE_TRANSACTIONS: u64 = 40;
+const LARGE_INPUT_BYTES: usize = 120_000;
+const LARGE_ANSWER_BYTES_MAX: u32 = 12_000_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_are_not_read_take_bounded_room() {
+    let node = TestNode::within(|config, limits| {
+        config.answer_bytes_max = LARGE_ANSWER_BYTES_MAX;
+        (limits.unread_max, limits.unread_of_one_max) = (2, 2);
+        (limits.write_max, limits.read_max) = (EVENTUALLY, Duration::from_secs(5));
+    })
+    .await;
+    let large = |nonce| legacy(1, nonce, Some(CHAIN_ID), vec![1; LARGE_INPUT_BYTES].into()).encoded_2718();
+    node.finalize((0..LARGE_TRANSACTIONS).map(|nonce| Transaction::decode(large(nonce).into()).unwrap()).collect());
+    let block = |id| call(id, "eth_getBlockByNumber", &json!(["latest", true]));
+    let unread_bytes = async |are_right: &dyn Fn(i64) -> bool| {
+        tokio::time::timeout(EVENTUALLY, async {
+            while !are_right(node.metrics.unread_bytes.get()) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .unwrap();
+    };
+
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    let (mut sender, mut receiver) = connect_raw(socket.connect(node.server.address()).await.unwrap()).await;
+    for id in 0..2 {
+        sender.send_text(block(id).to_string()).await.unwrap();
+    }
+    sender.flush().await.unwrap();
+    unread_bytes(&|bytes| bytes > LARGE_ANSWER_BYTES_MAX.into()).await;
+
+    // Nobody else gets an answer as large, alone or in a batch, and all get small ones.
+    let text = "too many requests: answers that were not read yet take all room";
+    let (code, answer) = node.post(block(7).to_string()).await;
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!((code, &answer["error"]), (429, &json!({"code": -32_005, "message": text})));
+    let (code, answers) = node.post(json!([call(1, "eth_chainId", &json!([])), block(2)]).to_string()).await;
+    let answers: Value = serde_json::from_str(&answers).unwrap();
+    assert_eq!((code, &answers[0]["result"], &answers[1]["error"]["code"]), (429, &json!("0x1770"), &json!(-32_005)));
+    let client = connect(&node).await;
+    let refused = refused(client.request::<Value, _>("eth_getBlockByNumber", rpc_params!["latest", true]).await);
+    assert_eq!(refused, (-32_005, text.to_owned()));
+    assert_eq!(client.request::<Value, _>("eth_chainId", rpc_params![]).await.unwrap(), "0x1770");
+    assert_eq!(node.call("eth_blockNumber", json!([])).await, "0x1");
+
+    // Once they are read there is room again.
+    for _ in 0..2 {
+        let answer = next_text(&mut receiver).await.unwrap();
+        assert_eq!(answer["result"]["transactions"].as_array().unwrap().len() as u64, LARGE_TRANSACTIONS);
+    }
+    unread_bytes(&|bytes| bytes == 0).await;
+    assert_eq!(node.call("eth_getBlockByNumber", json!(["latest", true])).await["number"], "0x1");
+    // Over HTTP it is the same, but that such a client is cut off.
+    let body = block(4).to_string();
+    let head = format!(
+        "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    let mut over_http = socket.connect(node.server.address()).await.unwrap();
+    over_http.write_all((head + &body).as_bytes()).await.unwrap();
+    unread_bytes(&|bytes| bytes > 0).await;
+    unread_bytes(&|bytes| bytes == 0).await;
+    let mut answer = Vec::new();
+    let _ = tokio::time::timeout(EVENTUALLY, over_http.read_to_end(&mut answer)).await.expect("it is never closed");
+    assert!(answer.starts_with(b"HTTP/1.1 200") && answer.len() < 2 * LARGE_TRANSACTIONS as usize * LARGE_INPUT_BYTES);
+    // A client that goes away without reading leaves nothing behind.
+    sender.send_text(block(3).to_string()).await.unwrap();
+    sender.flush().await.unwrap();
+    unread_bytes(&|bytes| bytes > 0).await;
+    drop((sender, receiver));
+    unread_bytes(&|bytes| bytes == 0).await;
+}
+
 async fn subscribe(client: &WsClient) -> Result<Subscription<Value>, Error> {
     client.subscribe("eth_subscribe", rpc_params!["newHeads"], "eth_unsubscribe").await
 }
@@ -215,7 +332,10 @@ const SLOW_BLOCKS: u64 = 64;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_never_reads_is_cut_off_and_holds_nobody_up() {
-    let node = TestNode::with(|config| config.connections_max = 2).await;
+    let node = TestNode::within(|config, limits| {
+        (config.connections_max, limits.write_max) = (2, Duration::from_secs(2));
+    })
+    .await;
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4_096).unwrap();
     let slow = socket.connect(node.server.address()).await.unwrap();

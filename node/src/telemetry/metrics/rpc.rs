@@ -43,6 +43,8 @@ pub struct RpcMetrics {
     pub websockets: Gauge,
     /// Connections that were closed at once because too many were open.
     pub connections_refused: Counter,
+    /// Bytes of large answers that their clients have yet to read.
+    pub unread_bytes: Gauge,
 }
 
 impl RpcMetrics {
@@ -63,6 +65,12 @@ impl RpcMetrics {
                 "connections_refused",
                 "Connections closed at once because too many were open",
                 Counter::default(),
+            ),
+            unread_bytes: register(
+                r,
+                "unread_bytes",
+                "Bytes of large answers that their clients have yet to read",
+                Gauge::default(),
             ),
         }
     }

@@ -1,0 +1,52 @@
+//! Bounds of the server that no operator needs to set.
+
+use std::time::Duration;
+
+/// How much, how many and how long; tests narrow them.
+#[derive(Clone, Debug)]
+pub(super) struct Limits {
+    /// Longest that a connection may be idle or take to send a request's head: longer than client libraries keep a
+    /// connection that they do not use, so that they close first and never send into a closing one.
+    pub(super) idle_max: Duration,
+    /// Longest from being accepted to the first request's head.
+    pub(super) first_request_max: Duration,
+    /// Longest from a request's head to its answer, so that a client that sends its body byte by byte cannot stay for ever.
+    pub(super) request_max: Duration,
+    /// Longest from a large answer over HTTP until it is read.
+    pub(super) read_max: Duration,
+    /// Pause between two pings to a WebSocket.
+    pub(super) ping_every: Duration,
+    /// Longest that a WebSocket's client may be silent, pongs included: four pings.
+    pub(super) silence_max: Duration,
+    /// Longest that one message may take to be written to a WebSocket.
+    pub(super) write_max: Duration,
+    /// Most calls that read at one time. Each may hold one block and its answer: 8 of 25 MiB.
+    pub(super) reads_max: usize,
+    /// Most calls that wait for their turn; more are refused, and client libraries try again a little later.
+    pub(super) waiting_max: usize,
+    /// Room for answers that their clients have yet to read, of all connections, in answers of the largest size: 400 MiB.
+    pub(super) unread_max: usize,
+    /// How much of it one connection may take, so that no single one can take all.
+    pub(super) unread_of_one_max: usize,
+    /// Most subscriptions of all connections together: a task each, and what waits for its socket.
+    pub(super) subscriptions_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            idle_max: Duration::from_secs(120),
+            first_request_max: Duration::from_secs(30),
+            request_max: Duration::from_secs(60),
+            read_max: Duration::from_secs(60),
+            ping_every: Duration::from_secs(30),
+            silence_max: Duration::from_secs(120),
+            write_max: Duration::from_secs(30),
+            reads_max: 8,
+            waiting_max: 2_048,
+            unread_max: 16,
+            unread_of_one_max: 4,
+            subscriptions_max: 4_096,
+        }
+    }
+}
