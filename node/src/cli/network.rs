@@ -137,10 +137,11 @@ impl NetworkArgs {
 #[cfg(test)]
 mod tests {
     use alloy_primitives::Address;
-    use baton_proto::{ExecutorKind, L2ChainId, OrderingRule};
+    use baton_proto::{L2ChainId, OrderingRule};
     use clap::Parser;
 
     use super::*;
+    use crate::l1::deploy::devnet_spec;
 
     #[derive(Parser)]
     struct Line {
@@ -175,42 +176,7 @@ mod tests {
     }
 
     fn spec() -> ChainSpec {
-        ChainSpec {
-            l2_chain_id: L2ChainId::new(1),
-            epoch_blocks: 512,
-            origin_settle_blocks: 1,
-            min_block_ms: 100,
-            idle_block_ms: 1_000,
-            delta_ms: 100,
-            inactive_views: 20,
-            clock_drift_ms: 500,
-            block_bytes_max: 1 << 21,
-            block_gas_limit: 120_000_000,
-            exec_lag_max: 32,
-            forced_lag_blocks: 8,
-            abandon_blocks: 2_048,
-            max_origin_age_blocks: 16_384,
-            live_epochs: 1 << 32,
-            batch_bytes_max: 100_000,
-            batch_blobs_max: 6,
-            batch_age_blocks: 5,
-            post_backoff_blocks: 2,
-            correlation_epochs: 8,
-            evidence_blocks: 512,
-            jail_epochs: 2,
-            jail_min_views: 2,
-            base_slash_bps: 500,
-            reporter_bps: 1_000,
-            jail_miss_bps: 5_000,
-            min_committee: 4,
-            allow_small: true,
-            ordering_rule: OrderingRule::PriorityFee,
-            executor: ExecutorKind::None,
-            weight_unit: 1_000_000_000_000,
-            weight_cap: 1 << 40,
-            min_bond: U256::from(1),
-            bond_token: Address::ZERO,
-        }
+        devnet_spec(L2ChainId::new(1), 512, Address::ZERO)
     }
 
     #[test]

@@ -54,9 +54,14 @@ impl World {
 
 /// A signed transaction with `data_bytes` of calldata, always of the same account.
 pub(crate) fn transfer(nonce: u64, data_bytes: usize) -> Transaction {
+    transaction(L2.get(), nonce, data_bytes)
+}
+
+/// The same on another chain.
+pub(crate) fn transaction(chain_id: u64, nonce: u64, data_bytes: usize) -> Transaction {
     let signer = PrivateKeySigner::from_bytes(&B256::repeat_byte(7)).unwrap();
     let tx = TxEip1559 {
-        chain_id: L2.get(),
+        chain_id,
         nonce,
         gas_limit: 1 << 24,
         max_fee_per_gas: 1_000_000_000,
@@ -88,6 +93,23 @@ pub(crate) fn block_of(height: u64, view: u64, transactions: Vec<Transaction>) -
         declared_gas: commitment.declared_gas,
         proposer: MemberIndex::new(0),
         fee_recipient: Address::repeat_byte(5),
+    };
+    Block { header, transactions }
+}
+
+/// The block after `parent` with these transactions, of the next view and 100 ms later.
+pub(crate) fn child(parent: &BlockHeader, transactions: Vec<Transaction>) -> Block {
+    let commitment = PayloadCommitment::of(&transactions);
+    let header = BlockHeader {
+        view: parent.view.next().unwrap(),
+        height: parent.height.next().unwrap(),
+        parent: parent.digest(),
+        timestamp_ms: TimestampMs::new(parent.timestamp_ms.get() + 100),
+        payload_root: commitment.payload_root,
+        transaction_count: commitment.transaction_count,
+        payload_bytes: commitment.payload_bytes,
+        declared_gas: commitment.declared_gas,
+        ..parent.clone()
     };
     Block { header, transactions }
 }

@@ -19,20 +19,17 @@ use std::{
     time::Duration,
 };
 
-use alloy::signers::{SignerSync as _, local::PrivateKeySigner};
-use alloy_consensus::{SignableTransaction as _, TxEip1559, TxEnvelope};
-use alloy_eips::eip2718::Encodable2718 as _;
-use alloy_primitives::{Address, B256, Bytes, TxHash, TxKind};
+use alloy_primitives::{Address, B256, Bytes, TxHash};
 use baton_consensus::{Committee, CommitteeMember, SecretKey, Verifier};
 use baton_proto::{
     Block, BlockDigest, BlockHeader, BlsSignature, Domain, Epoch, Height, L1BlockNumber, L1ChainId, L1Origin,
-    L2ChainId, MemberIndex, PayloadCommitment, SignedStatement, Statement, TimestampMs, Transaction, View, Weight,
-    wire::ConsensusMessage,
+    L2ChainId, MemberIndex, SignedStatement, Statement, Transaction, View, Weight, wire::ConsensusMessage,
 };
 use libp2p::{Multiaddr, PeerId, identity::Keypair};
 use tokio::{net::TcpSocket, sync::mpsc};
 
 use super::{KnownLookup, Membership, Network, NetworkConfig, NetworkEvent};
+use crate::driver::testing::{block_of, transaction};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -237,44 +234,11 @@ fn request(n: u64) -> ConsensusMessage {
     ConsensusMessage::CertificateRequest { epoch: Epoch::new(2), view: View::new(n) }
 }
 
-/// A signed transaction for `chain_id` with `data_bytes` of calldata.
-fn transaction(chain_id: u64, nonce: u64, data_bytes: usize) -> Transaction {
-    let signer = PrivateKeySigner::from_bytes(&B256::repeat_byte(7)).unwrap();
-    let tx = TxEip1559 {
-        chain_id,
-        nonce,
-        gas_limit: 1 << 24,
-        max_fee_per_gas: 1_000_000_000,
-        max_priority_fee_per_gas: 1,
-        to: TxKind::Call(Address::repeat_byte(9)),
-        input: Bytes::from(vec![0x5a; data_bytes]),
-        ..Default::default()
-    };
-    let signature = signer.sign_hash_sync(&tx.signature_hash()).unwrap();
-    Transaction::decode(TxEnvelope::from(tx.into_signed(signature)).encoded_2718().into()).unwrap()
-}
-
 /// A proposal of these transactions; its signature says nothing.
 fn proposal(transactions: Vec<Transaction>) -> ConsensusMessage {
-    let commitment = PayloadCommitment::of(&transactions);
-    let header = BlockHeader {
-        l2_chain_id: L2ChainId::new(L2),
-        epoch: Epoch::new(2),
-        view: View::new(7),
-        height: Height::new(5),
-        parent: BlockDigest::new(B256::repeat_byte(3)),
-        timestamp_ms: TimestampMs::new(1_800_000_000_000),
-        origin: L1Origin { number: L1BlockNumber::new(12), hash: B256::repeat_byte(4) },
-        forced_position: 0,
-        forced_hash: B256::ZERO,
-        payload_root: commitment.payload_root,
-        transaction_count: commitment.transaction_count,
-        payload_bytes: commitment.payload_bytes,
-        declared_gas: commitment.declared_gas,
-        proposer: index(0),
-        fee_recipient: Address::repeat_byte(5),
-    };
-    let statement = Statement::Notarize { epoch: header.epoch, view: header.view, block: header.digest() };
+    let block = block_of(5, 7, transactions);
+    let BlockHeader { epoch, view, .. } = block.header;
+    let statement = Statement::Notarize { epoch, view, block: block.header.digest() };
     let notarize = SignedStatement { statement, signer: index(0), signature: BlsSignature::new([6; 48]) };
-    ConsensusMessage::Proposal { block: Block { header, transactions }, notarize }
+    ConsensusMessage::Proposal { block, notarize }
 }

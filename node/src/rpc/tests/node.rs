@@ -14,8 +14,8 @@ use baton_execution::{Executor, NonceExecutor};
 use baton_mempool::{Nonces, Pool, PoolConfig};
 use baton_proto::{
     BatchHash, BatchHeader, BatchIndex, Block, BlockDigest, BlockHeader, BlsPublicKey, BlsSignature, Certificate,
-    ChainSpec, DataKind, Domain, Epoch, ExecutorKind, Height, L1BlockNumber, L1ChainId, L1Origin, L2ChainId,
-    MemberIndex, OrderingRule, PayloadCommitment, SignerSet, Statement, TimestampMs, Transaction, View, Weight,
+    ChainSpec, DataKind, Domain, Epoch, Height, L1BlockNumber, L1ChainId, L1Origin, L2ChainId, MemberIndex, SignerSet,
+    Statement, TimestampMs, Transaction, View, Weight,
 };
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -24,8 +24,8 @@ use crate::{
     admission::SubmitError,
     batcher::Recorded,
     config::RpcConfig,
-    driver::NotarizedBlocks,
-    l1::ChainFacts,
+    driver::{NotarizedBlocks, testing::child},
+    l1::{ChainFacts, deploy::devnet_spec},
     ledger::{BatchOnL1, BatchRecord, ChainIdentity, FinalState, FinalStep, Ledger, MemoryLedger},
     rpc::{Announcements, RpcContext, RpcServer, limits::Limits, listener::serve_within},
     telemetry::{Metrics, NodeStatus, metrics::RpcMetrics},
@@ -55,42 +55,7 @@ impl Nonces for LedgerNonces<'_> {
 }
 
 pub(super) fn spec() -> ChainSpec {
-    ChainSpec {
-        l2_chain_id: L2ChainId::new(CHAIN_ID),
-        epoch_blocks: 512,
-        origin_settle_blocks: 1,
-        min_block_ms: 100,
-        idle_block_ms: 1_000,
-        delta_ms: 100,
-        inactive_views: 20,
-        clock_drift_ms: 500,
-        block_bytes_max: 2 << 20,
-        block_gas_limit: 120_000_000,
-        exec_lag_max: 32,
-        forced_lag_blocks: 8,
-        abandon_blocks: 2_048,
-        max_origin_age_blocks: 16_384,
-        live_epochs: 16,
-        batch_bytes_max: 100_000,
-        batch_blobs_max: 6,
-        batch_age_blocks: 5,
-        post_backoff_blocks: 2,
-        correlation_epochs: 8,
-        evidence_blocks: 512,
-        jail_epochs: 2,
-        jail_min_views: 2,
-        base_slash_bps: 500,
-        reporter_bps: 1_000,
-        jail_miss_bps: 5_000,
-        min_committee: 4,
-        allow_small: true,
-        ordering_rule: OrderingRule::PriorityFee,
-        executor: ExecutorKind::None,
-        weight_unit: 1_000_000_000_000,
-        weight_cap: 1 << 40,
-        min_bond: U256::from(1),
-        bond_token: Address::ZERO,
-    }
+    ChainSpec { block_bytes_max: 2 << 20, ..devnet_spec(L2ChainId::new(CHAIN_ID), 512, Address::ZERO) }
 }
 
 fn identity() -> ChainIdentity {
@@ -208,19 +173,11 @@ impl TestNode {
 
     fn next_header(&self, transactions: &[Transaction]) -> BlockHeader {
         let parent = self.ledger.header(self.ledger.head().unwrap().height).unwrap().unwrap();
-        let commitment = PayloadCommitment::of(transactions);
         BlockHeader {
-            view: parent.view.next().unwrap(),
-            height: parent.height.next().unwrap(),
-            parent: parent.digest(),
             timestamp_ms: TimestampMs::new(parent.timestamp_ms.get() + 1_250),
-            payload_root: commitment.payload_root,
-            transaction_count: commitment.transaction_count,
-            payload_bytes: commitment.payload_bytes,
-            declared_gas: commitment.declared_gas,
             proposer: MemberIndex::new(1),
             fee_recipient: FEE_RECIPIENT,
-            ..parent
+            ..child(&parent, transactions.to_vec()).header
         }
     }
 

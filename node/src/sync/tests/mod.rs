@@ -9,18 +9,18 @@ mod servers;
 
 use std::sync::Arc;
 
-use alloy::signers::{SignerSync as _, local::PrivateKeySigner};
-use alloy_consensus::{SignableTransaction as _, TxEip1559, TxEnvelope};
-use alloy_eips::eip2718::Encodable2718 as _;
-use alloy_primitives::{Address, B256, Bytes, TxKind};
+use alloy_primitives::{Address, B256};
 use baton_consensus::{Committee, CommitteeMember, SecretKey, Verifier, aggregate};
 use baton_execution::{Executor as _, NonceExecutor};
 use baton_proto::{
     Block, BlockDigest, BlockHeader, Certificate, Domain, Epoch, Height, L1BlockNumber, L1ChainId, L1Origin, L2ChainId,
-    MemberIndex, PayloadCommitment, SignerSet, Statement, TimestampMs, Transaction, Weight, wire::FinalRange,
+    MemberIndex, SignerSet, Statement, Weight, wire::FinalRange,
 };
 
-use crate::ledger::{ChainIdentity, FinalState, FinalStep, Ledger, LedgerError};
+use crate::{
+    driver::testing::{child, transaction},
+    ledger::{ChainIdentity, FinalState, FinalStep, Ledger, LedgerError},
+};
 
 const EPOCH: Epoch = Epoch::new(2);
 const L2_CHAIN: u64 = 7_001;
@@ -74,39 +74,6 @@ fn genesis() -> BlockHeader {
     BlockHeader::genesis(L2ChainId::new(L2_CHAIN), origin, 1_700_000_000)
 }
 
-fn child(parent: &BlockHeader, transactions: Vec<Transaction>) -> Block {
-    let commitment = PayloadCommitment::of(&transactions);
-    let header = BlockHeader {
-        view: parent.view.next().unwrap(),
-        height: parent.height.next().unwrap(),
-        parent: parent.digest(),
-        timestamp_ms: TimestampMs::new(parent.timestamp_ms.get() + 100),
-        payload_root: commitment.payload_root,
-        transaction_count: commitment.transaction_count,
-        payload_bytes: commitment.payload_bytes,
-        declared_gas: commitment.declared_gas,
-        ..parent.clone()
-    };
-    Block { header, transactions }
-}
-
-/// A transaction with `data` bytes of calldata.
-fn transaction(nonce: u64, data: usize) -> Transaction {
-    let unsigned = TxEip1559 {
-        chain_id: L2_CHAIN,
-        nonce,
-        gas_limit: 21_000,
-        max_fee_per_gas: 1,
-        max_priority_fee_per_gas: 1,
-        to: TxKind::Call(Address::repeat_byte(7)),
-        input: Bytes::from(vec![0x5a; data]),
-        ..TxEip1559::default()
-    };
-    let key = PrivateKeySigner::from_bytes(&B256::repeat_byte(7)).unwrap();
-    let signature = key.sign_hash_sync(&unsigned.signature_hash()).unwrap();
-    Transaction::decode(TxEnvelope::from(unsigned.into_signed(signature)).encoded_2718().into()).unwrap()
-}
-
 /// A chain on genesis, of which every block can be proven final.
 struct Chain(Vec<Block>);
 
@@ -117,7 +84,7 @@ impl Chain {
         let mut parent = genesis();
         for height in 1..=length {
             let transactions =
-                if height.is_multiple_of(100) { vec![transaction(height / 100 - 1, 0)] } else { Vec::new() };
+                if height.is_multiple_of(100) { vec![transaction(L2_CHAIN, height / 100 - 1, 0)] } else { Vec::new() };
             blocks.push(child(&parent, transactions));
             parent = blocks.last().unwrap().header.clone();
         }

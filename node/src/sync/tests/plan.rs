@@ -5,7 +5,7 @@ use std::time::Duration;
 use baton_proto::{Block, Height};
 use tokio::time::Instant;
 
-use super::{Chain, child, genesis, index, transaction, verifier};
+use super::{Chain, L2_CHAIN, child, genesis, index, transaction, verifier};
 use crate::sync::{
     HELD_BYTES_MAX, ProvenRange,
     plan::{Answer, Ask, Plan, REFUSALS_MAX, REQUESTS_AT_ONCE},
@@ -101,7 +101,7 @@ fn held_and_open_bytes_stay_within_their_bound_in_any_order_of_answers() {
     let first = Ask { member: index(0), from: Height::new(1), blocks_max: 1 };
     let Answer::Proven(template) = proven(&chain, &first) else { unreachable!() };
     // 24 transactions of 100 KB: 4.8 MB decoded, and more for some.
-    let big = transaction(0, 100_000);
+    let big = transaction(L2_CHAIN, 0, 100_000);
     let block = child(&genesis(), vec![big; 24]);
     for seed in 0..50_u64 {
         let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;

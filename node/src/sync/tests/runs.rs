@@ -9,9 +9,9 @@ use tokio::{
 };
 
 use super::{
-    Chain, child, finalization, genesis, head_of, identity,
+    Chain, L2_CHAIN, child, finalization, genesis, head_of, identity,
     servers::{Servers, Way},
-    take, verifier,
+    take, transaction, verifier,
 };
 use crate::{
     ledger::{Ledger as _, LedgerError, MemoryLedger, RocksLedger, tests::crash},
@@ -167,7 +167,7 @@ async fn two_chains_with_a_quorum_each_are_broken_safety_and_no_member_is_blamed
     let servers = Servers::new(Chain::new(600), &[Way::Honest; 2]);
     let ledger = MemoryLedger::new(&identity()).unwrap();
     ledger.init_genesis(&genesis()).unwrap();
-    let other = child(&child(&genesis(), vec![]).header, vec![super::transaction(0, 1)]);
+    let other = child(&child(&genesis(), vec![]).header, vec![transaction(L2_CHAIN, 0, 1)]);
     let first = servers.chain().block(1).unwrap().clone();
     take(&ledger, &[first, other.clone()], finalization(&other.header)).unwrap();
 

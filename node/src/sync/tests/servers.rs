@@ -10,7 +10,7 @@ use baton_proto::{
     wire::{FinalRange, NOTHING_KNOWN, SyncRequest, SyncResponse},
 };
 
-use super::{Chain, child, finalization, finalization_by, transaction};
+use super::{Chain, L2_CHAIN, child, finalization, finalization_by, transaction};
 use crate::{p2p::RequestError, sync::RangeSource};
 
 /// How a member serves.
@@ -141,7 +141,7 @@ impl Servers {
             Way::Empty => range.blocks.clear(),
             Way::Elsewhere => return chain.range(if from == 1 { 2 } else { from - 1 }, count),
             Way::TooMany => return chain.range(from, count + 1),
-            Way::WrongBody => range.blocks[0].transactions.push(transaction(9, 0)),
+            Way::WrongBody => range.blocks[0].transactions.push(transaction(L2_CHAIN, 9, 0)),
             _ => {}
         }
         Some(range)
