@@ -6,6 +6,7 @@
 
 mod forward;
 mod open;
+mod parts;
 mod routing;
 mod status;
 
@@ -26,6 +27,7 @@ pub use self::open::{OpenError, Opened};
 use self::{
     forward::Forwarder,
     open::{hold_keys, open},
+    parts::{Part, first_reason, part},
     routing::Routing,
     status::StatusSources,
 };
@@ -156,20 +158,6 @@ impl Health {
         let part = part("the health endpoint", serving);
         Ok(Self { status, seen, metrics, part, stop })
     }
-}
-
-/// A part of the node that runs until it is told to stop.
-struct Part {
-    what: &'static str,
-    task: JoinHandle<Result<(), NodeError>>,
-}
-
-fn part<E: std::fmt::Display + Send + 'static>(
-    what: &'static str,
-    task: impl Future<Output = Result<(), E>> + Send + 'static,
-) -> Part {
-    let task = tokio::spawn(async move { task.await.map_err(|why| NodeError::Ended { what, why: why.to_string() }) });
-    Part { what, task }
 }
 
 /// Starts all parts, waits for the first reason to stop, and stops them in order.
@@ -419,15 +407,7 @@ async fn start(
     // On a thread of its own: it waits for the disk all the time, and as a task each time would move all others elsewhere.
     let (runtime, stop) = (Handle::current(), driver_stop.clone());
     let mut driver = tokio::task::spawn_blocking(move || runtime.block_on(driver.run(checked, stop)));
-    let result = tokio::select! {
-        () = outer.cancelled() => Ok(()),
-        ended = &mut driver => Err(driver_ended(ended)),
-        // A part whose driver is gone ends too, and may be seen to end first: why the driver ended is what counts.
-        failed = first_end(&mut parts) => match tokio::time::timeout(LAST_WORD_WITHIN, &mut driver).await {
-            Ok(ended) => Err(driver_ended(ended)),
-            Err(_) => Err(failed),
-        },
-    };
+    let result = first_reason(outer.cancelled(), &mut driver, &mut parts, LAST_WORD_WITHIN).await;
     if let Err(error) = &result {
         error!(%error, "stopping");
     }
@@ -464,29 +444,6 @@ async fn keep_evidence(
         tokio::task::block_in_place(|| ledger.put_evidence(&EvidenceRecord { evidence, l1: EvidenceOnL1::Open }))?;
     }
     Ok(())
-}
-
-fn driver_ended(ended: Result<Result<(), DriverError>, tokio::task::JoinError>) -> NodeError {
-    match ended {
-        Ok(Ok(())) => NodeError::Ended { what: "the driver", why: "without being told to".into() },
-        Ok(Err(error)) => error.into(),
-        Err(panic) => NodeError::Ended { what: "the driver", why: panic.to_string() },
-    }
-}
-
-/// Waits until one of the parts ends, which none does unless told to.
-async fn first_end(parts: &mut [Part]) -> NodeError {
-    let tasks = parts.iter_mut().map(|part| {
-        let what = part.what;
-        Box::pin(async move {
-            match (&mut part.task).await {
-                Ok(Ok(())) => NodeError::Ended { what, why: "without being told to".into() },
-                Ok(Err(error)) => error,
-                Err(panic) => NodeError::Ended { what, why: panic.to_string() },
-            }
-        })
-    });
-    futures::future::select_all(tasks).await.0
 }
 
 /// Lets a part that a halt has ended rest until the node stops.
