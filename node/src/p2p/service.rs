@@ -54,7 +54,7 @@ const ANSWERS_MAX: usize = 64;
 
 /// Most questions of peers that have not proven to be members, all together, that are answered at once: an answer may
 /// take a second of computing, and voters ask too.
-const STRANGERS_ANSWERED_MAX: usize = 3;
+pub(super) const STRANGERS_ANSWERED_MAX: usize = 3;
 
 /// Most peers refused at once; those above are only disconnected.
 const REFUSED_MAX: usize = 1_024;

@@ -3,9 +3,47 @@ use baton_proto::{
     wire::{SyncRequest, SyncResponse},
 };
 use libp2p::{request_response, swarm::SwarmEvent};
+use tokio::sync::oneshot;
 
-use super::{raw::Raw, *};
-use crate::p2p::{RequestError, behaviour::BehaviourEvent};
+use super::{
+    raw::{Raw, Says},
+    *,
+};
+use crate::p2p::{RequestError, behaviour::BehaviourEvent, service::STRANGERS_ANSWERED_MAX};
+
+/// Has a raw peer ask `to`.
+fn ask(asker: &Raw, to: PeerId, request: &SyncRequest) {
+    let request = request.encode();
+    asker.order(move |swarm| {
+        swarm.behaviour_mut().sync.send_request(&to, request);
+    });
+}
+
+/// The next answer that a raw peer gets.
+#[track_caller]
+fn answer(asker: &mut Raw) -> impl Future<Output = SyncResponse> {
+    let answer = asker.until(|event| match event {
+        SwarmEvent::Behaviour(BehaviourEvent::Sync(request_response::Event::Message {
+            message: request_response::Message::Response { response, .. },
+            ..
+        })) => Some(response),
+        _ => None,
+    });
+    async move { SyncResponse::decode(&answer.await, &*nothing_known()).unwrap() }
+}
+
+/// The next question that a node has to answer.
+#[track_caller]
+fn question(node: &mut Node) -> impl Future<Output = (PeerId, SyncRequest, oneshot::Sender<SyncResponse>)> {
+    node.until(|event| match event {
+        NetworkEvent::SyncRequest { from, request, respond } => Some((from, request, respond)),
+        _ => None,
+    })
+}
+
+fn head(n: u64) -> SyncResponse {
+    SyncResponse::Head { height: Height::new(n), digest: BlockDigest::new(B256::repeat_byte(2)) }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_are_answered() {
@@ -134,4 +172,78 @@ async fn transactions_can_be_handed_over_directly() {
         assert_eq!(one.network.stats().faults_charged.get(), charged);
     }
     assert_eq!(one.network.stats().forwarded_taken.get(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_have_few_places_and_a_place_comes_free_with_an_answer() {
+    let mut zero = Node::start(member(0, &[])).await;
+    let to = zero.network.peer_id();
+    let mut strangers = vec![];
+    for seed in [30, 31] {
+        let mut stranger = Raw::start_saying(seed, Says::NoMember).await;
+        stranger.connect(to, zero.address()).await;
+        strangers.push(stranger);
+    }
+    let mut voter = Raw::start(2).await;
+    voter.connect(to, zero.address()).await;
+    zero.connected(2).await;
+
+    // The places are those of all strangers together.
+    let mut held = vec![];
+    for n in 0..STRANGERS_ANSWERED_MAX {
+        let stranger = &strangers[n % 2];
+        ask(stranger, to, &SyncRequest::Head);
+        let (from, _, respond) = question(&mut zero).await;
+        assert_eq!(from, stranger.peer);
+        held.push(respond);
+    }
+    for stranger in &mut strangers {
+        ask(stranger, to, &SyncRequest::Head);
+        assert_eq!(answer(stranger).await, SyncResponse::Unavailable);
+    }
+    // The next question that the node has to answer is a member's: those of the strangers never reached it.
+    ask(&voter, to, &SyncRequest::Head);
+    let (from, _, respond) = question(&mut zero).await;
+    assert_eq!(from, voter.peer);
+    respond.send(head(9)).unwrap();
+    assert_eq!(answer(&mut voter).await, head(9));
+
+    // One answer, one place.
+    held.remove(0).send(head(1)).unwrap();
+    assert_eq!(answer(&mut strangers[0]).await, head(1));
+    ask(&strangers[1], to, &SyncRequest::Head);
+    let (from, _, _respond) = question(&mut zero).await;
+    assert_eq!(from, strangers[1].peer);
+    ask(&strangers[0], to, &SyncRequest::Head);
+    assert_eq!(answer(&mut strangers[0]).await, SyncResponse::Unavailable);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_of_a_proposal_are_for_proven_members_only() {
+    let mut zero = Node::start(member(0, &[])).await;
+    let to = zero.network.peer_id();
+    let parts = SyncRequest::Transactions { block: BlockDigest::new(B256::repeat_byte(3)), indices: vec![0, 2] };
+    // Neither one that is no member nor one that has yet to say who it is.
+    for (seed, says) in [(30, Says::NoMember), (3, Says::Nothing)] {
+        let mut stranger = Raw::start_saying(seed, says).await;
+        stranger.connect(to, zero.address()).await;
+        ask(&stranger, to, &parts);
+        assert_eq!(answer(&mut stranger).await, SyncResponse::Unavailable);
+        // Blocks it may ask for.
+        ask(&stranger, to, &SyncRequest::Head);
+        let (from, request, respond) = question(&mut zero).await;
+        assert_eq!((from, request), (stranger.peer, SyncRequest::Head));
+        respond.send(head(9)).unwrap();
+        assert_eq!(answer(&mut stranger).await, head(9));
+    }
+    let mut voter = Raw::start(2).await;
+    voter.connect(to, zero.address()).await;
+    zero.connected(2).await;
+    ask(&voter, to, &parts);
+    let (from, request, respond) = question(&mut zero).await;
+    assert_eq!((from, request), (voter.peer, parts));
+    let served = SyncResponse::Transactions(vec![Bytes::from_static(b"raw")]);
+    respond.send(served.clone()).unwrap();
+    assert_eq!(answer(&mut voter).await, served);
+    assert_eq!(zero.network.stats().faults_charged.get(), 0);
 }
