@@ -84,10 +84,10 @@ impl Service {
     /// Makes targets of the peers in the book; they do not count as strangers when they dial us.
     pub(super) fn dial_book(&mut self) {
         let ours = *self.swarm.local_peer_id();
-        for (peer, addresses) in self.discovery.book.peers().to_vec() {
+        for (peer, addresses) in self.discovery.book.peers() {
             if peer != ours {
                 self.swarm.behaviour_mut().limits.bypass_peer_id(&peer);
-                self.dialer.add(peer, addresses, KNOWN_BACKOFF, Duration::ZERO);
+                self.dialer.add(peer, addresses.to_vec(), KNOWN_BACKOFF, Duration::ZERO);
             }
         }
     }
@@ -121,7 +121,8 @@ impl Service {
             return;
         };
         let addresses = addresses.clone();
-        if let Some(displaced) = self.discovery.book.note(peer, addresses.clone()) {
+        let displaced = self.discovery.book.note(peer, addresses.clone(), &self.shared.members.borrow());
+        if let Some(displaced) = displaced {
             self.forget_target(&displaced);
         }
         if !self.reserved.contains(&peer) {

@@ -195,3 +195,21 @@ async fn another_node_with_our_own_key_is_not_heard() {
         assert!(!matches!(event, NetworkEvent::Consensus { .. } | NetworkEvent::MemberConnected(_)), "{event:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_has_two_places_in_the_book() {
+    let folder = tempfile::tempdir().unwrap();
+    let book = folder.path().join("peers.txt");
+    let mut config = member(0, &[]);
+    config.book = Some(book.clone());
+    let zero = Node::start(config).await;
+    let mut nodes = vec![];
+    for seed in [51, 52, 53] {
+        nodes.push(member_behind(seed, 1, &zero).await);
+        becomes(|| zero.network.standing(&peer(seed)) == Some(Standing::Member(index(1)))).await;
+    }
+    zero.network.shutdown().await;
+    let text = std::fs::read_to_string(&book).unwrap();
+    let places = [51, 52, 53].map(|seed| text.contains(&peer(seed).to_string()));
+    assert_eq!(places, [false, true, true], "{text}");
+}
