@@ -56,7 +56,8 @@ impl Reach {
 ///
 /// It is an IP address or a name, then a TCP port, or a UDP port with QUIC, and nothing more. An address that reaches less
 /// far than the way to who tells it would mean another host here, so it is not believed: nobody far away makes us dial
-/// into our own network.
+/// into our own network. A name may stand for any address, so only who is on this host is believed one; an operator who
+/// writes names into the configuration is not asked.
 pub(super) fn dialable(address: &Multiaddr, peer: &PeerId, near: Reach) -> Option<Multiaddr> {
     let mut address = address.clone();
     if address.len() > ADDRESS_BYTES_MAX {
@@ -72,7 +73,8 @@ pub(super) fn dialable(address: &Multiaddr, peer: &PeerId, near: Reach) -> Optio
     let reach = match parts.next()? {
         Protocol::Ip4(ip) => Reach::of_ip(ip.into())?,
         Protocol::Ip6(ip) => Reach::of_ip(ip.into())?,
-        Protocol::Dns(name) | Protocol::Dns4(name) | Protocol::Dns6(name) if !name.is_empty() => Reach::Public,
+        // Whoever owns a name decides what it stands for, and may say this host when we ask.
+        Protocol::Dns(name) | Protocol::Dns4(name) | Protocol::Dns6(name) if !name.is_empty() => Reach::Loopback,
         _ => return None,
     };
     let is_whole = match (parts.next()?, parts.next(), parts.next()) {
@@ -95,9 +97,7 @@ mod tests {
     fn an_address_is_a_host_and_a_port_and_reaches_as_far_as_its_teller() {
         let peer = PeerId::random();
         let is_dialable = |text: &str, near| dialable(&address(text), &peer, near).is_some();
-        for public in
-            ["/ip4/8.8.8.8/tcp/1", "/ip6/2606::1/udp/1/quic-v1", "/dns4/node1/tcp/1", "/dns/a.b/udp/2/quic-v1"]
-        {
+        for public in ["/ip4/8.8.8.8/tcp/1", "/ip6/2606::1/udp/1/quic-v1"] {
             assert!(
                 [Reach::Loopback, Reach::Private, Reach::Public].map(|near| is_dialable(public, near)) == [true; 3]
             );
@@ -105,8 +105,11 @@ mod tests {
         for private in ["/ip4/10.0.0.1/tcp/1", "/ip4/172.18.0.2/tcp/1", "/ip4/100.64.0.1/tcp/1", "/ip6/fd00::1/tcp/1"] {
             assert!(is_dialable(private, Reach::Private) && !is_dialable(private, Reach::Public), "{private}");
         }
-        assert!(is_dialable("/ip4/127.0.0.1/tcp/1", Reach::Loopback));
-        assert!(!is_dialable("/ip4/127.0.0.1/tcp/1", Reach::Private));
+        // What a name stands for is known only when it is dialled.
+        for local in ["/ip4/127.0.0.1/tcp/1", "/dns4/node1/tcp/1", "/dns6/a.b/tcp/1", "/dns/a.b/udp/2/quic-v1"] {
+            assert!(is_dialable(local, Reach::Loopback), "{local}");
+            assert!(!is_dialable(local, Reach::Private) && !is_dialable(local, Reach::Public), "{local}");
+        }
         for none in [
             "/ip4/0.0.0.0/tcp/1",
             "/ip4/255.255.255.255/tcp/1",
