@@ -80,6 +80,14 @@ const GOSSIP_QUEUE_MESSAGES_MAX: usize = 64;
 /// Bytes of a gossip message's id.
 const GOSSIP_ID_BYTES: usize = 20;
 
+/// The gossip of Ethereum's own consensus nodes, which has the same task: to reach thousands within a part of a second
+/// over few links. Each node keeps 8 links per topic, takes more below 6 and drops some above 12, and looks after them,
+/// and tells what it has, every 700 ms. Source: ethereum/consensus-specs, `phase0/p2p-interface.md`, "The gossip domain".
+const GOSSIP_HEARTBEAT: Duration = Duration::from_millis(700);
+const MESH_PEERS: usize = 8;
+const MESH_PEERS_MIN: usize = 6;
+pub(super) const MESH_PEERS_MAX: usize = 12;
+
 /// How long a message id is remembered, so that a message is not taken twice.
 const GOSSIP_SEEN: Duration = Duration::from_secs(120);
 
@@ -198,11 +206,11 @@ fn gossip(topics: &[&gossipsub::IdentTopic]) -> Result<Gossip, String> {
         .max_transmit_size(GOSSIP_BYTES_MAX + GOSSIP_ENVELOPE_BYTES)
         .duplicate_cache_time(GOSSIP_SEEN)
         .connection_handler_queue_len(GOSSIP_QUEUE_MESSAGES_MAX)
-        .heartbeat_initial_delay(Duration::from_millis(700))
-        .heartbeat_interval(Duration::from_millis(700))
-        .mesh_n(8)
-        .mesh_n_low(6)
-        .mesh_n_high(12)
+        .heartbeat_initial_delay(GOSSIP_HEARTBEAT)
+        .heartbeat_interval(GOSSIP_HEARTBEAT)
+        .mesh_n(MESH_PEERS)
+        .mesh_n_low(MESH_PEERS_MIN)
+        .mesh_n_high(MESH_PEERS_MAX)
         // In a small committee the publisher reaches everybody in one hop.
         .flood_publish(true)
         .build()
@@ -225,12 +233,15 @@ const GOSSIP_THRESHOLD: f64 = -10.0;
 const PUBLISH_THRESHOLD: f64 = -50.0;
 
 /// Below this nothing of it is taken: nine invalid ones (9² = 81). By then it is refused for its faults as well.
-const GRAYLIST_THRESHOLD: f64 = -80.0;
+pub(super) const GRAYLIST_THRESHOLD: f64 = -80.0;
 
 /// Peers beyond this number at one address cost each of them the square of the excess, five times: fifteen are
 /// graylisted. Proven members are not held to it, so that many behind one gateway do no harm; nor is loopback.
 const PEERS_PER_IP: f64 = 10.0;
 const IP_COLOCATION_WEIGHT: f64 = -5.0;
+
+/// What is left of a peer's invalid messages after each second: half of them are forgotten in seven.
+const INVALID_MESSAGES_DECAY: f64 = 0.9;
 
 /// Scores count invalid messages (the square law), broken gossip promises and crowds behind one address, nothing else: a
 /// quiet peer is a good peer.
@@ -242,7 +253,7 @@ fn scores(topics: &[&gossipsub::IdentTopic]) -> (gossipsub::PeerScoreParams, gos
         mesh_message_deliveries_weight: 0.0,
         mesh_failure_penalty_weight: 0.0,
         invalid_message_deliveries_weight: -1.0,
-        invalid_message_deliveries_decay: 0.9,
+        invalid_message_deliveries_decay: INVALID_MESSAGES_DECAY,
         ..Default::default()
     };
     let params = gossipsub::PeerScoreParams {
@@ -308,5 +319,40 @@ fn socket_address(address: &Multiaddr) -> Option<Socket> {
         Protocol::Tcp(port) => Some(Socket::Tcp(SocketAddr::new(ip, port))),
         Protocol::Udp(port) => Some(Socket::Udp(SocketAddr::new(ip, port))),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_only_fall_and_as_fast_as_the_thresholds_say() {
+        let topics = ["a", "b"].map(gossipsub::IdentTopic::new);
+        let (params, thresholds) = scores(&topics.each_ref());
+        params.validate().unwrap();
+        thresholds.validate().unwrap();
+        assert_eq!(params.topics.len(), topics.len());
+        for topic in params.topics.values() {
+            // Nothing is earned, so nothing can be saved up for later misdeeds, and silence costs nothing.
+            let neutral = [
+                topic.time_in_mesh_weight,
+                topic.first_message_deliveries_weight,
+                topic.mesh_message_deliveries_weight,
+                topic.mesh_failure_penalty_weight,
+            ];
+            assert_eq!(neutral, [0.0; 4]);
+            let decay = topic.invalid_message_deliveries_decay;
+            assert!(decay > 0.0 && decay < 1.0, "{decay}");
+            let score_of =
+                |invalid: f64| topic.topic_weight * topic.invalid_message_deliveries_weight * invalid * invalid;
+            for (invalid, threshold) in [(4.0, GOSSIP_THRESHOLD), (8.0, PUBLISH_THRESHOLD), (9.0, GRAYLIST_THRESHOLD)] {
+                assert!(score_of(invalid) < threshold && score_of(invalid - 1.0) >= threshold, "{invalid}");
+            }
+        }
+        assert_eq!(params.slow_peer_weight, 0.0);
+        assert!(params.ip_colocation_factor_weight < 0.0 && params.behaviour_penalty_weight < 0.0);
+        let crowd = 5.0 * 5.0 * params.ip_colocation_factor_weight;
+        assert!(crowd < GRAYLIST_THRESHOLD, "fifteen behind one address: {crowd}");
     }
 }

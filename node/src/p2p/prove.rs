@@ -17,6 +17,7 @@ use tracing::{debug, error, info, warn};
 use super::{
     Fault, NetworkEvent,
     backoff::{Timers, jittered},
+    behaviour::MESH_PEERS_MAX,
     budget::Taken,
     claim::{self, Claim},
     members::{Proven, Standing},
@@ -34,7 +35,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Most proven members that gossip goes to in any case, whatever their score: a mesh's upper bound. All of a large
 /// committee would copy every message to everybody.
-const EXPLICIT_PEERS_MAX: usize = 12;
+const EXPLICIT_PEERS_MAX: usize = MESH_PEERS_MAX;
 
 /// A claim that is to be checked, or was.
 struct Check {

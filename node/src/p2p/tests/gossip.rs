@@ -1,8 +1,12 @@
 use baton_proto::{limits::GOSSIP_TRANSACTIONS_MAX, wire::TransactionGossip};
 use libp2p::{gossipsub, swarm::SwarmEvent};
+use tokio::sync::oneshot;
 
 use super::{raw::Raw, *};
-use crate::p2p::{behaviour::BehaviourEvent, protocol::ChainProtocols};
+use crate::p2p::{
+    behaviour::{BehaviourEvent, GRAYLIST_THRESHOLD},
+    protocol::ChainProtocols,
+};
 
 /// Members 0, 1 and 2 in a line: only the middle one knows both ends.
 pub(super) async fn line() -> (Node, Node, Node) {
@@ -93,4 +97,54 @@ async fn transactions_wait_for_somebody_to_take_them() {
     assert_eq!(nonces(&mut one, 1).await, [1]);
     one.network.gossip(vec![transaction(L2, 2, 0)]);
     assert_eq!(nonces(&mut zero, 1).await, [2]);
+}
+
+/// Has `from` publish `data`, and `to` judge it; returns the score that `from` then has there.
+async fn judged(from: &Raw, to: &mut Raw, data: Vec<u8>, acceptance: gossipsub::MessageAcceptance) -> f64 {
+    from.order(move |swarm| {
+        swarm.behaviour_mut().gossip.publish(ChainProtocols::of(&chain(L2)).transactions, data).unwrap();
+    });
+    let received = to.until(|event| match event {
+        SwarmEvent::Behaviour(BehaviourEvent::Gossip(gossipsub::Event::Message {
+            propagation_source,
+            message_id,
+            ..
+        })) => Some((message_id, propagation_source)),
+        _ => None,
+    });
+    let (id, source) = received.await;
+    assert_eq!(source, from.peer);
+    let (score, told) = oneshot::channel();
+    to.order(move |swarm| {
+        let gossip = &mut swarm.behaviour_mut().gossip;
+        assert!(gossip.report_message_validation_result(&id, &source, acceptance));
+        score.send(gossip.peer_score(&source).unwrap()).unwrap();
+    });
+    within(told).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_keeps_sending_invalid_messages_is_graylisted() {
+    // Both without a node on top, which would refuse the peer for its faults.
+    let (mut honest, mut liar, mut to) = (Raw::start(1).await, Raw::start(2).await, Raw::start(0).await);
+    for from in [&mut honest, &mut liar] {
+        from.connect(to.peer, to.address.clone()).await;
+        from.until(|event| {
+            matches!(event, SwarmEvent::Behaviour(BehaviourEvent::Gossip(gossipsub::Event::Subscribed { .. })))
+                .then_some(())
+        })
+        .await;
+    }
+    let mut scores = vec![];
+    // A few more than nine, for what is forgotten in between.
+    for n in 0..50_u8 {
+        let good = judged(&honest, &mut to, vec![1, n], gossipsub::MessageAcceptance::Accept).await;
+        assert_eq!(good, 0.0, "nothing is earned");
+        scores.push(judged(&liar, &mut to, vec![2, n], gossipsub::MessageAcceptance::Reject).await);
+        if scores.last().is_some_and(|score| *score < GRAYLIST_THRESHOLD) {
+            break;
+        }
+    }
+    assert!(scores.last().is_some_and(|score| *score < GRAYLIST_THRESHOLD), "{scores:?}");
+    assert!(scores.len() >= 9, "{scores:?}");
 }
