@@ -11,7 +11,7 @@ use libp2p::{
     PeerId,
     request_response::{self, OutboundFailure, OutboundRequestId, ResponseChannel},
 };
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinSet};
 use tracing::{debug, error, info, warn};
 
 use super::{
@@ -51,6 +51,8 @@ pub(super) struct Proofs {
     open: HashMap<OutboundRequestId, (PeerId, B256)>,
     waiting: VecDeque<Check>,
     checks: JoinSet<(PeerId, MemberIndex, bool)>,
+    /// Whose claim each check is about, for a check that does not come to its end.
+    checked: HashMap<Id, PeerId>,
     answers: JoinSet<(ResponseChannel<Vec<u8>>, Vec<u8>)>,
     again: Timers<PeerId>,
 }
@@ -59,6 +61,8 @@ pub(super) struct Proofs {
 pub(super) enum ProofStep {
     /// A claim was checked.
     Checked { peer: PeerId, member: MemberIndex, holds: bool },
+    /// A check failed on our side: its peer is asked again later.
+    NotChecked,
     /// Our answer is ready.
     Answered { channel: ResponseChannel<Vec<u8>>, answer: Vec<u8> },
     /// A peer that did not answer is to be asked again.
@@ -72,6 +76,7 @@ impl Proofs {
             open: HashMap::new(),
             waiting: VecDeque::new(),
             checks: JoinSet::new(),
+            checked: HashMap::new(),
             answers: JoinSet::new(),
             again: Timers::new(),
         }
@@ -81,10 +86,20 @@ impl Proofs {
     pub(super) async fn next(&mut self) -> ProofStep {
         loop {
             tokio::select! {
-                Some(checked) = self.checks.join_next() => match checked {
-                    Ok((peer, member, holds)) => return ProofStep::Checked { peer, member, holds },
-                    // Its peer stays without standing, and is asked again when it connects again.
-                    Err(failure) => error!(%failure, "checking a peer's proof failed"),
+                Some(checked) = self.checks.join_next_with_id() => match checked {
+                    Ok((id, (peer, member, holds))) => {
+                        self.checked.remove(&id);
+                        self.asked.remove(&peer);
+                        return ProofStep::Checked { peer, member, holds };
+                    }
+                    Err(failure) => {
+                        error!(%failure, "checking a peer's proof failed");
+                        if let Some(peer) = self.checked.remove(&failure.id()) {
+                            self.asked.remove(&peer);
+                            self.again.after(jittered(ASK_AGAIN), peer);
+                        }
+                        return ProofStep::NotChecked;
+                    }
                 },
                 Some(answered) = self.answers.join_next() => match answered {
                     Ok((channel, answer)) => return ProofStep::Answered { channel, answer },
@@ -93,6 +108,12 @@ impl Proofs {
                 peer = self.again.next() => return ProofStep::Again(peer),
             }
         }
+    }
+
+    /// Starts to check whether what `peer` claims `holds`, on a thread that may be busy with it.
+    fn check(&mut self, peer: PeerId, member: MemberIndex, holds: impl FnOnce() -> bool + Send + 'static) {
+        let check = self.checks.spawn_blocking(move || (peer, member, holds()));
+        self.checked.insert(check.id(), peer);
     }
 }
 
@@ -147,8 +168,8 @@ impl Service {
 
     pub(super) fn on_proof_step(&mut self, step: ProofStep, running: &mut Running) {
         match step {
+            ProofStep::NotChecked => self.check_waiting(running),
             ProofStep::Checked { peer, member, holds } => {
-                running.proofs.asked.remove(&peer);
                 self.check_waiting(running);
                 if !holds {
                     warn!(%peer, %member, "a peer claims to be a member and its proof does not hold");
@@ -234,10 +255,7 @@ impl Service {
         {
             let verifier = self.verifier.clone();
             let proof = claim::statement(&peer, self.swarm.local_peer_id(), nonce);
-            running
-                .proofs
-                .checks
-                .spawn_blocking(move || (peer, member, verifier.verify_peer(member, &proof, &claim.signature)));
+            running.proofs.check(peer, member, move || verifier.verify_peer(member, &proof, &claim.signature));
         }
     }
 
@@ -304,5 +322,30 @@ impl Service {
             info!(%member, %peer, %cause, "member disconnected");
             self.notice(NetworkEvent::MemberDisconnected(member));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn a_peer_whose_check_failed_is_asked_again() {
+        let (mut proofs, peer, member) = (Proofs::new(), PeerId::random(), MemberIndex::new(1));
+        let next = async |proofs: &mut Proofs| timeout(LIMIT, proofs.next()).await.expect("in time");
+        proofs.asked.insert(peer);
+        proofs.check(peer, member, || panic!("a bug"));
+        assert!(matches!(next(&mut proofs).await, ProofStep::NotChecked));
+        assert!(matches!(next(&mut proofs).await, ProofStep::Again(again) if again == peer));
+        // Nothing stands in the way of another challenge.
+        assert!(proofs.asked.insert(peer));
+        proofs.check(peer, member, || true);
+        let step = next(&mut proofs).await;
+        assert!(matches!(step, ProofStep::Checked { peer: p, member: m, holds: true } if (p, m) == (peer, member)));
+        assert!(proofs.asked.is_empty() && proofs.checked.is_empty());
     }
 }
