@@ -373,3 +373,6 @@ impl Intake {
         self.statements.put((*verified).clone(), verified);
     }
 }
+
+#[cfg(test)]
+mod tests;

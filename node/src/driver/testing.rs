@@ -12,6 +12,8 @@ use baton_proto::{
     MemberIndex, PayloadCommitment, SignedStatement, SignerSet, Statement, TimestampMs, Transaction, View, Weight,
 };
 
+use crate::p2p::Membership;
+
 /// The rollup of every test.
 pub(crate) const L2: L2ChainId = L2ChainId::new(778);
 
@@ -37,6 +39,12 @@ impl World {
         let committee = Arc::new(Committee::new(Epoch::new(2), members.collect()).unwrap());
         let verifier = Arc::new(Verifier::new(domain, Arc::clone(&committee)).unwrap());
         Self { domain, committee, verifier, keys }
+    }
+
+    /// What a node proves to be this member with.
+    pub(crate) fn membership(&self, member: u8) -> Membership {
+        let (key, domain) = (self.keys[usize::from(member)].clone(), self.domain);
+        Membership { index: MemberIndex::new(member), prove: Arc::new(move |proof| key.prove_peer(proof, &domain)) }
     }
 
     pub(crate) fn sign(&self, signer: u8, statement: Statement) -> SignedStatement {

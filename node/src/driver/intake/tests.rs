@@ -1,0 +1,228 @@
+use alloy_primitives::B256;
+use baton_proto::BlockDigest;
+use libp2p::identity::Keypair;
+use tokio::time::timeout;
+
+use super::*;
+use crate::{
+    driver::testing::{World, block_of},
+    p2p::{NetworkConfig, NetworkEvent},
+};
+
+/// Limit of every wait.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A view that member 0 leads in [`Stage`]'s schedule.
+const VIEW: View = View::new(2);
+
+/// The checks of a follower that one member is connected to: what that one sends can be charged to it.
+struct Stage {
+    world: World,
+    intake: Intake,
+    _sender: Network,
+}
+
+impl Stage {
+    async fn with_sender(sender: u8) -> Self {
+        let world = World::new(&[1, 1, 1, 1]);
+        let config = |me, peers| NetworkConfig {
+            identity: Keypair::generate_ed25519(),
+            listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
+            announce: vec![],
+            book: None,
+            verifier: Arc::clone(&world.verifier),
+            me,
+            peers,
+            observers: vec![],
+        };
+        let start = async |config| Network::start(config, Arc::new(|_: &_| None)).await.unwrap();
+        let (network, mut events) = start(config(None, vec![])).await;
+        let here = (network.peer_id(), network.listen_addresses()[0].clone());
+        let (sender, _) = start(config(Some(world.membership(sender)), vec![here])).await;
+        let connected = timeout(LIMIT, events.recv()).await.expect("in time");
+        assert!(matches!(connected, Some(NetworkEvent::MemberConnected(_))), "{connected:?}");
+
+        let window = Arc::new(ViewWindow::default());
+        let leaders = (0..=u8::MAX)
+            .map(|n| Schedule::leaders(&world.domain, &world.committee, B256::repeat_byte(n)))
+            .find(|schedule| schedule.leader(VIEW) == MemberIndex::new(0))
+            .unwrap();
+        let (checked, _) = mpsc::channel(1);
+        let rebuilder = Rebuilder::new(network.clone(), Arc::new(|_: &_| None), Arc::clone(&window), vec![], checked);
+        let intake = Intake::new(IntakeContext {
+            committee: Arc::clone(&world.committee),
+            me: None,
+            // The first vote of a member in each view is checked at once.
+            inactive_views: 1,
+            window,
+            leaders,
+            verifier: Arc::clone(&world.verifier),
+            certified: Arc::new(Certified::new(None)),
+            network,
+            rebuilder,
+        });
+        Self { world, intake, _sender: sender }
+    }
+
+    /// Member `from` sends `message`: what goes on, or what is wrong with it.
+    fn check(&mut self, from: u8, message: ConsensusMessage) -> Result<Option<Checked>, &'static str> {
+        let mut found = vec![];
+        self.intake.check(MemberIndex::new(from), message, &mut found)?;
+        assert!(found.len() <= 1, "{found:?}");
+        Ok(found.pop())
+    }
+
+    /// A member sends its own vote; returns whether it goes on.
+    fn vote(&mut self, vote: &SignedStatement) -> bool {
+        self.vote_beside(vote, None).is_some()
+    }
+
+    /// The same with a leader's signature beside it; says whether that one went on with it.
+    fn vote_beside(&mut self, vote: &SignedStatement, leader: Option<&SignedStatement>) -> Option<bool> {
+        let message = ConsensusMessage::Vote { vote: vote.clone(), leader: leader.map(|leader| leader.signature) };
+        match self.check(vote.signer.get(), message).unwrap()? {
+            Checked::Vote { vote: found, leader } => {
+                assert_eq!(found.into_inner(), *vote);
+                Some(leader.is_some())
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn evidence(&mut self, evidence: &Evidence) -> Result<bool, &'static str> {
+        // Who brings it does not matter.
+        match self.check(3, ConsensusMessage::Evidence(evidence.clone()))? {
+            None => Ok(false),
+            Some(Checked::Evidence(found)) => {
+                assert_eq!(&found, evidence);
+                Ok(true)
+            }
+            Some(other) => panic!("{other:?}"),
+        }
+    }
+
+    fn charges(&self) -> u64 {
+        self.intake.network.stats().faults_charged.get()
+    }
+
+    fn notarize(&self, signer: u8, view: View, block: u8) -> SignedStatement {
+        self.world.sign(signer, Statement::Notarize { epoch: self.intake.epoch, view, block: digest(block) })
+    }
+
+    fn finalize(&self, signer: u8, view: View, block: u8) -> SignedStatement {
+        self.world.sign(signer, Statement::Finalize { epoch: self.intake.epoch, view, block: digest(block) })
+    }
+
+    /// `signed` with a signature that is not its signer's.
+    fn forged(&self, signed: SignedStatement) -> SignedStatement {
+        let other = if signed.signer == MemberIndex::new(2) { 3 } else { 2 };
+        SignedStatement { signature: self.world.sign(other, signed.statement).signature, ..signed }
+    }
+
+    /// A pair of conflicting Notarizes by one member.
+    fn pair(&self, signer: u8, blocks: [u8; 2]) -> Evidence {
+        let [first, second] = blocks.map(|block| self.notarize(signer, VIEW, block));
+        Evidence::new(first, second).unwrap()
+    }
+
+    /// The same with one signature or both forged.
+    fn forged_pairs(&self, signer: u8, blocks: [u8; 2]) -> [Evidence; 3] {
+        let [first, second] = blocks.map(|block| self.notarize(signer, VIEW, block));
+        let [bad, also_bad] = [&first, &second].map(|signed| self.forged(signed.clone()));
+        [(bad.clone(), second), (first, also_bad.clone()), (bad, also_bad)]
+            .map(|(first, second)| Evidence::new(first, second).unwrap())
+    }
+}
+
+fn digest(n: u8) -> BlockDigest {
+    BlockDigest::new(B256::repeat_byte(n))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_third_statement_in_one_place_is_neither_checked_nor_charged() {
+    let mut stage = Stage::with_sender(0).await;
+    let [first, second, third] = [1, 2, 3].map(|block| stage.notarize(0, VIEW, block));
+    assert!(stage.vote(&first));
+    assert!(stage.vote(&second), "two are an offence, and evidence");
+    assert!(!stage.vote(&third));
+    let forged = stage.forged(third);
+    assert!(!stage.vote(&forged));
+    assert_eq!(stage.charges(), 0, "its signature is not even looked at");
+    // The two are taken as often as they are sent again: whoever missed them needs them.
+    assert!(stage.vote(&first) && stage.vote(&second));
+
+    // Places are those of one member, one view and one kind.
+    let (other_kind, other_view) = (stage.finalize(0, VIEW, 3), stage.notarize(0, View::new(VIEW.get() + 1), 3));
+    let other_member = stage.notarize(1, VIEW, 3);
+    assert!(stage.vote(&other_kind) && stage.vote(&other_view) && stage.vote(&other_member));
+    assert_eq!(stage.charges(), 0);
+    // In a place of its own a forged one is looked at, and charged.
+    let forged = stage.forged(stage.notarize(0, View::new(VIEW.get() + 2), 3));
+    assert!(!stage.vote(&forged));
+    assert_eq!(stage.charges(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leaders_third_block_is_ignored_wherever_it_stands() {
+    let mut stage = Stage::with_sender(3).await;
+    // Its first two arrive beside others' votes.
+    for (voter, block) in [(1, 1), (2, 2)] {
+        let (vote, leader) = (stage.notarize(voter, VIEW, block), stage.notarize(0, VIEW, block));
+        assert_eq!(stage.vote_beside(&vote, Some(&leader)), Some(true));
+    }
+    // A third beside an honest vote costs the voter nothing, not even when it is forged.
+    let (vote, leader) = (stage.notarize(3, VIEW, 3), stage.forged(stage.notarize(0, VIEW, 3)));
+    assert_eq!(stage.vote_beside(&vote, Some(&leader)), Some(false));
+    assert_eq!(stage.charges(), 0);
+    // And as a proposal it goes no further.
+    let block = block_of(5, VIEW.get(), vec![]);
+    let statement = Statement::Notarize { epoch: stage.intake.epoch, view: VIEW, block: block.header.digest() };
+    let third = ConsensusMessage::Proposal { notarize: stage.world.sign(0, statement), block };
+    assert!(matches!(stage.check(0, third.clone()), Ok(None)));
+    let mut fresh = Stage::with_sender(3).await;
+    assert!(matches!(fresh.check(0, third), Ok(Some(Checked::Proposal { .. }))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_valid_statements_use_up_a_place() {
+    let mut stage = Stage::with_sender(3).await;
+    for block in 10..13 {
+        let forged = stage.forged(stage.notarize(1, VIEW, block));
+        assert!(!stage.vote(&forged));
+        let [.., both_forged] = stage.forged_pairs(1, [block, block + 100]);
+        assert!(stage.evidence(&both_forged).is_err());
+    }
+    for block in [1, 2] {
+        let vote = stage.notarize(1, VIEW, block);
+        assert!(stage.vote(&vote), "its places are free");
+    }
+    // Whoever votes with a forged leader's signature beside it uses up its own places at most.
+    for (forger, block) in [(2, 30), (3, 31), (2, 32)] {
+        let (vote, leader) = (stage.notarize(forger, VIEW, block), stage.forged(stage.notarize(0, VIEW, block)));
+        assert_eq!(stage.vote_beside(&vote, Some(&leader)), None);
+    }
+    assert_eq!(stage.charges(), 1, "the one forger that is connected");
+    for block in [1, 2] {
+        let vote = stage.notarize(0, VIEW, block);
+        assert!(stage.vote(&vote), "the leader's places are free");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_valid_pair_against_a_member_is_handed_on_and_the_next_is_not_checked() {
+    let mut stage = Stage::with_sender(3).await;
+    let forged = stage.forged_pairs(1, [1, 2]);
+    for forged in &forged {
+        assert_eq!(stage.evidence(forged), Err("evidence with an invalid signature"));
+    }
+    // What was forged convicted nobody.
+    let first = stage.pair(1, [1, 2]);
+    assert_eq!(stage.evidence(&first), Ok(true));
+    // From now on nothing against this member is looked at: not the same, not another pair, not a forged one.
+    let (another, [forged_anew, ..]) = (stage.pair(1, [3, 4]), stage.forged_pairs(1, [5, 6]));
+    for again in [&first, &another, &forged_anew] {
+        assert_eq!(stage.evidence(again), Ok(false));
+    }
+    let other = stage.pair(2, [1, 2]);
+    assert_eq!(stage.evidence(&other), Ok(true), "another member is another matter");
+}
