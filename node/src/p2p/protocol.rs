@@ -6,6 +6,9 @@ use libp2p::{StreamProtocol, gossipsub::IdentTopic};
 /// How every Baton node's version begins.
 pub(super) const VERSION_PREFIX: &str = "baton/";
 
+/// The version of the protocol between nodes that this node speaks. Nodes of unlike versions refuse each other.
+const VERSION: u32 = 1;
+
 /// The names under which this chain's nodes speak.
 #[derive(Clone, Debug)]
 pub(super) struct ChainProtocols {
@@ -30,11 +33,17 @@ pub(super) struct ChainProtocols {
 impl ChainProtocols {
     /// Returns the names for the chain that `domain` describes.
     pub(super) fn of(domain: &Domain) -> Self {
+        Self::of_version(VERSION, domain)
+    }
+
+    /// Returns the names that nodes of another version have for it.
+    pub(super) fn of_version(version: u32, domain: &Domain) -> Self {
         let chain = format!("{}/{:#x}/{}", domain.l1_chain_id, domain.registry, domain.l2_chain_id);
         let stream = |kind: &str| {
-            StreamProtocol::try_from_owned(format!("/baton/{kind}/1/{chain}")).expect("the name starts with a slash")
+            StreamProtocol::try_from_owned(format!("/baton/{kind}/{version}/{chain}"))
+                .expect("the name starts with a slash")
         };
-        let topic = |kind: &str| IdentTopic::new(format!("/baton/{kind}/1/{chain}"));
+        let topic = |kind: &str| IdentTopic::new(format!("/baton/{kind}/{version}/{chain}"));
         Self {
             consensus: stream("consensus"),
             sync: stream("sync"),
@@ -43,7 +52,7 @@ impl ChainProtocols {
             transactions: topic("transactions"),
             finals: topic("finals"),
             evidence: topic("evidence"),
-            version: format!("{VERSION_PREFIX}1/{chain}"),
+            version: format!("{VERSION_PREFIX}{version}/{chain}"),
         }
     }
 

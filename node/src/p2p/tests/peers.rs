@@ -28,6 +28,36 @@ async fn another_chain_is_refused_and_both_sides_say_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn another_version_of_the_protocol_is_refused_by_name() {
+    let next = ChainProtocols::of_version(2, &chain(L2));
+    let theirs = next.version.clone();
+    assert_eq!(theirs, format!("baton/2/31337/0x{}/{L2}", "11".repeat(20)));
+    // A configured peer, and one that comes by itself.
+    let mut configured = Raw::start_speaking(1, Says::Member(1, 1), next.clone()).await;
+    let mut zero = Node::start(member(0, &[(1, &configured.address)])).await;
+    let mut other = Raw::start_speaking(2, Says::Member(2, 2), next).await;
+    other.dial(zero.network.peer_id(), zero.address());
+    let mut refused = vec![];
+    for _ in 0..2 {
+        let refusal = zero.until(|event| match event {
+            NetworkEvent::PeerRefused { peer, reason } => Some((peer, reason)),
+            NetworkEvent::MemberConnected(_) | NetworkEvent::Consensus { .. } => panic!("{event:?}"),
+            _ => None,
+        });
+        let (peer, reason) = refusal.await;
+        let ours = ChainProtocols::of(&chain(L2)).version;
+        assert_eq!(reason.to_string(), format!("it speaks {theirs}, we speak {ours}"));
+        assert_eq!(reason, Refusal::OtherChain { ours, theirs: theirs.clone() });
+        refused.push(peer);
+    }
+    assert!(refused.contains(&peer(1)) && refused.contains(&peer(2)), "{refused:?}");
+    for raw in [&mut configured, &mut other] {
+        raw.until(|event| matches!(event, SwarmEvent::ConnectionClosed { .. }).then_some(())).await;
+    }
+    assert!(zero.network.connected_members().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn strangers_may_connect_but_not_speak_for_members() {
     let mut zero = Node::start(member(0, &[])).await;
     let mut stranger = Raw::start_saying(7, Says::NoMember).await;

@@ -73,8 +73,13 @@ impl Raw {
 
     /// Starts the peer with this identity, which answers challenges with `says`, and waits until it listens.
     pub(super) async fn start_saying(seed: u8, says: Says) -> Self {
-        let protocols = ChainProtocols::of(&chain(L2));
-        let mut swarm = behaviour::swarm(&identity(seed), &protocols, std::iter::empty(), std::iter::empty()).unwrap();
+        Self::start_speaking(seed, says, ChainProtocols::of(&chain(L2))).await
+    }
+
+    /// The same, of a peer that has these names for everything.
+    pub(super) async fn start_speaking(seed: u8, says: Says, protocols: ChainProtocols) -> Self {
+        let none = (std::iter::empty(), std::iter::empty());
+        let mut swarm = behaviour::swarm(&identity(seed), &protocols, none.0, none.1).unwrap();
         let mut control = swarm.behaviour().streams.new_control();
         let incoming = control.accept(protocols.consensus.clone()).unwrap();
         behaviour::listen(&mut swarm, &loopback()).unwrap();
