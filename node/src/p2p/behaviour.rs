@@ -28,11 +28,13 @@ use super::{
     claim::{CHALLENGE_BYTES, CLAIM_BYTES_MAX},
     directory::{self, DIRECTORY_BYTES_MAX},
     frame_codec::FrameCodec,
+    members::PEERS_PER_MEMBER_MAX,
     protocol::ChainProtocols,
 };
 
 /// Most connections from peers that are neither configured nor known as members, and most handshakes at once each way.
-const STRANGERS_MAX: u32 = 128;
+/// What [`Arrivals`](super::arrivals::Arrivals) leaves free of it is for a member that has yet to prove itself.
+pub(super) const STRANGERS_MAX: u32 = 128;
 const HANDSHAKES_MAX: u32 = 64;
 
 /// Most connections with one stranger.
@@ -107,7 +109,8 @@ pub(super) struct Behaviour {
     pub(super) ping: ping::Behaviour,
 }
 
-/// Makes a swarm that listens nowhere yet. `reserved` are peers that the limits for strangers do not apply to.
+/// Makes a swarm that listens nowhere yet, for a committee of `seats` members. `reserved` are peers that the limits for
+/// strangers do not apply to.
 ///
 /// # Errors
 /// [`StartError::Dns`]: some address needs a resolver and the system has none. [`StartError::Setup`]: a setting of ours
@@ -115,6 +118,7 @@ pub(super) struct Behaviour {
 pub(super) fn swarm<'a>(
     identity: &Keypair,
     protocols: &ChainProtocols,
+    seats: usize,
     reserved: impl Iterator<Item = &'a PeerId>,
     addresses: impl Iterator<Item = &'a Multiaddr>,
 ) -> Result<Swarm<Behaviour>, StartError> {
@@ -125,7 +129,7 @@ pub(super) fn swarm<'a>(
     let config = swarm::Config::with_tokio_executor()
         .with_idle_connection_timeout(IDLE_TIMEOUT)
         .with_max_negotiating_inbound_streams(NEGOTIATING_STREAMS_MAX);
-    let behaviour = behaviour(identity, protocols, reserved)?;
+    let behaviour = behaviour(identity, protocols, seats, reserved)?;
     Ok(Swarm::new(transport, behaviour, identity.public().to_peer_id(), config))
 }
 
@@ -154,13 +158,17 @@ fn transport(identity: &Keypair, needs_dns: bool) -> Result<Boxed<(PeerId, Strea
 fn behaviour<'a>(
     identity: &Keypair,
     protocols: &ChainProtocols,
+    seats: usize,
     reserved: impl Iterator<Item = &'a PeerId>,
 ) -> Result<Behaviour, StartError> {
+    // The library counts members among those who came, though it keeps none of them out: they get places of their own.
+    let members_max =
+        u32::try_from(seats * PEERS_PER_MEMBER_MAX).map_err(|error| StartError::Setup(error.to_string()))?;
     let mut limits = connection_limits::Behaviour::new(
         connection_limits::ConnectionLimits::default()
             .with_max_pending_incoming(Some(HANDSHAKES_MAX))
             .with_max_pending_outgoing(Some(HANDSHAKES_MAX))
-            .with_max_established_incoming(Some(STRANGERS_MAX))
+            .with_max_established_incoming(Some(STRANGERS_MAX + members_max))
             .with_max_established_per_peer(Some(CONNECTIONS_PER_STRANGER_MAX)),
     );
     for peer in reserved {

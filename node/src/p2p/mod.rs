@@ -31,6 +31,8 @@
 //!   source can make us dial is bounded, and configured peers are dialled whatever anybody says.
 //! - Stream and topic names carry the version and the chain. A Baton node that names another chain in `identify`, and a
 //!   configured peer that is none, is refused for a while, with both names in the log and in [`NetworkEvent::PeerRefused`].
+//! - Strangers have places of their own among those who connect to us; before these are all taken, whoever came first and
+//!   has not proven to be a member goes. So strangers that only sit there keep no member out.
 //! - Every peer has a budget for its consensus stream, which is read slower above it, and for questions, which are refused.
 //!   Faults that no honest peer commits cost points ([`Fault`]); whoever has too many is disconnected and refused, each time
 //!   for longer, and forgiven after. Everything a peer sends is bounded before memory is taken for it, and decoded away from the
@@ -38,6 +40,7 @@
 
 mod addresses;
 mod announcements;
+mod arrivals;
 mod backoff;
 mod bans;
 mod behaviour;

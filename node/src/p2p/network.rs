@@ -95,7 +95,7 @@ impl Network {
         let book = spawn_blocking(move || Book::load(book)).await.map_err(|e| StartError::Setup(e.to_string()))?;
         let reserved: HashSet<PeerId> = targets.keys().copied().collect();
         let addresses = config.listen.iter().chain(targets.values().flatten());
-        let mut swarm = behaviour::swarm(&config.identity, &protocols, reserved.iter(), addresses)?;
+        let mut swarm = behaviour::swarm(&config.identity, &protocols, committee.len(), reserved.iter(), addresses)?;
 
         let (commands, command_inbox) = mpsc::channel(COMMANDS_MAX);
         let (events, event_inbox) = mpsc::channel(EVENTS_MAX);

@@ -20,7 +20,7 @@ use libp2p::{
     core::transport::ListenerId,
     gossipsub, identify, ping,
     request_response::{self, OutboundFailure, OutboundRequestId, ResponseChannel},
-    swarm::{DialError, SwarmEvent},
+    swarm::{ConnectionId, DialError, SwarmEvent},
 };
 use lru::LruCache;
 use tokio::{
@@ -34,6 +34,7 @@ use tracing::{debug, error, info, warn};
 use super::{
     Acceptance, Fault, KnownLookup, NetworkEvent, ProvePeer, Refusal, RequestError,
     announcements::{Announced, Weighed},
+    arrivals::Arrivals,
     backoff::Timers,
     bans::Bans,
     behaviour::{Behaviour, BehaviourEvent, SYNC_TIMEOUT},
@@ -145,6 +146,7 @@ pub(super) struct Running {
     pub(super) proofs: Proofs,
     budgets: LruCache<PeerId, AskBudget>,
     bans: Bans,
+    arrivals: Arrivals,
     /// At most one write of the peer book.
     saving: JoinSet<()>,
     judge: Judge,
@@ -173,6 +175,7 @@ impl Service {
             proofs: Proofs::new(),
             budgets: LruCache::new(BUDGETS_MAX),
             bans: Bans::new(),
+            arrivals: Arrivals::default(),
             saving: JoinSet::new(),
             judge: Judge::new(self.chain, self.known.clone()),
             announced: Announced::default(),
@@ -243,14 +246,20 @@ impl Service {
                 if num_established.get() > CONNECTIONS_PER_PEER_MAX {
                     self.swarm.close_connection(connection_id);
                 }
+                if endpoint.is_listener() {
+                    self.make_room(peer_id, connection_id, running);
+                }
                 if self.me.is_some() && self.observers.contains(&peer_id) {
                     self.lanes.open(peer_id);
                 }
                 self.count_peers();
             }
-            SwarmEvent::ConnectionClosed { peer_id, num_established: 0, cause, .. } => {
-                running.subscribers.remove(&peer_id);
-                self.on_disconnected(peer_id, &cause.map_or_else(String::new, |cause| cause.to_string()));
+            SwarmEvent::ConnectionClosed { peer_id, connection_id, num_established, cause, .. } => {
+                running.arrivals.gone(connection_id);
+                if num_established == 0 {
+                    running.subscribers.remove(&peer_id);
+                    self.on_disconnected(peer_id, &cause.map_or_else(String::new, |cause| cause.to_string()));
+                }
             }
             SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), error, .. } => {
                 match &error {
@@ -343,6 +352,18 @@ impl Service {
                 debug!(%peer, %error, "not dialled");
                 self.dialer.retry(peer);
             }
+        }
+    }
+
+    /// A peer came to us: the oldest strangers go where there are too many with it.
+    fn make_room(&mut self, peer: PeerId, connection: ConnectionId, running: &mut Running) {
+        let members = self.shared.members.borrow();
+        let is_stranger = |peer: &PeerId| !self.reserved.contains(peer) && members.member(peer).is_none();
+        let too_many = running.arrivals.came(connection, peer, is_stranger);
+        drop(members);
+        for connection in too_many {
+            debug!(?connection, "closing a stranger's connection: others came");
+            self.swarm.close_connection(connection);
         }
     }
 

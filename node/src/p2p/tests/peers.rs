@@ -4,7 +4,10 @@ use super::{
     raw::{Raw, Says},
     *,
 };
-use crate::p2p::{Outbound as _, Refusal, StartError, protocol::ChainProtocols};
+use crate::p2p::{
+    Outbound as _, Refusal, StartError, arrivals::STRANGERS_KEPT_MAX, behaviour::STRANGERS_MAX, members::Standing,
+    protocol::ChainProtocols,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_chain_is_refused_and_both_sides_say_why() {
@@ -117,4 +120,27 @@ async fn our_own_address_may_be_in_the_list() {
     let _one = Node::start(member(1, &[(0, &zero.address())])).await;
     zero.connected(1).await;
     assert_eq!(zero.network.connected_members(), [index(1)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_that_only_sit_there_keep_no_member_out() {
+    let mut zero = Node::start(member(0, &[])).await;
+    let _two = Node::start(member(2, &[(0, &zero.address())])).await;
+    zero.connected(2).await;
+    // More than there are places for, for all who come.
+    let mut strangers = vec![];
+    for seed in 0..u8::try_from(STRANGERS_MAX).unwrap() + 2 * MEMBERS + 2 {
+        let mut stranger = Raw::start_saying(100 + seed, Says::NoMember).await;
+        stranger.connect(zero.network.peer_id(), zero.address()).await;
+        strangers.push(stranger);
+    }
+    let newest = strangers.last().unwrap().peer;
+    becomes(|| zero.network.standing(&newest) == Some(Standing::Stranger)).await;
+    becomes(|| zero.network.peer_count() <= STRANGERS_KEPT_MAX + 1).await;
+    assert_eq!(zero.network.standing(&strangers[0].peer), None);
+
+    // A member that nobody knew gets in, and who came before all of them is still there.
+    let _one = Node::start(member(1, &[(0, &zero.address())])).await;
+    zero.connected(1).await;
+    assert_eq!(zero.network.connected_members(), [index(1), index(2)]);
 }

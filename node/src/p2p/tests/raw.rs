@@ -11,7 +11,7 @@ use tokio::{sync::mpsc, task::JoinHandle};
 use alloy_primitives::B256;
 use libp2p::request_response::{Event, Message, ResponseChannel};
 
-use super::{L2, chain, identity, key, loopback, peer, within};
+use super::{L2, MEMBERS, chain, identity, key, loopback, peer, within};
 use crate::p2p::{
     behaviour::{self, Behaviour, BehaviourEvent},
     claim::{self, Claim},
@@ -79,7 +79,7 @@ impl Raw {
     /// The same, of a peer that has these names for everything.
     pub(super) async fn start_speaking(seed: u8, says: Says, protocols: ChainProtocols) -> Self {
         let none = (std::iter::empty(), std::iter::empty());
-        let mut swarm = behaviour::swarm(&identity(seed), &protocols, none.0, none.1).unwrap();
+        let mut swarm = behaviour::swarm(&identity(seed), &protocols, MEMBERS.into(), none.0, none.1).unwrap();
         let mut control = swarm.behaviour().streams.new_control();
         let incoming = control.accept(protocols.consensus.clone()).unwrap();
         behaviour::listen(&mut swarm, &loopback()).unwrap();
