@@ -15,6 +15,8 @@ pub enum Fate {
         /// That one.
         by: TxHash,
     },
+    /// The pool was full, and this was worth least.
+    Evicted,
     /// It waited for its whole lifetime, or had no place any more once one that did had left.
     Expired,
 }

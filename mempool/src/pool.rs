@@ -312,6 +312,9 @@ impl Pool {
             return Err(PoolError::Full);
         }
         PoolCounts::add(&mut self.counts.evicted, evicted.len());
+        for (_, victim) in &evicted {
+            self.departed.note(*victim.transaction.hash(), Fate::Evicted);
+        }
         Ok(())
     }
 

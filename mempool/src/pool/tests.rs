@@ -477,6 +477,9 @@ fn why_it_left_early_is_remembered_until_it_is_back() {
     add(&mut pool, &old).unwrap();
     refusal(&mut pool, &large);
     assert_eq!(pool.fate(old.hash()), None);
+    // A newcomer that is worth more evicts it.
+    add(&mut pool, &tx(2, 0, 11)).unwrap();
+    assert_eq!(pool.fate(old.hash()), Some(Fate::Evicted));
 }
 
 #[test]

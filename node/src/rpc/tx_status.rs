@@ -42,7 +42,7 @@ pub(super) struct TxStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 enum Stage {
-    /// This node has never seen it, or has forgotten it: it made room for what was worth more, or left long ago.
+    /// This node has never seen it, or has forgotten it.
     Unknown,
     /// It waits for a block; every nonce before it is used or waits too.
     Pending,
@@ -60,6 +60,8 @@ enum Stage {
     Skipped,
     /// Another one of its account and nonce took its place here.
     Replaced,
+    /// It made room in a full pool for what was worth more.
+    Evicted,
     /// It waited too long.
     Expired,
 }
@@ -115,6 +117,7 @@ pub(super) fn tx_status(context: &RpcContext, arguments: &Arguments) -> Result<T
 const fn departed(fate: Option<Fate>) -> TxStatus {
     match fate {
         Some(Fate::Replaced { by }) => TxStatus { replaced_by: Some(by), ..TxStatus::of(Stage::Replaced) },
+        Some(Fate::Evicted) => TxStatus::of(Stage::Evicted),
         Some(Fate::Expired) => TxStatus::of(Stage::Expired),
         None => TxStatus::of(Stage::Unknown),
     }

@@ -2,10 +2,11 @@
 
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Bytes, hex};
+use baton_mempool::{Pool, PoolConfig};
 use baton_proto::{Height, MemberIndex, limits::TRANSACTION_BYTES_MAX};
 use serde_json::{Value, json};
 
-use super::node::{TestNode, account, header, legacy, priced, raw, tx, view};
+use super::node::{TestNode, account, header, legacy, priced, raw, spec, tx, view};
 use crate::{
     ledger::Ledger as _,
     rpc::{CommitteeView, TurnView},
@@ -276,7 +277,7 @@ async fn what_happens_to_a_transaction_before_it_is_final_is_told_too() {
     assert_eq!(status(&better).await, json!({"status": "replaced", "replacedBy": best.hash()}));
 
     // The pool's clock starts at 0 here.
-    node.pool.lock().unwrap().expire(baton_mempool::PoolConfig::LIFETIME_MS);
+    node.pool.lock().unwrap().expire(PoolConfig::LIFETIME_MS);
     for transaction in [&best, &second] {
         assert_eq!(status(transaction).await, json!({"status": "expired"}));
     }
@@ -287,6 +288,12 @@ async fn what_happens_to_a_transaction_before_it_is_final_is_told_too() {
     assert_eq!(status(&first).await, json!({"status": "notarized", "height": 2, "digest": digest, "index": 0}));
     node.finalize(vec![first.clone()]);
     assert_eq!(status(&first).await["status"], "final");
+
+    let config = PoolConfig { transactions_max: 1, ..PoolConfig::of(&spec()) };
+    *node.pool.lock().unwrap() = Pool::new(config);
+    node.send(&tx(3, 0, 1)).await;
+    node.send(&tx(4, 0, 9)).await;
+    assert_eq!(status(&tx(3, 0, 1)).await, json!({"status": "evicted"}));
 }
 
 #[tokio::test]

@@ -253,7 +253,7 @@ async fn answers_that_are_not_read_take_bounded_room() {
     let node = TestNode::within(|config, limits| {
         config.answer_bytes_max = LARGE_ANSWER_BYTES_MAX;
         (limits.unread_max, limits.unread_of_one_max) = (2, 2);
-        (limits.write_max, limits.read_max) = (EVENTUALLY, Duration::from_secs(5));
+        (limits.write_max, limits.read_max) = (EVENTUALLY * 10, Duration::from_secs(5));
     })
     .await;
     let large = |nonce| legacy(1, nonce, Some(CHAIN_ID), vec![1; LARGE_INPUT_BYTES].into()).encoded_2718();
