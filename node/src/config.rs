@@ -15,7 +15,7 @@ use std::{
 use alloy_primitives::Address;
 use baton_mempool::PoolConfig;
 use baton_proto::{ChainSpec, L1ChainId, L2ChainId, limits::TRANSACTION_BYTES_MAX};
-use libp2p::Multiaddr;
+use libp2p::{Multiaddr, multiaddr::Protocol};
 use serde::Serialize;
 
 pub mod account_key;
@@ -117,7 +117,7 @@ pub struct P2pConfig {
     pub identity: PathBuf,
     /// Addresses to listen on; never empty.
     pub listen: Vec<Multiaddr>,
-    /// Where others reach us, besides the addresses that we listen on.
+    /// Where others reach us, besides the addresses that we listen on; no names.
     pub announce: Vec<Multiaddr>,
     /// Nodes to keep connected; a peer may have several addresses.
     pub peers: Vec<PeerAddress>,
@@ -291,10 +291,19 @@ impl P2pConfig {
         if listen.is_empty() {
             return Err(ConfigError::Invalid { key: "p2p.listen", why: "needs at least one address".into() });
         }
+        let announce = keys.announce.unwrap_or_default();
+        // Others would pass it over without a word.
+        let is_ip = |address: &&Multiaddr| matches!(address.iter().next(), Some(Protocol::Ip4(_) | Protocol::Ip6(_)));
+        if let Some(other) = announce.iter().find(|address| !is_ip(address)) {
+            return Err(ConfigError::Invalid {
+                key: "p2p.announce",
+                why: format!("{other} is no IP address, and nobody dials a name that it was told of"),
+            });
+        }
         Ok(Self {
             identity: required(keys.identity, "p2p.identity", "p2p-identity", "BATON_P2P_IDENTITY")?,
             listen,
-            announce: keys.announce.unwrap_or_default(),
+            announce,
             peers: keys.peers.unwrap_or_default(),
             observers: keys.observers.unwrap_or_default(),
         })

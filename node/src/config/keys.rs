@@ -114,8 +114,9 @@ layer! {
         /// be reachable from outside, over TCP or QUIC.
         #[arg(value_delimiter = ',')]
         listen: Vec<Multiaddr>, "p2p-listen", "BATON_P2P_LISTEN";
-        /// Multiaddrs at which others reach this node, such as `/dns4/node.example/tcp/30303`, where those that it listens on
-        /// lie behind a gateway. Other members hand them on. Default none: only the addresses listened on are told.
+        /// Multiaddrs at which others reach this node, such as `/ip4/203.0.113.7/tcp/30303`, where those that it listens on
+        /// lie behind a gateway. Other members hand them on. IP addresses only: nobody dials a name
+        /// that it was told of. Default none: only the addresses listened on are told.
         #[arg(value_delimiter = ',')]
         announce: Vec<Multiaddr>, "p2p-announce", "BATON_P2P_ANNOUNCE";
         /// Multiaddrs, each ending in `/p2p/PEERID`, of nodes to keep connected; a peer may have several. Which member each

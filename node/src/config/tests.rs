@@ -202,7 +202,8 @@ fn the_sign_record_and_chain_data_never_contain_each_other() {
 
 #[test]
 fn rules_between_keys_name_the_key() {
-    let cases: [(&[&str], &str); 5] = [
+    let cases: [(&[&str], &str); 6] = [
+        (&["--p2p-announce", "/ip4/203.0.113.7/tcp/1,/dns4/node.example/tcp/1"], "`p2p.announce`"),
         (&["--poster-key", "/k", "--evidence-key", "/k"], "`evidence_key`"),
         (&["--l1-poll-interval-ms", "0"], "`l1.poll_interval_ms`"),
         (&["--l1-stale-after-ms", "10"], "`l1.stale_after_ms`"),
