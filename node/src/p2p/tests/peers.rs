@@ -1,4 +1,7 @@
-use libp2p::swarm::SwarmEvent;
+use libp2p::swarm::{
+    SwarmEvent,
+    dial_opts::{DialOpts, PeerCondition},
+};
 
 use super::{
     raw::{Raw, Says},
@@ -125,22 +128,35 @@ async fn our_own_address_may_be_in_the_list() {
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_that_only_sit_there_keep_no_member_out() {
     let mut zero = Node::start(member(0, &[])).await;
-    let _two = Node::start(member(2, &[(0, &zero.address())])).await;
-    zero.connected(2).await;
+    let (to, address) = (zero.network.peer_id(), zero.address());
+    // All members but one are there, each as two peers with two connections: as many as strangers have to spare.
+    let mut members = vec![];
+    for seed in 2..MEMBERS {
+        for peer in [seed, seed + 40] {
+            let mut raw = Raw::start_saying(peer, Says::Member(seed, seed)).await;
+            raw.connect(to, address.clone()).await;
+            becomes(|| zero.network.standing(&raw.peer) == Some(Standing::Member(index(seed)))).await;
+            let again = DialOpts::peer_id(to).addresses(vec![address.clone()]).condition(PeerCondition::Always).build();
+            raw.order(move |swarm| swarm.dial(again).unwrap());
+            raw.until(|event| matches!(event, SwarmEvent::ConnectionEstablished { .. }).then_some(())).await;
+            members.push(raw);
+        }
+    }
+    assert!(2 * members.len() + STRANGERS_KEPT_MAX >= STRANGERS_MAX as usize);
     // More than there are places for, for all who come.
     let mut strangers = vec![];
     for seed in 0..u8::try_from(STRANGERS_MAX).unwrap() + 2 * MEMBERS + 2 {
         let mut stranger = Raw::start_saying(100 + seed, Says::NoMember).await;
-        stranger.connect(zero.network.peer_id(), zero.address()).await;
+        stranger.connect(to, address.clone()).await;
         strangers.push(stranger);
     }
     let newest = strangers.last().unwrap().peer;
     becomes(|| zero.network.standing(&newest) == Some(Standing::Stranger)).await;
-    becomes(|| zero.network.peer_count() <= STRANGERS_KEPT_MAX + 1).await;
+    becomes(|| zero.network.peer_count() <= STRANGERS_KEPT_MAX + members.len()).await;
     assert_eq!(zero.network.standing(&strangers[0].peer), None);
 
-    // A member that nobody knew gets in, and who came before all of them is still there.
-    let _one = Node::start(member(1, &[(0, &zero.address())])).await;
+    // A member that nobody knew gets in, and those who came before all strangers are still there.
+    let _one = Node::start(member(1, &[(0, &address)])).await;
     zero.connected(1).await;
-    assert_eq!(zero.network.connected_members(), [index(1), index(2)]);
+    assert_eq!(zero.network.connected_members(), (1..MEMBERS).map(index).collect::<Vec<_>>());
 }
