@@ -47,18 +47,14 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// A process of this host, on ports that are free now.
-    pub(super) fn on_this_host(folder: &Path) -> anyhow::Result<Self> {
-        let [rpc, health, p2p] = free_addresses().context("no free ports on 127.0.0.1")?;
-        let p2p = format!("/ip4/{}/tcp/{}", p2p.ip(), p2p.port());
-        Ok(Self {
-            home: folder.to_owned(),
-            rpc,
-            health,
-            hostname: None,
-            p2p_listen: vec![p2p.clone()],
-            p2p_address: p2p,
-        })
+    /// Processes of this host with these folders, on ports that are free now, no two on the same.
+    pub(super) fn on_this_host(folders: Vec<PathBuf>) -> anyhow::Result<Vec<Self>> {
+        let addresses = free_addresses(folders.len()).context("no free ports on 127.0.0.1")?;
+        let place = |(home, [rpc, health, p2p]): (PathBuf, [SocketAddr; 3])| {
+            let p2p = format!("/ip4/{}/tcp/{}", p2p.ip(), p2p.port());
+            Self { home, rpc, health, hostname: None, p2p_listen: vec![p2p.clone()], p2p_address: p2p }
+        };
+        Ok(folders.into_iter().zip(addresses).map(place).collect())
     }
 
     /// A container or machine with the name `hostname` and with all ports to itself, that has the node's folder at
@@ -205,14 +201,32 @@ fn table<const N: usize>(entries: [(&str, Value); N]) -> Table {
     entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
-/// Returns addresses on this host that were free a moment ago. All are held open until all are picked, so that none is
-/// picked twice.
-fn free_addresses<const N: usize>() -> std::io::Result<[SocketAddr; N]> {
-    let listeners: Vec<TcpListener> =
-        (0..N).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<Result<_, _>>()?;
-    let mut addresses = [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)); N];
-    for (address, listener) in addresses.iter_mut().zip(&listeners) {
-        *address = listener.local_addr()?;
+/// Returns three addresses for each of `count`, on this host, that were free a moment ago. All are held open until all are
+/// picked, so that none is picked twice.
+fn free_addresses(count: usize) -> std::io::Result<Vec<[SocketAddr; 3]>> {
+    let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let listeners: Vec<[TcpListener; 3]> =
+        (0..count).map(|_| Ok([listen()?, listen()?, listen()?])).collect::<std::io::Result<_>>()?;
+    let addresses = |[a, b, c]: &[TcpListener; 3]| Ok([a.local_addr()?, b.local_addr()?, c.local_addr()?]);
+    listeners.iter().map(addresses).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_nodes_are_given_the_same_port() {
+        let places = Place::on_this_host((0..100).map(|node| format!("node-{node}").into()).collect()).unwrap();
+        let ports: HashSet<String> = places
+            .iter()
+            .flat_map(|place| {
+                [place.rpc.port().to_string(), place.health.port().to_string(), place.p2p_address.clone()]
+            })
+            .map(|text| text.rsplit('/').next().unwrap().to_owned())
+            .collect();
+        assert_eq!((places.len(), ports.len()), (100, 300));
     }
-    Ok(addresses)
 }

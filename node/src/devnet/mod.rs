@@ -113,10 +113,8 @@ async fn start(args: &DevnetArgs) -> anyhow::Result<Devnet> {
     let l1_chain_id = client.chain_id();
 
     let mut nodes = Vec::with_capacity(bonds.len());
-    for index in 0..bonds.len() {
-        let folder = folder.join(format!("node-{index}"));
-        let place = Place::on_this_host(&folder)?;
-        nodes.push(NodeFolder::create(&folder, PrivateKeySigner::random(), place)?);
+    for place in Place::on_this_host((0..bonds.len()).map(|index| folder.join(format!("node-{index}"))).collect())? {
+        nodes.push(NodeFolder::create(&place.home().to_owned(), PrivateKeySigner::random(), place)?);
     }
     let headless = args.headless;
     let mut say = move |line: String| if headless { info!("{line}") } else { println!("{line}") };
