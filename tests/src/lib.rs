@@ -7,6 +7,7 @@ pub mod bench;
 pub mod devnet;
 pub mod history;
 pub mod metrics;
+pub mod reserved;
 pub mod rpc;
 pub mod transactions;
 pub mod witness;

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    net::{Ipv4Addr, TcpListener},
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -15,7 +14,7 @@ use baton_node::{
 };
 use baton_proto::{Evidence, MemberIndex, SignedStatement, View, wire::ConsensusMessage};
 
-use crate::devnet::Devnet;
+use crate::{devnet::Devnet, reserved::Reserved};
 
 /// Statements by signer and view; all of one view, so that pairs can be judged.
 type Record = BTreeMap<(MemberIndex, View), Vec<SignedStatement>>;
@@ -24,6 +23,7 @@ type Record = BTreeMap<(MemberIndex, View), Vec<SignedStatement>>;
 pub struct Seat {
     identity: Keypair,
     address: Multiaddr,
+    _reserved: Reserved,
 }
 
 impl Default for Seat {
@@ -39,10 +39,10 @@ impl Seat {
     /// When this host has no free port.
     #[must_use]
     pub fn new() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let port = listener.local_addr().expect("a bound socket has an address").port();
+        let reserved = Reserved::new().expect("a free port");
+        let port = reserved.address().port();
         let address = format!("/ip4/127.0.0.1/tcp/{port}").parse().expect("a multiaddr");
-        Self { identity: Keypair::generate_ed25519(), address }
+        Self { identity: Keypair::generate_ed25519(), address, _reserved: reserved }
     }
 
     /// Returns what `--observer` takes.

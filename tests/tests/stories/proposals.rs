@@ -20,6 +20,7 @@ use baton_proto::{
 };
 use baton_tests::{
     devnet::{Devnet, program, until},
+    reserved::Reserved,
     rpc::{Rpc, quantity},
     transactions::transfer,
     witness::facts,
@@ -135,6 +136,7 @@ async fn hand_over(devnet: &Devnet, transactions: Vec<Bytes>) -> anyhow::Result<
 struct Follower {
     rpc: Rpc,
     child: Child,
+    _addresses: [Reserved; 2],
 }
 
 impl Follower {
@@ -155,9 +157,9 @@ impl Follower {
         };
         set("p2p", "identity", identity.display().to_string().into())?;
         set("p2p", "listen", vec!["/ip4/127.0.0.1/tcp/0".to_owned()].into())?;
-        let rpc = free_address()?;
-        set("rpc", "listen", rpc.clone().into())?;
-        set("health", "listen", free_address()?.into())?;
+        let (rpc, health) = (Reserved::new()?, Reserved::new()?);
+        set("rpc", "listen", rpc.address().to_string().into())?;
+        set("health", "listen", health.address().to_string().into())?;
         config.insert("data_dir".into(), folder.join("data").display().to_string().into());
         let path = folder.join("node.toml");
         std::fs::write(&path, config.to_string())?;
@@ -173,9 +175,9 @@ impl Follower {
             .stderr(log)
             .kill_on_drop(true)
             .spawn()?;
-        let rpc = Rpc::new(&format!("http://{rpc}"));
-        until("the follower to answer", || async { Ok(rpc.height().await.ok()) }).await?;
-        Ok(Self { rpc, child })
+        let client = Rpc::new(&format!("http://{}", rpc.address()));
+        until("the follower to answer", || async { Ok(client.height().await.ok()) }).await?;
+        Ok(Self { rpc: client, child, _addresses: [rpc, health] })
     }
 
     /// Stops it, which must be in order.
@@ -187,9 +189,4 @@ impl Follower {
         ensure!(status.success(), "the follower ended with {status}");
         Ok(())
     }
-}
-
-/// An address on this host that was free a moment ago.
-fn free_address() -> anyhow::Result<String> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
