@@ -53,8 +53,8 @@ use super::{
 /// Most requests of peers that are answered at once; those above are told that we are busy.
 const ANSWERS_MAX: usize = 64;
 
-/// Most questions of peers that have not proven to be members, all together, that are answered at once: an answer may
-/// take a second of computing, and voters ask too.
+/// Most questions of peers that have not proven to be members, all together, that are answered at once: an answer may hold
+/// megabytes that are read, checked and encoded for it, and voters ask too.
 pub(super) const STRANGERS_ANSWERED_MAX: usize = 3;
 
 /// Most peers refused at once; those above are only disconnected.
