@@ -19,7 +19,8 @@ mod tests;
 
 /// The final state, as far as a pool needs it.
 pub trait Nonces {
-    /// Returns the next nonce of `account` in final state; 0 for an account that never sent.
+    /// Returns the next nonce of `account` in final state; 0 for an account that never sent. A pool asks about accounts
+    /// that it holds nothing of; what changes for the others it hears by [`Pool::on_final`].
     fn nonce(&self, account: Address) -> u64;
 }
 
@@ -145,9 +146,8 @@ impl Pool {
         }
         admission::check(&transaction, &self.config)?;
         let (hash, sender, nonce) = (*transaction.hash(), transaction.sender(), transaction.nonce());
-        let next = nonces.nonce(sender);
-        self.advance(sender, next);
-        let next = self.accounts.get(&sender).map_or(next, Account::next);
+        // What is final here already is told by `on_final`, so an account that is known needs no look at the state.
+        let next = self.accounts.get(&sender).map_or_else(|| nonces.nonce(sender), Account::next);
         if nonce < next {
             return Err(PoolError::NonceTooLow { next, got: nonce });
         }

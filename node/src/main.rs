@@ -5,6 +5,10 @@ use std::process::ExitCode;
 use baton_node::cli::{Cli, CliError};
 use clap::Parser as _;
 
+/// For RocksDB too: its many small allocations from many threads fragment the C library's heap, and cost a tenth more CPU.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     // Before anything speaks TLS: no provider is compiled in as the default.
     let _ = rustls::crypto::ring::default_provider().install_default();

@@ -111,12 +111,22 @@ fn a_pool_that_knows_of_a_later_final_state_judges_by_it() {
 }
 
 #[test]
-fn final_state_that_ran_ahead_of_on_final_takes_used_nonces_out() {
+fn the_state_is_asked_only_about_accounts_that_are_not_here() {
+    struct OnlyOf(Address);
+    impl Nonces for OnlyOf {
+        fn nonce(&self, account: Address) -> u64 {
+            assert_eq!(account, self.0);
+            0
+        }
+    }
     let mut pool = pool();
-    fill(&mut pool, (0..4).map(|nonce| tx(1, nonce, 5)));
-    assert!(pool.add(tx(1, 4, 5), 0, &at(1, 3)).unwrap().executable);
+    pool.add(tx(1, 0, 5), 0, &OnlyOf(account(1))).unwrap();
+    assert!(pool.add(tx(1, 1, 5), 0, &OnlyOf(account(2))).unwrap().executable);
+    pool.add(tx(2, 0, 5), 0, &OnlyOf(account(2))).unwrap();
+    // What became final meanwhile is told, and with its last transaction an account goes.
+    pool.on_final(&BTreeMap::from([(account(1), 2)]), &[*tx(1, 0, 5).hash(), *tx(1, 1, 5).hash()]);
+    pool.add(tx(1, 0, 5), 0, &OnlyOf(account(1))).unwrap();
     pool.assert_consistent();
-    assert_eq!(pool.transactions().map(Transaction::nonce).collect::<Vec<_>>(), [3, 4]);
 }
 
 #[test]
