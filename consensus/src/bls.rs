@@ -4,12 +4,9 @@
 //! bytes), a signature as a compressed point of 48 bytes. Every point is checked to be in its subgroup and not zero, and
 //! only the one canonical encoding of a key is taken: two encodings of one key would be two identities.
 
-use std::{
-    fmt,
-    hash::{BuildHasher as _, RandomState},
-};
+use std::fmt;
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, keccak256};
 use baton_proto::{
     BlsPublicKey, BlsSignature, Domain, MemberIndex, PEER_DST, POSSESSION_DST, PeerProof, STATEMENT_DST,
     SignedStatement, Statement,
@@ -26,8 +23,8 @@ const PADDING_BYTES: usize = 16;
 /// Bytes of a field element in EIP-2537's form.
 const WORD_BYTES: usize = FIELD_BYTES + PADDING_BYTES;
 
-/// Bits of the random factors under which signatures are checked together.
-const FACTOR_BITS: usize = u64::BITS as usize;
+/// Bits of the factors under which signatures are checked together.
+const FACTOR_BITS: usize = u128::BITS as usize;
 
 /// Why bytes are not a key or a signature.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -181,10 +178,11 @@ impl Scheme for MinSig {
         verify_message(&key.0, message, STATEMENT_DST, signature)
     }
 
-    /// One pairing check for all: the sums of keys and signatures, each multiplied by a number that nobody can foresee.
-    /// Plain sums would not do, for two members together could shift their signatures so that the errors cancel.
+    /// One pairing check for all: the sums of keys and signatures, each multiplied by a factor of its own. Plain sums would
+    /// not do, for two members together could shift their signatures so that the errors cancel.
     ///
-    /// A batch with a wrong signature passes with a probability of 2⁻⁶⁴ (Bellare, Garay and Rabin 1998, small exponents).
+    /// The factors are a hash of all that is checked, so the answer is the same everywhere, and whoever wants a batch with a
+    /// wrong signature to pass has to find one among 2¹²⁷ (small exponents: Bellare, Garay and Rabin 1998).
     fn verify_all(keys: &[&DecodedKey], message: &B256, signatures: &[BlsSignature]) -> bool {
         match (keys, signatures) {
             ([], _) | (_, []) => return false,
@@ -195,7 +193,7 @@ impl Scheme for MinSig {
         let decoded: Result<Vec<min_sig::Signature>, BlsError> = signatures.iter().map(decode_signature).collect();
         let Ok(points) = decoded else { return false };
         let keys: Vec<min_sig::PublicKey> = keys.iter().map(|key| key.0).collect();
-        let factors = random_factors(points.len());
+        let factors = factors(&keys, message, signatures);
         let signature = points.as_slice().mult(&factors, FACTOR_BITS).to_signature();
         let key = keys.as_slice().mult(&factors, FACTOR_BITS).to_public_key();
         signature.verify(false, message.as_slice(), STATEMENT_DST, &[], &key, true) == BLST_ERROR::BLST_SUCCESS
@@ -214,11 +212,19 @@ impl Scheme for MinSig {
     }
 }
 
-/// Returns `count` numbers of [`FACTOR_BITS`] each, none of them zero, little-endian: the outputs of a keyed function whose
-/// key the operating system's randomness made, and that nobody ever sees.
-fn random_factors(count: usize) -> Vec<u8> {
-    let random = RandomState::new();
-    (0..count).flat_map(|place| (random.hash_one(place) | 1).to_le_bytes()).collect()
+/// Returns a number of [`FACTOR_BITS`] for each signature, none of them zero, little-endian.
+fn factors(keys: &[min_sig::PublicKey], message: &B256, signatures: &[BlsSignature]) -> Vec<u8> {
+    let mut all = message.to_vec();
+    for (key, signature) in keys.iter().zip(signatures) {
+        all.extend(key.serialize());
+        all.extend(signature.as_bytes());
+    }
+    let all = keccak256(all);
+    let factor = |place: u64| {
+        let [first, rest @ ..] = keccak256([all.as_slice(), &place.to_le_bytes()].concat()).0;
+        std::iter::once(first | 1).chain(rest).take(FACTOR_BITS / 8)
+    };
+    (0..).take(signatures.len()).flat_map(factor).collect()
 }
 
 fn verify_message(key: &min_sig::PublicKey, message: &B256, dst: &[u8], signature: &BlsSignature) -> bool {

@@ -8,8 +8,9 @@ use std::{
 use baton_proto::{Certificate, MemberIndex, Statement};
 use lru::LruCache;
 
-/// Statements that are remembered: those of some hundred views.
-const REMEMBERED: NonZeroUsize = NonZeroUsize::new(512).expect("not zero");
+/// Statements that are remembered: all three of each view that certificates are taken of, and of many more while nothing
+/// becomes final.
+const REMEMBERED: NonZeroUsize = NonZeroUsize::new(4_096).expect("not zero");
 
 /// Statements whose certificate was checked or added up here; the checks and the driver share them.
 ///

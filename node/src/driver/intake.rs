@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use baton_consensus::{Committee, Schedule, Verified, Verifier};
+use baton_consensus::{Committee, Held, HeldVotes, RETENTION_VIEWS, Schedule, Verified, Verifier};
 use baton_proto::{
     Block, BlockHeader, BlsSignature, Certificate, Epoch, Evidence, MemberIndex, SignedStatement, Statement,
     StatementKind, View, wire::ConsensusMessage,
@@ -21,12 +21,7 @@ use lru::LruCache;
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
-use super::{
-    certified::Certified,
-    held::{Held, HeldVotes},
-    rebuild::Rebuilder,
-    window::ViewWindow,
-};
+use super::{certified::Certified, rebuild::Rebuilder, window::ViewWindow};
 use crate::{
     p2p::{Fault, Network},
     telemetry::metrics::ConsensusMetrics,
@@ -116,6 +111,8 @@ pub struct Intake {
     convicted: BTreeSet<MemberIndex>,
     certified: Arc<Certified>,
     held: HeldVotes,
+    /// Votes that waited for what was checked just now.
+    released: Vec<Held>,
     asked: LruCache<(MemberIndex, View), Instant>,
     metrics: Option<ConsensusMetrics>,
 }
@@ -138,6 +135,7 @@ impl Intake {
             statements: LruCache::new(STATEMENTS_REMEMBERED),
             made: LruCache::new(KINDS_REMEMBERED),
             convicted: BTreeSet::new(),
+            released: Vec::new(),
             asked: LruCache::new(QUESTIONS_REMEMBERED),
             metrics: None,
         }
@@ -171,6 +169,7 @@ impl Intake {
             if let Err(reason) = self.check(from, message, &mut found) {
                 self.refuse(from, reason);
             }
+            self.hand_on_released(&mut found);
             for message in found.drain(..) {
                 if checked.blocking_send(message).is_err() {
                     return;
@@ -212,10 +211,10 @@ impl Intake {
                 self.vote(vote, leader, found);
             }
             ConsensusMessage::Certificate(certificate) => {
-                if certificate.statement.epoch() != self.epoch || certificate.statement.view().is_none() {
-                    return Ok(());
-                }
-                if self.certified.covers(&certificate) {
+                let Some(view) = certificate.statement.view() else { return Ok(()) };
+                // Old ones are valid, and there is no end of them.
+                let is_past = view.get() < self.window.final_view().get().saturating_sub(RETENTION_VIEWS);
+                if certificate.statement.epoch() != self.epoch || is_past || self.certified.covers(&certificate) {
                     return Ok(());
                 }
                 let verified = self.verifier.verify_certificate(certificate).map_err(|_| "an invalid certificate")?;
@@ -229,7 +228,8 @@ impl Intake {
             }
             ConsensusMessage::Evidence(evidence) => {
                 // Evidence is small to send and dear to check: one pair for each member is all that L1 punishes.
-                if evidence.epoch() != self.epoch || self.convicted.contains(&evidence.signer()) {
+                let matters = evidence.epoch() == self.epoch && self.window.contains(evidence.view());
+                if !matters || self.convicted.contains(&evidence.signer()) {
                     return Ok(());
                 }
                 let holds = self.statement(evidence.first().clone()).is_some()
@@ -273,29 +273,35 @@ impl Intake {
     /// Checks votes, together where they say the same, and hands on those that hold. A vote whose leader's Notarize does
     /// not hold goes with it.
     fn hand_on(&mut self, votes: Vec<Held>, found: &mut Vec<Checked>) {
+        let mut known: Vec<Verified<SignedStatement>> = Vec::new();
         let mut unchecked: Vec<SignedStatement> = Vec::new();
-        for Held { vote, leader } in &votes {
-            for signed in [Some(vote), leader.as_ref()].into_iter().flatten() {
-                if !self.statements.contains(signed) && !unchecked.contains(signed) {
-                    unchecked.push(signed.clone());
-                }
+        for signed in votes.iter().flat_map(|held| [Some(&held.vote), held.leader.as_ref()]).flatten() {
+            match self.statements.get(signed) {
+                Some(verified) => known.push(verified.clone()),
+                None if unchecked.contains(signed) => {}
+                None => unchecked.push(signed.clone()),
             }
         }
         for verified in self.verifier.verify_all(unchecked).into_iter().flatten() {
+            known.push(verified.clone());
             self.remember(verified);
         }
+        let holds = |signed: &SignedStatement| known.iter().find(|verified| ***verified == *signed).cloned();
         for Held { vote, leader } in votes {
             let from = vote.signer;
-            let Some(vote) = self.statements.get(&vote).cloned() else {
-                self.refuse(from, "a vote with an invalid signature");
-                continue;
-            };
-            let leader = leader.map(|leader| self.statements.get(&leader).cloned());
-            if leader == Some(None) {
-                self.refuse(from, "a vote with an invalid leader signature");
-                continue;
+            match (holds(&vote), leader.as_ref().map(holds)) {
+                (None, _) => self.refuse(from, "a vote with an invalid signature"),
+                (_, Some(None)) => self.refuse(from, "a vote with an invalid leader signature"),
+                (Some(vote), leader) => found.push(Checked::Vote { vote, leader: leader.flatten() }),
             }
-            found.push(Checked::Vote { vote, leader: leader.flatten() });
+        }
+    }
+
+    /// Checks and hands on what waited for what was checked just now, and what waited for that.
+    fn hand_on_released(&mut self, found: &mut Vec<Checked>) {
+        while !self.released.is_empty() {
+            let released = std::mem::take(&mut self.released);
+            self.hand_on(released, found);
         }
     }
 
@@ -359,7 +365,11 @@ impl Intake {
     }
 
     fn remember(&mut self, verified: Verified<SignedStatement>) {
-        self.held.on_checked(&verified);
+        // What lies elsewhere must not push out the votes of views that matter.
+        if verified.statement.view().is_some_and(|view| self.window.contains(view)) {
+            let is_certified = self.certified.contains(&verified.statement);
+            self.released.extend(self.held.on_checked(&verified, is_certified));
+        }
         // Only what verifies counts, so that nobody can use up another's place.
         if let Some(view) = verified.statement.view() {
             let kind = (verified.signer, view, verified.statement.kind());

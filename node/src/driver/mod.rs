@@ -19,7 +19,6 @@ mod certified;
 mod commit;
 mod effects;
 mod fetch;
-mod held;
 mod intake;
 mod notarized;
 mod rebuild;

@@ -21,8 +21,8 @@ const WATCHED: [usize; 2] = [0, 1];
 /// Nodes that are stopped, by their number: of stakes 32, 28, 22 and 18, too much for the others to be a quorum.
 const STOPPED: [usize; 2] = [2, 3];
 
-/// Returns the most memory, in MiB, that node 0 or 1 has resident with [`TRANSACTIONS`] in the pools of both. They cannot be
-/// emptied meanwhile, because the other nodes stand still.
+/// Returns the most memory, in MiB, that node 0 or 1 ever had resident once [`TRANSACTIONS`] are in the pools of both. They
+/// cannot be emptied meanwhile, because the other nodes stand still.
 ///
 /// # Errors
 /// When the pool does not take them.
@@ -51,5 +51,5 @@ async fn fill(devnet: &Devnet, users: &mut Users, watched: [u32; 2]) -> anyhow::
         };
         until("a full pool", pooled).await?;
     }
-    watched.into_iter().try_fold(0, |most, pid| Ok(most.max(process::resident_mib(pid)?)))
+    watched.into_iter().try_fold(0, |most, pid| Ok(most.max(process::resident_max_mib(pid)?)))
 }

@@ -7,6 +7,7 @@ use anyhow::{Context as _, ensure};
 use baton_node::l1::{L1Client, ReplayError, read_posted_chain};
 use baton_tests::{
     devnet::{Devnet, contracts_tool, until},
+    metrics::Samples,
     rpc::quantity,
     transactions::{TRANSFER_GAS, transfer},
     witness::facts,
@@ -68,6 +69,13 @@ async fn five_hundred_transactions_are_final_once_and_l1_holds_them() -> anyhow:
         let count = devnet.rpc(0).call("eth_getTransactionCount", json!([account.address, "latest"])).await?;
         ensure!(quantity(&count)? == EACH, "account {} has nonce {count}", account.address);
     }
+
+    // Besides by gossip, they went straight to those who lead next.
+    let mut handed_over = 0.0;
+    for node in &devnet.info.nodes {
+        handed_over += Samples::fetch(&node.health).await?.get("baton_p2p_forwarded_taken_total")?;
+    }
+    ensure!(handed_over > 0.0, "no node took a transaction that another handed over");
 
     // From L1 alone: certificates checked, data decoded, the same list.
     until("L1 to hold the last of them", || async {

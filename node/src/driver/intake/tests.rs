@@ -226,3 +226,26 @@ async fn one_valid_pair_against_a_member_is_handed_on_and_the_next_is_not_checke
     let other = stage.pair(2, [1, 2]);
     assert_eq!(stage.evidence(&other), Ok(true), "another member is another matter");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn evidence_of_views_that_do_not_matter_is_not_checked() {
+    let mut stage = Stage::with_sender(3).await;
+    for view in (1 << 30..).take(3).map(View::new) {
+        let (first, second) = (stage.notarize(2, view, 1), stage.notarize(2, view, 2));
+        let half_forged = Evidence::new(first.clone(), stage.forged(second.clone())).unwrap();
+        assert_eq!(stage.evidence(&half_forged), Ok(false));
+        assert_eq!(stage.evidence(&Evidence::new(first, second).unwrap()), Ok(false));
+    }
+    assert!(stage.intake.statements.is_empty());
+    // A certificate may be of any view that comes, but not of one long past: there is no end of those.
+    let certificate = |stage: &Stage, view| {
+        let statement = Statement::Nullify { epoch: stage.intake.epoch, view: View::new(view) };
+        ConsensusMessage::Certificate(stage.world.certify(&[0, 1, 2], statement))
+    };
+    stage.intake.window.set(View::new(1_000), View::new(1_002));
+    let (past, kept) = (1_000 - RETENTION_VIEWS - 1, 1_000 - RETENTION_VIEWS);
+    let (past, kept, far) = (certificate(&stage, past), certificate(&stage, kept), certificate(&stage, 1 << 30));
+    assert!(stage.check(3, past).unwrap().is_none());
+    assert!(stage.check(3, kept.clone()).unwrap().is_some() && stage.check(3, kept).unwrap().is_none());
+    assert!(stage.check(3, far).unwrap().is_some());
+}

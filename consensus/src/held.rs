@@ -9,14 +9,17 @@
 //!   evidence;
 //! - nothing that its signer said was checked for a few views: the machine must not take it for absent.
 //!
-//! The connection has proven who sent a vote, so nobody can make another's wait or seem to contradict itself; one with a
-//! wrong signature costs its sender a charge when it is found out, and holds up nobody else's. Once a statement has its
-//! certificate, what else is said for it waits for a contradiction that may never come.
+//! Nothing is lost by waiting (R9 is untouched): whatever makes the first of these true, a vote that comes in or a statement
+//! that was checked elsewhere, hands out everything that it was waited for. The connection has proven who sent a vote, so
+//! nobody can make another's wait or seem to contradict itself; one with a wrong signature costs its sender a charge when it
+//! is found out, and holds up nobody else's, because the next one to say the same makes the quorum possible again. Once a
+//! statement has its certificate, what else is said for it waits for a contradiction that may never come.
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use baton_consensus::Committee;
 use baton_proto::{MemberIndex, SignedStatement, SignerSet, Statement, StatementKind, View};
+
+use crate::Committee;
 
 /// Views whose votes are held at most; of a committee of 128 they take some 30 MiB. The machine's own window is shorter
 /// unless nothing becomes final, and then the oldest views matter least.
@@ -24,14 +27,17 @@ const VIEWS_HELD_MAX: usize = 256;
 
 /// A vote as it came, with the leader's Notarize of the same block where the vote is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Held {
-    pub(super) vote: SignedStatement,
-    pub(super) leader: Option<SignedStatement>,
+#[expect(missing_docs, reason = "the type's text says it")]
+pub struct Held {
+    pub vote: SignedStatement,
+    pub leader: Option<SignedStatement>,
 }
 
 /// The votes of a window of views, those that wait and who was checked.
+///
+/// Whoever uses it takes in, and tells of, statements of views near the machine's own alone: the oldest views give way.
 #[derive(Debug)]
-pub(super) struct HeldVotes {
+pub struct HeldVotes {
     committee: Arc<Committee>,
     /// Our own place: our votes do not come in here.
     me: Option<MemberIndex>,
@@ -52,61 +58,77 @@ struct ViewVotes {
 
 impl HeldVotes {
     /// Holds nothing yet. After `inactive_views` views without a checked word of it the machine takes a member for absent.
-    pub(super) fn new(committee: Arc<Committee>, me: Option<MemberIndex>, inactive_views: u64) -> Self {
+    #[must_use]
+    pub fn new(committee: Arc<Committee>, me: Option<MemberIndex>, inactive_views: u64) -> Self {
         let heard = vec![View::ZERO; committee.len()];
         Self { committee, me, heard_every: (inactive_views / 4).max(1), heard, views: BTreeMap::new() }
     }
 
     /// Takes a vote of `view` in and returns what is to be checked now, which it may or may not be among.
     /// `leader` leads the view; `is_certified` says that a certificate of the vote's statement is known.
-    pub(super) fn take_in(&mut self, held: Held, view: View, leader: MemberIndex, is_certified: bool) -> Vec<Held> {
-        let Held { vote, leader: leaders_own } = &held;
-        let (signer, statement) = (vote.signer, vote.statement);
+    pub fn take_in(&mut self, held: Held, view: View, leader: MemberIndex, is_certified: bool) -> Vec<Held> {
+        let (signer, statement) = (held.vote.signer, held.vote.statement);
         let last_heard = self.heard.get(signer.as_usize()).copied().unwrap_or_default();
         let is_quiet = view.get() >= last_heard.get().saturating_add(self.heard_every);
-        let votes = self.views.entry(view).or_default();
-        let mut now = votes.take_rivals(vote);
-        let leader_contradicts = leaders_own.as_ref().is_some_and(|own| votes.contradicts(own));
-        if signer == leader || is_quiet || leader_contradicts || !now.is_empty() || votes.contradicts(vote) {
-            now.push(held);
-        } else {
-            // Said again, it replaces what waits: the leader's Notarize may have come with it only now.
-            votes.waiting.retain(|waits| waits.vote.signer != signer || waits.vote.statement != statement);
-            votes.waiting.push(held);
-            if !is_certified && self.committee.is_quorum(votes.saying(statement).chain(self.me).collect()) {
-                now = votes.take(&statement);
-            }
-        }
-        while self.views.len() > VIEWS_HELD_MAX {
-            self.views.pop_first();
+        let votes = self.view(view);
+        let said = [Some(&held.vote), held.leader.as_ref()];
+        let contradicts = said.into_iter().flatten().any(|signed| votes.contradicts(signed));
+        let mut now: Vec<Held> = said.into_iter().flatten().flat_map(|signed| votes.take_rivals(signed)).collect();
+        let is_due = signer == leader || is_quiet || contradicts || !now.is_empty();
+        // Said again, it replaces what waits: the leader's Notarize may have come with it only now.
+        let is_same = |waits: &Held| waits.vote.signer == signer && waits.vote.statement == statement;
+        votes.waiting.retain(|waits| !is_same(waits));
+        votes.waiting.push(held);
+        now.extend(self.completed(view, &statement, is_certified));
+        if is_due {
+            now.extend(self.view(view).waiting.extract_if(.., |waits| is_same(waits)));
         }
         now
     }
 
-    /// Takes note of a statement whose signature holds.
-    pub(super) fn on_checked(&mut self, signed: &SignedStatement) {
-        let Some(view) = signed.statement.view() else { return };
+    /// Takes note of a statement whose signature holds, and returns what is to be checked now because of it.
+    /// `is_certified` says that a certificate of it is known.
+    pub fn on_checked(&mut self, signed: &SignedStatement, is_certified: bool) -> Vec<Held> {
+        let Some(view) = signed.statement.view() else { return Vec::new() };
         if let Some(heard) = self.heard.get_mut(signed.signer.as_usize()) {
             *heard = view.max(*heard);
         }
-        let checked = &mut self.views.entry(view).or_default().checked;
-        match checked.iter_mut().find(|(statement, _)| *statement == signed.statement) {
+        let votes = self.view(view);
+        match votes.checked.iter_mut().find(|(statement, _)| *statement == signed.statement) {
             Some((_, signers)) => {
                 signers.insert(signed.signer);
             }
-            None => checked.push((signed.statement, [signed.signer].into_iter().collect())),
+            None => votes.checked.push((signed.statement, [signed.signer].into_iter().collect())),
         }
+        let mut now = votes.take_rivals(signed);
+        now.extend(self.completed(view, &signed.statement, is_certified));
+        now
+    }
+
+    /// Takes out what waits for `statement` if those who said it, and we, could be a quorum.
+    fn completed(&mut self, view: View, statement: &Statement, is_certified: bool) -> Vec<Held> {
+        let Some(votes) = self.views.get_mut(&view).filter(|_| !is_certified) else { return Vec::new() };
+        if !self.committee.is_quorum(votes.saying(*statement).chain(self.me).collect()) {
+            return Vec::new();
+        }
+        votes.waiting.extract_if(.., |held| held.vote.statement == *statement).collect()
+    }
+
+    fn view(&mut self, view: View) -> &mut ViewVotes {
+        while self.views.len() >= VIEWS_HELD_MAX && !self.views.contains_key(&view) {
+            self.views.pop_first();
+        }
+        self.views.entry(view).or_default()
     }
 }
 
 impl ViewVotes {
-    /// Everybody who said `statement`, checked or not.
+    /// Everybody who said `statement`, checked or not, the leader in others' votes included.
     fn saying(&self, statement: Statement) -> impl Iterator<Item = MemberIndex> {
         let waiting = self.waiting.iter().filter(move |held| held.vote.statement == statement);
-        let waiting = waiting.map(|held| held.vote.signer);
+        let waiting = waiting.flat_map(|held| [Some(&held.vote), held.leader.as_ref()]).flatten();
         let checked = self.checked.iter().filter(move |(said, _)| *said == statement);
-        let checked = checked.flat_map(|(_, signers)| signers.iter());
-        waiting.chain(checked)
+        waiting.map(|signed| signed.signer).chain(checked.flat_map(|(_, signers)| signers.iter()))
     }
 
     /// Whether the signer was checked to have said something else in the place of `signed`.
@@ -115,15 +137,11 @@ impl ViewVotes {
         checked.any(|(said, signers)| signers.contains(signed.signer) && are_rivals(said, &signed.statement))
     }
 
-    /// Takes out what waits of the same signer in the place of `vote`.
-    fn take_rivals(&mut self, vote: &SignedStatement) -> Vec<Held> {
+    /// Takes out what waits and holds something that the same signer said in the place of `signed`.
+    fn take_rivals(&mut self, signed: &SignedStatement) -> Vec<Held> {
         let is_rival =
-            |held: &mut Held| held.vote.signer == vote.signer && are_rivals(&held.vote.statement, &vote.statement);
-        self.waiting.extract_if(.., is_rival).collect()
-    }
-
-    fn take(&mut self, statement: &Statement) -> Vec<Held> {
-        self.waiting.extract_if(.., |held| held.vote.statement == *statement).collect()
+            |other: &SignedStatement| other.signer == signed.signer && are_rivals(&other.statement, &signed.statement);
+        self.waiting.extract_if(.., |held| is_rival(&held.vote) || held.leader.as_ref().is_some_and(is_rival)).collect()
     }
 }
 
@@ -138,7 +156,7 @@ fn are_rivals(one: &Statement, other: &Statement) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::testing::World;
+    use crate::testing::World;
     use alloy_primitives::B256;
     use baton_proto::{BlockDigest, BlsSignature, Epoch};
 
@@ -162,7 +180,7 @@ mod tests {
     fn votes() -> HeldVotes {
         let mut votes = HeldVotes::new(World::new(&[1; 7]).committee, Some(MemberIndex::new(6)), 20);
         for signer in 0..7 {
-            votes.on_checked(&by(signer, Statement::Nullify { epoch: Epoch::new(2), view: View::new(4) }));
+            votes.on_checked(&by(signer, Statement::Nullify { epoch: Epoch::new(2), view: View::new(4) }), true);
         }
         votes
     }
@@ -184,7 +202,7 @@ mod tests {
         assert_eq!(take_in(&mut votes, by(4, finalize(1))), [1, 2, 3, 4], "with ours they are five");
         // One of them had a wrong signature: whoever comes next can make up for it.
         for signer in 1..4 {
-            votes.on_checked(&by(signer, finalize(1)));
+            votes.on_checked(&by(signer, finalize(1)), false);
         }
         assert_eq!(take_in(&mut votes, by(4, finalize(1))), [4]);
     }
@@ -193,7 +211,7 @@ mod tests {
     fn what_comes_after_the_certificate_waits() {
         let mut votes = votes();
         for signer in 1..5 {
-            votes.on_checked(&by(signer, finalize(1)));
+            votes.on_checked(&by(signer, finalize(1)), false);
         }
         let late = Held { vote: by(5, finalize(1)), leader: None };
         assert!(votes.take_in(late, VIEW, MemberIndex::new(0), true).is_empty());
@@ -216,7 +234,7 @@ mod tests {
             assert!(take_in(&mut votes, by(2, second)).is_empty(), "another member's");
             assert_eq!(take_in(&mut votes, by(1, second)), [1, 1], "{first:?}, {second:?}");
             // And where the first was checked already.
-            votes.on_checked(&by(3, first));
+            votes.on_checked(&by(3, first), false);
             assert_eq!(take_in(&mut votes, by(3, second)), [3]);
         }
         let mut votes = votes();
@@ -227,14 +245,57 @@ mod tests {
     }
 
     #[test]
+    fn whoever_is_checked_at_once_brings_along_those_that_waited_for_it() {
+        // The leader comes last; somebody quiet comes last; what completes the quorum was checked with its proposal.
+        let mut with_leader = votes();
+        let mut with_quiet = votes();
+        let mut with_proposal = votes();
+        for votes in [&mut with_leader, &mut with_quiet, &mut with_proposal] {
+            for signer in [1, 2, 3] {
+                assert!(take_in(votes, by(signer, finalize(1))).is_empty());
+            }
+        }
+        assert_eq!(take_in(&mut with_leader, by(0, finalize(1))), [1, 2, 3, 0]);
+        with_quiet.heard[4] = View::ZERO;
+        assert_eq!(take_in(&mut with_quiet, by(4, finalize(1))), [1, 2, 3, 4]);
+        let now = with_proposal.on_checked(&by(0, finalize(1)), false);
+        assert_eq!(now.iter().map(|held| held.vote.signer.get()).collect::<Vec<_>>(), [1, 2, 3]);
+    }
+
+    #[test]
+    fn the_leader_in_others_votes_counts() {
+        let mut votes = votes();
+        for signer in [1, 2] {
+            let held = Held { vote: by(signer, notarize(1)), leader: Some(by(0, notarize(1))) };
+            assert!(votes.take_in(held, VIEW, MemberIndex::new(0), false).is_empty());
+        }
+        let held = Held { vote: by(3, notarize(1)), leader: None };
+        assert_eq!(votes.take_in(held, VIEW, MemberIndex::new(0), false).len(), 3, "0, 1, 2, 3 and we");
+    }
+
+    #[test]
+    fn a_leader_that_contradicts_itself_between_others_votes_is_checked_at_once() {
+        let leader = MemberIndex::new(0);
+        let one = Held { vote: by(1, notarize(1)), leader: Some(by(0, notarize(1))) };
+        let other = Held { vote: by(2, notarize(2)), leader: Some(by(0, notarize(2))) };
+        let mut waiting = votes();
+        assert!(waiting.take_in(one.clone(), VIEW, leader, false).is_empty());
+        assert_eq!(waiting.take_in(other.clone(), VIEW, leader, false), [one, other.clone()]);
+        // The proposal of the first comes after a vote for the second.
+        let mut proposed = votes();
+        assert!(proposed.take_in(other.clone(), VIEW, leader, false).is_empty());
+        assert_eq!(proposed.on_checked(&by(0, notarize(1)), false), [other]);
+    }
+
+    #[test]
     fn a_leader_that_contradicts_itself_in_others_votes_is_checked_at_once() {
         let mut votes = votes();
-        votes.on_checked(&by(0, notarize(1)));
+        votes.on_checked(&by(0, notarize(1)), false);
         let leader = MemberIndex::new(0);
         let same = Held { vote: by(1, notarize(1)), leader: Some(by(0, notarize(1))) };
-        assert!(votes.take_in(same, VIEW, leader, false).is_empty());
+        assert!(votes.take_in(same.clone(), VIEW, leader, false).is_empty());
         let other = Held { vote: by(2, notarize(2)), leader: Some(by(0, notarize(2))) };
-        assert_eq!(votes.take_in(other.clone(), VIEW, leader, false), [other]);
+        assert_eq!(votes.take_in(other.clone(), VIEW, leader, false), [same, other]);
     }
 
     #[test]
@@ -245,7 +306,7 @@ mod tests {
             let statement = Statement::Nullify { epoch: Epoch::new(2), view: View::new(view) };
             let held = Held { vote: by(1, statement), leader: None };
             for held in votes.take_in(held, View::new(view), MemberIndex::new(0), true) {
-                votes.on_checked(&held.vote);
+                votes.on_checked(&held.vote, true);
                 checked.push(view);
             }
         }
@@ -260,6 +321,7 @@ mod tests {
                 let held = Held { vote: by(1, kind), leader: None };
                 votes.take_in(held, View::new(view), MemberIndex::new(0), true);
             }
+            votes.on_checked(&by(2, Statement::Nullify { epoch: Epoch::new(2), view: View::new(view + 20_000) }), true);
             assert!(votes.views.len() <= VIEWS_HELD_MAX);
         }
     }
