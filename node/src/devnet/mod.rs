@@ -114,7 +114,8 @@ async fn start(args: &DevnetArgs) -> anyhow::Result<Devnet> {
 
     let mut nodes = Vec::with_capacity(bonds.len());
     for place in Place::on_this_host((0..bonds.len()).map(|index| folder.join(format!("node-{index}"))).collect())? {
-        nodes.push(NodeFolder::create(&place.home().to_owned(), PrivateKeySigner::random(), place)?);
+        let home = place.home().to_owned();
+        nodes.push(NodeFolder::create(&home, PrivateKeySigner::random(), place)?);
     }
     let headless = args.headless;
     let mut say = move |line: String| if headless { info!("{line}") } else { println!("{line}") };
