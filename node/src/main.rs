@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use baton_node::cli::{Cli, CliError};
 use clap::Parser as _;
 
-/// For RocksDB too: its many small allocations from many threads fragment the C library's heap, and cost a tenth more CPU.
+/// For RocksDB too: many small allocations from many threads fragment the C library's heap.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -22,7 +22,7 @@
 //! | `offer`: effects in order, then the answers at hand | `Driver::offer` |
 //! | `recovered` | `node/src/node/open.rs`: `recovered` |
 //! | `Process::listening` | `Driver::listen_first` |
-//! | `take`: window, pause, certificates checked once | `node/src/driver/intake.rs`, `window.rs` |
+//! | `take`: window, pause, certificates checked once; every vote handed on at once, none held back | `node/src/driver/intake.rs`, `window.rs`, without `HeldVotes` |
 //! | `check_record` | `DriverError::StaleSignRecord` |
 //! | `fetched`, `range` | `Driver::fetch`, `node/src/sync/` |
 //! | `Store::crash`: some prefix of a log survives | `node/src/ledger/engine.rs`: ordered log, a torn tail is dropped |
