@@ -17,14 +17,20 @@ pub(crate) struct Rank {
 }
 
 impl Rank {
-    /// `arrival` counts the transactions that a pool has seen; it decides only where the rule leaves the order to the
-    /// leader.
-    pub(crate) fn new(rule: OrderingRule, transaction: &Transaction, arrival: u64) -> Self {
-        let hash = Reverse(*transaction.hash());
-        match rule {
-            OrderingRule::PriorityFee => Self { fee: transaction.priority_fee(), arrival: Reverse(0), hash },
-            OrderingRule::FirstSeen => Self { fee: 0, arrival: Reverse(arrival), hash },
-        }
+    /// Returns a transaction's place in a block that follows `priority_fee`.
+    fn in_block(transaction: &Transaction) -> Self {
+        Self::for_choice(OrderingRule::PriorityFee, transaction, 0)
+    }
+
+    /// Returns a transaction's place when a leader chooses what its block takes. `arrival` counts the transactions that
+    /// its pool has seen. No rule binds the choice, so those that offer the same are taken in the order in which they
+    /// came: if the hash decided, a high one would wait as long as blocks are full.
+    pub(crate) fn for_choice(rule: OrderingRule, transaction: &Transaction, arrival: u64) -> Self {
+        let fee = match rule {
+            OrderingRule::PriorityFee => transaction.priority_fee(),
+            OrderingRule::FirstSeen => 0,
+        };
+        Self { fee, arrival: Reverse(arrival), hash: Reverse(*transaction.hash()) }
     }
 }
 
@@ -66,7 +72,7 @@ pub fn consecutive_nonces(transactions: &[Transaction]) -> bool {
 fn places(transactions: &[Transaction]) -> Vec<usize> {
     let mut by_sender: BTreeMap<Address, Vec<(u64, Rank, usize)>> = BTreeMap::new();
     for (place, transaction) in transactions.iter().enumerate() {
-        let rank = Rank::new(OrderingRule::PriorityFee, transaction, 0);
+        let rank = Rank::in_block(transaction);
         by_sender.entry(transaction.sender()).or_default().push((transaction.nonce(), rank, place));
     }
     let mut queues: Vec<_> = by_sender

@@ -3,9 +3,13 @@
 use std::collections::{BTreeMap, BinaryHeap};
 
 use alloy_primitives::{Address, TxHash};
-use baton_proto::Transaction;
+use baton_proto::{OrderingRule, Transaction};
 
-use crate::{Nonces, Pool, account::Queued, order::Rank};
+use crate::{
+    Nonces, Pool,
+    account::Queued,
+    order::{Rank, priority_fee_order},
+};
 
 /// The least gas of any transaction: with less left in a block nothing fits any more.
 const GAS_MIN: u64 = 21_000;
@@ -38,7 +42,7 @@ struct Turn {
 
 impl Pool {
     /// Returns transactions for a block, within its bounds and in the chain's ordering rule; each sender's begin at its
-    /// next nonce after `ahead` and are consecutive.
+    /// next nonce after `ahead` and are consecutive. Those that offer more are taken first, and of equals the oldest.
     ///
     /// One that does not fit leaves room for smaller ones of others. O(accounts + n log accounts), and one read of final
     /// state for each sender that comes to its turn. Accounts for which final state is ahead of [`Pool::on_final`] sit out
@@ -77,12 +81,15 @@ impl Pool {
             selected.push(transaction.clone());
             turns.extend(turn.nonce.checked_add(1).and_then(|nonce| self.turn(turn.sender, nonce, true)));
         }
-        selected
+        match self.config.ordering_rule {
+            OrderingRule::PriorityFee => priority_fee_order(selected),
+            OrderingRule::FirstSeen => selected,
+        }
     }
 
     fn turn(&self, sender: Address, nonce: u64, is_checked: bool) -> Option<Turn> {
         let queued = self.queued_at(sender, nonce)?;
-        let rank = Rank::new(self.config.ordering_rule, &queued.transaction, queued.arrival);
+        let rank = Rank::for_choice(self.config.ordering_rule, &queued.transaction, queued.arrival);
         Some(Turn { rank, sender, nonce, is_checked })
     }
 

@@ -312,6 +312,19 @@ fn first_seen_selects_by_arrival() {
 }
 
 #[test]
+fn of_equal_offers_the_oldest_are_taken_and_then_stand_in_the_order_of_the_rule() {
+    let mut offers: Vec<_> = (1..=4).map(|key| tx(key, 0, 5)).collect();
+    // The rule's order backwards: what it puts last has waited longest.
+    offers.sort_unstable_by(|a, b| b.hash().cmp(a.hash()));
+    let mut pool = pool();
+    fill(&mut pool, offers.clone());
+    let none = BTreeMap::new();
+    let taken = pool.select(&Selection { count_max: 2, ..Selection::everything(&none) }, &fresh());
+    assert_eq!(taken, [offers[1].clone(), offers[0].clone()]);
+    assert!(obeys(OrderingRule::PriorityFee, &taken));
+}
+
+#[test]
 fn selection_is_bounded_by_count_bytes_and_gas() {
     let none = BTreeMap::new();
     let mut pool = pool();

@@ -97,8 +97,8 @@ fn shown(path: &Path) -> impl std::fmt::Display {
 }
 
 async fn network_rows(machine: &Machine) -> anyhow::Result<Vec<Row>> {
-    say("recovering senders on one core");
-    let recovery = machine::recovery_cost();
+    say("recovering senders on all cores");
+    let recovery_before = machine::recovery_cost();
     say("starting four nodes");
     let devnet = Devnet::start(&[]).await?;
     let nodes = devnet.info.nodes.len();
@@ -111,6 +111,8 @@ async fn network_rows(machine: &Machine) -> anyhow::Result<Vec<Row>> {
     let measured = measured.await;
     devnet.stop().await?;
     let (figures, full_pool) = measured?;
+    // The machine may have become slower or faster meanwhile: the stricter of both.
+    let recovery = recovery_before.min(machine::recovery_cost());
     let network::Figures { rate, saturated, cpu_per_thousand, cores_used, paced_rate, paced, single, .. } = figures;
     let bound = machine.cores as f64 / (nodes as f64 * recovery.as_secs_f64());
     let ratio = rate / bound;
@@ -127,7 +129,7 @@ async fn network_rows(machine: &Machine) -> anyhow::Result<Vec<Row>> {
         ),
         Row::new("that share", format!("{ratio:.2}"), format!("at least {RATIO_MIN}")).bound(ratio >= RATIO_MIN),
         Row::new(
-            "recovering one sender, one core",
+            "recovering one sender, all cores at it",
             format!("{} µs", recovery.as_micros()),
             "decoding and hashing included",
         ),
