@@ -26,8 +26,8 @@ test: setup ## Runs every test: Rust, Solidity, and the end-to-end stories
 	$(MAKE) --no-print-directory test-contracts
 	cargo test --locked --package baton-tests -- --test-threads=1
 
-simulate: ## Runs the consensus simulator over SEEDS seeds from START on, until one fails
-	BATON_SIMULATE_SEEDS=$(SEEDS) BATON_SIMULATE_START=$(START) cargo test --locked --package baton-consensus \
+simulate: ## Runs the consensus simulator over SEEDS seeds from START on, until one fails; or plays SCENARIO, a file
+	BATON_SIMULATE_SEEDS=$(SEEDS) BATON_SIMULATE_START=$(START) BATON_SIMULATE_SCENARIO=$(SCENARIO) cargo test --locked --package baton-consensus \
 		--test simulation -- --exact clusters_agree_under_faults_and_go_on_when_they_heal --nocapture
 
 test-contracts: setup ## Runs the Solidity tests and checks that the committed artifacts are not stale

@@ -105,9 +105,17 @@ impl World {
     }
 
     pub(crate) fn sign(&self, signer: MemberIndex, statement: Statement) -> Verified<SignedStatement> {
+        self.verifier.verify(self.raw(signer, statement)).unwrap()
+    }
+
+    /// Returns a statement with its signature, whatever it says.
+    pub(crate) fn raw(&self, signer: MemberIndex, statement: Statement) -> SignedStatement {
         let key = &self.committee.member(signer).unwrap().key;
-        let signature = insecure_sign(key, &statement.digest(&self.domain));
-        self.verifier.verify(SignedStatement { statement, signer, signature }).unwrap()
+        SignedStatement { statement, signer, signature: insecure_sign(key, &statement.digest(&self.domain)) }
+    }
+
+    pub(crate) fn everybody(&self) -> SignerSet {
+        self.committee.indices().collect()
     }
 
     pub(crate) fn certify(&self, signers: &[u8], statement: Statement) -> Verified<Certificate> {

@@ -63,10 +63,16 @@ pub(crate) struct Watch {
     kept: Vec<u64>,
     convicted: BTreeSet<(MemberIndex, View, Offence)>,
     turns: u64,
+    /// Agreement may break: that it did is noted, and no failure.
+    lawless: bool,
+    broken: bool,
+    /// When each block was built, and how long it took to be final, once for each honest node, in ms.
+    built: BTreeMap<BlockDigest, u64>,
+    latencies_ms: Vec<u64>,
 }
 
 impl Watch {
-    pub(crate) fn new(world: &World, is_honest: impl Fn(usize) -> bool) -> Self {
+    pub(crate) fn new(world: &World, is_honest: impl Fn(usize) -> bool, lawless: bool) -> Self {
         let members = world.committee.members();
         Self {
             weights: members.iter().map(|member| member.weight.get()).collect(),
@@ -81,6 +87,10 @@ impl Watch {
             kept: vec![0; members.len()],
             convicted: BTreeSet::new(),
             turns: 0,
+            lawless,
+            broken: false,
+            built: BTreeMap::new(),
+            latencies_ms: Vec::new(),
         }
     }
 
@@ -92,6 +102,23 @@ impl Watch {
     /// The highest view that anybody was in, or has a certificate of.
     pub(crate) const fn top_view(&self) -> View {
         self.top_view
+    }
+
+    /// Whether honest nodes finalized conflicting blocks.
+    pub(crate) const fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    pub(crate) fn convicted_members(&self) -> BTreeSet<usize> {
+        self.convicted.iter().map(|(member, _, _)| member.as_usize()).collect()
+    }
+
+    pub(crate) fn latencies_ms(&self) -> &[u64] {
+        &self.latencies_ms
+    }
+
+    pub(crate) fn built(&mut self, header: &BlockHeader, now_ms: u64) {
+        self.built.insert(header.digest(), now_ms);
     }
 
     pub(crate) fn convictions(&self) -> u64 {
@@ -190,13 +217,6 @@ impl Watch {
         }
     }
 
-    /// Weight of the members whose words, all together, hold a punishable pair.
-    pub(crate) fn punishable_weight(&self) -> u64 {
-        let is_pair = |said: &[Statement]| said.iter().any(|a| said.iter().any(|b| Offence::of(a, b).is_some()));
-        let guilty = self.sent.iter().filter(|(_, said)| is_pair(said)).map(|((member, _), _)| *member);
-        guilty.collect::<BTreeSet<usize>>().into_iter().map(|member| self.weights[member]).sum()
-    }
-
     /// A certificate is more than two thirds of the weight, its honest signers did sign, and none contradicts it.
     fn certificate(&mut self, certificate: &Certificate) {
         let statement = certificate.statement;
@@ -210,6 +230,9 @@ impl Watch {
             assert!(signed, "a certificate names {signer}, who never signed it: {text}");
         }
         self.top_view = self.top_view.max(view);
+        if self.lawless {
+            return;
+        }
         let first = *self.certified.entry((view, statement.kind())).or_insert(statement);
         assert_eq!(first, statement, "two certificates of one kind in view {view}");
         let rivals = [StatementKind::Finalize, StatementKind::Nullify];
@@ -218,7 +241,7 @@ impl Watch {
     }
 
     /// Agreement: every honest node's final chain is a prefix of one chain.
-    pub(crate) fn is_final(&mut self, at: usize, head: Option<&BlockHeader>, header: &BlockHeader) {
+    pub(crate) fn is_final(&mut self, at: usize, head: Option<&BlockHeader>, header: &BlockHeader, now_ms: u64) {
         let (block, height) = (header.digest(), header.height.get());
         let (parent, below) = head.map_or((self.genesis, 0), |head| (head.digest(), head.height.get()));
         assert_eq!((header.parent, height), (parent, below + 1), "node {at} finalizes what does not build on its head");
@@ -226,9 +249,11 @@ impl Watch {
         let index = usize::try_from(below).unwrap();
         match self.finals.get(index) {
             None => self.finals.push(block),
+            Some(first) if self.lawless => self.broken |= *first != block,
             Some(first) => assert_eq!(*first, block, "two final blocks at height {height}, one at node {at}"),
         }
         assert!(self.finals.len() > index, "final blocks without a gap");
+        self.latencies_ms.extend(self.built.get(&block).map(|built| now_ms - built));
     }
 
     /// A node's final blocks are on its disk: from now on it may not lose them.
@@ -241,7 +266,7 @@ impl Watch {
     pub(crate) fn restarted(&mut self, at: usize, machine: &Machine<Insecure>, ledger: &Ledger) {
         self.keeps(at, ledger.height());
         let chain: Vec<BlockDigest> = ledger.chain().iter().map(BlockHeader::digest).collect();
-        assert!(self.finals.starts_with(&chain), "node {at} came back with another final chain");
+        assert!(self.broken || self.finals.starts_with(&chain), "node {at} came back with another final chain");
         let (view, spoke) = (machine.view(), self.spoke[at]);
         assert!(view >= spoke, "node {at} spoke in view {spoke} and came back in view {view}");
     }

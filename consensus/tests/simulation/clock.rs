@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, rc::Rc};
 use baton_consensus::{Input, Timer};
 use baton_proto::BlockDigest;
 
-use crate::network::Packet;
+use crate::{network::Packet, trouble::Trouble};
 
 /// Something that will happen at a node, unless the process it was meant for (`life`) is gone by then.
 pub(crate) enum Event {
@@ -30,7 +30,9 @@ pub(crate) enum Event {
     /// A dead process comes back.
     Restart { at: usize, life: u64 },
     /// Something goes wrong, or right again.
-    Trouble,
+    Trouble(Trouble),
+    /// The time of faults is over. Something happens then even if every process is dead for good.
+    FaultsEnd,
 }
 
 /// The time, and what is still to come, in order.

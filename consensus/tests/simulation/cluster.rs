@@ -1,8 +1,6 @@
 //! The run: one event after the other, troubles among them, then everything heals and progress is demanded.
 
-use std::rc::Rc;
-
-use baton_consensus::Input;
+use baton_consensus::{Config, Input};
 use baton_proto::View;
 
 use crate::{
@@ -10,11 +8,14 @@ use crate::{
     checks::{TIMER_MS_MAX, Watch},
     clock::{Clock, Event},
     common::World,
-    network::{Kind, Network},
-    node::{Heard, Node},
+    intake::Checked,
+    network::Network,
+    node::Node,
     plan::Plan,
     random::Random,
     report::{Counts, Trace},
+    scenario::Scenario,
+    trouble::Trouble,
 };
 
 /// Longest way of a message once everything has healed: well below Δ.
@@ -31,9 +32,6 @@ const BLOCKS_DEMANDED: u64 = 10;
 /// a quorum of the others beside it nothing is final without it. 2: the last block is final two views after its own.
 const VIEWS_LOST_MAX: u64 = 2 + 8 + 8 + 2;
 
-/// Messages that one burst brings back from the past.
-const BURST: usize = 30;
-
 /// A cluster and the world around it.
 pub(crate) struct Cluster {
     pub(crate) world: World,
@@ -41,6 +39,7 @@ pub(crate) struct Cluster {
     pub(crate) clock: Clock,
     pub(crate) random: Random,
     pub(crate) network: Network,
+    troubles: Vec<(u64, Trouble)>,
     pub(crate) nodes: Vec<Node>,
     pub(crate) lore: Lore,
     pub(crate) healed: bool,
@@ -50,23 +49,29 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    pub(crate) fn new(plan: Plan, random: Random) -> Self {
-        let world = World::new(plan.weights);
-        let members = plan.weights.len();
+    pub(crate) fn new(scenario: Scenario) -> Self {
+        let Scenario { seed, plan, troubles } = scenario;
+        let mut world = World::new(&plan.weights);
+        if plan.steady {
+            world.config = Config { delta_ms: 4 * plan.delay_ms, min_block_ms: 1, ..world.config };
+        }
+        let nodes = plan.nodes();
         let mut cluster = Self {
-            watch: Watch::new(&world, |at| !plan.liars.contains_key(&at)),
+            watch: Watch::new(&world, |member| !plan.liars.contains_key(&member), plan.lawless),
             world,
             clock: Clock::default(),
-            random,
-            network: Network::new(members, plan.delay_ms, plan.twice_percent),
-            nodes: (0..members).map(|_| Node::default()).collect(),
+            // Apart from what decided the world, so that leaving out a trouble changes nothing else at first.
+            random: Random::new(!seed),
+            network: Network::new(nodes, plan.delay_ms, plan.twice_percent, plan.steady),
+            troubles,
+            nodes: (0..nodes).map(|_| Node::default()).collect(),
             lore: Lore::default(),
             healed: false,
-            trace: Trace::default(),
+            trace: Trace::new(!plan.steady),
             counts: Counts::default(),
             plan,
         };
-        for at in 0..members {
+        for at in 0..nodes {
             cluster.start(at);
         }
         cluster
@@ -74,7 +79,7 @@ impl Cluster {
 
     /// The whole of a run. Panics at the first thing that must not be.
     pub(crate) fn live(&mut self) {
-        self.clock.after(0, Event::Trouble);
+        self.begin();
         let end = self.plan.faults_ms;
         self.run_until(|cluster| cluster.clock.now_ms() >= end);
         self.counts.blocks = self.watch.height();
@@ -82,6 +87,13 @@ impl Cluster {
         self.demand_progress();
         self.agree();
         self.counts.convictions = self.watch.convictions();
+    }
+
+    pub(crate) fn begin(&mut self) {
+        for (at_ms, trouble) in std::mem::take(&mut self.troubles) {
+            self.clock.after(at_ms, Event::Trouble(trouble));
+        }
+        self.clock.after(self.plan.faults_ms, Event::FaultsEnd);
     }
 
     pub(crate) fn run_until(&mut self, done: impl Fn(&Self) -> bool) {
@@ -95,8 +107,8 @@ impl Cluster {
         let event = self.clock.next().expect("timers keep every node awake");
         self.counts.steps += 1;
         match event {
-            Event::Arrive { from, to, packet } => self.hear(to, Heard::Message { from, packet }),
-            Event::Connected { at, peer } => self.hear(at, Heard::Connected { peer }),
+            Event::Arrive { from, to, packet } => self.take(to, from, &packet),
+            Event::Connected { at, peer } => self.hear(at, Checked::Connected(self.plan.member(peer))),
             Event::Timer { at, life, timer, set } if self.is_alive(at, life) => {
                 let process = self.nodes[at].process.as_mut().expect("it is alive");
                 if process.timers.get(&timer) == Some(&set) {
@@ -126,11 +138,12 @@ impl Cluster {
             }
             Event::Started { at, life } if self.is_alive(at, life) => self.started(at),
             Event::Restart { at, life } => {
-                if self.nodes[at].process.is_none() && self.nodes[at].life == life {
+                if self.nodes[at].process.is_none() && self.nodes[at].life == life && !self.nodes[at].stopped {
                     self.start(at);
                 }
             }
-            Event::Trouble => self.trouble(),
+            Event::Trouble(trouble) => self.trouble(&trouble),
+            Event::FaultsEnd => {}
             // Meant for a process that is gone.
             Event::Timer { .. }
             | Event::Answer { .. }
@@ -146,64 +159,7 @@ impl Cluster {
         self.nodes[at].process.is_some() && self.nodes[at].life == life
     }
 
-    /// Something goes wrong, or better for a while.
-    fn trouble(&mut self) {
-        if self.healed {
-            return;
-        }
-        let nodes = self.nodes.len();
-        let at = self.random.index(nodes);
-        match self.random.below(18) {
-            0 => self.crash(at),
-            1..=4 => {
-                let fuse = self.random.below(60);
-                if let Some(process) = &mut self.nodes[at].process {
-                    process.fuse = Some(fuse);
-                }
-            }
-            5 => {
-                if self.random.chance(30) {
-                    (0..nodes).for_each(|at| self.crash(at));
-                }
-            }
-            6 => {
-                let side: Vec<u64> = (0..nodes).map(|_| self.random.below(2)).collect();
-                self.network.split(&side);
-            }
-            7 => {
-                for _ in 0..=self.random.index(nodes) {
-                    let (from, to) = (self.random.index(nodes), self.random.index(nodes));
-                    self.network.cut(from, to);
-                }
-            }
-            8 => {
-                // Deaf, or dumb.
-                let deaf = self.random.chance(50);
-                (0..nodes)
-                    .for_each(|other| if deaf { self.network.cut(other, at) } else { self.network.cut(at, other) });
-            }
-            9 => self.network.swallowed.push(self.random.pick(&Kind::ALL)),
-            10..=14 => self.mend(),
-            15 => self.network.loss_percent = self.random.below(self.plan.loss_percent_max),
-            16 => self.network.delay_ms = self.random.pick(&[10, self.plan.delay_ms, 400]),
-            _ => self.burst(),
-        }
-        let next = 1 + self.random.below(2 * self.plan.calm_ms);
-        self.clock.after(next, Event::Trouble);
-    }
-
-    /// Old messages arrive once more.
-    fn burst(&mut self) {
-        for _ in 0..BURST {
-            if let Some((from, to, packet)) = self.network.old_message(&mut self.random) {
-                let delay = self.network.delay(&mut self.random);
-                self.counts.replays += 1;
-                self.clock.after(delay, Event::Arrive { from, to, packet: Rc::clone(&packet) });
-            }
-        }
-    }
-
-    fn mend(&mut self) {
+    pub(crate) fn mend(&mut self) {
         for (a, b) in self.network.mend() {
             if a < b {
                 self.connect(a, b);
@@ -220,15 +176,17 @@ impl Cluster {
         self.plan.slow_percent = 0;
         self.mend();
         for at in 0..self.nodes.len() {
-            match &mut self.nodes[at].process {
+            let node = &mut self.nodes[at];
+            match &mut node.process {
                 Some(process) => process.fuse = None,
+                None if node.stopped => {}
                 None => self.start(at),
             }
         }
     }
 
     fn honest(&self) -> impl Iterator<Item = &Node> {
-        self.nodes.iter().enumerate().filter(|(at, _)| !self.plan.liars.contains_key(at)).map(|(_, node)| node)
+        self.nodes.iter().enumerate().filter(|(at, _)| self.plan.craft(*at).is_none()).map(|(_, node)| node)
     }
 
     fn lowest_height(&self) -> u64 {

@@ -53,6 +53,11 @@ impl<S: State> Store<S> {
         lost
     }
 
+    /// An operator restores an old copy.
+    pub(crate) fn restore(&mut self, copy: S) {
+        *self = Self { live: copy.clone(), platter: copy, unsynced: VecDeque::new() };
+    }
+
     pub(crate) fn wipe(&mut self) {
         *self = Self::default();
     }
@@ -150,6 +155,10 @@ impl Ledger {
     fn add_certificate(&mut self, certificate: Verified<Certificate>) {
         let key = (view_of(&certificate.statement), certificate.statement.kind());
         self.certificates.entry(key).or_insert(certificate);
+    }
+
+    pub(crate) fn certificates(&self) -> impl Iterator<Item = &Verified<Certificate>> {
+        self.certificates.values()
     }
 
     pub(crate) fn height(&self) -> u64 {

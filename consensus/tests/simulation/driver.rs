@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, rc::Rc};
 
 use baton_consensus::{Effect, Input, Outgoing, Rejected, Verdict, Verified};
-use baton_proto::{BlockDigest, BlockHeader, Certificate, SignedStatement, Statement, View};
+use baton_proto::{BlockDigest, BlockHeader, Certificate, Statement, View};
 
 use crate::{
     actors::INVALID_GAS,
@@ -12,7 +12,7 @@ use crate::{
     cluster::Cluster,
     disk::LedgerWrite,
     network::Packet,
-    node::{CatchUp, member},
+    node::CatchUp,
     plan::{Answers, Craft, Flaw, Syncing},
     report,
 };
@@ -57,6 +57,7 @@ impl Cluster {
                 self.run(at, effect, &mut inputs);
             }
         }
+        self.publish(at);
         self.check_heads(at);
         first.unwrap_or(Ok(()))
     }
@@ -77,10 +78,16 @@ impl Cluster {
             Effect::Sign(statement) => self.sign(at, statement, answers),
             Effect::Persist(certificate) => {
                 let certificate = self.world.verifier.verify_certificate(certificate).expect("a sum of verified votes");
+                if let Some(process) = &mut self.nodes[at].process {
+                    process.intake.certified(&certificate);
+                }
                 self.write(at, LedgerWrite::Certificate(certificate));
             }
             Effect::Broadcast(message) => self.say(at, others(), message),
-            Effect::Send(to, message) => self.say(at, vec![to.as_usize()], message),
+            Effect::Send(to, message) => {
+                let to = (0..nodes).filter(|node| *node != at && self.plan.member(*node) == to).collect();
+                self.say(at, to, message);
+            }
             Effect::Build { view, parent, .. } => self.build(at, view, &parent, answers),
             Effect::Validate { header, .. } => {
                 if self.random.chance(self.plan.slow_percent) {
@@ -117,9 +124,13 @@ impl Cluster {
                 self.clock.after(after_ms, Event::Timer { at, life, timer, set });
             }
             Effect::Report(evidence) => {
-                if !self.plan.liars.contains_key(&at) {
+                if self.plan.craft(at).is_none() {
                     self.watch.reports(&evidence);
                 }
+            }
+            Effect::SafetyBroken(certificates) if self.plan.lawless => {
+                let verify = |held| self.world.verifier.verify_certificate(held).expect("the machine takes no other");
+                self.nodes[at].contradictions.extend(certificates.into_iter().map(verify));
             }
             Effect::SafetyBroken(certificates) => {
                 let shown: Vec<String> = certificates.iter().map(|held| report::statement(&held.statement)).collect();
@@ -128,6 +139,7 @@ impl Cluster {
             Effect::Entered { view, .. } => {
                 let process = self.nodes[at].process.as_mut().expect("it runs an effect");
                 process.timers.retain(|timer, _| timer.view() >= view);
+                self.entered(at, view);
                 if self.random.chance(self.plan.work_percent) {
                     answers.push_back(Input::WorkArrived);
                 } else if self.random.chance(20) {
@@ -171,7 +183,7 @@ impl Cluster {
                 if self.plan.flaw != Some(Flaw::SpeaksBeforeRecord) {
                     self.nodes[at].record.sync();
                 }
-                self.watch.signed(at, signed.statement);
+                self.watch.signed(self.plan.owner(at), signed.statement);
             }
             Input::Built { .. } | Input::Fetched { .. } | Input::Validated { verdict: Verdict::Valid, .. } => {
                 self.nodes[at].ledger.sync();
@@ -181,10 +193,10 @@ impl Cluster {
         true
     }
 
-    /// The record first, then the signature (`Signer::sign`). A liar keeps no record.
+    /// The record first, then the signature (`Signer::sign`). Most liars keep no record.
     fn sign(&mut self, at: usize, statement: Statement, answers: &mut Inputs) {
-        let signed = self.world.sign(member(at), statement);
-        if self.plan.liars.contains_key(&at) {
+        let signed = self.world.sign(self.plan.member(at), statement);
+        if self.plan.craft(at).is_some_and(|craft| !craft.keeps_record()) {
             return answers.push_back(Input::Signed(signed));
         }
         let record = &mut self.nodes[at].record;
@@ -205,6 +217,7 @@ impl Cluster {
         // No two blocks are alike, not even of one view before and after a crash: times and transactions differ.
         let salt = self.clock.coming();
         let header = self.world.block(view.get(), parent, salt);
+        self.watch.built(&header, self.clock.now_ms());
         self.write(at, LedgerWrite::Body(header.clone()));
         self.answer(at, Input::Built { view, header }, answers);
     }
@@ -281,6 +294,11 @@ impl Cluster {
             return;
         };
         self.counts.ranges += 1;
+        let head = self.nodes[at].ledger.live().chain().last().unwrap_or(&self.world.genesis).digest();
+        if self.plan.lawless && blocks.first().is_some_and(|block| block.parent != head) {
+            self.nodes[at].contradictions.push(certificate);
+            return;
+        }
         let header = blocks.last().expect("a range has blocks").clone();
         let reached = certificate.statement.block() == Some(run.target)
             || blocks.iter().any(|block| block.digest() == run.target);
@@ -290,7 +308,9 @@ impl Cluster {
             let delay = self.round_trip();
             self.clock.after(delay, Event::Range { at, life });
         }
-        self.check_record(at, &certificate);
+        if !self.check_record(at, &certificate) {
+            return;
+        }
         for body in &blocks {
             let process = self.nodes[at].process.as_mut().expect("it is running");
             process.bodies.insert(body.digest(), body.clone());
@@ -303,13 +323,13 @@ impl Cluster {
     /// Makes blocks final in one atomic, synced step (`Driver::commit`, `Ledger::finalize`). Returns whether the process
     /// lived through it.
     fn commit(&mut self, at: usize, certificate: Verified<Certificate>, chain: Vec<BlockHeader>) -> bool {
-        let liar = self.plan.liars.contains_key(&at);
+        let liar = self.plan.craft(at).is_some();
         let mut head = self.nodes[at].ledger.live().chain().last();
         for header in &chain {
             let block = header.digest();
             assert!(self.body(at, block).is_some(), "the body of final block {} is lost", report::short(block));
             if !liar {
-                self.watch.is_final(at, head, header);
+                self.watch.is_final(at, head, header, self.clock.now_ms());
             }
             head = Some(header);
         }
@@ -329,8 +349,10 @@ impl Cluster {
 
     /// Sends, after all that was written before is on the disk.
     fn say(&mut self, at: usize, to: Vec<usize>, message: Outgoing) {
-        let packet = self.packet(message);
-        if self.plan.liars.contains_key(&at) {
+        let packet = packet(message);
+        if self.plan.craft(at).is_some() {
+            self.nodes[at].ledger.sync();
+            self.nodes[at].record.sync();
             return self.lie(at, &to, packet);
         }
         let node = &mut self.nodes[at];
@@ -350,24 +372,11 @@ impl Cluster {
         }
     }
 
-    /// Turns what a machine says into what its receivers' checks let through: everything honest has valid signatures.
-    fn packet(&self, message: Outgoing) -> Packet {
-        let verify = |signed: SignedStatement| self.world.verifier.verify(signed).expect("signed by its signer");
-        match message {
-            Outgoing::Proposal { header, notarize } => Packet::Proposal { header, notarize: verify(notarize) },
-            Outgoing::Vote { vote, leader } => Packet::Vote { vote: verify(vote), leader: leader.map(verify) },
-            Outgoing::Certificate(certificate) => {
-                let verified = self.world.verifier.verify_certificate(certificate);
-                Packet::Certificate(verified.expect("a sum of verified votes"))
-            }
-            Outgoing::CertificateRequest { view } => Packet::Request(view),
-        }
-    }
-
     pub(crate) fn send(&mut self, at: usize, to: usize, packet: &Rc<Packet>) {
-        if self.plan.liars.contains_key(&at) {
-            self.watch.lies(at, packet);
+        if self.plan.craft(at).is_some() {
+            self.watch.lies(self.plan.owner(at), packet);
         }
+        self.counts.messages += 1;
         for delay in self.network.carry(at, to, packet, &mut self.random) {
             self.clock.after(delay, Event::Arrive { from: at, to, packet: Rc::clone(packet) });
         }
@@ -375,12 +384,28 @@ impl Cluster {
 
     /// Whether `peer` answers what `at` asks.
     fn serves(&self, peer: usize, at: usize) -> bool {
-        let withholds = self.plan.liars.get(&peer) == Some(&Craft::Withholder) && self.lies(peer);
+        let withholds = self.lies(peer)
+            && match self.plan.craft(peer) {
+                Some(Craft::Withholder) => true,
+                Some(Craft::Censor) => self.victim(peer) == self.plan.owner(at),
+                Some(craft) => self.plan.lawless && craft != Craft::Twin,
+                None => false,
+            };
         let up = self.nodes[peer].process.is_some();
         peer != at && up && !withholds && self.network.is_reachable(peer, at)
     }
 
     fn round_trip(&mut self) -> u64 {
         self.network.delay(&mut self.random) + self.network.delay(&mut self.random)
+    }
+}
+
+/// Turns what a machine says into what goes over the network.
+fn packet(message: Outgoing) -> Packet {
+    match message {
+        Outgoing::Proposal { header, notarize } => Packet::Proposal { header, notarize },
+        Outgoing::Vote { vote, leader } => Packet::Vote { vote, leader },
+        Outgoing::Certificate(certificate) => Packet::Certificate(certificate),
+        Outgoing::CertificateRequest { view } => Packet::Request(view),
     }
 }

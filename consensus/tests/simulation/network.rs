@@ -2,7 +2,6 @@
 
 use std::{collections::VecDeque, rc::Rc};
 
-use baton_consensus::Verified;
 use baton_proto::{BlockHeader, Certificate, SignedStatement, StatementKind, View};
 
 use crate::random::Random;
@@ -10,12 +9,12 @@ use crate::random::Random;
 /// Messages that the network remembers and may deliver again at any later time.
 const HISTORY_MAX: usize = 512;
 
-/// A message whose signatures hold. Forged ones never get past the node's checks (`node/src/driver/intake.rs`).
+/// A message as it comes over the network: nothing in it is checked.
 #[derive(Clone, Debug)]
 pub(crate) enum Packet {
-    Proposal { header: BlockHeader, notarize: Verified<SignedStatement> },
-    Vote { vote: Verified<SignedStatement>, leader: Option<Verified<SignedStatement>> },
-    Certificate(Verified<Certificate>),
+    Proposal { header: BlockHeader, notarize: SignedStatement },
+    Vote { vote: SignedStatement, leader: Option<SignedStatement> },
+    Certificate(Certificate),
     Request(View),
 }
 
@@ -61,13 +60,15 @@ pub(crate) struct Network {
     pub(crate) twice_percent: u64,
     /// Kinds of messages that get lost, all of them.
     pub(crate) swallowed: Vec<Kind>,
+    /// Every way takes exactly `delay_ms`.
+    steady: bool,
     history: VecDeque<(usize, usize, Rc<Packet>)>,
 }
 
 impl Network {
-    pub(crate) fn new(nodes: usize, delay_ms: u64, twice_percent: u64) -> Self {
+    pub(crate) fn new(nodes: usize, delay_ms: u64, twice_percent: u64, steady: bool) -> Self {
         let open = vec![vec![true; nodes]; nodes];
-        Self { open, delay_ms, loss_percent: 0, twice_percent, swallowed: Vec::new(), history: VecDeque::new() }
+        Self { open, delay_ms, loss_percent: 0, twice_percent, swallowed: Vec::new(), steady, history: VecDeque::new() }
     }
 
     /// Returns after how long each copy of a message arrives; none if it is lost.
@@ -86,7 +87,7 @@ impl Network {
 
     /// Returns the time of one way.
     pub(crate) fn delay(&self, random: &mut Random) -> u64 {
-        1 + random.below(self.delay_ms)
+        if self.steady { self.delay_ms } else { 1 + random.below(self.delay_ms) }
     }
 
     /// Returns a message from the past, with where it came from and where it went.

@@ -2,27 +2,23 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    rc::Rc,
     sync::Arc,
 };
 
-use baton_consensus::{Input, Machine, Timer};
-use baton_proto::{BlockDigest, BlockHeader, MemberIndex, StatementKind, View};
+use baton_consensus::{Input, Machine, Timer, Verified};
+use baton_proto::{BlockDigest, BlockHeader, Certificate};
 
 use crate::{
     clock::Event,
     cluster::Cluster,
     common::Insecure,
     disk::{Ledger, Record, Store, recovered},
-    network::Packet,
-    plan::Flaw,
+    intake::{Checked, Intake},
+    plan::{Craft, Flaw},
 };
 
 /// How long a process that starts listens before it speaks (`Driver::listen_first`).
 const LISTEN_MS: u64 = 300;
-
-/// Messages that wait for a process that still listens (`CHECKED_QUEUE_MAX`).
-const QUEUE_MAX: usize = 256;
 
 /// One member's machine room.
 #[derive(Default)]
@@ -32,13 +28,20 @@ pub(crate) struct Node {
     pub(crate) record: Store<Record>,
     pub(crate) ledger: Store<Ledger>,
     pub(crate) process: Option<Process>,
+    /// The copy of its sign record that an outdated member restores.
+    pub(crate) backup: Option<Record>,
+    /// Certificates that broke its trust in the chain; it says nothing any more.
+    pub(crate) contradictions: Vec<Verified<Certificate>>,
+    /// It found that its record is not all that its key said, and never starts again.
+    pub(crate) stopped: bool,
 }
 
 /// What a crash takes along.
 pub(crate) struct Process {
     pub(crate) machine: Machine<Insecure>,
-    /// Nothing is said yet; what comes in waits.
-    pub(crate) listening: Option<VecDeque<Heard>>,
+    /// Nothing is said yet; what comes in is checked, and waits.
+    pub(crate) listening: Option<VecDeque<Checked>>,
+    pub(crate) intake: Intake,
     /// Bodies in memory, by proposals that came.
     pub(crate) bodies: BTreeMap<BlockDigest, BlockHeader>,
     /// Proposals that cannot be judged yet.
@@ -47,18 +50,8 @@ pub(crate) struct Process {
     pub(crate) timers: BTreeMap<Timer, u64>,
     pub(crate) fetching: BTreeSet<BlockDigest>,
     pub(crate) catching_up: Option<CatchUp>,
-    /// Statements whose certificates were checked already.
-    pub(crate) checked: BTreeSet<(View, StatementKind, Option<BlockDigest>)>,
-    /// When each member last asked about a view.
-    pub(crate) asked: BTreeMap<(usize, View), u64>,
     /// Effects and writes until the process dies.
     pub(crate) fuse: Option<u64>,
-}
-
-/// Something that reaches a process from outside.
-pub(crate) enum Heard {
-    Message { from: usize, packet: Rc<Packet> },
-    Connected { peer: usize },
 }
 
 /// A run of catching up (`node/src/sync/catch_up.rs`).
@@ -72,24 +65,31 @@ impl Cluster {
     /// Starts a process on what the disk holds.
     pub(crate) fn start(&mut self, at: usize) {
         let world = &self.world;
+        let outdated = self.plan.craft(at) == Some(Craft::Outdated);
         let node = &mut self.nodes[at];
+        if outdated && node.backup.is_none() {
+            node.backup = Some(node.record.platter().clone());
+        }
         let recovered = recovered(node.record.live(), node.ledger.live(), &world.genesis);
         let (committee, schedule) = (Arc::clone(&world.committee), world.schedule.clone());
-        let me = Some(member(at));
+        let me = Some(self.plan.member(at));
+        let intake = Intake::new(Arc::clone(&committee), me, world.config.inactive_views);
         let machine = Machine::with_scheme(world.config, committee, schedule, me, &world.genesis, recovered);
         node.life += 1;
         node.process = Some(Process {
             machine,
             listening: Some(VecDeque::new()),
+            intake,
             bodies: BTreeMap::new(),
             waiting: BTreeMap::new(),
             timers: BTreeMap::new(),
             fetching: BTreeSet::new(),
             catching_up: None,
-            checked: BTreeSet::new(),
-            asked: BTreeMap::new(),
             fuse: None,
         });
+        if at >= self.plan.weights.len() {
+            self.counts.acts[Craft::Twin as usize] += 1;
+        }
         self.trace.note(self.clock.now_ms(), at, format_args!("process starts"));
         let life = self.nodes[at].life;
         self.clock.after(LISTEN_MS, Event::Started { at, life });
@@ -116,28 +116,12 @@ impl Cluster {
         let _ = self.offer(at, Input::Started);
         let node = &self.nodes[at];
         if let Some(process) = &node.process
-            && !self.plan.liars.contains_key(&at)
+            && self.plan.craft(at).is_none()
         {
             self.watch.restarted(at, &process.machine, node.ledger.live());
         }
-        for heard in waiting {
-            self.hear(at, heard);
-        }
-    }
-
-    pub(crate) fn hear(&mut self, at: usize, heard: Heard) {
-        let Some(process) = &mut self.nodes[at].process else { return };
-        if let Some(queue) = &mut process.listening {
-            if queue.len() < QUEUE_MAX {
-                queue.push_back(heard);
-            }
-            return;
-        }
-        match heard {
-            Heard::Message { from, packet } => self.take(at, from, &packet),
-            Heard::Connected { peer } => {
-                let _ = self.offer(at, Input::Connected(member(peer)));
-            }
+        for checked in waiting {
+            self.hear(at, checked);
         }
     }
 
@@ -153,6 +137,11 @@ impl Cluster {
             node.record.wipe();
             lost += 1;
         }
+        if self.plan.craft(at) == Some(Craft::Outdated) && self.lies(at) {
+            self.counts.acts[Craft::Outdated as usize] += 1;
+            let node = &mut self.nodes[at];
+            node.record.restore(node.backup.take().unwrap_or_default());
+        }
         self.counts.crashes += 1;
         self.counts.lost_writes += lost as u64;
         if self.nodes.iter().all(|node| node.process.is_none()) {
@@ -164,6 +153,16 @@ impl Cluster {
             let down = 20 + self.random.pick(&[50, 500, 4_000]);
             self.clock.after(down, Event::Restart { at, life });
         }
+    }
+
+    /// Ends the process for good (exit code 3).
+    pub(crate) fn stop(&mut self, at: usize) {
+        let node = &mut self.nodes[at];
+        node.process = None;
+        node.stopped = true;
+        node.life += 1;
+        self.counts.stopped += 1;
+        self.trace.note(self.clock.now_ms(), at, format_args!("stops: its record is not all that its key said"));
     }
 
     /// Lets the fuse burn by one: a process can die before, within and after every effect. Returns whether it died.
@@ -182,8 +181,4 @@ impl Cluster {
             }
         }
     }
-}
-
-pub(crate) fn member(at: usize) -> MemberIndex {
-    MemberIndex::new(u8::try_from(at).expect("a committee has at most 128 members"))
 }

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use baton_proto::MemberIndex;
+use serde::{Deserialize, Serialize};
+
 use crate::random::Random;
 
 /// The devnet's committee; any one member is below a third.
@@ -11,7 +14,7 @@ const FOUR: &[u64] = &[32, 28, 22, 18];
 const SEVEN: &[u64] = &[20, 17, 15, 13, 12, 12, 11];
 
 /// When a driver syncs what it has written. Both keep the ordering promise of `Effect`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Syncing {
     /// After every write, as the node's driver does.
     EachWrite,
@@ -20,7 +23,7 @@ pub(crate) enum Syncing {
 }
 
 /// When a driver answers the machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Answers {
     /// In the same turn, as the node's driver does where the answer is at hand.
     AtOnce,
@@ -28,26 +31,75 @@ pub(crate) enum Answers {
     Later,
 }
 
-/// What a liar is good at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a liar is good at; `actors/` has a file for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Craft {
-    /// Proposes twice, votes twice, and tells every half another story.
+    /// The next three in one: tells every half another story.
     Equivocator,
+    /// Proposes twice.
+    EquivocatingLeader,
+    /// Votes twice.
+    EquivocatingVoter,
+    /// Gives up and finalizes one view.
+    Conflicter,
     /// Shows its blocks and votes to some, late or never; passes nothing on and serves nobody.
     Withholder,
+    /// Shows its blocks when the others are about to give them up.
+    LateLeader,
+    /// Gives up every view at once.
+    Nullifier,
+    /// Is honest, but crashes bring back an old copy of its sign record.
+    Outdated,
+    /// Two honest nodes with one key.
+    Twin,
+    /// Gives every honest member the votes that it likes to see.
+    Flatterer,
+    /// Sends what makes no sense.
+    Garbage,
+    /// Signs as others.
+    Impersonator,
     /// Speaks the truth, and all that it ever heard or said again and again.
     Replayer,
+    /// Signs wrongly now and then, so that what others said along with it has to be checked anew.
+    Spoiler,
+    /// Acts as if one member were not there.
+    Censor,
+}
+
+impl Craft {
+    pub(crate) const ALL: [Self; 15] = [
+        Self::Equivocator,
+        Self::EquivocatingLeader,
+        Self::EquivocatingVoter,
+        Self::Conflicter,
+        Self::Withholder,
+        Self::LateLeader,
+        Self::Nullifier,
+        Self::Outdated,
+        Self::Twin,
+        Self::Flatterer,
+        Self::Garbage,
+        Self::Impersonator,
+        Self::Replayer,
+        Self::Spoiler,
+        Self::Censor,
+    ];
+
+    /// Whether a member of this craft keeps a sign record, and obeys it.
+    pub(crate) const fn keeps_record(self) -> bool {
+        matches!(self, Self::Outdated | Self::Twin)
+    }
 }
 
 /// Whether liars go on when everything else has healed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum AfterHealing {
     LieOn,
     Reform,
 }
 
 /// A mistake made on purpose, which the checks must find.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Flaw {
     /// A crash takes the whole sign record along.
     ForgetsRecord,
@@ -57,15 +109,16 @@ pub(crate) enum Flaw {
     OvertakesPersist,
     /// A block is called valid before its body is stored.
     VotesWithoutBody,
-    /// Half of the weight lies: more than the protocol bears.
-    TooManyLiars,
 }
 
 /// The world of one run.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Plan {
-    pub(crate) weights: &'static [u64],
+    pub(crate) weights: Vec<u64>,
+    /// By member.
     pub(crate) liars: BTreeMap<usize, Craft>,
+    /// Keepers of a record stop when a certificate shows that their key said more than their record holds.
+    pub(crate) notices_own_bits: bool,
     pub(crate) after_healing: AfterHealing,
     pub(crate) syncing: Syncing,
     pub(crate) answers: Answers,
@@ -86,6 +139,10 @@ pub(crate) struct Plan {
     /// How long there are faults.
     pub(crate) faults_ms: u64,
     pub(crate) flaw: Option<Flaw>,
+    /// The liars weigh more than a third, so agreement may break.
+    pub(crate) lawless: bool,
+    /// Messages take exactly `delay_ms`, disks no time, and timers are far away.
+    pub(crate) steady: bool,
 }
 
 impl Plan {
@@ -105,12 +162,13 @@ impl Plan {
             let liar = random.index(weights.len());
             if !liars.contains_key(&liar) && 3 * (lying + weights[liar]) < total {
                 lying += weights[liar];
-                liars.insert(liar, random.pick(&[Craft::Equivocator, Craft::Withholder, Craft::Replayer]));
+                liars.insert(liar, random.pick(&Craft::ALL));
             }
         }
         Self {
-            weights,
+            weights: weights.to_vec(),
             liars,
+            notices_own_bits: random.chance(50),
             after_healing: random.pick(&[AfterHealing::LieOn, AfterHealing::Reform]),
             syncing: random.pick(&[Syncing::EachWrite, Syncing::BeforeSpeaking]),
             answers: random.pick(&[Answers::AtOnce, Answers::Later]),
@@ -123,30 +181,78 @@ impl Plan {
             slow_percent: random.pick(&[0, 3, 10]),
             faults_ms: random.pick(&[5_000, 10_000, 20_000]),
             flaw: None,
+            lawless: false,
+            steady: false,
         }
     }
 
     /// As [`Self::of`], with a mistake and the world in which it can do harm.
     pub(crate) fn flawed(random: &mut Random, flaw: Flaw) -> Self {
-        let plan = Self { flaw: Some(flaw), weights: FOUR, calm_ms: 300, ..Self::of(random) };
+        let plan = Self { flaw: Some(flaw), weights: FOUR.to_vec(), calm_ms: 300, ..Self::of(random) };
         let plan = Self { liars: BTreeMap::new(), ..plan };
         match flaw {
             Flaw::ForgetsRecord => plan,
             Flaw::SpeaksBeforeRecord | Flaw::OvertakesPersist | Flaw::VotesWithoutBody => {
                 Self { syncing: Syncing::BeforeSpeaking, ..plan }
             }
-            Flaw::TooManyLiars => {
-                let liars = BTreeMap::from([(0, Craft::Equivocator), (2, Craft::Equivocator)]);
-                Self { liars, ..plan }
+        }
+    }
+
+    /// Liars of more than a third of the weight and less than two thirds, who may sign anything and keep the rest apart.
+    pub(crate) fn lawless(random: &mut Random) -> Self {
+        let weights = random.pick(&[FOUR, SEVEN, &[1, 1, 1, 1]]).to_vec();
+        let total: u64 = weights.iter().sum();
+        let mut liars = BTreeMap::new();
+        let mut lying = 0;
+        while 3 * lying <= total {
+            let liar = random.index(weights.len());
+            // Above a third it stops, so one more is below two thirds whenever nobody weighs a third.
+            if !liars.contains_key(&liar) {
+                lying += weights[liar];
+                let crafts = [Craft::Flatterer, Craft::Flatterer, Craft::Equivocator, Craft::Twin];
+                liars.insert(liar, random.pick(&crafts));
             }
         }
+        let calm_ms = random.pick(&[1_000, 3_000]);
+        Self { weights, liars, calm_ms, notices_own_bits: false, lawless: true, ..Self::of(random) }
+    }
+
+    /// Equal members, always with work, on links of one length.
+    pub(crate) fn steady(members: usize, delay_ms: u64) -> Self {
+        let weights = vec![1; members];
+        Self { weights, delay_ms, answers: Answers::AtOnce, steady: true, ..Self::calm() }
+    }
+
+    /// Nodes: one a member, and after them a second one for each twin.
+    pub(crate) fn nodes(&self) -> usize {
+        self.weights.len() + self.twins().count()
+    }
+
+    fn twins(&self) -> impl Iterator<Item = usize> {
+        self.liars.iter().filter(|(_, craft)| **craft == Craft::Twin).map(|(member, _)| *member)
+    }
+
+    /// Returns the member whose key a node has.
+    pub(crate) fn owner(&self, at: usize) -> usize {
+        let second = at.checked_sub(self.weights.len());
+        second.map_or(at, |second| self.twins().nth(second).expect("a node"))
+    }
+
+    pub(crate) fn member(&self, at: usize) -> MemberIndex {
+        MemberIndex::new(u8::try_from(self.owner(at)).expect("a committee has at most 128 members"))
+    }
+
+    /// Returns what the member at a node is good at, if it lies.
+    pub(crate) fn craft(&self, at: usize) -> Option<Craft> {
+        if self.liars.is_empty() { None } else { self.liars.get(&self.owner(at)).copied() }
     }
 
     /// A quiet network of honest members who always have work and answer at once.
     pub(crate) fn calm() -> Self {
         Self {
-            weights: FOUR,
+            weights: FOUR.to_vec(),
             liars: BTreeMap::new(),
+            notices_own_bits: true,
             after_healing: AfterHealing::Reform,
             syncing: Syncing::EachWrite,
             answers: Answers::Later,
@@ -159,6 +265,8 @@ impl Plan {
             slow_percent: 0,
             faults_ms: 0,
             flaw: None,
+            lawless: false,
+            steady: false,
         }
     }
 }

@@ -10,18 +10,29 @@ use std::{
 use baton_consensus::{Effect, Input, Outgoing};
 use baton_proto::{BlockDigest, BlockHeader, Certificate, SignedStatement, Statement};
 
+use crate::plan::Craft;
+
 /// Lines that are kept for a report.
 const LINES_MAX: usize = 120;
 
 /// The story of one run.
 #[derive(Default)]
 pub(crate) struct Trace {
+    /// A long quiet run has nothing to tell.
+    on: bool,
     hash: u64,
     lines: VecDeque<String>,
 }
 
 impl Trace {
+    pub(crate) fn new(on: bool) -> Self {
+        Self { on, ..Self::default() }
+    }
+
     pub(crate) fn note(&mut self, now_ms: u64, at: usize, what: fmt::Arguments<'_>) {
+        if !self.on {
+            return;
+        }
         let mut line = if self.lines.len() < LINES_MAX { String::new() } else { self.lines.pop_front().unwrap() };
         line.clear();
         write!(line, "{now_ms:>7} ms  node {at}  {what}").expect("a string takes everything");
@@ -58,10 +69,21 @@ pub(crate) struct Counts {
     pub(crate) blackouts: u64,
     /// Messages delivered again from the past.
     pub(crate) replays: u64,
-    /// Messages that contradict what the same liar tells others.
-    pub(crate) lies: u64,
+    /// Deeds of liars, by [`Craft`].
+    pub(crate) acts: [u64; Craft::ALL.len()],
+    /// Messages refused for a wrong signature or signer.
+    pub(crate) forgeries: u64,
+    /// Votes that waited for others to be checked.
+    pub(crate) waited: u64,
+    /// Nodes that stopped because their record is not all that their key said.
+    pub(crate) stopped: u64,
     /// Offences reported.
     pub(crate) convictions: u64,
+    /// Contradicting certificates held by honest nodes: two notarizations, two finalizations, a finalization and a
+    /// nullification.
+    pub(crate) pairs: [u64; 3],
+    /// Messages sent.
+    pub(crate) messages: u64,
     /// Ranges of final blocks taken from peers.
     pub(crate) ranges: u64,
     /// Views from healing to the last block demanded, at worst.
@@ -79,7 +101,12 @@ impl AddAssign for Counts {
         self.lost_writes += other.lost_writes;
         self.blackouts += other.blackouts;
         self.replays += other.replays;
-        self.lies += other.lies;
+        self.acts.iter_mut().zip(other.acts).for_each(|(acts, more)| *acts += more);
+        self.pairs.iter_mut().zip(other.pairs).for_each(|(pairs, more)| *pairs += more);
+        self.messages += other.messages;
+        self.forgeries += other.forgeries;
+        self.waited += other.waited;
+        self.stopped += other.stopped;
         self.convictions += other.convictions;
         self.ranges += other.ranges;
         self.views_to_heal_max = self.views_to_heal_max.max(other.views_to_heal_max);
@@ -92,7 +119,7 @@ impl fmt::Display for Counts {
         write!(
             f,
             "{} steps, {} blocks during faults, {} crashes ({} within a turn, {} of all nodes, {} writes lost), {} replays, {} lies, \
-             {} offences reported, {} ranges, healed within {} views, {} of them good",
+             {} forgeries refused, {} votes waited, {} stopped by a stale record, {} offences reported, {} ranges, healed within {} views, {} of them good",
             self.steps,
             self.blocks,
             self.crashes,
@@ -100,7 +127,10 @@ impl fmt::Display for Counts {
             self.blackouts,
             self.lost_writes,
             self.replays,
-            self.lies,
+            self.acts.iter().sum::<u64>(),
+            self.forgeries,
+            self.waited,
+            self.stopped,
             self.convictions,
             self.ranges,
             self.views_to_heal_max,

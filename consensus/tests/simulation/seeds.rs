@@ -3,15 +3,13 @@
 use std::{
     fmt,
     ops::Range,
-    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
     time::{Duration, Instant},
 };
 
 use crate::{
-    cluster::Cluster,
-    plan::{Flaw, Plan},
-    random::Random,
     report::Counts,
+    scenario::{self, Scenario},
 };
 
 /// Seeds of a run that names none: 20 to 30 CPU seconds.
@@ -24,52 +22,28 @@ const START_VARIABLE: &str = "BATON_SIMULATE_START";
 /// Pause between two lines about how far a long run has come.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
+/// The scenario file to play; `make simulate SCENARIO=…` sets it.
+const SCENARIO_VARIABLE: &str = "BATON_SIMULATE_SCENARIO";
+
 /// Something that must not happen, and did.
 pub(crate) struct Failure {
-    seed: u64,
-    step: u64,
+    pub(crate) scenario: Scenario,
+    pub(crate) step: u64,
     /// What was found.
     pub(crate) complaint: String,
-    plan: String,
-    last_lines: String,
+    pub(crate) last_lines: String,
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, step, complaint, plan, last_lines } = self;
+        let Self { scenario: Scenario { seed, plan, troubles }, step, complaint, last_lines } = self;
         write!(
             f,
-            "seed {seed} fails at step {step}: {complaint}\nits world: {plan}\nits last lines:\n{last_lines}\
-             run it again with: make simulate SEEDS=1 START={seed}"
+            "seed {seed} fails at step {step}: {complaint}\nits world: {plan:?}\nits {} troubles: {troubles:?}\n\
+             its last lines:\n{last_lines}run it again with: make simulate SEEDS=1 START={seed}",
+            troubles.len()
         )
     }
-}
-
-/// The cluster of a seed, before anything has happened.
-pub(crate) fn cluster(seed: u64, flaw: Option<Flaw>) -> Cluster {
-    let mut random = Random::new(seed);
-    let plan = match flaw {
-        None => Plan::of(&mut random),
-        Some(flaw) => Plan::flawed(&mut random, flaw),
-    };
-    Cluster::new(plan, random)
-}
-
-/// One seed, from faults to progress.
-pub(crate) fn run(seed: u64, flaw: Option<Flaw>) -> Result<Counts, Failure> {
-    let mut cluster = cluster(seed, flaw);
-    let lived = catch_unwind(AssertUnwindSafe(|| cluster.live()));
-    lived.map(|()| cluster.counts).map_err(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        Failure {
-            seed,
-            step: cluster.counts.steps,
-            complaint: text.unwrap_or_default(),
-            plan: format!("{:?}", cluster.plan),
-            last_lines: cluster.trace.last_lines(),
-        }
-    })
 }
 
 /// Runs seeds until one fails, and says about every second how far it is. Returns what all of them were made of.
@@ -80,9 +54,9 @@ pub(crate) fn run_all(seeds: Range<u64>) -> Counts {
     let mut total = Counts::default();
     println!("seeds {first} to {}", seeds.end - 1);
     for seed in seeds {
-        match run(seed, None) {
+        match Scenario::of(seed, None).run() {
             Ok(counts) => total += counts,
-            Err(failure) => panic!("{failure}"),
+            Err(failure) => panic!("{}", make_small(failure)),
         }
         if reported.elapsed() >= REPORT_EVERY {
             reported = Instant::now();
@@ -97,6 +71,20 @@ pub(crate) fn run_all(seeds: Range<u64>) -> Counts {
     }
     println!("{wanted} seeds from {first} on: {total}");
     total
+}
+
+/// Makes a failure small, writes it to a file, and tells of both.
+fn make_small(failure: Failure) -> String {
+    let first = failure.to_string();
+    let small = scenario::minimize(failure);
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("scenario-{}.json", small.scenario.seed));
+    small.scenario.write(&path);
+    format!("{first}\n\nmade small: {small}\nor, made small: make simulate SCENARIO={}", path.display())
+}
+
+/// Returns the scenario file that the environment asks for.
+pub(crate) fn asked_scenario() -> Option<Scenario> {
+    std::env::var_os(SCENARIO_VARIABLE).filter(|path| !path.is_empty()).map(|path| Scenario::read(Path::new(&path)))
 }
 
 /// Returns the seeds that the environment asks for.

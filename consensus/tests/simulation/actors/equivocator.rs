@@ -1,0 +1,98 @@
+//! Says two things where one may say only one: as a leader, as a voter, or by giving up and finalizing one view.
+
+use std::{collections::BTreeMap, rc::Rc};
+
+use alloy_primitives::keccak256;
+use baton_proto::{BlockDigest, BlockHeader, SignedStatement, Statement};
+
+use super::INVALID_GAS;
+use crate::{
+    cluster::Cluster,
+    common::{finalize, notarize, nullify},
+    disk::LedgerWrite,
+    network::Packet,
+    plan::Craft,
+};
+
+impl Cluster {
+    /// Tells some one thing, some another, and some both.
+    pub(super) fn equivocate(&mut self, craft: Craft, at: usize, to: &[usize], packet: Packet) {
+        let others = match &packet {
+            Packet::Proposal { header, notarize } if !matches!(craft, Craft::EquivocatingVoter | Craft::Conflicter) => {
+                self.lore.add_block(notarize, Some(header));
+                self.second_block(at, header);
+                self.contradictions(craft, at, &notarize.statement)
+            }
+            Packet::Vote { vote, .. } if craft != Craft::EquivocatingLeader => {
+                self.contradictions(craft, at, &vote.statement)
+            }
+            _ => Vec::new(),
+        };
+        let packet = Rc::new(packet);
+        for to in to {
+            let choice = if others.is_empty() { 0 } else { self.random.below(5) };
+            if choice < 3 {
+                self.send(at, *to, &packet);
+            }
+            if choice >= 2 {
+                self.counts.acts[craft as usize] += 1;
+                let other = Rc::clone(&others[self.random.index(others.len())]);
+                self.send(at, *to, &other);
+            }
+        }
+    }
+
+    /// Makes a second block of a view: valid, invalid, or on a parent that leaves blocks out.
+    fn second_block(&mut self, at: usize, header: &BlockHeader) {
+        let head = self.nodes[at].ledger.live().chain().last().unwrap_or(&self.world.genesis).clone();
+        let salt = self.clock.coming();
+        let other = self.world.block(header.view.get(), &head, salt);
+        let second = match self.random.below(4) {
+            0 => BlockHeader { declared_gas: INVALID_GAS, ..header.clone() },
+            1 => BlockHeader { proposer: header.proposer, ..other },
+            _ => BlockHeader { payload_root: other.payload_root, ..header.clone() },
+        };
+        let known = self.lore.blocks.get(&header.view).map_or(0, BTreeMap::len);
+        if known < 2 {
+            let signed = self.world.raw(self.plan.member(at), notarize(second.view.get(), second.digest()));
+            self.lore.add_block(&signed, Some(&second));
+            self.nodes[at].ledger.write(LedgerWrite::Body(second));
+            self.nodes[at].ledger.sync();
+        }
+    }
+
+    /// What one can sign in the same view against `statement`, or to the same effect for another block.
+    fn contradictions(&self, craft: Craft, at: usize, statement: &Statement) -> Vec<Rc<Packet>> {
+        let Some(view) = statement.view() else { return Vec::new() };
+        let me = self.plan.member(at);
+        // A digest of nothing: votes for it count for nothing and still convict.
+        let nothing = BlockDigest::new(keccak256(self.clock.coming().to_be_bytes()));
+        let known = self.lore.blocks.get(&view).into_iter().flatten();
+        let others: Vec<_> = known.filter(|(block, _)| Some(**block) != statement.block()).collect();
+        let vote = |statement: Statement, leader: Option<&SignedStatement>| {
+            Rc::new(Packet::Vote { vote: self.world.raw(me, statement), leader: leader.cloned() })
+        };
+        let mut told: Vec<Rc<Packet>> = Vec::new();
+        let (same, other) = (craft != Craft::Conflicter, craft != Craft::EquivocatingVoter);
+        match statement {
+            Statement::Notarize { .. } if !same => {}
+            Statement::Notarize { .. } => told.extend(others.iter().map(|(block, (leader, header))| match header {
+                Some(header) if leader.signer == me => {
+                    Rc::new(Packet::Proposal { header: header.clone(), notarize: leader.clone() })
+                }
+                _ => vote(notarize(view.get(), **block), Some(leader)),
+            })),
+            Statement::Finalize { .. } => {
+                let others = others.iter().map(|(block, _)| **block).chain([nothing]);
+                told.extend(others.filter(|_| same).map(|block| vote(finalize(view.get(), block), None)));
+                told.extend(other.then(|| vote(nullify(view.get()), None)));
+            }
+            Statement::Nullify { .. } => {
+                let others = others.iter().map(|(block, _)| **block).chain([nothing]);
+                told.extend(others.filter(|_| other).map(|block| vote(finalize(view.get(), block), None)));
+            }
+            Statement::Attest(_) => {}
+        }
+        told
+    }
+}

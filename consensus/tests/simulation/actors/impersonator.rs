@@ -1,0 +1,43 @@
+//! Signs as others, to frame them or to make up a quorum. Whoever checks a signature refuses it.
+
+use std::rc::Rc;
+
+use alloy_primitives::keccak256;
+use baton_proto::{BlockDigest, Certificate, MemberIndex, SignedStatement, Statement, View};
+
+use crate::{
+    cluster::Cluster,
+    common::{finalize, notarize, nullify},
+    network::Packet,
+    plan::Craft,
+};
+
+impl Cluster {
+    /// Speaks for itself, and for another member beside it.
+    pub(super) fn impersonate(&mut self, at: usize, to: &[usize], packet: Packet) {
+        let said = match &packet {
+            Packet::Proposal { notarize: vote, .. } | Packet::Vote { vote, .. } => Some(vote.clone()),
+            _ => None,
+        };
+        self.tell(at, to, packet);
+        let Some(said) = said else { return };
+        self.counts.acts[Craft::Impersonator as usize] += 1;
+        let view = said.statement.view().unwrap_or(View::ZERO).get();
+        let block = BlockDigest::new(keccak256(self.clock.coming().to_be_bytes()));
+        let me = self.plan.member(at);
+        let members = self.plan.weights.len();
+        let victim = (me.as_usize() + 1 + self.random.index(members - 1)) % members;
+        let signer = MemberIndex::new(u8::try_from(victim).unwrap());
+        let statement = self.random.pick(&[nullify(view), finalize(view, block), notarize(view, block)]);
+        // Its own signature under another name, or its own words with it.
+        let statement: Statement = if self.random.chance(50) { said.statement } else { statement };
+        let signature = self.world.raw(me, statement).signature;
+        let forged = if self.random.chance(50) {
+            Packet::Vote { vote: SignedStatement { statement, signer, signature }, leader: None }
+        } else {
+            Packet::Certificate(Certificate { statement, signers: self.world.everybody(), signature })
+        };
+        let packet = Rc::new(forged);
+        to.iter().for_each(|to| self.send(at, *to, &packet));
+    }
+}

@@ -1,0 +1,23 @@
+//! Gives up every view as soon as it is in it, and votes for nothing.
+
+use baton_proto::View;
+
+use crate::{cluster::Cluster, common::nullify, network::Packet, plan::Craft};
+
+impl Cluster {
+    /// A machine has entered a view.
+    pub(crate) fn entered(&mut self, at: usize, view: View) {
+        if self.plan.craft(at) == Some(Craft::Nullifier) && self.lies(at) {
+            self.counts.acts[Craft::Nullifier as usize] += 1;
+            let others: Vec<usize> = (0..self.nodes.len()).filter(|to| *to != at).collect();
+            let vote = self.world.raw(self.plan.member(at), nullify(view.get()));
+            self.tell(at, &others, Packet::Vote { vote, leader: None });
+        }
+    }
+
+    pub(super) fn nullify_all(&mut self, at: usize, to: &[usize], packet: Packet) {
+        if matches!(packet, Packet::Certificate(_) | Packet::Request(_)) {
+            self.tell(at, to, packet);
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What goes wrong in a run, and when: all of it is drawn from the seed before anything happens, so that each can be left
+//! out when a failure is made small.
+
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    clock::Event,
+    cluster::Cluster,
+    network::Kind,
+    plan::{Craft, Plan},
+    random::Random,
+};
+
+/// Messages that one burst brings back from the past.
+const BURST: usize = 30;
+
+/// Something goes wrong, or better for a while. Nodes are named by their index.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Trouble {
+    Crash(usize),
+    /// A node dies after so many more effects and writes.
+    Fuse {
+        at: usize,
+        effects: u64,
+    },
+    /// Every node dies.
+    Blackout,
+    /// Only nodes of the same side hear each other.
+    Split(Vec<u64>),
+    /// These links, from and to, carry nothing.
+    Cut(Vec<(usize, usize)>),
+    /// These links carry nothing, and all others do.
+    Divide(Vec<(usize, usize)>),
+    /// All messages of a kind get lost, by its index in `Kind::ALL`.
+    Swallow(usize),
+    /// All links are open again.
+    Mend,
+    LossPercent(u64),
+    DelayMs(u64),
+    /// Old messages arrive once more.
+    Burst,
+}
+
+impl Trouble {
+    /// Everything that goes wrong in a run, with its time in ms.
+    pub(crate) fn all(plan: &Plan, random: &mut Random) -> Vec<(u64, Self)> {
+        let mut troubles = Vec::new();
+        let mut at_ms = 0;
+        if plan.lawless {
+            troubles.push((0, Self::divide(plan, random)));
+            at_ms = 1;
+        }
+        while at_ms < plan.faults_ms {
+            troubles.push((at_ms, Self::draw(plan, random)));
+            at_ms += 1 + random.below(2 * plan.calm_ms);
+        }
+        troubles
+    }
+
+    fn draw(plan: &Plan, random: &mut Random) -> Self {
+        let nodes = plan.nodes();
+        let at = random.index(nodes);
+        match random.below(18) {
+            // What liars of so much weight wait for; it takes them some views to use it.
+            6..=14 if plan.lawless => Self::divide(plan, random),
+            0 => Self::Crash(at),
+            1..=4 => Self::Fuse { at, effects: random.below(60) },
+            5 if random.chance(30) => Self::Blackout,
+            6 => Self::Split((0..nodes).map(|_| random.below(2)).collect()),
+            7 => Self::Cut((0..=random.index(nodes)).map(|_| (random.index(nodes), random.index(nodes))).collect()),
+            // Deaf, or dumb.
+            8 if random.chance(50) => Self::Cut((0..nodes).map(|other| (other, at)).collect()),
+            8 => Self::Cut((0..nodes).map(|other| (at, other)).collect()),
+            9 => Self::Swallow(random.index(Kind::ALL.len())),
+            10..=14 => Self::Mend,
+            15 => Self::LossPercent(random.below(plan.loss_percent_max)),
+            16 => Self::DelayMs(random.pick(&[10, plan.delay_ms, 400])),
+            _ => Self::Burst,
+        }
+    }
+
+    /// Honest nodes of two sides do not hear each other; liars hear and reach everybody, but of twins one is on each side.
+    fn divide(plan: &Plan, random: &mut Random) -> Self {
+        let nodes = plan.nodes();
+        let mut side: Vec<u64> = (0..plan.weights.len()).map(|_| random.below(2)).collect();
+        for second in plan.weights.len()..nodes {
+            side.push(1 - side[plan.owner(second)]);
+        }
+        let sided = |at: &usize| matches!(plan.craft(*at), None | Some(Craft::Twin));
+        let pairs = (0..nodes).filter(sided).flat_map(|from| (0..nodes).filter(sided).map(move |to| (from, to)));
+        Self::Divide(pairs.filter(|(from, to)| side[*from] != side[*to]).collect())
+    }
+}
+
+impl Cluster {
+    pub(crate) fn trouble(&mut self, trouble: &Trouble) {
+        if self.healed {
+            return;
+        }
+        self.trace.note(self.clock.now_ms(), 0, format_args!("trouble: {trouble:?}"));
+        match trouble {
+            Trouble::Crash(at) => self.crash(*at),
+            Trouble::Fuse { at, effects } => {
+                if let Some(process) = &mut self.nodes[*at].process {
+                    process.fuse = Some(*effects);
+                }
+            }
+            Trouble::Blackout => (0..self.nodes.len()).for_each(|at| self.crash(at)),
+            Trouble::Split(side) => self.network.split(side),
+            Trouble::Cut(links) => links.iter().for_each(|(from, to)| self.network.cut(*from, *to)),
+            Trouble::Divide(links) => {
+                self.mend();
+                links.iter().for_each(|(from, to)| self.network.cut(*from, *to));
+            }
+            Trouble::Swallow(kind) => self.network.swallowed.push(Kind::ALL[*kind]),
+            Trouble::Mend => self.mend(),
+            Trouble::LossPercent(percent) => self.network.loss_percent = *percent,
+            Trouble::DelayMs(delay_ms) => self.network.delay_ms = *delay_ms,
+            Trouble::Burst => self.burst(),
+        }
+    }
+
+    fn burst(&mut self) {
+        for _ in 0..BURST {
+            if let Some((from, to, packet)) = self.network.old_message(&mut self.random) {
+                let delay = self.network.delay(&mut self.random);
+                self.counts.replays += 1;
+                self.clock.after(delay, Event::Arrive { from, to, packet: Rc::clone(&packet) });
+            }
+        }
+    }
+}
