@@ -8,7 +8,7 @@ SEEDS ?= 200
 START ?= 1
 BIN := $(CARGO_TARGET_DIR)/debug
 
-.PHONY: help setup contracts devnet test simulate bench test-contracts docker-test check fmt artifacts
+.PHONY: help setup contracts devnet test simulate model bench test-contracts docker-test check fmt artifacts
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ test: setup ## Runs every test: Rust, Solidity, and the end-to-end stories
 simulate: ## Runs the consensus simulator over SEEDS seeds from START on, until one fails; or plays SCENARIO, a file
 	BATON_SIMULATE_SEEDS=$(SEEDS) BATON_SIMULATE_START=$(START) BATON_SIMULATE_SCENARIO=$(SCENARIO) cargo test --locked --package baton-consensus \
 		--test simulation -- --exact clusters_agree_under_faults_and_go_on_when_they_heal --nocapture
+
+model: ## Visits every state of the voting rules in five views; `make test` does it in four
+	BATON_MODEL_VIEWS=5 cargo test --locked --package baton-consensus --test model -- --nocapture --test-threads=1
 
 test-contracts: setup ## Runs the Solidity tests and checks that the committed artifacts are not stale
 	cd contracts && npm run --silent check

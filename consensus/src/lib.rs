@@ -74,6 +74,11 @@
 //! shares an honest member with that of b's finalization, who said both Nullify(v) and Finalize(v), against I3. All that the
 //! argument uses happens within one view: whoever breaks safety leaves two signatures of one view that L1 can judge.
 //!
+//! `tests/model/` does not argue, it visits every state that these rules allow four members, handover included, takes each
+//! rule away to see what breaks, and holds this machine against the model. Two things it found to be unneeded for agreement,
+//! penalties and progress: "no Notarize after Nullify", which makes giving up final, and the second half of I2's "at most
+//! one", which follows from I1.
+//!
 //! # Why it is live
 //!
 //! Once messages arrive within Δ and a quorum is honest and up: when the first honest member enters v, all do within a hop,
