@@ -6,9 +6,10 @@ SHELL := /bin/bash
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/baton/target
 SEEDS ?= 200
 START ?= 1
+VIEWS ?= 1000000
 BIN := $(CARGO_TARGET_DIR)/debug
 
-.PHONY: help setup contracts devnet test simulate model bench test-contracts docker-test check fmt artifacts
+.PHONY: help setup contracts devnet test simulate simulate-memory model bench test-contracts docker-test check fmt artifacts
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +33,10 @@ simulate: ## Runs the consensus simulator over SEEDS seeds from START on, until 
 
 model: ## Visits every state of the voting rules in five views; `make test` does it in four
 	BATON_MODEL_VIEWS=5 cargo test --locked --package baton-consensus --test model -- --nocapture --test-threads=1
+
+simulate-memory: ## Runs one consensus machine through VIEWS views and sees that its memory is flat
+	BATON_SIMULATE_VIEWS=$(VIEWS) cargo test --locked --package baton-consensus --test simulation -- \
+		--exact timing::memory_is_flat_however_many_views_pass --nocapture
 
 test-contracts: setup ## Runs the Solidity tests and checks that the committed artifacts are not stale
 	cd contracts && npm run --silent check

@@ -174,7 +174,7 @@ impl Watch {
     /// An honest process says something: it is durable, and nothing it ever said, in any life, is punishable beside it.
     pub(crate) fn leaves(&mut self, at: usize, packet: &Packet, record: &Record, ledger: &Ledger) {
         let vote = match packet {
-            Packet::Request(_) => return,
+            Packet::Request(_) | Packet::Evidence(_) => return,
             Packet::Certificate(certificate) => {
                 assert!(
                     ledger.holds(certificate),

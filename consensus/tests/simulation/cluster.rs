@@ -40,6 +40,8 @@ pub(crate) struct Cluster {
     pub(crate) random: Random,
     pub(crate) network: Network,
     troubles: Vec<(u64, Trouble)>,
+    /// How long each node's clock takes for 100 ms.
+    pub(crate) drift_percent: Vec<u64>,
     pub(crate) nodes: Vec<Node>,
     pub(crate) lore: Lore,
     pub(crate) healed: bool,
@@ -56,12 +58,15 @@ impl Cluster {
             world.config = Config { delta_ms: 4 * plan.delay_ms, min_block_ms: 1, ..world.config };
         }
         let nodes = plan.nodes();
+        // Apart from what decided the world, so that leaving out a trouble changes nothing else at first.
+        let mut random = Random::new(!seed);
+        let drift = plan.drift_percent_max;
         let mut cluster = Self {
+            drift_percent: (0..nodes).map(|_| 100 - drift + random.below(2 * drift + 1)).collect(),
             watch: Watch::new(&world, |member| !plan.liars.contains_key(&member), plan.lawless),
             world,
             clock: Clock::default(),
-            // Apart from what decided the world, so that leaving out a trouble changes nothing else at first.
-            random: Random::new(!seed),
+            random,
             network: Network::new(nodes, plan.delay_ms, plan.twice_percent, plan.steady),
             troubles,
             nodes: (0..nodes).map(|_| Node::default()).collect(),

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, rc::Rc};
 
 use baton_consensus::{Effect, Input, Outgoing, Rejected, Verdict, Verified};
-use baton_proto::{BlockDigest, BlockHeader, Certificate, Statement, View};
+use baton_proto::{BlockDigest, BlockHeader, Certificate, Evidence, Statement, View};
 
 use crate::{
     actors::INVALID_GAS,
@@ -121,13 +121,10 @@ impl Cluster {
                 let process = self.nodes[at].process.as_mut().expect("it runs an effect");
                 process.timers.insert(timer, set);
                 Watch::timer(at, after_ms, process.timers.len());
-                self.clock.after(after_ms, Event::Timer { at, life, timer, set });
+                let fires = after_ms * self.drift_percent[at] / 100;
+                self.clock.after(fires, Event::Timer { at, life, timer, set });
             }
-            Effect::Report(evidence) => {
-                if self.plan.craft(at).is_none() {
-                    self.watch.reports(&evidence);
-                }
-            }
+            Effect::Report(evidence) => self.report(at, evidence),
             Effect::SafetyBroken(certificates) if self.plan.lawless => {
                 let verify = |held| self.world.verifier.verify_certificate(held).expect("the machine takes no other");
                 self.nodes[at].contradictions.extend(certificates.into_iter().map(verify));
@@ -146,6 +143,28 @@ impl Cluster {
                     let (life, soon) = (self.nodes[at].life, self.random.below(400));
                     self.clock.after(soon, Event::Work { at, life });
                 }
+            }
+        }
+    }
+
+    /// Notes evidence and passes it on, unless it is against this node's own key: then it stops (`Driver::report`).
+    pub(crate) fn report(&mut self, at: usize, evidence: Evidence) {
+        let signer = evidence.signer();
+        if self.plan.craft(at).is_none() {
+            self.watch.reports(&evidence);
+        }
+        if signer == self.plan.member(at) {
+            // Liars do not mind; whoever only has a second speaker does.
+            if self.plan.craft(at).is_some_and(Craft::keeps_record) && !self.plan.lawless {
+                self.stop(at);
+            }
+            return;
+        }
+        let Some(process) = &mut self.nodes[at].process else { return };
+        if process.reported.insert(signer) {
+            let packet = Rc::new(Packet::Evidence(evidence));
+            for to in (0..self.nodes.len()).filter(|to| *to != at) {
+                self.send(at, to, &packet);
             }
         }
     }

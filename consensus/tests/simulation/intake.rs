@@ -2,13 +2,13 @@
 //! `certified.rs`).
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
 use baton_consensus::{AHEAD_VIEWS, Committee, Held, HeldVotes, Input, RETENTION_VIEWS, Verified};
 use baton_proto::{
-    BlockDigest, BlockHeader, Certificate, MemberIndex, SignedStatement, Statement, StatementKind, View,
+    BlockDigest, BlockHeader, Certificate, Evidence, MemberIndex, SignedStatement, Statement, StatementKind, View,
 };
 
 use crate::{cluster::Cluster, network::Packet, plan::Flaw};
@@ -28,6 +28,7 @@ pub(crate) enum Checked {
     Vote { vote: Verified<SignedStatement>, leader: Option<Verified<SignedStatement>> },
     Certificate(Verified<Certificate>),
     Wanted { view: View, from: usize },
+    Evidence(Evidence),
     Connected(MemberIndex),
 }
 
@@ -41,6 +42,8 @@ pub(crate) struct Intake {
     made: BTreeMap<(View, MemberIndex, StatementKind), Vec<Verified<SignedStatement>>>,
     /// Statements that have a certificate here, and whether we are known to be among its signers.
     certified: BTreeMap<(View, StatementKind, Option<BlockDigest>), bool>,
+    /// Members that valid evidence was seen against; the driver takes one for each.
+    convicted: BTreeSet<MemberIndex>,
     /// Votes that waited for what was checked just now.
     released: Vec<Held>,
     /// When each member last asked about a view.
@@ -55,6 +58,7 @@ impl Intake {
             held: HeldVotes::new(committee, me, inactive_views),
             made: BTreeMap::new(),
             certified: BTreeMap::new(),
+            convicted: BTreeSet::new(),
             released: Vec::new(),
             asked: BTreeMap::new(),
         }
@@ -174,6 +178,7 @@ impl Cluster {
             Checked::Wanted { view, from } => {
                 let _ = self.offer(at, Input::CertificateWanted { view, from: self.plan.member(from) });
             }
+            Checked::Evidence(evidence) => self.report(at, evidence),
             Checked::Connected(member) => {
                 let _ = self.offer(at, Input::Connected(member));
             }
@@ -258,6 +263,20 @@ impl Cluster {
                 if before.is_none_or(|before| now >= before + ASK_PAUSE_MS) {
                     found.push_back(Checked::Wanted { view: *view, from });
                 }
+            }
+            Packet::Evidence(evidence) => {
+                let matters = evidence.epoch() == self.world.committee.epoch() && intake.contains(evidence.view());
+                if !matters || intake.convicted.contains(&evidence.signer()) {
+                    return Ok(());
+                }
+                for signed in [evidence.first(), evidence.second()] {
+                    let known = intake.known(signed).cloned();
+                    let verify = || self.world.verifier.verify(signed.clone());
+                    let verified = known.map_or_else(verify, Ok);
+                    intake.remember(verified.map_err(|_| "evidence with an invalid signature")?);
+                }
+                intake.convicted.insert(evidence.signer());
+                found.push_back(Checked::Evidence(evidence.clone()));
             }
         }
         Ok(())

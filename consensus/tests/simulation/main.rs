@@ -33,7 +33,7 @@
 //! | `Store::crash`: some prefix of a log survives | `node/src/ledger/engine.rs`: ordered log, a torn tail is dropped |
 //!
 //! Not here: bodies and transactions (a header stands for its block), execution, a record made smaller by `forget_below`,
-//! evidence passed on between members, damage in the middle of a log, and more than one epoch.
+//! damage in the middle of a log, and more than one epoch.
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
@@ -155,7 +155,7 @@ fn liars_of_more_than_a_third_break_agreement_and_are_named_for_it() {
         }
     }
     println!("agreement is broken by {broken} of {LAWLESS_SEEDS} seeds, {pairs:?} pairs of certificates");
-    assert!(broken > LAWLESS_SEEDS / 10, "only {broken} seeds broke agreement");
+    assert!(broken > LAWLESS_SEEDS / 5, "only {broken} seeds broke agreement");
     assert!(pairs.iter().all(|count| *count > 0), "a kind of pair never came: {pairs:?}");
 }
 

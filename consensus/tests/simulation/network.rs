@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, rc::Rc};
 
-use baton_proto::{BlockHeader, Certificate, SignedStatement, StatementKind, View};
+use baton_proto::{BlockHeader, Certificate, Evidence, SignedStatement, StatementKind, View};
 
 use crate::random::Random;
 
@@ -16,6 +16,7 @@ pub(crate) enum Packet {
     Vote { vote: SignedStatement, leader: Option<SignedStatement> },
     Certificate(Certificate),
     Request(View),
+    Evidence(Evidence),
 }
 
 /// What a message is about.
@@ -25,10 +26,11 @@ pub(crate) enum Kind {
     Vote(StatementKind),
     Certificate(StatementKind),
     Request,
+    Evidence,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Proposal,
         Self::Vote(StatementKind::Notarize),
         Self::Vote(StatementKind::Finalize),
@@ -37,6 +39,7 @@ impl Kind {
         Self::Certificate(StatementKind::Finalize),
         Self::Certificate(StatementKind::Nullify),
         Self::Request,
+        Self::Evidence,
     ];
 }
 
@@ -47,6 +50,7 @@ impl Packet {
             Self::Vote { vote, .. } => Kind::Vote(vote.statement.kind()),
             Self::Certificate(certificate) => Kind::Certificate(certificate.statement.kind()),
             Self::Request(_) => Kind::Request,
+            Self::Evidence(_) => Kind::Evidence,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use baton_consensus::{Input, Machine, Timer, Verified};
-use baton_proto::{BlockDigest, BlockHeader, Certificate};
+use baton_proto::{BlockDigest, BlockHeader, Certificate, MemberIndex};
 
 use crate::{
     clock::Event,
@@ -42,6 +42,8 @@ pub(crate) struct Process {
     /// Nothing is said yet; what comes in is checked, and waits.
     pub(crate) listening: Option<VecDeque<Checked>>,
     pub(crate) intake: Intake,
+    /// Members that evidence was found against.
+    pub(crate) reported: BTreeSet<MemberIndex>,
     /// Bodies in memory, by proposals that came.
     pub(crate) bodies: BTreeMap<BlockDigest, BlockHeader>,
     /// Proposals that cannot be judged yet.
@@ -80,6 +82,7 @@ impl Cluster {
             machine,
             listening: Some(VecDeque::new()),
             intake,
+            reported: BTreeSet::new(),
             bodies: BTreeMap::new(),
             waiting: BTreeMap::new(),
             timers: BTreeMap::new(),
@@ -162,7 +165,7 @@ impl Cluster {
         node.stopped = true;
         node.life += 1;
         self.counts.stopped += 1;
-        self.trace.note(self.clock.now_ms(), at, format_args!("stops: its record is not all that its key said"));
+        self.trace.note(self.clock.now_ms(), at, format_args!("stops: its key said more than its record holds"));
     }
 
     /// Lets the fuse burn by one: a process can die before, within and after every effect. Returns whether it died.

@@ -130,6 +130,8 @@ pub(crate) struct Plan {
     pub(crate) loss_percent_max: u64,
     /// Messages that arrive twice.
     pub(crate) twice_percent: u64,
+    /// Most that a node's clock runs too fast or too slow.
+    pub(crate) drift_percent_max: u64,
     /// Mean time between troubles.
     pub(crate) calm_ms: u64,
     /// Views at whose beginning somebody has work.
@@ -176,6 +178,7 @@ impl Plan {
             delay_ms: random.pick(&[10, 40, 120, 250]),
             loss_percent_max: random.pick(&[1, 5, 30]),
             twice_percent: random.pick(&[0, 5, 20]),
+            drift_percent_max: random.pick(&[0, 1, 20]),
             calm_ms: random.pick(&[300, 1_000, 3_000]),
             work_percent: random.pick(&[0, 50, 100]),
             slow_percent: random.pick(&[0, 3, 10]),
@@ -204,15 +207,17 @@ impl Plan {
         let total: u64 = weights.iter().sum();
         let mut liars = BTreeMap::new();
         let mut lying = 0;
-        while 3 * lying <= total {
+        let wanted = total / 3 + random.below(total / 3);
+        for _ in 0..100 {
             let liar = random.index(weights.len());
-            // Above a third it stops, so one more is below two thirds whenever nobody weighs a third.
-            if !liars.contains_key(&liar) {
+            let fits = 3 * (lying + weights[liar]) < 2 * total;
+            if !liars.contains_key(&liar) && fits && (lying <= wanted || 3 * lying <= total) {
                 lying += weights[liar];
-                let crafts = [Craft::Flatterer, Craft::Flatterer, Craft::Equivocator, Craft::Twin];
+                let crafts = [Craft::Flatterer, Craft::Flatterer, Craft::Flatterer, Craft::Equivocator, Craft::Twin];
                 liars.insert(liar, random.pick(&crafts));
             }
         }
+        assert!(3 * lying > total, "these weights make no coalition of more than a third: {weights:?}");
         let calm_ms = random.pick(&[1_000, 3_000]);
         Self { weights, liars, calm_ms, notices_own_bits: false, lawless: true, ..Self::of(random) }
     }
@@ -260,6 +265,7 @@ impl Plan {
             delay_ms: 10,
             loss_percent_max: 1,
             twice_percent: 0,
+            drift_percent_max: 0,
             calm_ms: 0,
             work_percent: 100,
             slow_percent: 0,

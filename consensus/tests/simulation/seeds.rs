@@ -87,12 +87,14 @@ pub(crate) fn asked_scenario() -> Option<Scenario> {
     std::env::var_os(SCENARIO_VARIABLE).filter(|path| !path.is_empty()).map(|path| Scenario::read(Path::new(&path)))
 }
 
+/// Returns the number that a variable of the environment holds.
+pub(crate) fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} must be a number, not {text:?}")))
+}
+
 /// Returns the seeds that the environment asks for.
 pub(crate) fn asked() -> Option<Range<u64>> {
-    let number = |name: &str| {
-        let text = std::env::var(name).ok()?;
-        Some(text.parse::<u64>().unwrap_or_else(|_| panic!("{name} must be a number, not {text:?}")))
-    };
     let (seeds, start) = (number(SEEDS_VARIABLE), number(START_VARIABLE));
     if seeds.is_none() && start.is_none() {
         return None;

@@ -10,13 +10,15 @@ use crate::{
     common::{Insecure, World, finalize, notarize},
     plan::Plan,
     scenario::Scenario,
+    seeds,
 };
 
 /// One way, in ms. The leader waits 1 ms from its entry on, so that hops are nearly all there is.
 const DELAY_MS: u64 = 100;
 
-/// Views of the memory test; 10^6 give the same maxima and take some minutes.
+/// Views of the memory test; `make simulate-memory` sets more.
 const MEMORY_VIEWS: u64 = 10_000;
+const VIEWS_VARIABLE: &str = "BATON_SIMULATE_VIEWS";
 
 fn steady(members: usize, blocks: u64) -> Cluster {
     let mut cluster = Cluster::new(Scenario::quiet(1, Plan::steady(members, DELAY_MS)));
@@ -83,9 +85,10 @@ fn memory_is_flat_however_many_views_pass() {
         votes: a.votes.max(b.votes),
         blocks: a.blocks.max(b.blocks),
     };
+    let memory_views = seeds::number(VIEWS_VARIABLE).unwrap_or(MEMORY_VIEWS);
     let nothing = Remembered { views: 0, votes: 0, blocks: 0 };
     let (mut early, mut late) = (nothing, nothing);
-    for view in 1..=MEMORY_VIEWS {
+    for view in 1..=memory_views {
         let header = world.block(view, &parent, 0);
         let block = header.digest();
         let lead = world.sign(world.leader(view), notarize(view, block));
@@ -110,10 +113,11 @@ fn memory_is_flat_however_many_views_pass() {
         }
         assert_eq!(machine.head().digest(), block, "view {view} is not final");
         if view % 97 == 0 {
-            let half = if view <= MEMORY_VIEWS / 2 { &mut early } else { &mut late };
+            let half = if view <= memory_views / 2 { &mut early } else { &mut late };
             *half = most(*half, machine.remembered());
         }
         parent = header;
     }
+    println!("{memory_views} views: at most {early:?} in the first half, {late:?} in the second");
     assert!(early.views > 0 && late == early, "{early:?} at most in the first half, {late:?} in the second");
 }

@@ -13,6 +13,9 @@ use crate::{
     random::Random,
 };
 
+/// Longest time after which most disturbances of links are over.
+const BRIEF_MS_MAX: u64 = 1_500;
+
 /// Messages that one burst brings back from the past.
 const BURST: usize = 30;
 
@@ -53,10 +56,19 @@ impl Trouble {
             at_ms = 1;
         }
         while at_ms < plan.faults_ms {
-            troubles.push((at_ms, Self::draw(plan, random)));
+            let trouble = Self::draw(plan, random);
+            // Most of what stands between nodes is soon gone, so that they have something to lose again.
+            if trouble.is_about_links() && random.chance(70) {
+                troubles.push((at_ms + 1 + random.below(BRIEF_MS_MAX), Self::Mend));
+            }
+            troubles.push((at_ms, trouble));
             at_ms += 1 + random.below(2 * plan.calm_ms);
         }
         troubles
+    }
+
+    const fn is_about_links(&self) -> bool {
+        matches!(self, Self::Split(_) | Self::Cut(_) | Self::Swallow(_))
     }
 
     fn draw(plan: &Plan, random: &mut Random) -> Self {

@@ -10,7 +10,7 @@ impl Cluster {
         let (vote, leader) = match packet {
             Packet::Proposal { notarize, .. } => (notarize, Some(notarize)),
             Packet::Vote { vote, leader } => (vote, leader.as_ref()),
-            Packet::Certificate(_) | Packet::Request(_) => return,
+            Packet::Certificate(_) | Packet::Request(_) | Packet::Evidence(_) => return,
         };
         if self.plan.craft(from).is_none() {
             self.counts.acts[Craft::Flatterer as usize] += 1;

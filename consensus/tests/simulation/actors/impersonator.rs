@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use alloy_primitives::keccak256;
-use baton_proto::{BlockDigest, Certificate, MemberIndex, SignedStatement, Statement, View};
+use baton_proto::{BlockDigest, Certificate, Evidence, MemberIndex, SignedStatement, Statement, View};
 
 use crate::{
     cluster::Cluster,
@@ -32,10 +32,13 @@ impl Cluster {
         // Its own signature under another name, or its own words with it.
         let statement: Statement = if self.random.chance(50) { said.statement } else { statement };
         let signature = self.world.raw(me, statement).signature;
-        let forged = if self.random.chance(50) {
-            Packet::Vote { vote: SignedStatement { statement, signer, signature }, leader: None }
-        } else {
-            Packet::Certificate(Certificate { statement, signers: self.world.everybody(), signature })
+        let vote = SignedStatement { statement, signer, signature };
+        let other = finalize(view, BlockDigest::ZERO);
+        let second = SignedStatement { statement: other, signer, signature: self.world.raw(me, other).signature };
+        let forged = match (self.random.below(3), Evidence::new(vote.clone(), second)) {
+            (0, Some(evidence)) => Packet::Evidence(evidence),
+            (1, _) => Packet::Certificate(Certificate { statement, signers: self.world.everybody(), signature }),
+            _ => Packet::Vote { vote, leader: None },
         };
         let packet = Rc::new(forged);
         to.iter().for_each(|to| self.send(at, *to, &packet));

@@ -81,7 +81,7 @@ impl Cluster {
             Packet::Proposal { header, notarize } => self.lore.add_block(notarize, Some(header)),
             Packet::Vote { leader: Some(leader), .. } => self.lore.add_block(leader, None),
             Packet::Certificate(_) => self.lore.archive(&Rc::new(packet.clone())),
-            Packet::Vote { .. } | Packet::Request(_) => {}
+            Packet::Vote { .. } | Packet::Request(_) | Packet::Evidence(_) => {}
         }
     }
 

@@ -16,7 +16,7 @@ impl Cluster {
     }
 
     pub(super) fn nullify_all(&mut self, at: usize, to: &[usize], packet: Packet) {
-        if matches!(packet, Packet::Certificate(_) | Packet::Request(_)) {
+        if matches!(packet, Packet::Certificate(_) | Packet::Request(_) | Packet::Evidence(_)) {
             self.tell(at, to, packet);
         }
     }

@@ -12,7 +12,7 @@ impl Cluster {
         let me = self.plan.member(at);
         let is_own = |packet: &Packet| match packet {
             Packet::Proposal { notarize: vote, .. } | Packet::Vote { vote, .. } => vote.signer == me,
-            Packet::Certificate(_) | Packet::Request(_) => true,
+            Packet::Certificate(_) | Packet::Request(_) | Packet::Evidence(_) => true,
         };
         for to in to {
             if self.lore.archive.is_empty() || !self.random.chance(30) {

@@ -25,7 +25,7 @@ impl Cluster {
                 Packet::Proposal { header, notarize } => {
                     Packet::Proposal { header: header.clone(), notarize: wrong(notarize) }
                 }
-                Packet::Certificate(_) | Packet::Request(_) => {
+                Packet::Certificate(_) | Packet::Request(_) | Packet::Evidence(_) => {
                     self.send(at, *to, &right);
                     continue;
                 }
