@@ -8,8 +8,9 @@ use crate::{Committee, Schedule};
 /// Turns led and missed in one epoch up to some block of its final chain.
 ///
 /// A block in the final chain is a turn led by its leader. The views between a block's parent and the block were skipped:
-/// each is a turn missed by the leader the schedule names. Views above the last block count for nobody yet. Pure, so that
-/// whoever has the chain computes the same table.
+/// each is a turn missed by the leader the schedule names. Views above the last block count for nobody yet, and those
+/// above the epoch's handover block never, in whatever view it became final. Pure, so that whoever has the chain computes the
+/// same table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DutyTable {
     epoch: Epoch,

@@ -1,6 +1,8 @@
 //! Everything the machine may ask for, with the ordering promise.
 
-use baton_proto::{BlockDigest, BlockHeader, Certificate, Evidence, MemberIndex, SignedStatement, Statement, View};
+use baton_proto::{
+    BlockDigest, BlockHeader, Certificate, Epoch, Evidence, MemberIndex, SignedStatement, Statement, View,
+};
 
 use crate::Timer;
 
@@ -55,14 +57,15 @@ pub enum Effect {
     Fetch {
         /// Digest of the block.
         block: BlockDigest,
-        /// The view that made it wanted: the block is of this view or an ancestor.
+        /// The view that made it wanted: the block was proposed in it, or is an ancestor of the one that was.
         view: View,
         /// A member that should have it.
         from: Option<MemberIndex>,
     },
     /// Blocks became final. In one atomic, synced step: make them final, with the certificate. Their bodies are stored.
     Finalized {
-        /// Finalize certificate of the last block of `chain`, or of a descendant of it.
+        /// Finalize certificate of the last block of `chain`. Its view is that of the header, or a later one for a handover
+        /// block that was proposed again.
         certificate: Certificate,
         /// The newly final headers, ascending from the child of the final head before.
         chain: Vec<BlockHeader>,
@@ -75,6 +78,23 @@ pub enum Effect {
     Behind {
         /// The highest finalization we know.
         certificate: Certificate,
+    },
+    /// The handover block is final, and with it the epoch. Always after the [`Finalized`](Self::Finalized) or
+    /// [`Input::Synced`](crate::Input::Synced) that made it the head durably; once in a machine's life, so after a restart on
+    /// such a head again.
+    ///
+    /// The next machine starts at view 1 of `next_epoch`, with that epoch's committee and schedule, `last` as root and head,
+    /// and nothing else of this epoch. Starting it needs no record of its own: after a crash the head in the ledger tells
+    /// which machine is next, for its origin lies in a later epoch than its header names.
+    ///
+    /// This machine signs nothing any more. As long as it is kept, others learn the end from it: it repeats the last
+    /// finalization at each retry, to whoever connects, and to whoever asks about a view, and it still reports evidence.
+    /// Once it is dropped, whoever is left behind in this epoch must be given that certificate from the ledger.
+    EpochEnded {
+        /// The epoch's last block.
+        last: BlockHeader,
+        /// The epoch of its L1 origin: at least one later than the machine's. Epochs between are skipped.
+        next_epoch: Epoch,
     },
     /// Answer [`Input::TimerFired`](crate::Input::TimerFired) after so many milliseconds. Replaces the same timer.
     SetTimer {
@@ -104,8 +124,9 @@ pub enum Effect {
 /// A message for other members.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outgoing {
-    /// Our block: the driver attaches the body, which it stored before it answered `Built`. If the body cannot be read,
-    /// nothing is sent.
+    /// Our block, or the epoch's handover block, which we propose again: then `header.view` is below the view of `notarize`,
+    /// and the proposer another member. The driver attaches the body, which it stored before it answered `Built`, `Validated`
+    /// or `Fetched`. If the body cannot be read, nothing is sent.
     Proposal {
         /// The header.
         header: BlockHeader,

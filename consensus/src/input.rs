@@ -1,6 +1,9 @@
 //! Everything that can happen to the machine.
 
-use baton_proto::{BlockDigest, BlockHeader, Certificate, ChainSpec, MemberIndex, SignedStatement, Statement, View};
+use baton_proto::{
+    BlockDigest, BlockHeader, Certificate, ChainSpec, Epochs, L1BlockNumber, MemberIndex, SignedStatement, Statement,
+    View,
+};
 
 use crate::Verified;
 
@@ -9,7 +12,8 @@ use crate::Verified;
 pub enum Input {
     /// The node is ready to take part. The first input, once; anything before it is refused.
     Started,
-    /// A leader's block arrived. `notarize` is the leader's own Notarize of `header`, which is its proposal signature.
+    /// A leader's block arrived. `notarize` is the leader's own Notarize of `header`, which is its proposal signature. The view
+    /// of `notarize` is the header's, or a later one in which a handover block is proposed again.
     ///
     /// Conversion from bytes has checked that the body is the one `header` commits to. The driver keeps the body in
     /// memory until the block is stored, final, or its view is below the final one, unless this input is refused: then
@@ -49,7 +53,8 @@ pub enum Input {
     Synced {
         /// The new final head: durably final in the ledger, with all its ancestors.
         header: BlockHeader,
-        /// Proof: a Finalize certificate of that block, or of a descendant to which headers led.
+        /// Proof: a Finalize certificate of that block (of a handover block in any view from its own on), or of a descendant to
+        /// which headers led. Whoever caught up has checked that no block of the epoch comes after its handover block.
         certificate: Verified<Certificate>,
     },
     /// Answer to [`Effect::Build`](crate::Effect::Build): our block, its body durably stored.
@@ -135,15 +140,20 @@ pub struct Config {
     pub idle_block_ms: u64,
     /// Views without a word from a member, while a quorum spoke, after which its turns are skipped.
     pub inactive_views: u64,
+    /// Tells the handover block: the one whose L1 origin lies in a later epoch than the machine's.
+    pub epochs: Epochs,
 }
 
-impl From<&ChainSpec> for Config {
-    fn from(spec: &ChainSpec) -> Self {
+impl Config {
+    /// Returns the parameters of the chain whose epoch 0 begins with L1 block `genesis`.
+    #[must_use]
+    pub const fn new(spec: &ChainSpec, genesis: L1BlockNumber) -> Self {
         Self {
             delta_ms: spec.delta_ms,
             min_block_ms: spec.min_block_ms,
             idle_block_ms: spec.idle_block_ms,
             inactive_views: spec.inactive_views,
+            epochs: spec.epochs(genesis),
         }
     }
 }
@@ -155,7 +165,8 @@ pub struct Recovered {
     pub head: BlockHeader,
     /// Every statement of this epoch in our own sign record, in any order.
     pub statements: Vec<Statement>,
-    /// The stored certificates above the final view and the highest finalization, verified again.
+    /// The stored certificates above the final view and the highest finalization, verified again. Those of another epoch
+    /// than the machine's are ignored.
     pub certificates: Vec<Verified<Certificate>>,
     /// Headers of the unfinalized blocks whose bodies the ledger holds, in any order.
     pub headers: Vec<BlockHeader>,

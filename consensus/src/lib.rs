@@ -23,6 +23,25 @@
 //! One hop to propose, two to move on, three to final, and a new leader every view. A leader that fails costs one timeout and
 //! one exchange of votes; there is nothing to carry over and no special protocol to change leaders.
 //!
+//! # The end of an epoch
+//!
+//! A block whose L1 origin lies in a later epoch than the machine's is a *handover block*, the last of its epoch: the next
+//! epoch's committee goes on from it, so there must be one, and nothing of this epoch after it. If it is notarized and not
+//! final, nobody can build past it; the leaders of later views propose the same block again until it is final.
+//!
+//! What consensus agrees on is therefore a *vertex*, a view and a block: (v, b). The parent of a block proposed in its own view
+//! is the vertex of its parent block. The handover block h proposed again in view v is the vertex (v, h); its parent is (u, h),
+//! an earlier view in which h is notarized:
+//!
+//! ```text
+//!  (t, b) ◀── (u, h) ◀─── every view between nullified ─── (v, h) ──▶ finalization (v, h): the epoch ends
+//!   block     handover,                                     the same header, signed by the leader of v; its view,
+//!             notarized                                     proposer, parent and height stay those of h
+//! ```
+//!
+//! Once h is final the machine asks for [`Effect::EpochEnded`] and signs nothing more. It still serves and repeats the
+//! finalization, with which the others end the epoch too.
+//!
 //! # The rules
 //!
 //! Every input is first recorded, then every conclusion is drawn in one order (`machine/rules.rs`, `settle`): certify,
@@ -31,14 +50,14 @@
 //! | rule | | where |
 //! | --- | --- | --- |
 //! | R1 | Enter v on a certified notarization or a nullification of v−1, or a finalization at or above it. Never go back. | `rules.rs`: `next_view`, `enter` |
-//! | R2 | The leader builds on the highest certified or final block such that it holds a nullification of every view between. Not before entry + MIN_BLOCK_MS; at once after that if there is work; else at entry + IDLE_BLOCK_MS. Its Notarize is its proposal signature. | `rules.rs`: `propose`, `best_parent` |
-//! | R3 | Notarize the first header from the leader, once its parent is certified or final, the views between are nullified by certificates in hand, and the body is valid and stored. What is missing is fetched; for the lack of it one neither votes nor gives up early. The vote carries the leader's own, so two honest members who voted apart hold the leader's pair as soon as their votes meet. | `rules.rs`: `vote`, `descent`; `signing.rs`: `message` |
-//! | R4 | A quorum of Notarize is a notarization: kept, spread once, certified when the body is stored and the parent is certified or final. | `counting.rs`: `count`, `hold`; `rules.rs`: `certify` |
+//! | R2 | The leader builds on the highest certified or final block such that it holds a nullification of every view between. Not before entry + MIN_BLOCK_MS; at once after that if there is work; else at entry + IDLE_BLOCK_MS. Its Notarize is its proposal signature. On a handover block it proposes that block again, and that is work. | `rules.rs`: `propose`, `best_parent`; `handover.rs`: `propose_again`, `hasten` |
+//! | R3 | Notarize the first header from the leader, once its parent is certified or final, the views between are nullified by certificates in hand, and the body is valid and stored. What is missing is fetched; for the lack of it one neither votes nor gives up early. The vote carries the leader's own, so two honest members who voted apart hold the leader's pair as soon as their votes meet. On a handover block only that block itself, whose body a quorum has judged: it must be notarized in an earlier view, and the views between nullified. | `rules.rs`: `vote`, `descent`; `handover.rs`: `descent_again`; `signing.rs`: `message` |
+//! | R4 | A quorum of Notarize is a notarization: kept, spread once, certified when the body is stored and the parent is certified or final. Its view is that of the header, or a later one of a handover block. | `counting.rs`: `count`, `hold`; `rules.rs`: `certify`; `handover.rs`: `can_stand` |
 //! | R5 | Certified: enter the next view, and Finalize unless we nullified the view or its leader was seen to equivocate. | `rules.rs`: `certify` |
 //! | R6 | Nullify when t_L passes without a header, t_A without a certified notarization, when the block is invalid or its place in the chain illegal, when the leader nullified, or at once when the leader was silent for `inactive_views` views while a quorum spoke (at most a few in a row between two finalizations). Never after Finalize. | `rules.rs`: `give_up`, `is_inactive` |
 //! | R7 | A quorum of Nullify: kept, spread once, enter the next view. A notarization of the same view is still certified: the network may have split over it, and both halves must be able to follow either. | `counting.rs`: `hold` |
-//! | R8 | A quorum of Finalize: kept, spread once; the block and its ancestors are final as soon as their bodies are here. | `rules.rs`: `finalize` |
-//! | R9 | Every t_R say again: own votes of this view, the way into it, recent Finalize votes, the highest finalization. | `healing.rs`: `retry`, `repeats` |
+//! | R8 | A quorum of Finalize: kept, spread once; the block and its ancestors are final as soon as their bodies are here. A final handover block ends the epoch: no statement and no view after it. | `rules.rs`: `finalize`; `handover.rs`: `end` |
+//! | R9 | Every t_R say again: own votes of this view, the way into it, recent Finalize votes, the highest finalization; after the end of the epoch that alone. | `healing.rs`: `retry`, `repeats` |
 //! | R10 | Answer what others ask about a view with the best that is held. | `healing.rs`: `serve` |
 //! | R11 | Votes count in a window from [`RETENTION_VIEWS`] below the final view to [`AHEAD_VIEWS`] above the current one; certificates above the final view always. One vote of each (signer, view, kind) is kept, and a different second one makes [`Evidence`](baton_proto::Evidence). | `machine.rs`: `check_window`; `tally.rs` |
 //! | R12 | After a restart: one past the highest certificate; recorded statements bind, and are said again, the identical ones. | `machine.rs`: `with_scheme`; `signing.rs`: `remember`, `repeat` |
@@ -54,6 +73,7 @@
 //! | a statement of ours leaves | the statement, whole, in the sign record ([`Effect::Sign`] answered by [`Input::Signed`]) |
 //! | a Notarize leaves | also the block's body ([`Effect::Validate`] or [`Effect::Build`]) |
 //! | anything that follows from a certificate leaves | the certificate ([`Effect::Persist`]) |
+//! | the next epoch begins | the handover block as final head, with its certificate ([`Effect::Finalized`] before [`Effect::EpochEnded`]) |
 //!
 //! So a crash at any point loses nothing that others may rely on, and what comes after it repeats what came before it. The
 //! votes of others are not kept across a restart: they are sent again.
@@ -67,12 +87,20 @@
 //!   Finalize; **I4** Notarize only with a certified parent and every view between nullified; **I5** durable before sent;
 //!   **I6** the current and the final view never fall.
 //!
-//! Suppose b is finalized in view v, and b′ in a view v′ ≥ v is finalized too but does not descend from b. If v′ = v, some
-//! honest member finalized twice in one view, against I2. Otherwise follow the parents of b′ down to the lowest block in a view
-//! at or above v. If that is view v itself, the block has a notarization, and so has b; an honest member notarized both,
-//! against I1. If it is above v, its own parent lies below v, so by I4 an honest voter held a nullification of v; its quorum
-//! shares an honest member with that of b's finalization, who said both Nullify(v) and Finalize(v), against I3. All that the
-//! argument uses happens within one view: whoever breaks safety leaves two signatures of one view that L1 can judge.
+//! Suppose b is finalized in view v, and b′ in a view v′ ≥ v is finalized too but is neither b nor descends from it. If
+//! v′ = v, some honest member finalized twice in one view, against I2. Otherwise follow parents from the vertex (v′, b′) down to
+//! the lowest vertex in a view at or above v. If that is in view v itself, its block has a notarization, and so has b, and it is
+//! not b; an honest member notarized both, against I1. If it is above v, its own parent lies below v, so by I4 an honest voter
+//! held a nullification of v; its quorum shares an honest member with that of b's finalization, who said both Nullify(v) and
+//! Finalize(v), against I3. All that the argument uses happens within one view: whoever breaks safety leaves two signatures of
+//! one view that L1 can judge.
+//!
+//! Proposing a handover block again changes nothing in this. I1 to I3 speak of views and digests, whatever view the header
+//! names. A vertex (v, h) has a parent like any other, a notarized vertex of a lower view with every view between nullified: the
+//! vote does not name it, and voters may have held different ones, but each honest voter held one, and the argument follows any
+//! of them. It stands on h itself, so following parents still leads to the same block or down its ancestors. And since honest
+//! members notarize nothing but h on a vertex of h, everything final above a final h is h: an epoch has one last block, and
+//! finalizations of it in several views do not contradict each other.
 //!
 //! `tests/model/` does not argue, it visits every state that these rules allow four members, handover included, takes each
 //! rule away to see what breaks, and holds this machine against the model. Two things it found to be unneeded for agreement,
@@ -84,7 +112,8 @@
 //! Once messages arrive within Δ and a quorum is honest and up: when the first honest member enters v, all do within a hop,
 //! since it spread what let it in, and repeats it until it moves on. An honest leader then knows a certified parent and every
 //! nullification that somebody needs, or gets them by asking; all honest members notarize its block, hold the notarization
-//! before t_A, and finalize it. A faulty leader's view ends by timeout: nobody who finalized can be missing from the
+//! before t_A, and finalize it. Where that block can be nothing but the handover block again, it has been built already, and
+//! the first such view ends the epoch. A faulty leader's view ends by timeout: nobody who finalized can be missing from the
 //! nullification's quorum unless a notarization exists, and that is spread and lets everybody in. A member without a block's
 //! ancestors follows certificates meanwhile, fetches, and votes again when it can prove what it votes for. Below a quorum the
 //! chain stops, [`Machine::seen_weight`] says how much weight is there, and it goes on by itself.

@@ -1,6 +1,7 @@
 //! [`Machine`]: what it remembers, and how an input reaches the rules.
 
 mod counting;
+mod handover;
 mod healing;
 mod rules;
 mod signing;
@@ -91,6 +92,8 @@ pub struct Remembered {
 enum Phase {
     Waiting,
     Running,
+    /// The handover block is final: nothing is left to sign, but others must learn of it.
+    Ended,
     Halted,
 }
 
@@ -198,8 +201,8 @@ impl<S: Scheme> Machine<S> {
         match (self.phase, &input) {
             (Phase::Waiting, Input::Started) | (Phase::Halted, Input::CertificateWanted { .. }) => {}
             (Phase::Waiting, _) => return Err(Rejected::NotStarted),
-            (Phase::Running, Input::Started) => return Err(Rejected::AlreadyStarted),
-            (Phase::Running, _) => {}
+            (Phase::Running | Phase::Ended, Input::Started) => return Err(Rejected::AlreadyStarted),
+            (Phase::Running | Phase::Ended, _) => {}
             (Phase::Halted, _) => return Err(Rejected::Halted),
         }
         match input {
@@ -244,7 +247,14 @@ impl<S: Scheme> Machine<S> {
     /// Returns whether a finalization is known whose block is not the final head yet.
     #[must_use]
     pub fn is_behind(&self) -> bool {
-        self.final_view > self.chain.head_view()
+        // The handover block can be final in a later view than its own, and nothing comes after it.
+        self.final_view > self.chain.head_view() && !self.is_handover(self.chain.head())
+    }
+
+    /// Returns whether the epoch has ended: its handover block is the final head.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.phase == Phase::Ended
     }
 
     /// Returns the weight of the members heard of within the last `inactive_views` views, our own included.
@@ -299,24 +309,30 @@ impl<S: Scheme> Machine<S> {
         notarize: &Verified<SignedStatement>,
         effects: &mut Vec<Effect>,
     ) -> Result<(), Rejected> {
-        let (view, block) = (header.view, header.digest());
+        let (built, block) = (header.view, header.digest());
+        let Some(view) = notarize.statement.view() else { return Err(Rejected::ProposalMismatch) };
         if notarize.statement != (Statement::Notarize { epoch: self.epoch, view, block }) {
             return Err(Rejected::ProposalMismatch);
         }
         if header.epoch != self.epoch || header.l2_chain_id != self.chain.head().l2_chain_id {
             return Err(Rejected::WrongChain);
         }
+        // Before anything is taken from it: a leader must not take up the place of another view's block.
+        if !self.can_stand(&header, view) {
+            return Err(Rejected::WrongView { got: built, view });
+        }
         self.check_window(view)?;
-        let expected = self.schedule.leader(view);
-        if notarize.signer != expected || header.proposer != expected {
-            let got = if notarize.signer == expected { header.proposer } else { notarize.signer };
-            return Err(Rejected::NotLeader { view, expected, got });
+        for (view, got) in [(view, notarize.signer), (built, header.proposer)] {
+            let expected = self.schedule.leader(view);
+            if got != expected {
+                return Err(Rejected::NotLeader { view, expected, got });
+            }
         }
         // At most one block of each view can become final, so a header further up has no ancestry that anybody could show.
         let (head, head_view) = (self.chain.head().height, self.chain.head_view());
-        let room = view.get().saturating_sub(head_view.get());
-        if view > head_view && header.height.get().saturating_sub(head.get()) > room {
-            return Err(Rejected::HeightTooFar { got: header.height, view, head });
+        let room = built.get().saturating_sub(head_view.get());
+        if built > head_view && header.height.get().saturating_sub(head.get()) > room {
+            return Err(Rejected::HeightTooFar { got: header.height, view: built, head });
         }
         let state = self.state(view);
         match (state.proposal, state.second) {
@@ -326,7 +342,7 @@ impl<S: Scheme> Machine<S> {
             (Some(_), Some(second)) if second == block => {}
             (Some(_), Some(_)) => return Err(Rejected::TooManyProposals(view)),
         }
-        if view > self.chain.head_view() {
+        if built > self.chain.head_view() {
             self.chain.insert(block, header, false);
         }
         self.count(notarize, effects);
@@ -340,6 +356,7 @@ impl<S: Scheme> Machine<S> {
         effects: &mut Vec<Effect>,
     ) -> Result<(), Rejected> {
         let Some(view) = vote.statement.view() else { return Err(Rejected::NotAVote(vote.statement.kind())) };
+        self.check_epoch(vote.statement.epoch())?;
         self.check_window(view)?;
         if vote.statement.kind() == StatementKind::Notarize && vote.signer != self.schedule.leader(view) {
             let expected = self.schedule.leader(view);
@@ -357,6 +374,7 @@ impl<S: Scheme> Machine<S> {
         certificate: Verified<Certificate>,
         effects: &mut Vec<Effect>,
     ) -> Result<(), Rejected> {
+        self.check_epoch(certificate.statement.epoch())?;
         match certificate.statement.view() {
             None => return Err(Rejected::NotAVote(certificate.statement.kind())),
             Some(View::ZERO) => return Err(Rejected::StaleView { got: View::ZERO, oldest: View::new(1) }),
@@ -381,6 +399,9 @@ impl<S: Scheme> Machine<S> {
 
     fn on_fetched(&mut self, header: BlockHeader, effects: &mut Vec<Effect>) {
         let block = header.digest();
+        if block == self.chain.head_digest() {
+            return;
+        }
         if header.height <= self.chain.head().height {
             // Not above our final head. If a quorum finalized it in a later view all the same, the two contradict.
             let finalized =
@@ -406,10 +427,11 @@ impl<S: Scheme> Machine<S> {
     fn on_synced(&mut self, header: BlockHeader, certificate: Verified<Certificate>) -> Result<(), Rejected> {
         let certified =
             certificate.statement.view().filter(|_| certificate.statement.kind() == StatementKind::Finalize);
-        if header.epoch != self.epoch || certified.is_none_or(|view| view < header.view) {
+        let epochs = [header.epoch, certificate.statement.epoch()];
+        if epochs != [self.epoch; 2] || certified.is_none_or(|view| view < header.view) {
             return Err(Rejected::NotAFinalization);
         }
-        if header.height > self.chain.head().height {
+        if header.height > self.chain.head().height && self.phase != Phase::Ended {
             let view = header.view;
             self.chain.advance(header);
             self.final_view = self.final_view.max(view);
@@ -452,7 +474,7 @@ impl<S: Scheme> Machine<S> {
     }
 
     fn on_timer(&mut self, timer: Timer, effects: &mut Vec<Effect>) {
-        if timer.view() != self.current {
+        if timer.view() != self.current || (self.phase == Phase::Ended && timer != Timer::Retry(self.current)) {
             return;
         }
         match timer {
@@ -460,7 +482,7 @@ impl<S: Scheme> Machine<S> {
             Timer::Idle(_) => self.entry.idle = true,
             Timer::Leader(_) => self.entry.leader_late = true,
             Timer::Advance(_) => self.entry.advance_late = true,
-            Timer::Retry(_) => self.retry(effects),
+            Timer::Retry(_) => return self.retry(effects),
         }
         self.time_leader(effects);
     }
@@ -468,6 +490,12 @@ impl<S: Scheme> Machine<S> {
     fn on_work(&mut self, effects: &mut Vec<Effect>) {
         self.entry.work = true;
         self.time_leader(effects);
+    }
+
+    /// Refuses what was signed in another epoch: around a handover a node hears both committees, with indices of their own.
+    fn check_epoch(&self, got: Epoch) -> Result<(), Rejected> {
+        let epoch = self.epoch;
+        if got == epoch { Ok(()) } else { Err(Rejected::WrongEpoch { got, epoch }) }
     }
 
     /// Refuses views outside (final − retention, current + 2] (R11).
@@ -589,6 +617,37 @@ mod tests {
         let refused = machine.handle(Input::Proposal { header, notarize }, &mut Vec::new());
         let (got, view, head) = (Height::new(2), View::new(1), Height::ZERO);
         assert_eq!(refused, Err(Rejected::HeightTooFar { got, view, head }));
+    }
+
+    #[test]
+    fn what_another_epoch_signed_is_refused() {
+        let world = World::new(&[1, 1, 1, 1]);
+        let mut machine = started(&world, 1);
+        let (got, epoch) = (Epoch::new(3), world.committee.epoch());
+        let statement = Statement::Nullify { epoch: got, view: View::new(1) };
+        let ours = world.certify(&[0, 2, 3], nullify(1)).into_inner();
+        let certificate = Verified::new(Certificate { statement, ..ours });
+        let refused = machine.handle(Input::Certificate(certificate.clone()), &mut Vec::new());
+        assert_eq!(refused, Err(Rejected::WrongEpoch { got, epoch }));
+        let vote = world.sign(MemberIndex::new(0), nullify(1)).into_inner();
+        let vote = Verified::new(SignedStatement { statement, ..vote });
+        let refused = machine.handle(Input::Vote { vote, leader: None }, &mut Vec::new());
+        assert_eq!(refused, Err(Rejected::WrongEpoch { got, epoch }));
+
+        let block = world.block(1, &world.genesis, 0);
+        let proof = world.certify(&[0, 2, 3], finalize(1, block.digest())).into_inner();
+        let statement = Statement::Finalize { epoch: got, view: View::new(1), block: block.digest() };
+        let proof = Verified::new(Certificate { statement, ..proof });
+        let synced = Input::Synced { header: block, certificate: proof.clone() };
+        assert_eq!(machine.handle(synced, &mut Vec::new()), Err(Rejected::NotAFinalization));
+
+        // Nor does it count after a restart: the highest finalization in the ledger can be that of the epoch before.
+        let recovered = Recovered { certificates: vec![certificate, proof], ..Recovered::fresh(world.genesis.clone()) };
+        let (committee, schedule) = (Arc::clone(&world.committee), world.schedule.clone());
+        let mut machine =
+            Machine::<Insecure>::with_scheme(world.config, committee, schedule, None, &world.genesis, recovered);
+        tell(&mut machine, Input::Started);
+        assert_eq!((machine.view(), machine.final_view()), (View::new(1), View::ZERO));
     }
 
     #[test]

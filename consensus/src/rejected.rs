@@ -1,6 +1,6 @@
 //! Why the machine refuses an input.
 
-use baton_proto::{Height, MemberIndex, StatementKind, View};
+use baton_proto::{Epoch, Height, MemberIndex, StatementKind, View};
 
 /// An input that breaks a rule; the machine is as it was before.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,10 +20,14 @@ pub enum Rejected {
     NotLeader { view: View, expected: MemberIndex, got: MemberIndex },
     #[error("the leader's statement is not a notarize of the header that came with it")]
     ProposalMismatch,
+    #[error("a block of view {got} proposed in view {view}: only a handover block is proposed again, and only later")]
+    WrongView { got: View, view: View },
     #[error("height {got} in view {view}: at most one block per view can stand above the final head at height {head}")]
     HeightTooFar { got: Height, view: View, head: Height },
     #[error("the header is of another chain or epoch")]
     WrongChain,
+    #[error("signed in epoch {got}, but this machine runs epoch {epoch}")]
+    WrongEpoch { got: Epoch, epoch: Epoch },
     #[error("a third block of view {0}")]
     TooManyProposals(View),
     #[error("a notarize of view {view} by {signer} without the leader's own of the same block")]
@@ -47,14 +51,16 @@ impl Rejected {
             | Self::HeightTooFar { .. }
             | Self::ProposalMismatch
             | Self::WrongChain
+            | Self::WrongView { .. }
             | Self::TooManyProposals(_)
             | Self::LeaderVoteMissing { .. }
             | Self::NotAVote(_) => true,
-            // The first are ours to keep in order, a view can be out of reach because one side lags, and the rest are
-            // answers of our own driver.
+            // The first are ours to keep in order, a view or an epoch can be another because one side lags, and the rest
+            // are answers of our own driver.
             Self::NotStarted
             | Self::AlreadyStarted
             | Self::Halted
+            | Self::WrongEpoch { .. }
             | Self::StaleView { .. }
             | Self::FutureView { .. }
             | Self::NotAFinalization

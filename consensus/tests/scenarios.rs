@@ -1,8 +1,9 @@
 //! Golden conversations with one machine: `scenarios/*.txt`, one input a line, and after `->` what the machine does.
 //!
 //! `BATON_BLESS=1` writes the answers anew; whoever blesses reads them. Lines before the first input set the scene:
-//! `weights 1 1 1 1`, `me 3` (or `me none`), `show timers`, `block a view=1 on=root`;
-//! `lose a` takes a block from the disk. Certificates and votes are really
+//! `weights 1 1 1 1`, `me 3` (or `me none`), `show timers`, `block a view=1 on=root`, with `epoch=3` a handover block;
+//! `lose a` takes a block from the disk. What is said of a block is said in its own view, or in view 2 with `at=2`. No run may
+//! make the machine ask for a signature that is punishable beside an earlier one, of whatever life. Certificates and votes are really
 //! signed with the insecure scheme. `restart` drops the machine and makes a new one from what was durable.
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
@@ -12,7 +13,9 @@ mod common;
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
 use baton_consensus::{Effect, Input, Machine, Outgoing, Recovered, Timer, Verdict, Verified};
-use baton_proto::{BlockDigest, BlockHeader, Certificate, MemberIndex, SignedStatement, Statement, View};
+use baton_proto::{
+    BlockDigest, BlockHeader, Certificate, Epoch, MemberIndex, Offence, SignedStatement, Statement, View,
+};
 use common::{Insecure, World, finalize, notarize, nullify};
 
 struct Scenario {
@@ -47,6 +50,11 @@ impl<'a> Line<'a> {
 
     fn number(&self, key: &str) -> u64 {
         self.values.get(key).unwrap_or_else(|| panic!("{key}= is missing")).parse().unwrap()
+    }
+
+    /// The view in which something is said of a block.
+    fn view_of(&self, header: &BlockHeader) -> u64 {
+        if self.values.contains_key("at") { self.number("at") } else { header.view.get() }
     }
 
     fn member(&self, key: &str) -> Option<MemberIndex> {
@@ -94,6 +102,10 @@ impl Scenario {
                 let parent = self.block(line.values["on"]).clone();
                 let salt = self.blocks.len() as u64;
                 let mut header = self.world.block(line.number("view"), &parent, salt);
+                if line.values.contains_key("epoch") {
+                    let epoch = Epoch::new(line.number("epoch"));
+                    header = self.world.block_of(epoch, line.number("view"), &parent, salt);
+                }
                 header.proposer = line.member("by").unwrap_or(header.proposer);
                 self.names.insert(header.digest(), line.word(1).to_owned());
                 self.blocks.insert(line.word(1).to_owned(), header);
@@ -119,7 +131,7 @@ impl Scenario {
             }
             "proposal" => {
                 let header = self.block(line.word(1)).clone();
-                let (view, block) = (header.view.get(), header.digest());
+                let (view, block) = (line.view_of(&header), header.digest());
                 let signer = from.unwrap_or(self.world.leader(view));
                 Input::Proposal { header, notarize: self.world.sign(signer, notarize(view, block)) }
             }
@@ -151,7 +163,7 @@ impl Scenario {
             "synced" => {
                 let header = self.block(line.word(1)).clone();
                 let block = self.block(line.values["proof"]);
-                let statement = finalize(block.view.get(), block.digest());
+                let statement = finalize(line.view_of(block), block.digest());
                 self.head = header.clone();
                 Input::Synced { header, certificate: self.certificate(line, statement) }
             }
@@ -205,6 +217,8 @@ impl Scenario {
     fn show(&mut self, effect: Effect) -> Option<String> {
         Some(match effect {
             Effect::Sign(statement) => {
+                let pair = self.record.iter().find(|said| Offence::of(said, &statement).is_some());
+                assert!(pair.is_none(), "{} after {}", self.say(&statement), self.say(pair.unwrap()));
                 self.record.push(statement);
                 format!("sign {}", self.say(&statement))
             }
@@ -229,6 +243,9 @@ impl Scenario {
             Effect::Finalized { certificate, chain } => {
                 self.head = chain.last().unwrap().clone();
                 format!("final {} by {}", self.list(&chain), self.say_certificate(&certificate))
+            }
+            Effect::EpochEnded { last, next_epoch } => {
+                format!("epoch ends with {}, {next_epoch} follows", self.name(last.digest()))
             }
             Effect::Behind { certificate } => format!("behind {}", self.say_certificate(&certificate)),
             Effect::SetTimer { timer, after_ms } => {
@@ -277,7 +294,7 @@ impl Scenario {
             "nullify" => nullify(line.number("view")),
             kind => {
                 let header = self.block(line.word(at + 1));
-                let (view, block) = (header.view.get(), header.digest());
+                let (view, block) = (line.view_of(header), header.digest());
                 if kind == "notarize" { notarize(view, block) } else { finalize(view, block) }
             }
         }

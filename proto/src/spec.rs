@@ -68,9 +68,49 @@ pub struct ChainSpec {
 }
 
 impl ChainSpec {
-    /// Returns the first L1 block of `epoch`.
+    /// Returns the chain's epochs, given the first L1 block of epoch 0 (`GENESIS_L1_BLOCK` of the registry).
     #[must_use]
-    pub fn epoch_start(&self, genesis: L1BlockNumber, epoch: Epoch) -> L1BlockNumber {
-        L1BlockNumber::new(genesis.get().saturating_add(epoch.get().saturating_mul(self.epoch_blocks)))
+    pub const fn epochs(&self, genesis: L1BlockNumber) -> Epochs {
+        Epochs { genesis, blocks: self.epoch_blocks }
+    }
+}
+
+/// Which L1 blocks make up which epoch (protocol section 2): `blocks` of them each, from `genesis` on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Epochs {
+    /// The first L1 block of epoch 0.
+    pub genesis: L1BlockNumber,
+    /// L1 blocks of one epoch. With zero, which the registry refuses, all L1 blocks are of epoch 0.
+    pub blocks: u64,
+}
+
+impl Epochs {
+    /// Returns the epoch of an L1 block: `epochOf` in `contracts/src/SequencerRegistry.sol`; blocks before the genesis, which
+    /// that refuses, count to epoch 0.
+    #[must_use]
+    pub fn of(&self, block: L1BlockNumber) -> Epoch {
+        Epoch::new(block.get().saturating_sub(self.genesis.get()).checked_div(self.blocks).unwrap_or_default())
+    }
+
+    /// Returns the first L1 block of `epoch`: `epochStart` in `contracts/src/SequencerRegistry.sol`.
+    #[must_use]
+    pub const fn start(&self, epoch: Epoch) -> L1BlockNumber {
+        L1BlockNumber::new(self.genesis.get().saturating_add(epoch.get().saturating_mul(self.blocks)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn epochs_are_equal_spans_of_l1_blocks() {
+        let epochs = Epochs { genesis: L1BlockNumber::new(100), blocks: 16 };
+        let of = |block| epochs.of(L1BlockNumber::new(block)).get();
+        assert_eq!([100, 115, 116, 131, 132].map(of), [0, 0, 1, 1, 2]);
+        assert_eq!([0, 99].map(of), [0, 0]);
+        assert_eq!([0, 1, 2].map(|epoch| epochs.start(Epoch::new(epoch)).get()), [100, 116, 132]);
+        let none = Epochs { blocks: 0, ..epochs };
+        assert_eq!(none.of(L1BlockNumber::new(u64::MAX)), Epoch::ZERO);
     }
 }

@@ -66,7 +66,8 @@ impl<S: Scheme> Machine<S> {
 
     /// Takes a certificate that is stored already: at start-up, or from catching up.
     pub(super) fn restore(&mut self, certificate: Verified<Certificate>) {
-        let Some(view) = certificate.statement.view() else { return };
+        let own = certificate.statement.epoch() == self.epoch;
+        let Some(view) = certificate.statement.view().filter(|_| own) else { return };
         let finalizes = certificate.statement.kind() == StatementKind::Finalize;
         let finalized = self.finalization.as_ref().and_then(|held| held.statement.view());
         if finalizes && view >= self.final_view && finalized.is_none_or(|held| held < view) {

@@ -25,7 +25,9 @@ impl<S: Scheme> Machine<S> {
             self.say_behind(effects);
         }
         effects.extend(self.repeats().into_iter().map(Effect::Broadcast));
-        effects.push(Effect::Broadcast(Outgoing::CertificateRequest { view: self.current }));
+        if self.phase != Phase::Ended {
+            effects.push(Effect::Broadcast(Outgoing::CertificateRequest { view: self.current }));
+        }
         self.time_retry(effects);
     }
 
@@ -33,15 +35,17 @@ impl<S: Scheme> Machine<S> {
     pub(super) fn on_connected(&mut self, member: MemberIndex, effects: &mut Vec<Effect>) {
         if Some(member) != self.me {
             effects.extend(self.repeats().into_iter().map(|message| Effect::Send(member, message)));
-            effects.push(Effect::Send(member, Outgoing::CertificateRequest { view: self.current }));
+            if self.phase != Phase::Ended {
+                effects.push(Effect::Send(member, Outgoing::CertificateRequest { view: self.current }));
+            }
         }
     }
 
-    /// R10: what we know about a view. The highest finalization if it is at or above; else the view's certificates, all
-    /// of them since we do not know which one is missed; else our own votes in it and the way into our view.
+    /// R10: what we know about a view. The highest finalization if it is at or above, or ended the epoch; else the view's
+    /// certificates, all of them since we do not know which one is missed; else our own votes in it and the way into our view.
     pub(super) fn serve(&self, view: View, from: MemberIndex, effects: &mut Vec<Effect>) {
         let mut send = |message: Outgoing| effects.push(Effect::Send(from, message));
-        let finalization = self.finalization.as_ref().filter(|_| self.final_view >= view);
+        let finalization = self.finalization.as_ref().filter(|_| self.final_view >= view || self.has_ended());
         if let Some(finalization) = finalization {
             return send(Outgoing::Certificate((**finalization).clone()));
         }
@@ -61,8 +65,11 @@ impl<S: Scheme> Machine<S> {
     }
 
     /// Our statements of the current view, the best certificate for entering it, recent Finalize votes, and the highest
-    /// finalization.
+    /// finalization. After the end of the epoch that alone: it is all that others need to end it too.
     fn repeats(&self) -> Vec<Outgoing> {
+        if self.has_ended() {
+            return self.finalization.as_deref().cloned().map(Outgoing::Certificate).into_iter().collect();
+        }
         let entry = self.entry_certificate();
         let highest = self.finalization.as_deref().filter(|highest| Some(*highest) != entry);
         let certificates = [highest, entry].into_iter().flatten().cloned().map(Outgoing::Certificate);
@@ -119,7 +126,7 @@ impl<S: Scheme> Machine<S> {
             }
         } else if !self.is_behind()
             && let Some(header) = state.proposal.and_then(|block| self.chain.header(block))
-            && let Descent::Missing(wants) = self.descent(header)
+            && let Descent::Missing(wants) = self.descent(view, header)
         {
             for want in wants {
                 self.want(want, view, effects);

@@ -44,10 +44,15 @@ impl<S: Scheme> Machine<S> {
         self.phase = Phase::Running;
         self.certify(effects);
         self.finalize(effects);
+        self.end(effects);
+        let first = self.next_view().unwrap_or(View::new(1));
+        if self.phase == Phase::Ended {
+            self.current = first;
+            self.retry(effects);
+        }
         if self.phase != Phase::Running {
             return;
         }
-        let first = self.next_view().unwrap_or(View::new(1));
         self.started = first;
         // Recent Finalize votes may not have left before the crash; the current view's statements are repeated on entry.
         let recent = View::new(first.get().saturating_sub(healing::FINALIZE_VIEWS));
@@ -61,17 +66,21 @@ impl<S: Scheme> Machine<S> {
 
     /// Draws every conclusion that the last input allows, in an order in which each can build on the ones before.
     pub(super) fn settle(&mut self, effects: &mut Vec<Effect>) {
-        if self.phase != Phase::Running {
-            return;
-        }
         loop {
-            self.certify(effects);
-            self.finalize(effects);
+            if self.phase == Phase::Running {
+                self.certify(effects);
+                self.finalize(effects);
+            }
+            self.end(effects);
+            if self.phase != Phase::Running {
+                return;
+            }
             match self.next_view().filter(|next| *next > self.current) {
-                Some(next) if self.phase == Phase::Running => self.enter(next, effects),
-                _ => break,
+                Some(next) => self.enter(next, effects),
+                None => break,
             }
         }
+        self.hasten(effects);
         self.vote(effects);
         self.give_up(effects);
         self.propose(effects);
@@ -86,7 +95,11 @@ impl<S: Scheme> Machine<S> {
             open.filter_map(|(view, state)| Some((*view, state.notarized()?))).collect();
         for (view, block) in open {
             let Some(header) = self.chain.header(block) else { continue };
-            if header.view != view || !self.chain.is_stored(block) || self.certified_view(header.parent).is_none() {
+            let after_the_last = self.chain.header(header.parent).is_some_and(|parent| self.is_handover(parent));
+            if !self.can_stand(header, view) || after_the_last || !self.chain.is_stored(block) {
+                continue;
+            }
+            if self.certified_view(header.parent).is_none() {
                 continue;
             }
             let state = self.state(view);
@@ -100,7 +113,7 @@ impl<S: Scheme> Machine<S> {
         }
     }
 
-    /// Returns the view of a block that may be built on: the final head or a certified one.
+    /// Returns the view of a block that may be built on: the final head, or one certified in the view it was built in.
     fn certified_view(&self, block: BlockDigest) -> Option<View> {
         if block == self.chain.head_digest() {
             return Some(self.chain.head_view());
@@ -114,13 +127,19 @@ impl<S: Scheme> Machine<S> {
         let above = self.views.range(self.above_head()..).rev();
         let held: Vec<Verified<Certificate>> = above.filter_map(|(_, state)| state.finalization.clone()).collect();
         for certificate in held {
-            let Some(block) = certificate.statement.block() else { continue };
+            let (Some(block), Some(view)) = (certificate.statement.block(), certificate.statement.view()) else {
+                continue;
+            };
             match self.chain.ancestry(block) {
                 Ancestry::Missing(_) => {}
                 Ancestry::Conflict => return self.halt(vec![certificate.into_inner()], effects),
                 Ancestry::Known(chain) => {
-                    if let Some(head) = chain.last().cloned() {
-                        self.chain.advance(head);
+                    if let Some((head, below)) = chain.split_last() {
+                        // No honest member takes part in either, so a third of the weight lied.
+                        if !self.can_stand(head, view) || below.iter().any(|header| self.is_handover(header)) {
+                            return self.halt(vec![certificate.into_inner()], effects);
+                        }
+                        self.chain.advance(head.clone());
                         effects.push(Effect::Finalized { certificate: certificate.into_inner(), chain });
                     }
                     return self.prune();
@@ -195,7 +214,12 @@ impl<S: Scheme> Machine<S> {
         match validation {
             Validation::NotAsked => {
                 let Some(header) = self.chain.header(block).cloned() else { return };
-                if self.descent(&header) != Descent::Proven {
+                if self.descent(view, &header) != Descent::Proven {
+                    return;
+                }
+                if header.view != view {
+                    self.state(view).validation = Validation::Done(Verdict::Valid);
+                    self.sign(Statement::Notarize { epoch, view, block }, effects);
                     return;
                 }
                 let Some(parent) = self.chain.header(header.parent).cloned() else { return };
@@ -220,8 +244,11 @@ impl<S: Scheme> Machine<S> {
         Some((state.proposal?, state.validation))
     }
 
-    /// Judges a header's place in the chain (R3): parent, height, and the views between.
-    pub(super) fn descent(&self, header: &BlockHeader) -> Descent {
+    /// Judges the place in the chain of a header proposed in `view` (R3): parent, height, and the views between.
+    pub(super) fn descent(&self, view: View, header: &BlockHeader) -> Descent {
+        if header.view != view {
+            return self.descent_again(view, header);
+        }
         let at_head = header.parent == self.chain.head_digest();
         // The head is final: a block at its height or right above it that does not build on it is on another branch.
         if !at_head && header.height.previous() <= Some(self.chain.head().height) {
@@ -231,7 +258,8 @@ impl<S: Scheme> Machine<S> {
             return Descent::Missing(vec![Want::Block(header.parent)]);
         };
         let parent_view = if at_head { self.chain.head_view() } else { parent.view };
-        if parent_view >= header.view || parent.height.next() != Some(header.height) {
+        // On a handover block nothing stands but itself.
+        if parent_view >= view || parent.height.next() != Some(header.height) || self.is_handover(parent) {
             return Descent::Illegal;
         }
         if parent_view < self.final_view {
@@ -239,7 +267,7 @@ impl<S: Scheme> Machine<S> {
             // ancestors: while we are behind, we wait.
             return if self.is_behind() { Descent::Missing(Vec::new()) } else { Descent::Illegal };
         }
-        let mut wants: Vec<Want> = self.gaps(parent_view, header.view).map(Want::Certificate).collect();
+        let mut wants: Vec<Want> = self.gaps(parent_view, view).map(Want::Certificate).collect();
         let certified = self.certified_view(header.parent).is_some();
         // A notarized parent waits for its body or its own ancestors, which are sought for its own sake.
         if !certified && self.views.get(&parent_view).and_then(ViewState::notarized) != Some(header.parent) {
@@ -260,7 +288,8 @@ impl<S: Scheme> Machine<S> {
         let (epoch, view) = (self.epoch, self.current);
         let Some(state) = self.views.get(&view) else { return };
         // A header that the chain did not take stands no higher than the final head.
-        let judged = |block| self.chain.header(block).is_none_or(|header| self.descent(header) == Descent::Illegal);
+        let judged =
+            |block| self.chain.header(block).is_none_or(|header| self.descent(view, header) == Descent::Illegal);
         let illegal = state.validation == Validation::NotAsked && state.proposal.is_some_and(judged);
         let entry = &self.entry;
         let over = (entry.leader_late && state.proposal.is_none())
@@ -288,6 +317,9 @@ impl<S: Scheme> Machine<S> {
         }
         let Ok(parent) = self.best_parent() else { return };
         let Some(header) = self.chain.header(parent).cloned() else { return };
+        if self.is_handover(&header) {
+            return self.propose_again(&header, effects);
+        }
         let Ancestry::Known(ancestors) = self.chain.ancestry(parent) else { return };
         self.entry.building = Some(parent);
         effects.push(Effect::Build { view, parent: header, ancestors });

@@ -30,14 +30,14 @@ impl<S: Scheme> Machine<S> {
         }
         match *statement {
             // I4: certified parent, nullified gap. No Notarize after Nullify or Finalize.
-            Statement::Notarize { block, .. } => {
+            Statement::Notarize { view, block, .. } => {
                 !state.has_said(StatementKind::Nullify)
                     && !state.has_said(StatementKind::Finalize)
                     && self.chain.is_stored(block)
                     && self
                         .chain
                         .header(block)
-                        .is_some_and(|header| matches!(self.descent(header), rules::Descent::Proven))
+                        .is_some_and(|header| matches!(self.descent(view, header), rules::Descent::Proven))
             }
             // I2: for a notarization held. I3: never beside Nullify.
             Statement::Finalize { block, .. } => {

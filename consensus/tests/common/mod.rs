@@ -7,7 +7,7 @@ use std::sync::Arc;
 use alloy_primitives::{Address, B256, keccak256};
 use baton_consensus::{Committee, CommitteeMember, Config, Schedule, Scheme, Verified, Verifier, bls::BlsError};
 use baton_proto::{
-    BlockDigest, BlockHeader, BlsPublicKey, BlsSignature, Certificate, Domain, Epoch, L1BlockNumber, L1ChainId,
+    BlockDigest, BlockHeader, BlsPublicKey, BlsSignature, Certificate, Domain, Epoch, Epochs, L1BlockNumber, L1ChainId,
     L1Origin, L2ChainId, MemberIndex, SignedStatement, SignerSet, Statement, TimestampMs, View, Weight,
 };
 
@@ -81,7 +81,14 @@ impl World {
             schedule: Schedule::leaders(&domain, &committee, B256::repeat_byte(3)),
             verifier: Verifier::with_scheme(domain, Arc::clone(&committee)).unwrap(),
             genesis: BlockHeader::genesis(domain.l2_chain_id, origin, 1_700_000_000),
-            config: Config { delta_ms: 100, min_block_ms: 50, idle_block_ms: 500, inactive_views: 20 },
+            // The genesis block's origin is the first L1 block of its epoch.
+            config: Config {
+                delta_ms: 100,
+                min_block_ms: 50,
+                idle_block_ms: 500,
+                inactive_views: 20,
+                epochs: Epochs { genesis: L1BlockNumber::new(80), blocks: 10 },
+            },
             committee,
         }
     }
@@ -102,6 +109,12 @@ impl World {
             proposer: self.leader(view),
             ..parent.clone()
         }
+    }
+
+    /// A block like [`Self::block`] whose L1 origin is the first of `epoch`.
+    pub(crate) fn block_of(&self, epoch: Epoch, view: u64, parent: &BlockHeader, salt: u64) -> BlockHeader {
+        let origin = L1Origin { number: self.config.epochs.start(epoch), hash: B256::repeat_byte(9) };
+        BlockHeader { origin, ..self.block(view, parent, salt) }
     }
 
     pub(crate) fn sign(&self, signer: MemberIndex, statement: Statement) -> Verified<SignedStatement> {

@@ -198,6 +198,7 @@ impl Driven {
                         assert_eq!(evidence.signer(), self.liar(), "{}", self.story("an honest member is accused"));
                     }
                     Effect::SafetyBroken(_) => panic!("{}", self.story("safety is broken")),
+                    Effect::EpochEnded { .. } => panic!("{}", self.story("the epoch ends without a handover block")),
                     Effect::Broadcast(_)
                     | Effect::Send(..)
                     | Effect::Behind { .. }

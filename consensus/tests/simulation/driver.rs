@@ -124,6 +124,7 @@ impl Cluster {
                 let fires = after_ms * self.drift_percent[at] / 100;
                 self.clock.after(fires, Event::Timer { at, life, timer, set });
             }
+            Effect::EpochEnded { .. } => panic!("the epoch ends without a handover block"),
             Effect::Report(evidence) => self.report(at, evidence),
             Effect::SafetyBroken(certificates) if self.plan.lawless => {
                 let verify = |held| self.world.verifier.verify_certificate(held).expect("the machine takes no other");

@@ -203,6 +203,7 @@ pub(crate) fn effect(effect: &Effect) -> String {
             format!("-> final {:?}", chain.iter().map(|header| short(header.digest())).collect::<Vec<_>>())
         }
         Effect::Behind { certificate: held } => format!("-> behind {}", certificate(held)),
+        Effect::EpochEnded { last, next_epoch } => format!("-> epoch ends, {next_epoch} follows {}", header(last)),
         Effect::SetTimer { timer, after_ms } => format!("-> timer {timer:?} in {after_ms} ms"),
         Effect::Report(evidence) => {
             format!("-> report {} {:?} view {}", evidence.signer(), evidence.offence(), evidence.view())

@@ -90,6 +90,10 @@ impl Driver {
                 self.announce_final(&chain, &certificate);
             }
             Effect::Behind { certificate } => self.catch_up(&certificate)?,
+            // The checks of a block refuse every origin beyond the running epoch, so no block ends it yet.
+            Effect::EpochEnded { last, next_epoch } => {
+                error!(height = %last.height, %next_epoch, "the epoch has ended: this version runs only one");
+            }
             Effect::SetTimer { timer, after_ms } => self.timers.set(timer, after_ms),
             Effect::Report(evidence) => self.report(evidence).await?,
             Effect::SafetyBroken(certificates) => {

@@ -336,8 +336,11 @@ impl Intake {
         if header.digest() != digest || header.proposer != from {
             return Err("a proposal whose Notarize names another block");
         }
-        // Only a handover block is proposed in a later view than its own, and there are none yet. A leader must not take up
-        // the place of another view's block.
+        // Only a handover block, whose L1 origin lies in a later epoch, is proposed again in a later view than its own. The
+        // checks of a block refuse such an origin as long as the node runs a single epoch, so there are none. When they come,
+        // this is to let through what the machine takes (`Rejected::WrongView`): `header.view < view` for a handover block,
+        // with the proposer that leads `header.view`, not `view`. Anything else is a leader that takes up the place of
+        // another view's block.
         if header.view != view {
             return Ok(None);
         }

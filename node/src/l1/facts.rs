@@ -221,7 +221,7 @@ pub async fn read_chain_facts(client: &L1Client, registry: Address, poll: Durati
     check_relations(client, registry, inbox, slasher).await?;
 
     let genesis_l1 = wait_for_activation(client, registry, poll).await?;
-    let start = |epoch: Epoch| spec.epoch_start(genesis_l1, epoch);
+    let start = |epoch: Epoch| spec.epochs(genesis_l1).start(epoch);
     let before = |number: L1BlockNumber| number.previous().unwrap_or_default();
     let first = start(FIRST_EPOCH);
     let previous = start(FIRST_EPOCH.previous().unwrap_or_default());

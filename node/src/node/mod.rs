@@ -267,7 +267,7 @@ async fn start(
         inner.clone(),
     );
     let machine = Machine::new(
-        (&facts.spec).into(),
+        baton_consensus::Config::new(&facts.spec, facts.genesis_l1),
         Arc::clone(&committee),
         leaders.clone(),
         *me,
