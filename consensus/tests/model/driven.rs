@@ -1,8 +1,7 @@
 //! The real machine, held against the model: it never says what the model forbids, and, given what it needs, it says what
 //! the model allows.
 //!
-//! Beside the machine stand the model's honest members, who say anything that the model lets them, and one liar. Handover
-//! blocks are left out: here a block's header says nothing of its L1 origin.
+//! Beside the machine stand the model's honest members, who say anything that the model lets them, and one liar.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -14,7 +13,7 @@ use baton_proto::{
 use crate::{
     COMMITTEES,
     blocks::{Block, BlockId, Blocks, ROOT},
-    common::{Insecure, World, finalize, notarize, nullify},
+    common::{EPOCH, Insecure, World, finalize, notarize, nullify},
     random::Random,
     rules::{Epoch, Rules},
     state::{Counting, Members, State, Word, blocks as in_places},
@@ -44,6 +43,9 @@ struct Driven {
     stored: Vec<BlockHeader>,
     head: BlockHeader,
     finalized: usize,
+    /// Votes for a handover block proposed again.
+    again: usize,
+    ended: bool,
     log: Vec<String>,
 }
 
@@ -55,7 +57,7 @@ impl Driven {
         let me = random.index(3);
         let members = Members::new(&weights, &[liar], Counting::Weight);
         let world = World::new(&weights);
-        let rules = Rules { members, views: LAST, epoch: Epoch::GoesOn, broken: None };
+        let rules = Rules { members, views: LAST, epoch: Epoch::MayEnd, broken: None };
         let genesis = world.genesis.clone();
         let machine = machine(&world, rules.members.honest[me], Recovered::fresh(genesis.clone()));
         let mut driven = Self {
@@ -74,6 +76,8 @@ impl Driven {
             stored: Vec::new(),
             head: genesis,
             finalized: 0,
+            again: 0,
+            ended: false,
             log: Vec::new(),
             world,
         };
@@ -106,8 +110,10 @@ impl Driven {
         u8::try_from(self.machine.view().get()).unwrap()
     }
 
+    /// A block, one in six the last of its epoch.
     fn block(&mut self, view: u8, parent: BlockId, twin: u8) -> BlockId {
-        let number = self.numbers.number(Block { view, parent, twin, last: false });
+        let last = self.random.chance(17);
+        let number = self.numbers.number(Block { view, parent, twin, last });
         self.learn();
         number
     }
@@ -116,8 +122,13 @@ impl Driven {
     fn learn(&mut self) {
         for number in self.headers.len()..self.numbers.len() {
             let number = BlockId::try_from(number).unwrap();
-            let Block { view, parent, twin, .. } = self.numbers.get(number);
-            let header = self.world.block(view.into(), &self.headers[usize::from(parent)], twin.into());
+            let Block { view, parent, twin, last } = self.numbers.get(number);
+            let parent = self.headers[usize::from(parent)].clone();
+            let header = if last {
+                self.world.block_of(EPOCH.next().unwrap(), view.into(), &parent, twin.into())
+            } else {
+                self.world.block(view.into(), &parent, twin.into())
+            };
             self.ids.insert(header.digest(), number);
             self.headers.push(header);
         }
@@ -198,7 +209,13 @@ impl Driven {
                         assert_eq!(evidence.signer(), self.liar(), "{}", self.story("an honest member is accused"));
                     }
                     Effect::SafetyBroken(_) => panic!("{}", self.story("safety is broken")),
-                    Effect::EpochEnded { .. } => panic!("{}", self.story("the epoch ends without a handover block")),
+                    Effect::EpochEnded { last, .. } => {
+                        let last = self.ids[&last.digest()];
+                        let is_final = self.rules.finalized(&self.state).iter().any(|(_, block)| *block == last);
+                        let ends = is_final && self.numbers.get(last).last;
+                        assert!(ends, "{}", self.story("the epoch does not end here"));
+                        self.ended = true;
+                    }
                     Effect::Broadcast(_)
                     | Effect::Send(..)
                     | Effect::Behind { .. }
@@ -218,6 +235,10 @@ impl Driven {
         }
         let may = self.rules.may(&self.numbers, &self.state, self.me, word);
         assert!(may, "{}", self.story("the model forbids this"));
+        assert!(!self.ended, "{}", self.story("the epoch has ended"));
+        if let Word::Notarize { view, block } = word {
+            self.again += usize::from(self.numbers.get(block).view < view);
+        }
         self.state.say(self.me, word);
         self.signed.push(statement);
     }
@@ -260,11 +281,10 @@ impl Driven {
     }
 
     /// Shows the machine the leader's proposal of a block.
-    fn propose(&mut self, block: BlockId) {
+    fn propose(&mut self, view: u8, block: BlockId) {
         let header = self.header(block);
-        let leader = self.leader(self.numbers.get(block).view);
-        let notarize = self.world.sign(leader, notarize(header.view.get(), header.digest()));
-        self.feed(&format!("proposal {}", self.numbers.name(block)), Input::Proposal { header, notarize });
+        let notarize = self.world.sign(self.leader(view), notarize(view.into(), header.digest()));
+        self.feed(&format!("proposal in {view}: {}", self.numbers.name(block)), Input::Proposal { header, notarize });
     }
 
     fn certificate(&mut self, statement: Statement, says: impl Fn(&Self, usize) -> bool) {
@@ -358,18 +378,24 @@ impl Driven {
                 let count = self.numbers.len();
                 let parent = BlockId::try_from(self.random.index(count)).unwrap();
                 let twin = u8::from(self.random.chance(30));
-                if self.numbers.get(parent).view >= view { ROOT } else { self.block(view, parent, twin) }
+                match self.numbers.get(parent) {
+                    of if of.view >= view => ROOT,
+                    // Any block may be proposed again; one that is not the last of its epoch is refused.
+                    of if self.random.chance(if of.last { 60 } else { 10 }) => parent,
+                    _ => self.block(view, parent, twin),
+                }
             }
         };
         if block != ROOT {
-            self.propose(block);
+            self.propose(view, block);
         }
     }
 
     /// A vote of another honest member, or one that the liar makes up.
     fn any_vote(&mut self, view: u8) {
         let place = self.random.index(4);
-        let blocks: Vec<BlockId> = self.ids.values().copied().filter(|id| self.numbers.get(*id).view == view).collect();
+        let fits = |of: Block| of.view == view || (of.last && of.view < view);
+        let blocks: Vec<BlockId> = self.ids.values().copied().filter(|id| fits(self.numbers.get(*id))).collect();
         let mut words = vec![Word::Nullify { view }];
         let mut sorted = blocks;
         sorted.sort_unstable();
@@ -414,6 +440,7 @@ impl Driven {
 #[test]
 fn the_machine_never_says_what_the_model_forbids() {
     let (mut said, mut finalized, mut restarted) = (HashMap::<StatementKind, usize>::new(), 0, 0);
+    let (mut again, mut ended) = (0, 0);
     for seed in 0..1_500 {
         let mut driven = Driven::new(seed);
         for _ in 0..120 {
@@ -424,27 +451,40 @@ fn the_machine_never_says_what_the_model_forbids() {
         }
         driven.signed.iter().for_each(|statement| *said.entry(statement.kind()).or_default() += 1);
         finalized += driven.finalized;
+        again += driven.again;
+        ended += usize::from(driven.ended);
         restarted += usize::from(driven.log.iter().any(|line| line == "restarted"));
     }
-    println!("the machine said {said:?} and made {finalized} chains final; {restarted} runs had a restart");
+    println!("the machine said {said:?}, {again} of these votes again, and made {finalized} chains final");
+    println!("{restarted} runs had a restart, {ended} came to the end of the epoch");
     for kind in [StatementKind::Notarize, StatementKind::Nullify, StatementKind::Finalize] {
         assert!(said[&kind] > 50, "{said:?}");
     }
-    assert!(finalized > 10 && restarted > 100, "{finalized} {restarted}");
+    assert!(finalized > 10 && restarted > 100 && again > 10 && ended > 3, "{finalized} {restarted} {again} {ended}");
 }
 
 // ── It says what the model allows ──────────────────────────────────────────────────────────────────────────────────────
 
 impl Driven {
-    /// Shows the machine all that makes a block fit to be built on.
-    fn prove(&mut self, block: BlockId) {
+    /// Shows the machine all that makes a block fit to be built on, or to be proposed again: notarizations of it and its
+    /// ancestors, each in its own view, and that of a later view if it has one there.
+    fn prove(&mut self, view: u8, block: BlockId) {
         let mut chain: Vec<BlockId> = self.numbers.ancestors(block).collect();
         chain.reverse();
         chain.push(block);
-        for block in chain.into_iter().filter(|block| *block != ROOT) {
-            self.show(Word::Notarize { view: self.numbers.get(block).view, block });
+        let vertices = chain.into_iter().map(|block| (self.numbers.get(block).view, block)).collect::<Vec<_>>();
+        for (view, block) in vertices.into_iter().chain([(view, block)]).filter(|(_, block)| *block != ROOT) {
+            self.show(Word::Notarize { view, block });
             self.answer_all();
         }
+    }
+
+    /// The latest view below `view` in which a block is certified.
+    fn last_certified(&self, block: BlockId, view: u8) -> u8 {
+        let is_certified = |at: &u8| {
+            self.certificates(*at).iter().any(|word| matches!(word, Word::Notarize { block: of, .. } if *of == block))
+        };
+        (1..view).rev().find(is_certified).unwrap_or(0)
     }
 
     /// Lets the machine into a view by what ended the one before, if anything did.
@@ -454,7 +494,7 @@ impl Driven {
             let nullified = Word::Nullify { view: view - 1 };
             match words.first() {
                 _ if words.contains(&nullified) => self.show(nullified),
-                Some(Word::Notarize { block, .. }) => self.prove(*block),
+                Some(Word::Notarize { block, .. }) => self.prove(view - 1, *block),
                 _ => return false,
             }
         }
@@ -490,18 +530,20 @@ impl Driven {
             }
             Word::Notarize { block, .. } => {
                 *proposed = true;
-                let parent = self.numbers.get(block).parent;
-                self.prove(parent);
-                for between in self.numbers.get(parent).view + 1..view {
+                let of = self.numbers.get(block);
+                let below = if of.view < view { block } else { of.parent };
+                let certified = self.last_certified(below, view);
+                self.prove(certified, below);
+                for between in certified + 1..view {
                     self.show(Word::Nullify { view: between });
                 }
-                self.propose(block);
+                self.propose(view, block);
                 self.answer_all();
             }
             Word::Nullify { .. } => {
                 self.feed("t_A", Input::TimerFired(Timer::Advance(View::new(view.into()))));
             }
-            Word::Finalize { block, .. } => self.prove(block),
+            Word::Finalize { view, block } => self.prove(view, block),
         }
         Some(word)
     }
@@ -510,10 +552,11 @@ impl Driven {
 #[test]
 fn the_machine_says_what_the_model_allows() {
     let (mut spoken, mut finalized) = (HashMap::<StatementKind, usize>::new(), 0);
+    let (mut again, mut ended) = (0, 0);
     for seed in 0..1_500 {
         let mut driven = Driven::new(seed);
         for view in 1..=LAST {
-            if !driven.enter(view) {
+            if driven.ended || !driven.enter(view) {
                 break;
             }
             let mut proposed = false;
@@ -521,6 +564,7 @@ fn the_machine_says_what_the_model_allows() {
                 if driven.random.chance(70) {
                     driven.other_speaks(view);
                 } else if driven.view() == view
+                    && !driven.ended
                     && let Some(word) = driven.speak(view, &mut proposed)
                 {
                     let statement = driven.statement(word);
@@ -537,11 +581,16 @@ fn the_machine_says_what_the_model_allows() {
                     driven.answer_all();
                     assert_eq!(driven.head.digest(), driven.digest(block), "{}", driven.story("final"));
                     finalized += 1;
+                    let last = driven.numbers.get(block).last;
+                    assert_eq!(driven.ended, last, "{}", driven.story("the end of the epoch"));
                 }
             }
         }
+        again += driven.again;
+        ended += usize::from(driven.ended);
     }
-    println!("the machine spoke when it could: {spoken:?}, and made {finalized} blocks final");
+    println!("the machine spoke when it could: {spoken:?}, {again} votes again, and made {finalized} blocks final");
+    assert!(again > 20 && ended > 20, "{again} {ended}");
     for kind in [StatementKind::Notarize, StatementKind::Nullify, StatementKind::Finalize] {
         assert!(spoken[&kind] > 100, "{spoken:?}");
     }
