@@ -311,6 +311,7 @@ impl<S: Scheme> Machine<S> {
     ) -> Result<(), Rejected> {
         let (built, block) = (header.view, header.digest());
         let Some(view) = notarize.statement.view() else { return Err(Rejected::ProposalMismatch) };
+        self.check_epoch(notarize.statement.epoch())?;
         if notarize.statement != (Statement::Notarize { epoch: self.epoch, view, block }) {
             return Err(Rejected::ProposalMismatch);
         }
@@ -635,6 +636,14 @@ mod tests {
         assert_eq!(refused, Err(Rejected::WrongEpoch { got, epoch }));
 
         let block = world.block(1, &world.genesis, 0);
+        let statement = Statement::Notarize { epoch: got, view: View::new(1), block: block.digest() };
+        let lead = world.sign(world.leader(1), notarize(1, block.digest())).into_inner();
+        let proposal = Input::Proposal {
+            header: BlockHeader { epoch: got, ..block.clone() },
+            notarize: Verified::new(SignedStatement { statement, ..lead }),
+        };
+        let late = machine.handle(proposal, &mut Vec::new()).unwrap_err();
+        assert_eq!((late.is_peer_fault(), late), (false, Rejected::WrongEpoch { got, epoch }));
         let proof = world.certify(&[0, 2, 3], finalize(1, block.digest())).into_inner();
         let statement = Statement::Finalize { epoch: got, view: View::new(1), block: block.digest() };
         let proof = Verified::new(Certificate { statement, ..proof });

@@ -63,6 +63,11 @@ pub(crate) const EPOCH: Epoch = Epoch::new(2);
 
 impl World {
     pub(crate) fn new(weights: &[u64]) -> Self {
+        Self::of_epoch(EPOCH, weights)
+    }
+
+    /// The world of another epoch, whose members are the same and whose schedule is another one.
+    pub(crate) fn of_epoch(epoch: Epoch, weights: &[u64]) -> Self {
         let domain = Domain {
             l1_chain_id: L1ChainId::new(31_337),
             registry: Address::repeat_byte(0x52),
@@ -74,11 +79,11 @@ impl World {
             weight: Weight::new(*weight),
             key: BlsPublicKey::new([number; 256]),
         };
-        let committee = Arc::new(Committee::new(EPOCH, (1..).zip(weights).map(member).collect()).unwrap());
+        let committee = Arc::new(Committee::new(epoch, (1..).zip(weights).map(member).collect()).unwrap());
         let origin = L1Origin { number: L1BlockNumber::new(100), hash: B256::repeat_byte(9) };
         Self {
             domain,
-            schedule: Schedule::leaders(&domain, &committee, B256::repeat_byte(3)),
+            schedule: Schedule::leaders(&domain, &committee, B256::repeat_byte(epoch.get() as u8 + 1)),
             verifier: Verifier::with_scheme(domain, Arc::clone(&committee)).unwrap(),
             genesis: BlockHeader::genesis(domain.l2_chain_id, origin, 1_700_000_000),
             // The genesis block's origin is the first L1 block of its epoch.
@@ -100,7 +105,7 @@ impl World {
     /// A block on `parent`; `salt` tells apart what one leader proposes twice.
     pub(crate) fn block(&self, view: u64, parent: &BlockHeader, salt: u64) -> BlockHeader {
         BlockHeader {
-            epoch: EPOCH,
+            epoch: self.committee.epoch(),
             view: View::new(view),
             height: parent.height.next().unwrap(),
             parent: parent.digest(),

@@ -66,7 +66,7 @@ impl Cluster {
 fn contradict(first: &Certificate, second: &Certificate) -> bool {
     use StatementKind::{Finalize, Notarize, Nullify};
     let (a, b) = (&first.statement, &second.statement);
-    a.view() == b.view()
+    (a.epoch(), a.view()) == (b.epoch(), b.view())
         && match (a.kind(), b.kind()) {
             (Notarize, Notarize) | (Finalize, Finalize) => a.block() != b.block(),
             (Finalize, Nullify) | (Nullify, Finalize) => true,

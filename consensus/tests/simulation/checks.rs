@@ -1,17 +1,22 @@
 //! What must hold at every step, whatever goes wrong. Each check reads only what left a process, what is on a disk, or
 //! what a machine says of itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
 use baton_consensus::{AHEAD_VIEWS, Effect, Machine, RETENTION_VIEWS, Rejected};
 use baton_proto::{
-    BlockDigest, BlockHeader, Certificate, Evidence, MemberIndex, Offence, Statement, StatementKind, View,
+    BlockDigest, BlockHeader, Certificate, Epoch, Epochs, Evidence, MemberIndex, Offence, Statement, StatementKind,
+    View,
 };
 
 use crate::{
     actors::INVALID_GAS,
     common::{Insecure, World},
     disk::{Ledger, Record},
+    epochs::{Turn, turn_of},
     network::Packet,
     report,
 };
@@ -47,21 +52,26 @@ impl Marks {
 
 /// Sees everything and believes nobody.
 pub(crate) struct Watch {
-    weights: Vec<u64>,
+    /// By epoch.
+    weights: BTreeMap<Epoch, Vec<u64>>,
+    epochs: Epochs,
     honest: Vec<bool>,
-    genesis: BlockDigest,
+    genesis: BlockHeader,
     /// What keys of honest members have signed, and what of it was sent.
-    signed: BTreeMap<(usize, View), Vec<Statement>>,
-    sent: BTreeMap<(usize, View), Vec<Statement>>,
+    signed: BTreeMap<(usize, Turn), Vec<Statement>>,
+    sent: BTreeMap<(usize, Turn), Vec<Statement>>,
     /// The highest view for which each member asked for, or gave up on, a block.
-    spoke: Vec<View>,
+    spoke: Vec<Turn>,
     /// Certified statements: at most one block of each view and kind.
-    certified: BTreeMap<(View, StatementKind), Statement>,
-    top_view: View,
+    certified: BTreeMap<(Turn, StatementKind), Statement>,
+    /// The highest view of each epoch that anybody was in, or has a certificate of.
+    tops: BTreeMap<Epoch, View>,
+    /// The last block of each epoch that is over somewhere.
+    ended: BTreeMap<Epoch, BlockDigest>,
     /// The one final chain, by height from 1, and how much of it each node has promised to keep.
     finals: Vec<BlockDigest>,
     kept: Vec<u64>,
-    convicted: BTreeSet<(MemberIndex, View, Offence)>,
+    convicted: BTreeSet<(MemberIndex, Turn, Offence)>,
     turns: u64,
     /// Agreement may break: that it did is noted, and no failure.
     lawless: bool,
@@ -72,19 +82,25 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(crate) fn new(world: &World, is_honest: impl Fn(usize) -> bool, lawless: bool) -> Self {
-        let members = world.committee.members();
+    pub(crate) fn new(worlds: &[Rc<World>], is_honest: impl Fn(usize) -> bool, lawless: bool) -> Self {
+        let (world, members) = (&worlds[0], worlds[0].committee.len());
+        let weights = |world: &Rc<World>| {
+            let members = world.committee.members().iter();
+            (world.committee.epoch(), members.map(|member| member.weight.get()).collect())
+        };
         Self {
-            weights: members.iter().map(|member| member.weight.get()).collect(),
-            honest: (0..members.len()).map(is_honest).collect(),
-            genesis: world.genesis.digest(),
+            weights: worlds.iter().map(weights).collect(),
+            epochs: world.config.epochs,
+            honest: (0..members).map(is_honest).collect(),
+            genesis: world.genesis.clone(),
             signed: BTreeMap::new(),
             sent: BTreeMap::new(),
-            spoke: vec![View::ZERO; members.len()],
+            spoke: vec![(Epoch::ZERO, View::ZERO); members],
             certified: BTreeMap::new(),
-            top_view: View::ZERO,
+            tops: BTreeMap::from([(world.committee.epoch(), View::ZERO)]),
+            ended: BTreeMap::new(),
             finals: Vec::new(),
-            kept: vec![0; members.len()],
+            kept: vec![0; members],
             convicted: BTreeSet::new(),
             turns: 0,
             lawless,
@@ -99,9 +115,19 @@ impl Watch {
         self.finals.len() as u64
     }
 
-    /// The highest view that anybody was in, or has a certificate of.
-    pub(crate) const fn top_view(&self) -> View {
-        self.top_view
+    /// The highest view of the latest epoch that anybody was in, or has a certificate of.
+    pub(crate) fn top_turn(&self) -> Turn {
+        self.tops.last_key_value().map(|(epoch, view)| (*epoch, *view)).expect("there is a first epoch")
+    }
+
+    /// The same, of every epoch.
+    pub(crate) const fn tops(&self) -> &BTreeMap<Epoch, View> {
+        &self.tops
+    }
+
+    fn reached(&mut self, (epoch, view): Turn) {
+        let top = self.tops.entry(epoch).or_default();
+        *top = view.max(*top);
     }
 
     /// Whether honest nodes finalized conflicting blocks.
@@ -128,7 +154,7 @@ impl Watch {
     /// After one input: nothing falls, nothing grows without bound, and a refused input did nothing.
     pub(crate) fn turn(
         &mut self,
-        at: usize,
+        (at, epoch): (usize, Epoch),
         before: Marks,
         machine: &Machine<Insecure>,
         result: &Result<(), Rejected>,
@@ -140,19 +166,19 @@ impl Watch {
         }
         let falls = after.view < before.view || after.final_view < before.final_view || after.height < before.height;
         assert!(!falls, "node {at} fell from {before:?} to {after:?}");
-        self.top_view = self.top_view.max(after.view);
+        self.reached((epoch, after.view));
         self.turns += 1;
         if self.turns.is_multiple_of(MEASURE_EVERY) {
-            self.measure(at, machine);
+            self.measure((at, epoch), machine);
         }
     }
 
-    fn measure(&self, at: usize, machine: &Machine<Insecure>) {
+    fn measure(&self, (at, epoch): (usize, Epoch), machine: &Machine<Insecure>) {
         let held = machine.remembered();
-        let open = self.top_view.get() - machine.final_view().get().min(self.top_view.get());
+        let open = self.tops[&epoch].get().saturating_sub(machine.final_view().get());
         let views = usize::try_from(RETENTION_VIEWS + open + AHEAD_VIEWS + 1).unwrap();
         assert!(held.views <= views, "node {at} remembers {held:?}, more than {views} views");
-        let votes = held.views * VOTES_PER_VIEW * self.weights.len();
+        let votes = held.views * VOTES_PER_VIEW * self.honest.len();
         assert!(held.votes <= votes, "node {at} remembers {held:?}, more than {votes} votes");
         let blocks = held.views * BLOCKS_PER_VIEW;
         assert!(held.blocks <= blocks, "node {at} remembers {held:?}, more than {blocks} blocks");
@@ -165,7 +191,7 @@ impl Watch {
 
     /// A signature of an honest member exists.
     pub(crate) fn signed(&mut self, at: usize, statement: Statement) {
-        let signed = self.signed.entry((at, statement.view().unwrap())).or_default();
+        let signed = self.signed.entry((at, turn_of(&statement))).or_default();
         if !signed.contains(&statement) {
             signed.push(statement);
         }
@@ -190,17 +216,17 @@ impl Watch {
         let text = report::statement(&statement);
         assert!(vote.signer.as_usize() == at, "node {at} sent what {} signed", vote.signer);
         assert!(record.holds(&statement), "node {at} sent what is not on its disk: {text}");
-        let view = statement.view().unwrap();
+        let turn = turn_of(&statement);
         if let (StatementKind::Notarize, Some(block)) = (statement.kind(), statement.block()) {
             // A body is dropped when another block of its height is final. The vote may still go out: it can convict.
-            let is_over = ledger.chain().last().is_some_and(|head| head.view >= view);
+            let is_over = ledger.chain().last().is_some_and(|head| (head.epoch, head.view) >= turn);
             let stored = ledger.body(block).is_some() || is_over;
             assert!(stored, "node {at} voted for a block that is not on its disk: {text}");
         }
         if statement.kind() != StatementKind::Finalize {
-            self.spoke[at] = self.spoke[at].max(view);
+            self.spoke[at] = self.spoke[at].max(turn);
         }
-        let sent = self.sent.entry((at, view)).or_default();
+        let sent = self.sent.entry((at, turn)).or_default();
         let pair = sent.iter().find(|said| Offence::of(said, &statement).is_some());
         assert!(pair.is_none(), "node {at} contradicts itself: {} and {text}", report::statement(pair.unwrap()));
         if !sent.contains(&statement) {
@@ -211,7 +237,7 @@ impl Watch {
     /// A liar says something.
     pub(crate) fn lies(&mut self, at: usize, packet: &Packet) {
         let (Packet::Proposal { notarize: vote, .. } | Packet::Vote { vote, .. }) = packet else { return };
-        let sent = self.sent.entry((at, vote.statement.view().unwrap())).or_default();
+        let sent = self.sent.entry((at, turn_of(&vote.statement))).or_default();
         if !sent.contains(&vote.statement) {
             sent.push(vote.statement);
         }
@@ -220,31 +246,40 @@ impl Watch {
     /// A certificate is more than two thirds of the weight, its honest signers did sign, and none contradicts it.
     fn certificate(&mut self, certificate: &Certificate) {
         let statement = certificate.statement;
-        let view = statement.view().unwrap();
+        let turn = turn_of(&statement);
         let text = report::statement(&statement);
-        let weight: u64 = certificate.signers.iter().map(|signer| self.weights[signer.as_usize()]).sum();
-        let total: u64 = self.weights.iter().sum();
+        let weights = &self.weights[&turn.0];
+        let weight: u64 = certificate.signers.iter().map(|signer| weights[signer.as_usize()]).sum();
+        let total: u64 = weights.iter().sum();
         assert!(3 * weight > 2 * total, "a certificate of {weight} of {total}: {text}");
         for signer in certificate.signers.iter().map(MemberIndex::as_usize).filter(|signer| self.honest[*signer]) {
-            let signed = self.signed.get(&(signer, view)).is_some_and(|signed| signed.contains(&statement));
+            let signed = self.signed.get(&(signer, turn)).is_some_and(|signed| signed.contains(&statement));
             assert!(signed, "a certificate names {signer}, who never signed it: {text}");
         }
-        self.top_view = self.top_view.max(view);
+        self.reached(turn);
         if self.lawless {
             return;
         }
-        let first = *self.certified.entry((view, statement.kind())).or_insert(statement);
-        assert_eq!(first, statement, "two certificates of one kind in view {view}");
+        let first = *self.certified.entry((turn, statement.kind())).or_insert(statement);
+        assert_eq!(first, statement, "two certificates of one kind in one view");
         let rivals = [StatementKind::Finalize, StatementKind::Nullify];
-        let both = rivals.iter().all(|kind| self.certified.contains_key(&(view, *kind)));
-        assert!(!both, "view {view} is finalized and nullified");
+        let both = rivals.iter().all(|kind| self.certified.contains_key(&(turn, *kind)));
+        assert!(!both, "a view is finalized and nullified: {text}");
     }
 
     /// Agreement: every honest node's final chain is a prefix of one chain.
     pub(crate) fn is_final(&mut self, at: usize, head: Option<&BlockHeader>, header: &BlockHeader, now_ms: u64) {
         let (block, height) = (header.digest(), header.height.get());
-        let (parent, below) = head.map_or((self.genesis, 0), |head| (head.digest(), head.height.get()));
-        assert_eq!((header.parent, height), (parent, below + 1), "node {at} finalizes what does not build on its head");
+        let head = head.unwrap_or(&self.genesis);
+        let below = head.height.get();
+        assert_eq!(
+            (header.parent, height),
+            (head.digest(), below + 1),
+            "node {at} finalizes what does not build on its head"
+        );
+        let epoch = self.epochs.of(head.origin.number);
+        assert_eq!(header.epoch, epoch, "node {at} finalizes a block of another epoch than the one that runs");
+        assert!(header.origin.number >= head.origin.number, "node {at} finalizes a block with an older origin");
         assert_ne!(header.declared_gas, INVALID_GAS, "node {at} finalizes an invalid block");
         let index = usize::try_from(below).unwrap();
         match self.finals.get(index) {
@@ -256,6 +291,17 @@ impl Watch {
         self.latencies_ms.extend(self.built.get(&block).map(|built| now_ms - built));
     }
 
+    /// An epoch is over at a node: everywhere with the same block, which is the first one from beyond it.
+    pub(crate) fn epoch_ended(&mut self, at: usize, last: &BlockHeader, next_epoch: Epoch) {
+        let (block, height) = (last.digest(), last.height.get());
+        let final_block = self.finals.get(usize::try_from(height).unwrap() - 1);
+        assert_eq!(final_block, Some(&block), "node {at} ends an epoch with a block that is not final");
+        assert!(next_epoch > last.epoch, "node {at} ends epoch {} to begin {next_epoch}", last.epoch);
+        assert_eq!(next_epoch, self.epochs.of(last.origin.number), "node {at} ends an epoch with an ordinary block");
+        let first = *self.ended.entry(last.epoch).or_insert(block);
+        assert_eq!(first, block, "node {at} ends epoch {} with another block than others did", last.epoch);
+    }
+
     /// A node's final blocks are on its disk: from now on it may not lose them.
     pub(crate) fn keeps(&mut self, at: usize, height: u64) {
         assert!(height >= self.kept[at], "the final height of node {at} falls from {} to {height}", self.kept[at]);
@@ -263,17 +309,17 @@ impl Watch {
     }
 
     /// After a restart: every promise made before the crash is still known.
-    pub(crate) fn restarted(&mut self, at: usize, machine: &Machine<Insecure>, ledger: &Ledger) {
+    pub(crate) fn restarted(&mut self, at: usize, turn: Turn, ledger: &Ledger) {
         self.keeps(at, ledger.height());
         let chain: Vec<BlockDigest> = ledger.chain().iter().map(BlockHeader::digest).collect();
         assert!(self.broken || self.finals.starts_with(&chain), "node {at} came back with another final chain");
-        let (view, spoke) = (machine.view(), self.spoke[at]);
-        assert!(view >= spoke, "node {at} spoke in view {spoke} and came back in view {view}");
+        let spoke = self.spoke[at];
+        assert!(turn >= spoke, "node {at} spoke in {spoke:?} and came back in {turn:?}");
     }
 
     pub(crate) fn reports(&mut self, evidence: &Evidence) {
         let honest = self.honest[evidence.signer().as_usize()];
         assert!(!honest, "an honest member is accused: {evidence:?}");
-        self.convicted.insert((evidence.signer(), evidence.view(), evidence.offence()));
+        self.convicted.insert((evidence.signer(), (evidence.epoch(), evidence.view()), evidence.offence()));
     }
 }

@@ -43,6 +43,26 @@ pub(crate) struct Clock {
     events: BTreeMap<(u64, u64), Event>,
 }
 
+impl Event {
+    /// Returns the process that it is meant for, if it is meant for one alone.
+    pub(crate) const fn process(&self) -> Option<(usize, u64)> {
+        match self {
+            Self::Timer { at, life, .. }
+            | Self::Answer { at, life, .. }
+            | Self::Judge { at, life, .. }
+            | Self::Fetched { at, life, .. }
+            | Self::Range { at, life }
+            | Self::Work { at, life }
+            | Self::Started { at, life } => Some((*at, *life)),
+            Self::Arrive { .. }
+            | Self::Connected { .. }
+            | Self::Restart { .. }
+            | Self::Trouble(_)
+            | Self::FaultsEnd => None,
+        }
+    }
+}
+
 impl Clock {
     pub(crate) const fn now_ms(&self) -> u64 {
         self.now_ms

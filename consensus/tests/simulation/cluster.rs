@@ -1,5 +1,7 @@
 //! The run: one event after the other, troubles among them, then everything heals and progress is demanded.
 
+use std::rc::Rc;
+
 use baton_consensus::{Config, Input};
 use baton_proto::View;
 
@@ -8,6 +10,7 @@ use crate::{
     checks::{TIMER_MS_MAX, Watch},
     clock::{Clock, Event},
     common::World,
+    epochs::{self, Turn},
     intake::Checked,
     network::Network,
     node::Node,
@@ -32,9 +35,27 @@ const BLOCKS_DEMANDED: u64 = 10;
 /// a quorum of the others beside it nothing is final without it. 2: the last block is final two views after its own.
 const VIEWS_LOST_MAX: u64 = 2 + 8 + 8 + 2;
 
+/// The same for the end of an epoch: the handover block proposed again, and first views of the next epoch whose proposal came
+/// before some were there to hear it.
+const HANDOVER_VIEWS_MAX: u64 = 6;
+
+/// Views of the longest kind for which time is given.
+const VIEWS_IN_TIME: u64 = 200;
+
+/// Steps between two looks at how long healing takes.
+const STEPS_BETWEEN_LOOKS: u64 = 32;
+
+/// Latest sight of an L1 block.
+const L1_LAG_MS_MAX: u64 = 1_000;
+
+/// How often a proposal that waits for L1 is judged again.
+const JUDGE_AGAIN_MS: u64 = 50;
+
 /// A cluster and the world around it.
 pub(crate) struct Cluster {
-    pub(crate) world: World,
+    /// The world of the first epoch, and those of all that follow, from the first on.
+    pub(crate) world: Rc<World>,
+    pub(crate) worlds: Vec<Rc<World>>,
     pub(crate) plan: Plan,
     pub(crate) clock: Clock,
     pub(crate) random: Random,
@@ -42,6 +63,9 @@ pub(crate) struct Cluster {
     troubles: Vec<(u64, Trouble)>,
     /// How long each node's clock takes for 100 ms.
     pub(crate) drift_percent: Vec<u64>,
+    /// How late each node sees L1, and when L1 stops.
+    pub(crate) l1_lag_ms: Vec<u64>,
+    pub(crate) l1_end_ms: u64,
     pub(crate) nodes: Vec<Node>,
     pub(crate) lore: Lore,
     pub(crate) healed: bool,
@@ -53,9 +77,11 @@ pub(crate) struct Cluster {
 impl Cluster {
     pub(crate) fn new(scenario: Scenario) -> Self {
         let Scenario { seed, plan, troubles } = scenario;
-        let mut world = World::new(&plan.weights);
+        let mut worlds = epochs::worlds(&plan);
         if plan.steady {
+            let mut world = World::new(&plan.weights);
             world.config = Config { delta_ms: 4 * plan.delay_ms, min_block_ms: 1, ..world.config };
+            worlds = vec![Rc::new(world)];
         }
         let nodes = plan.nodes();
         // Apart from what decided the world, so that leaving out a trouble changes nothing else at first.
@@ -63,8 +89,11 @@ impl Cluster {
         let drift = plan.drift_percent_max;
         let mut cluster = Self {
             drift_percent: (0..nodes).map(|_| 100 - drift + random.below(2 * drift + 1)).collect(),
-            watch: Watch::new(&world, |member| !plan.liars.contains_key(&member), plan.lawless),
-            world,
+            l1_lag_ms: (0..nodes).map(|_| random.below(L1_LAG_MS_MAX)).collect(),
+            l1_end_ms: u64::MAX,
+            watch: Watch::new(&worlds, |member| !plan.liars.contains_key(&member), plan.lawless),
+            world: Rc::clone(&worlds[0]),
+            worlds,
             clock: Clock::default(),
             random,
             network: Network::new(nodes, plan.delay_ms, plan.twice_percent, plan.steady),
@@ -111,37 +140,62 @@ impl Cluster {
     fn step(&mut self) {
         let event = self.clock.next().expect("timers keep every node awake");
         self.counts.steps += 1;
+        let Some((at, life)) = event.process() else { return self.happen(event) };
+        let node = &self.nodes[at];
+        if node.process.as_ref().is_some_and(|process| process.life == life) {
+            self.happen(event);
+        } else if node.past.as_ref().is_some_and(|past| past.life == life) {
+            self.in_the_past(at, |cluster| cluster.happen(event));
+        }
+        // Otherwise it was meant for a process that is gone.
+    }
+
+    fn happen(&mut self, event: Event) {
         match event {
-            Event::Arrive { from, to, packet } => self.take(to, from, &packet),
-            Event::Connected { at, peer } => self.hear(at, Checked::Connected(self.plan.member(peer))),
-            Event::Timer { at, life, timer, set } if self.is_alive(at, life) => {
+            Event::Arrive { from, to, packet } => self.arrive(to, from, &packet),
+            Event::Connected { at, peer } => {
+                let member = self.plan.member(peer);
+                self.hear(at, Checked::Connected(member));
+                if self.nodes[at].past.is_some() {
+                    self.in_the_past(at, |cluster| cluster.hear(at, Checked::Connected(member)));
+                }
+            }
+            Event::Timer { at, timer, set, .. } => {
                 let process = self.nodes[at].process.as_mut().expect("it is alive");
                 if process.timers.get(&timer) == Some(&set) {
                     process.timers.remove(&timer);
                     let _ = self.offer(at, Input::TimerFired(timer));
                 }
             }
-            Event::Answer { at, life, input } if self.is_alive(at, life) => {
+            Event::Answer { at, input, .. } => {
                 if self.make_durable(at, &input) {
                     let _ = self.offer(at, *input);
                 }
             }
-            Event::Judge { at, life, block } if self.is_alive(at, life) => {
+            Event::Judge { at, life, block } => {
                 let process = self.nodes[at].process.as_mut().expect("it is alive");
                 let current = process.machine.view();
-                if let Some(header) = process.waiting.remove(&block).filter(|header| header.view >= current)
-                    && let Some(answer) = self.judge(at, &header)
+                let Some(header) = process.waiting.get(&block).filter(|header| header.view >= current).cloned() else {
+                    process.waiting.remove(&block);
+                    return;
+                };
+                if !self.has_seen_origin(at, &header) {
+                    self.clock.after(JUDGE_AGAIN_MS, Event::Judge { at, life, block });
+                    return;
+                }
+                self.nodes[at].process.as_mut().expect("it is alive").waiting.remove(&block);
+                if let Some(answer) = self.judge(at, &header)
                     && self.make_durable(at, &answer)
                 {
                     let _ = self.offer(at, answer);
                 }
             }
-            Event::Fetched { at, life, block, first } if self.is_alive(at, life) => self.fetched(at, block, first),
-            Event::Range { at, life } if self.is_alive(at, life) => self.range(at),
-            Event::Work { at, life } if self.is_alive(at, life) => {
+            Event::Fetched { at, block, first, .. } => self.fetched(at, block, first),
+            Event::Range { at, .. } => self.range(at),
+            Event::Work { at, .. } => {
                 let _ = self.offer(at, Input::WorkArrived);
             }
-            Event::Started { at, life } if self.is_alive(at, life) => self.started(at),
+            Event::Started { at, .. } => self.started(at),
             Event::Restart { at, life } => {
                 if self.nodes[at].process.is_none() && self.nodes[at].life == life && !self.nodes[at].stopped {
                     self.start(at);
@@ -149,19 +203,7 @@ impl Cluster {
             }
             Event::Trouble(trouble) => self.trouble(&trouble),
             Event::FaultsEnd => {}
-            // Meant for a process that is gone.
-            Event::Timer { .. }
-            | Event::Answer { .. }
-            | Event::Judge { .. }
-            | Event::Fetched { .. }
-            | Event::Range { .. }
-            | Event::Work { .. }
-            | Event::Started { .. } => {}
         }
-    }
-
-    fn is_alive(&self, at: usize, life: u64) -> bool {
-        self.nodes[at].process.is_some() && self.nodes[at].life == life
     }
 
     pub(crate) fn mend(&mut self) {
@@ -179,9 +221,13 @@ impl Cluster {
         self.network.loss_percent = 0;
         self.network.delay_ms = HEALED_DELAY_MS;
         self.plan.slow_percent = 0;
+        self.l1_end_ms = self.clock.now_ms();
         self.mend();
         for at in 0..self.nodes.len() {
             let node = &mut self.nodes[at];
+            if let Some(past) = &mut node.past {
+                past.fuse = None;
+            }
             match &mut node.process {
                 Some(process) => process.fuse = None,
                 None if node.stopped => {}
@@ -201,28 +247,44 @@ impl Cluster {
     /// Every honest node makes blocks final again before too many good views have passed: views in which an honest member
     /// leads after an honest member. What liars do in their own turns, and to the one after, does not count.
     fn demand_progress(&mut self) {
-        let (schedule, liars) = (self.world.schedule.clone(), self.plan.liars.clone());
-        let is_honest = |view| !liars.contains_key(&schedule.leader(View::new(view)).as_usize());
-        let is_good = |view: &u64| is_honest(*view) && is_honest(*view - 1);
-        let from = self.watch.top_view().get();
-        let wanted = usize::try_from(BLOCKS_DEMANDED + VIEWS_LOST_MAX).unwrap();
-        let last = (from + 1..).filter(is_good).nth(wanted).expect("honest members lead most views");
+        let from = self.watch.top_turn();
+        let ended = self.counts.handovers;
         let target = self.watch.height() + BLOCKS_DEMANDED;
         // No view is longer than an idle leader and the longest timer, and some hops.
         let longest_ms = self.world.config.idle_block_ms + TIMER_MS_MAX + 10 * HEALED_DELAY_MS;
-        let end_ms = self.clock.now_ms() + (last - from + 1) * longest_ms;
-        self.run_until(|cluster| {
-            let late = cluster.watch.top_view() > View::new(last) || cluster.clock.now_ms() > end_ms;
-            cluster.lowest_height() >= target || late
-        });
-        let (height, view) = (self.lowest_height(), self.watch.top_view());
-        assert!(
-            height >= target,
-            "no progress: view {from} when healed, view {view} now, {last} allowed; height {target} wanted, {:?} reached",
-            self.honest().map(|node| node.ledger.live().height()).collect::<Vec<_>>()
-        );
-        self.counts.views_to_heal_max = view.get() - from;
-        self.counts.good_views_max = (from + 1..=view.get()).filter(is_good).count() as u64;
+        let end_ms = self.clock.now_ms() + VIEWS_IN_TIME * longest_ms;
+        // L1 stands still, so at most one more epoch ends, and each node leaves it in its own time.
+        let allowed = BLOCKS_DEMANDED + VIEWS_LOST_MAX + if self.plan.epoch_ms > 0 { HANDOVER_VIEWS_MAX } else { 0 };
+        while self.lowest_height() < target {
+            for _ in 0..STEPS_BETWEEN_LOOKS {
+                self.step();
+            }
+            let (good, _) = self.views_since(from);
+            let late = good > allowed || self.clock.now_ms() > end_ms;
+            assert!(
+                self.lowest_height() >= target || !late,
+                "no progress: {from:?} when healed, {:?} now, {good} good views, {allowed} allowed; height {target} wanted, {:?} reached",
+                self.watch.top_turn(),
+                self.honest().map(|node| node.ledger.live().height()).collect::<Vec<_>>()
+            );
+        }
+        let (good, all) = self.views_since(from);
+        self.counts.good_views_max = good;
+        self.counts.views_to_heal_max = all;
+        self.counts.handovers_healed = self.counts.handovers - ended;
+    }
+
+    /// Returns how many views have begun since: those in which an honest member leads after an honest member, and all.
+    fn views_since(&self, from: Turn) -> (u64, u64) {
+        let mut counts = (0, 0);
+        for (epoch, top) in self.watch.tops().range(from.0..) {
+            let schedule = &self.world_of(*epoch).schedule;
+            let is_honest = |view| !self.plan.liars.contains_key(&schedule.leader(View::new(view)).as_usize());
+            let first = if *epoch == from.0 { from.1.get() + 1 } else { 1 };
+            counts.1 += (top.get() + 1).saturating_sub(first);
+            counts.0 += (first..=top.get()).filter(|view| is_honest(*view) && is_honest(*view - 1)).count() as u64;
+        }
+        counts
     }
 
     /// Agreement once more, the long way: every pair of final chains, block by block.

@@ -7,9 +7,14 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use baton_consensus::{Recovered, Verified};
-use baton_proto::{BlockDigest, BlockHeader, Certificate, Height, Offence, Statement, StatementKind, View};
+use baton_proto::{
+    BlockDigest, BlockHeader, Certificate, Epoch, Epochs, Height, Offence, Statement, StatementKind, View,
+};
 
-use crate::random::Random;
+use crate::{
+    epochs::{Turn, turn_of},
+    random::Random,
+};
 
 /// What a store holds, and how a write changes it.
 pub(crate) trait State: Clone + Default {
@@ -75,25 +80,25 @@ impl<S: State> Store<S> {
 
 /// Everything that this key signed (`node/src/signer/record.rs`).
 #[derive(Clone, Default)]
-pub(crate) struct Record(BTreeMap<(View, StatementKind), Statement>);
+pub(crate) struct Record(BTreeMap<(Turn, StatementKind), Statement>);
 
 impl State for Record {
     type Write = Statement;
 
     fn apply(&mut self, statement: Statement) {
-        self.0.insert((view_of(&statement), statement.kind()), statement);
+        self.0.insert((turn_of(&statement), statement.kind()), statement);
     }
 }
 
 impl Record {
     pub(crate) fn holds(&self, statement: &Statement) -> bool {
-        self.0.get(&(view_of(statement), statement.kind())) == Some(statement)
+        self.0.get(&(turn_of(statement), statement.kind())) == Some(statement)
     }
 
     /// Returns what forbids to sign `asked` (`node/src/signer/rules.rs`).
     pub(crate) fn against(&self, asked: &Statement) -> Option<&Statement> {
-        let view = view_of(asked);
-        let said = self.0.range((view, StatementKind::Notarize)..).take_while(|((at, _), _)| *at == view);
+        let turn = turn_of(asked);
+        let said = self.0.range((turn, StatementKind::Notarize)..).take_while(|((at, _), _)| *at == turn);
         let given_up = |said: &Statement| {
             said.kind() == StatementKind::Nullify && asked.kind() == StatementKind::Notarize && !self.holds(asked)
         };
@@ -104,7 +109,7 @@ impl Record {
 /// Blocks, certificates and the final chain (`node/src/ledger`).
 #[derive(Clone, Default)]
 pub(crate) struct Ledger {
-    certificates: BTreeMap<(View, StatementKind), Verified<Certificate>>,
+    certificates: BTreeMap<(Turn, StatementKind), Verified<Certificate>>,
     /// Bodies; a header stands for its block.
     bodies: BTreeMap<BlockDigest, BlockHeader>,
     chain: Vec<BlockHeader>,
@@ -130,10 +135,14 @@ impl State for Ledger {
             }
             LedgerWrite::Certificate(certificate) => self.add_certificate(certificate),
             LedgerWrite::Final { certificate, chain } => {
+                // A handover block can be final in a later view than its own.
+                if let Some(last) = chain.last().filter(|last| Some(last.digest()) == certificate.statement.block()) {
+                    self.finalizations.insert(last.height, certificate.clone());
+                }
                 self.add_certificate(certificate);
                 for header in chain {
                     let block = header.digest();
-                    let held = self.certificates.get(&(header.view, StatementKind::Finalize));
+                    let held = self.certificates.get(&((header.epoch, header.view), StatementKind::Finalize));
                     if let Some(held) = held.filter(|held| held.statement.block() == Some(block)) {
                         self.finalizations.insert(header.height, held.clone());
                     }
@@ -153,7 +162,7 @@ impl State for Ledger {
 
 impl Ledger {
     fn add_certificate(&mut self, certificate: Verified<Certificate>) {
-        let key = (view_of(&certificate.statement), certificate.statement.kind());
+        let key = (turn_of(&certificate.statement), certificate.statement.kind());
         self.certificates.entry(key).or_insert(certificate);
     }
 
@@ -174,7 +183,7 @@ impl Ledger {
     }
 
     pub(crate) fn holds(&self, certificate: &Certificate) -> bool {
-        let key = (view_of(&certificate.statement), certificate.statement.kind());
+        let key = (turn_of(&certificate.statement), certificate.statement.kind());
         self.certificates.get(&key).is_some_and(|held| held.statement == certificate.statement)
     }
 
@@ -182,27 +191,51 @@ impl Ledger {
     /// (`node/src/sync/serve.rs`).
     pub(crate) fn range(&self, height: u64, blocks_max: usize) -> Option<(Vec<BlockHeader>, Verified<Certificate>)> {
         let above = self.chain.get(usize::try_from(height).ok()?..)?;
-        let blocks: Vec<BlockHeader> = above.iter().take(blocks_max).cloned().collect();
+        let epoch = above.first()?.epoch;
+        let of_one_epoch = above.iter().take_while(|header| header.epoch == epoch);
+        let blocks: Vec<BlockHeader> = of_one_epoch.take(blocks_max).cloned().collect();
         let (_, certificate) = self.finalizations.range(blocks.last()?.height..).next()?;
+        assert_eq!(
+            certificate.statement.epoch(),
+            epoch,
+            "whoever left an epoch holds the finalization of its last block"
+        );
         Some((blocks, certificate.clone()))
+    }
+
+    /// Returns the finalization of the last block of an epoch that is over here.
+    pub(crate) fn end_of(&self, epoch: Epoch) -> Option<&Verified<Certificate>> {
+        let last = self.chain.iter().rev().find(|header| header.epoch <= epoch)?;
+        self.finalizations.get(&last.height).filter(|_| last.epoch == epoch)
+    }
+
+    /// Returns the last block of the epochs before this one.
+    fn root_of<'a>(&'a self, epoch: Epoch, genesis: &'a BlockHeader) -> &'a BlockHeader {
+        self.chain.iter().rev().find(|header| header.epoch < epoch).unwrap_or(genesis)
     }
 }
 
-/// Returns what a machine starts from after a restart (`node/src/node/open.rs`, `recovered`).
-pub(crate) fn recovered(record: &Record, ledger: &Ledger, genesis: &BlockHeader) -> Recovered {
+/// Returns the epoch that runs, its root, and what its machine starts from (`node/src/node/open.rs`, `recovered`).
+pub(crate) fn recovered(
+    record: &Record,
+    ledger: &Ledger,
+    genesis: &BlockHeader,
+    epochs: &Epochs,
+) -> (Epoch, BlockHeader, Recovered) {
     let head = ledger.chain.last().unwrap_or(genesis).clone();
-    let from = (if head.height == Height::ZERO { View::ZERO } else { head.view }, StatementKind::Notarize);
+    let epoch = epochs.of(head.origin.number);
+    let root = ledger.root_of(epoch, genesis).clone();
+    let view = if head == root { View::ZERO } else { head.view };
+    let from = ((epoch, view), StatementKind::Notarize);
+    // Not only those of the running epoch.
     let above = ledger.bodies.values().filter(|header| header.height > head.height);
-    Recovered {
+    let recovered = Recovered {
         statements: record.0.range(from..).map(|(_, statement)| *statement).collect(),
         certificates: ledger.certificates.range(from..).map(|(_, certificate)| certificate.clone()).collect(),
         headers: above.cloned().collect(),
         head,
-    }
-}
-
-fn view_of(statement: &Statement) -> View {
-    statement.view().expect("votes and their certificates are of a view")
+    };
+    (epoch, root, recovered)
 }
 
 #[cfg(test)]

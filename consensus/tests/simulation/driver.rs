@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, rc::Rc};
 
 use baton_consensus::{Effect, Input, Outgoing, Rejected, Verdict, Verified};
-use baton_proto::{BlockDigest, BlockHeader, Certificate, Evidence, Statement, View};
+use baton_proto::{BlockDigest, BlockHeader, Certificate, Epoch, Evidence, SignedStatement, Statement, View};
 
 use crate::{
     actors::INVALID_GAS,
@@ -47,7 +47,7 @@ impl Cluster {
                 Ok(()) => self.trace.note(now, at, format_args!("{heard}")),
                 Err(rejected) => self.trace.note(now, at, format_args!("{heard}, refuses: {rejected}")),
             }
-            self.watch.turn(at, before, &process.machine, &result, &effects);
+            self.watch.turn((at, process.epoch), before, &process.machine, &result, &effects);
             first.get_or_insert(result);
             for effect in effects {
                 self.trace.note(now, at, format_args!("{}", report::effect(&effect)));
@@ -59,6 +59,7 @@ impl Cluster {
         }
         self.publish(at);
         self.check_heads(at);
+        self.follow(at);
         first.unwrap_or(Ok(()))
     }
 
@@ -67,7 +68,11 @@ impl Cluster {
         let node = &self.nodes[at];
         if let Some(process) = &node.process {
             let (machine, ledger) = (process.machine.head().height.get(), node.ledger.live().height());
-            assert_eq!(machine, ledger, "final heights of machine and ledger at node {at}");
+            let next = process.machine.has_ended() && ledger > machine;
+            assert!(
+                machine == ledger || next,
+                "final heights of machine, {machine}, and ledger, {ledger}, at node {at}"
+            );
         }
     }
 
@@ -77,7 +82,7 @@ impl Cluster {
         match effect {
             Effect::Sign(statement) => self.sign(at, statement, answers),
             Effect::Persist(certificate) => {
-                let certificate = self.world.verifier.verify_certificate(certificate).expect("a sum of verified votes");
+                let certificate = self.verified(certificate);
                 if let Some(process) = &mut self.nodes[at].process {
                     process.intake.certified(&certificate);
                 }
@@ -90,10 +95,11 @@ impl Cluster {
             }
             Effect::Build { view, parent, .. } => self.build(at, view, &parent, answers),
             Effect::Validate { header, .. } => {
-                if self.random.chance(self.plan.slow_percent) {
+                let waits = !self.has_seen_origin(at, &header);
+                if waits || self.random.chance(self.plan.slow_percent) {
                     let block = header.digest();
-                    let life = self.nodes[at].life;
                     let process = self.nodes[at].process.as_mut().expect("it runs an effect");
+                    let life = process.life;
                     process.waiting.insert(block, header);
                     let wait = self.random.below(WAIT_MS_MAX);
                     self.clock.after(wait, Event::Judge { at, life, block });
@@ -103,32 +109,39 @@ impl Cluster {
             }
             Effect::Fetch { block, from, .. } => self.fetch(at, block, from.map(|from| from.as_usize()), answers),
             Effect::Finalized { certificate, chain } => {
-                let certificate = self.world.verifier.verify_certificate(certificate).expect("a sum of verified votes");
+                let certificate = self.verified(certificate);
                 self.commit(at, certificate, chain);
             }
             Effect::Behind { certificate } => {
                 let target = certificate.statement.block().expect("a finalization");
-                let (asked, life) = (self.random.index(nodes), self.nodes[at].life);
+                let asked = self.random.index(nodes);
                 let process = self.nodes[at].process.as_mut().expect("it runs an effect");
+                let life = process.life;
                 if process.catching_up.is_none() {
                     process.catching_up = Some(CatchUp { target, asked, idle_rounds: 0 });
                     let delay = self.round_trip();
                     self.clock.after(delay, Event::Range { at, life });
                 }
             }
+            Effect::EpochEnded { last, next_epoch } => {
+                if self.plan.craft(at).is_none() {
+                    self.watch.epoch_ended(at, &last, next_epoch);
+                }
+                self.nodes[at].process.as_mut().expect("it runs an effect").follow = Some(next_epoch);
+            }
             Effect::SetTimer { timer, after_ms } => {
-                let (set, life) = (self.clock.coming(), self.nodes[at].life);
+                let set = self.clock.coming();
                 let process = self.nodes[at].process.as_mut().expect("it runs an effect");
+                let life = process.life;
                 process.timers.insert(timer, set);
                 Watch::timer(at, after_ms, process.timers.len());
                 let fires = after_ms * self.drift_percent[at] / 100;
                 self.clock.after(fires, Event::Timer { at, life, timer, set });
             }
-            Effect::EpochEnded { .. } => panic!("the epoch ends without a handover block"),
             Effect::Report(evidence) => self.report(at, evidence),
             Effect::SafetyBroken(certificates) if self.plan.lawless => {
-                let verify = |held| self.world.verifier.verify_certificate(held).expect("the machine takes no other");
-                self.nodes[at].contradictions.extend(certificates.into_iter().map(verify));
+                let certificates: Vec<_> = certificates.into_iter().map(|held| self.verified(held)).collect();
+                self.nodes[at].contradictions.extend(certificates);
             }
             Effect::SafetyBroken(certificates) => {
                 let shown: Vec<String> = certificates.iter().map(|held| report::statement(&held.statement)).collect();
@@ -137,11 +150,12 @@ impl Cluster {
             Effect::Entered { view, .. } => {
                 let process = self.nodes[at].process.as_mut().expect("it runs an effect");
                 process.timers.retain(|timer, _| timer.view() >= view);
-                self.entered(at, view);
-                if self.random.chance(self.plan.work_percent) {
+                let (epoch, life) = (process.epoch, process.life);
+                self.entered(at, (epoch, view));
+                if self.is_epoch_due(at) || self.random.chance(self.plan.work_percent) {
                     answers.push_back(Input::WorkArrived);
                 } else if self.random.chance(20) {
-                    let (life, soon) = (self.nodes[at].life, self.random.below(400));
+                    let soon = self.random.below(400);
                     self.clock.after(soon, Event::Work { at, life });
                 }
             }
@@ -170,6 +184,12 @@ impl Cluster {
         }
     }
 
+    /// Returns a certificate that a machine gave out, which is valid in its epoch.
+    fn verified(&self, certificate: Certificate) -> Verified<Certificate> {
+        let verifier = &self.world_of(certificate.statement.epoch()).verifier;
+        verifier.verify_certificate(certificate).expect("a sum of verified votes")
+    }
+
     /// A write, synced now or when something is to be said that may rest on it.
     fn write(&mut self, at: usize, write: LedgerWrite) {
         self.nodes[at].ledger.write(write);
@@ -187,7 +207,8 @@ impl Cluster {
                 }
             }
             Answers::Later => {
-                let (life, soon) = (self.nodes[at].life, 1 + self.random.below(5));
+                let soon = 1 + self.random.below(5);
+                let Some(life) = self.nodes[at].process.as_ref().map(|process| process.life) else { return };
                 self.clock.after(soon, Event::Answer { at, life, input: Box::new(input) });
             }
         }
@@ -215,7 +236,7 @@ impl Cluster {
 
     /// The record first, then the signature (`Signer::sign`). Most liars keep no record.
     fn sign(&mut self, at: usize, statement: Statement, answers: &mut Inputs) {
-        let signed = self.world.sign(self.plan.member(at), statement);
+        let signed = self.world_of(statement.epoch()).sign(self.plan.member(at), statement);
         if self.plan.craft(at).is_some_and(|craft| !craft.keeps_record()) {
             return answers.push_back(Input::Signed(signed));
         }
@@ -236,7 +257,9 @@ impl Cluster {
         }
         // No two blocks are alike, not even of one view before and after a crash: times and transactions differ.
         let salt = self.clock.coming();
-        let header = self.world.block(view.get(), parent, salt);
+        let Some(epoch) = self.nodes[at].process.as_ref().map(|process| process.epoch) else { return };
+        let header = self.world_of(epoch).block(view.get(), parent, salt);
+        let header = BlockHeader { origin: self.origin(at, parent), ..header };
         self.watch.built(&header, self.clock.now_ms());
         self.write(at, LedgerWrite::Body(header.clone()));
         self.answer(at, Input::Built { view, header }, answers);
@@ -266,8 +289,8 @@ impl Cluster {
             self.write(at, LedgerWrite::Body(header.clone()));
             return self.answer(at, Input::Fetched { header }, answers);
         }
-        let life = self.nodes[at].life;
         let process = self.nodes[at].process.as_mut().expect("it runs an effect");
+        let life = process.life;
         if process.fetching.insert(block) {
             let delay = self.round_trip();
             self.clock.after(delay, Event::Fetched { at, life, block, first });
@@ -292,10 +315,11 @@ impl Cluster {
 
     /// Asks one member after the other for the next range (`CatchUp::run`, `Driver::on_range`).
     pub(crate) fn range(&mut self, at: usize) {
-        let (life, height, nodes) = (self.nodes[at].life, self.nodes[at].ledger.live().height(), self.nodes.len());
-        let Some(mut run) = self.nodes[at].process.as_mut().and_then(|process| process.catching_up.take()) else {
+        let (height, nodes) = (self.nodes[at].ledger.live().height(), self.nodes.len());
+        let Some(process) = self.nodes[at].process.as_mut().filter(|process| !process.machine.has_ended()) else {
             return;
         };
+        let (life, Some(mut run)) = (process.life, process.catching_up.take()) else { return };
         let mut range = None;
         for _ in 0..nodes {
             let peer = run.asked % nodes;
@@ -369,7 +393,8 @@ impl Cluster {
 
     /// Sends, after all that was written before is on the disk.
     fn say(&mut self, at: usize, to: Vec<usize>, message: Outgoing) {
-        let packet = packet(message);
+        let Some(epoch) = self.nodes[at].process.as_ref().map(|process| process.epoch) else { return };
+        let packet = packet(message, epoch);
         if self.plan.craft(at).is_some() {
             self.nodes[at].ledger.sync();
             self.nodes[at].record.sync();
@@ -381,6 +406,10 @@ impl Cluster {
         }
         if self.plan.flaw != Some(Flaw::SpeaksBeforeRecord) {
             node.record.sync();
+        }
+        let view = |signed: &SignedStatement| signed.statement.view();
+        if matches!(&packet, Packet::Proposal { header, notarize } if Some(header.view) < view(notarize)) {
+            self.counts.again += 1;
         }
         self.watch.leaves(at, &packet, node.record.platter(), node.ledger.platter());
         let packet = Rc::new(packet);
@@ -421,11 +450,11 @@ impl Cluster {
 }
 
 /// Turns what a machine says into what goes over the network.
-fn packet(message: Outgoing) -> Packet {
+fn packet(message: Outgoing, epoch: Epoch) -> Packet {
     match message {
         Outgoing::Proposal { header, notarize } => Packet::Proposal { header, notarize },
         Outgoing::Vote { vote, leader } => Packet::Vote { vote, leader },
         Outgoing::Certificate(certificate) => Packet::Certificate(certificate),
-        Outgoing::CertificateRequest { view } => Packet::Request(view),
+        Outgoing::CertificateRequest { view } => Packet::Request((epoch, view)),
     }
 }

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    rc::Rc,
     sync::Arc,
 };
 
@@ -128,9 +129,6 @@ impl Cluster {
     /// A message arrives: what it is good for goes on to the machine.
     pub(crate) fn take(&mut self, at: usize, from: usize, packet: &Packet) {
         self.learn(at, from, packet);
-        if self.nodes[at].process.is_none() {
-            return;
-        }
         let mut found = VecDeque::new();
         if let Err(reason) = self.check(at, from, packet, &mut found) {
             self.refuse(at, self.plan.member(from), reason);
@@ -212,6 +210,7 @@ impl Cluster {
     ) -> Result<(), &'static str> {
         let now = self.clock.now_ms();
         let signer = self.plan.member(from);
+        let world = Rc::clone(self.world_of(packet.epoch()));
         let Some(process) = &mut self.nodes[at].process else { return Ok(()) };
         let intake = &mut process.intake;
         match packet {
@@ -223,17 +222,21 @@ impl Cluster {
                 if !intake.contains(view) {
                     return Ok(());
                 }
-                if self.world.schedule.leader(view) != signer {
+                if world.schedule.leader(view) != signer {
                     return Err("a proposal from a member that does not lead the view");
                 }
-                if Some(header.digest()) != notarize.statement.block() || header.proposer != signer {
+                if Some(header.digest()) != notarize.statement.block() {
                     return Err("a proposal whose Notarize names another block");
                 }
-                if header.view != view || intake.is_one_too_many(notarize) {
+                // What may be proposed again in a later view, the machine judges.
+                if header.view > view || !intake.contains(header.view) || intake.is_one_too_many(notarize) {
                     return Ok(());
                 }
+                if header.proposer != world.schedule.leader(header.view) {
+                    return Err("a proposal of another member's block");
+                }
                 let known = intake.known(notarize).cloned();
-                let verify = || self.world.verifier.verify(notarize.clone());
+                let verify = || world.verifier.verify(notarize.clone());
                 let verified = known.map_or_else(verify, Ok).map_err(|_| "a proposal with an invalid signature")?;
                 intake.remember(verified.clone());
                 found.push_back(Checked::Proposal { from, header: header.clone(), notarize: verified });
@@ -246,16 +249,15 @@ impl Cluster {
             }
             Packet::Certificate(certificate) => {
                 let is_past = view_of(&certificate.statement) < intake.first_view();
-                let other = certificate.statement.epoch() != self.world.committee.epoch();
-                if is_past || other || self.plan.remembers_certificates && intake.covers(certificate) {
+                if is_past || self.plan.remembers_certificates && intake.covers(certificate) {
                     return Ok(());
                 }
-                let verified = self.world.verifier.verify_certificate(certificate.clone());
+                let verified = world.verifier.verify_certificate(certificate.clone());
                 let verified = verified.map_err(|_| "an invalid certificate")?;
                 intake.certified(&verified);
                 found.push_back(Checked::Certificate(verified));
             }
-            Packet::Request(view) => {
+            Packet::Request((_, view)) => {
                 if !intake.contains(*view) {
                     return Ok(());
                 }
@@ -265,13 +267,12 @@ impl Cluster {
                 }
             }
             Packet::Evidence(evidence) => {
-                let matters = evidence.epoch() == self.world.committee.epoch() && intake.contains(evidence.view());
-                if !matters || intake.convicted.contains(&evidence.signer()) {
+                if !intake.contains(evidence.view()) || intake.convicted.contains(&evidence.signer()) {
                     return Ok(());
                 }
                 for signed in [evidence.first(), evidence.second()] {
                     let known = intake.known(signed).cloned();
-                    let verify = || self.world.verifier.verify(signed.clone());
+                    let verify = || world.verifier.verify(signed.clone());
                     let verified = known.map_or_else(verify, Ok);
                     intake.remember(verified.map_err(|_| "evidence with an invalid signature")?);
                 }
@@ -290,13 +291,13 @@ impl Cluster {
         leader: Option<&SignedStatement>,
         found: &mut VecDeque<Checked>,
     ) {
+        let world = Rc::clone(self.world_of(vote.statement.epoch()));
         let Some(process) = &mut self.nodes[at].process else { return };
         let (intake, view) = (&mut process.intake, view_of(&vote.statement));
-        let other = vote.statement.epoch() != self.world.committee.epoch();
-        if other || !intake.contains(view) || intake.is_one_too_many(vote) {
+        if !intake.contains(view) || intake.is_one_too_many(vote) {
             return;
         }
-        let leads = self.world.schedule.leader(view);
+        let leads = world.schedule.leader(view);
         // Only the leader's signature goes over the wire; what it is of is the vote itself.
         let leader = leader.filter(|_| vote.statement.kind() == StatementKind::Notarize);
         let leader = leader.map(|own| SignedStatement { statement: vote.statement, signer: leads, ..own.clone() });
@@ -315,6 +316,8 @@ impl Cluster {
 
     /// Checks votes, together where they say the same, and hands on those that hold.
     fn hand_on(&mut self, at: usize, votes: Vec<Held>, found: &mut VecDeque<Checked>) {
+        let Some(epoch) = votes.first().map(|held| held.vote.statement.epoch()) else { return };
+        let world = Rc::clone(self.world_of(epoch));
         let Some(process) = &mut self.nodes[at].process else { return };
         let mut known: Vec<Verified<SignedStatement>> = Vec::new();
         let mut unchecked: Vec<SignedStatement> = Vec::new();
@@ -325,7 +328,7 @@ impl Cluster {
                 None => unchecked.push(signed.clone()),
             }
         }
-        for verified in self.world.verifier.verify_all(unchecked).into_iter().flatten() {
+        for verified in world.verifier.verify_all(unchecked).into_iter().flatten() {
             known.push(verified.clone());
             process.intake.remember(verified);
         }

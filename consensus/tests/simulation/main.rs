@@ -1,5 +1,5 @@
 //! Clusters of real machines in a world that fails them: a virtual clock, links that lose, delay, repeat and cut one way,
-//! disks that forget what was not synced, crashes between any two effects, and members that lie.
+//! disks that forget what was not synced, crashes between any two effects, members that lie, and epochs that end meanwhile.
 //!
 //! A run is decided by its seed and nothing else. First there are faults, and after every step everything in `checks.rs`
 //! must hold; then all heals, and every honest node must make blocks final within a bounded number of views. What breaks is
@@ -28,12 +28,13 @@
 //! | `recovered` | `node/src/node/open.rs`: `recovered` |
 //! | `Process::listening` | `Driver::listen_first` |
 //! | `take`, `Intake`: window, pause, certificates checked once, votes that wait in the node's own [`HeldVotes`](baton_consensus::HeldVotes) | `node/src/driver/intake.rs`, `window.rs`, `certified.rs` |
+//! | `follow`, `arrive`, `tell_how_it_ended`: one epoch after another | what a driver must do at least at [`Effect::EpochEnded`](baton_consensus::Effect) |
 //! | `check_record` | `DriverError::StaleSignRecord` |
 //! | `fetched`, `range` | `Driver::fetch`, `node/src/sync/` |
 //! | `Store::crash`: some prefix of a log survives | `node/src/ledger/engine.rs`: ordered log, a torn tail is dropped |
 //!
 //! Not here: bodies and transactions (a header stands for its block), execution, a record made smaller by `forget_below`,
-//! damage in the middle of a log, and more than one epoch.
+//! damage in the middle of a log, and members that join or leave: a committee keeps its members, and their weights change.
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
@@ -46,6 +47,7 @@ mod cluster;
 mod common;
 mod disk;
 mod driver;
+mod epochs;
 mod intake;
 mod network;
 mod node;
@@ -85,24 +87,13 @@ fn clusters_agree_under_faults_and_go_on_when_they_heal() {
         return;
     }
     let total = seeds::run_all(seeds::DEFAULT);
-    let Counts {
-        blocks,
-        torn_turns,
-        lost_writes,
-        blackouts,
-        replays,
-        convictions,
-        ranges,
-        forgeries,
-        waited,
-        stopped,
-        ..
-    } = total;
-    let happened =
-        [blocks, torn_turns, lost_writes, blackouts, replays, convictions, ranges, forgeries, waited, stopped];
+    let Counts { blocks, torn_turns, lost_writes, blackouts, replays, convictions, ranges, forgeries, .. } = total;
+    let Counts { waited, stopped, handovers, again, latecomers, .. } = total;
+    let faults = [blocks, torn_turns, lost_writes, blackouts, replays, convictions, ranges, forgeries];
+    let mut happened = faults.into_iter().chain([waited, stopped, handovers, again, latecomers]);
     let idle: Vec<Craft> = Craft::ALL.into_iter().filter(|craft| total.acts[*craft as usize] == 0).collect();
     assert!(idle.is_empty(), "these liars never lied: {idle:?}");
-    assert!(happened.iter().all(|count| *count > 0), "some kind of trouble never came: {total}");
+    assert!(happened.all(|count| count > 0), "some kind of trouble never came: {total}");
 }
 
 /// The first seed that the checks find `flaw` with.
@@ -191,7 +182,7 @@ fn the_same_seed_gives_the_same_run() {
 fn a_quiet_network_finalizes_every_view() {
     let mut cluster = Cluster::new(Scenario::quiet(3, Plan::calm()));
     cluster.run_until(|cluster| cluster.watch.height() == 200);
-    let (view, now) = (cluster.watch.top_view().get(), cluster.clock.now_ms());
+    let (view, now) = (cluster.watch.top_turn().1.get(), cluster.clock.now_ms());
     assert!(view <= 203, "{view} views for 200 blocks");
     // 50 ms of pace, five hops and disk writes of at most 10 ms.
     assert!(now < 200 * 110, "200 blocks took {now} ms");

@@ -2,9 +2,9 @@
 
 use std::{collections::VecDeque, rc::Rc};
 
-use baton_proto::{BlockHeader, Certificate, Evidence, SignedStatement, StatementKind, View};
+use baton_proto::{BlockHeader, Certificate, Epoch, Evidence, SignedStatement, StatementKind};
 
-use crate::random::Random;
+use crate::{epochs::Turn, random::Random};
 
 /// Messages that the network remembers and may deliver again at any later time.
 const HISTORY_MAX: usize = 512;
@@ -15,7 +15,7 @@ pub(crate) enum Packet {
     Proposal { header: BlockHeader, notarize: SignedStatement },
     Vote { vote: SignedStatement, leader: Option<SignedStatement> },
     Certificate(Certificate),
-    Request(View),
+    Request(Turn),
     Evidence(Evidence),
 }
 
@@ -44,6 +44,15 @@ impl Kind {
 }
 
 impl Packet {
+    pub(crate) fn epoch(&self) -> Epoch {
+        match self {
+            Self::Proposal { notarize: signed, .. } | Self::Vote { vote: signed, .. } => signed.statement.epoch(),
+            Self::Certificate(certificate) => certificate.statement.epoch(),
+            Self::Request((epoch, _)) => *epoch,
+            Self::Evidence(evidence) => evidence.epoch(),
+        }
+    }
+
     fn kind(&self) -> Kind {
         match self {
             Self::Proposal { .. } => Kind::Proposal,

@@ -6,7 +6,7 @@ use std::{
 };
 
 use baton_consensus::{Input, Machine, Timer, Verified};
-use baton_proto::{BlockDigest, BlockHeader, Certificate, MemberIndex};
+use baton_proto::{BlockDigest, BlockHeader, Certificate, Epoch, MemberIndex};
 
 use crate::{
     clock::Event,
@@ -28,6 +28,8 @@ pub(crate) struct Node {
     pub(crate) record: Store<Record>,
     pub(crate) ledger: Store<Ledger>,
     pub(crate) process: Option<Process>,
+    /// What is left of the process in the epoch before.
+    pub(crate) past: Option<Box<Process>>,
     /// The copy of its sign record that an outdated member restores.
     pub(crate) backup: Option<Record>,
     /// Certificates that broke its trust in the chain; it says nothing any more.
@@ -38,6 +40,10 @@ pub(crate) struct Node {
 
 /// What a crash takes along.
 pub(crate) struct Process {
+    pub(crate) life: u64,
+    pub(crate) epoch: Epoch,
+    /// The epoch has ended, and the next machine is due.
+    pub(crate) follow: Option<Epoch>,
     pub(crate) machine: Machine<Insecure>,
     /// Nothing is said yet; what comes in is checked, and waits.
     pub(crate) listening: Option<VecDeque<Checked>>,
@@ -52,6 +58,8 @@ pub(crate) struct Process {
     pub(crate) timers: BTreeMap<Timer, u64>,
     pub(crate) fetching: BTreeSet<BlockDigest>,
     pub(crate) catching_up: Option<CatchUp>,
+    /// When each member was told last how an old epoch ended.
+    pub(crate) told: BTreeMap<usize, u64>,
     /// Effects and writes until the process dies.
     pub(crate) fuse: Option<u64>,
 }
@@ -66,30 +74,14 @@ pub(crate) struct CatchUp {
 impl Cluster {
     /// Starts a process on what the disk holds.
     pub(crate) fn start(&mut self, at: usize) {
-        let world = &self.world;
         let outdated = self.plan.craft(at) == Some(Craft::Outdated);
         let node = &mut self.nodes[at];
         if outdated && node.backup.is_none() {
             node.backup = Some(node.record.platter().clone());
         }
-        let recovered = recovered(node.record.live(), node.ledger.live(), &world.genesis);
-        let (committee, schedule) = (Arc::clone(&world.committee), world.schedule.clone());
-        let me = Some(self.plan.member(at));
-        let intake = Intake::new(Arc::clone(&committee), me, world.config.inactive_views);
-        let machine = Machine::with_scheme(world.config, committee, schedule, me, &world.genesis, recovered);
-        node.life += 1;
-        node.process = Some(Process {
-            machine,
-            listening: Some(VecDeque::new()),
-            intake,
-            reported: BTreeSet::new(),
-            bodies: BTreeMap::new(),
-            waiting: BTreeMap::new(),
-            timers: BTreeMap::new(),
-            fetching: BTreeSet::new(),
-            catching_up: None,
-            fuse: None,
-        });
+        let mut process = self.process(at);
+        process.listening = Some(VecDeque::new());
+        self.nodes[at].process = Some(process);
         if at >= self.plan.weights.len() {
             self.counts.acts[Craft::Twin as usize] += 1;
         }
@@ -100,6 +92,35 @@ impl Cluster {
             if peer != at {
                 self.connect(at, peer);
             }
+        }
+    }
+
+    /// Makes a process on what the disk holds.
+    pub(crate) fn process(&mut self, at: usize) -> Process {
+        let (node, genesis, config) = (&self.nodes[at], &self.world.genesis, self.world.config);
+        let (epoch, root, recovered) = recovered(node.record.live(), node.ledger.live(), genesis, &config.epochs);
+        let world = self.world_of(epoch);
+        let (committee, schedule) = (Arc::clone(&world.committee), world.schedule.clone());
+        let me = Some(self.plan.member(at));
+        let intake = Intake::new(Arc::clone(&committee), me, config.inactive_views);
+        let machine = Machine::with_scheme(config, committee, schedule, me, &root, recovered);
+        let node = &mut self.nodes[at];
+        node.life += 1;
+        Process {
+            life: node.life,
+            epoch,
+            follow: None,
+            machine,
+            listening: None,
+            intake,
+            reported: BTreeSet::new(),
+            bodies: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            timers: BTreeMap::new(),
+            fetching: BTreeSet::new(),
+            catching_up: None,
+            told: BTreeMap::new(),
+            fuse: None,
         }
     }
 
@@ -121,7 +142,7 @@ impl Cluster {
         if let Some(process) = &node.process
             && self.plan.craft(at).is_none()
         {
-            self.watch.restarted(at, &process.machine, node.ledger.live());
+            self.watch.restarted(at, (process.epoch, process.machine.view()), node.ledger.live());
         }
         for checked in waiting {
             self.hear(at, checked);
@@ -134,6 +155,7 @@ impl Cluster {
         if node.process.take().is_none() {
             return;
         }
+        node.past = None;
         node.life += 1;
         let mut lost = node.record.crash(&mut self.random) + node.ledger.crash(&mut self.random);
         if self.plan.flaw == Some(Flaw::ForgetsRecord) {
@@ -162,6 +184,7 @@ impl Cluster {
     pub(crate) fn stop(&mut self, at: usize) {
         let node = &mut self.nodes[at];
         node.process = None;
+        node.past = None;
         node.stopped = true;
         node.life += 1;
         self.counts.stopped += 1;

@@ -138,6 +138,8 @@ pub(crate) struct Plan {
     pub(crate) work_percent: u64,
     /// Proposals that cannot be judged yet, and turns in which no block can be built.
     pub(crate) slow_percent: u64,
+    /// How long an epoch is on L1; 0: the first one never ends.
+    pub(crate) epoch_ms: u64,
     /// How long there are faults.
     pub(crate) faults_ms: u64,
     pub(crate) flaw: Option<Flaw>,
@@ -182,6 +184,7 @@ impl Plan {
             calm_ms: random.pick(&[300, 1_000, 3_000]),
             work_percent: random.pick(&[0, 50, 100]),
             slow_percent: random.pick(&[0, 3, 10]),
+            epoch_ms: random.pick(&[0, 0, 1_500, 4_000]),
             faults_ms: random.pick(&[5_000, 10_000, 20_000]),
             flaw: None,
             lawless: false,
@@ -219,7 +222,7 @@ impl Plan {
         }
         assert!(3 * lying > total, "these weights make no coalition of more than a third: {weights:?}");
         let calm_ms = random.pick(&[1_000, 3_000]);
-        Self { weights, liars, calm_ms, notices_own_bits: false, lawless: true, ..Self::of(random) }
+        Self { weights, liars, calm_ms, epoch_ms: 0, notices_own_bits: false, lawless: true, ..Self::of(random) }
     }
 
     /// Equal members, always with work, on links of one length.
@@ -269,6 +272,7 @@ impl Plan {
             calm_ms: 0,
             work_percent: 100,
             slow_percent: 0,
+            epoch_ms: 0,
             faults_ms: 0,
             flaw: None,
             lawless: false,

@@ -86,6 +86,13 @@ pub(crate) struct Counts {
     pub(crate) messages: u64,
     /// Ranges of final blocks taken from peers.
     pub(crate) ranges: u64,
+    /// Machines that followed a machine because its epoch had ended, during faults and after.
+    pub(crate) handovers: u64,
+    pub(crate) handovers_healed: u64,
+    /// Handover blocks proposed again.
+    pub(crate) again: u64,
+    /// Times that someone late was told from the ledger how an epoch ended.
+    pub(crate) latecomers: u64,
     /// Views from healing to the last block demanded, at worst.
     pub(crate) views_to_heal_max: u64,
     /// Those of them in which an honest member led after an honest member, at worst.
@@ -109,6 +116,10 @@ impl AddAssign for Counts {
         self.stopped += other.stopped;
         self.convictions += other.convictions;
         self.ranges += other.ranges;
+        self.handovers += other.handovers;
+        self.handovers_healed += other.handovers_healed;
+        self.again += other.again;
+        self.latecomers += other.latecomers;
         self.views_to_heal_max = self.views_to_heal_max.max(other.views_to_heal_max);
         self.good_views_max = self.good_views_max.max(other.good_views_max);
     }
@@ -119,7 +130,7 @@ impl fmt::Display for Counts {
         write!(
             f,
             "{} steps, {} blocks during faults, {} crashes ({} within a turn, {} of all nodes, {} writes lost), {} replays, {} lies, \
-             {} forgeries refused, {} votes waited, {} stopped by a stale record, {} offences reported, {} ranges, healed within {} views, {} of them good",
+             {} forgeries refused, {} votes waited, {} stopped by a stale record, {} offences reported, {} ranges, {} handovers ({} after healing, {} blocks proposed again, {} latecomers), healed within {} views, {} of them good",
             self.steps,
             self.blocks,
             self.crashes,
@@ -133,6 +144,10 @@ impl fmt::Display for Counts {
             self.stopped,
             self.convictions,
             self.ranges,
+            self.handovers,
+            self.handovers_healed,
+            self.again,
+            self.latecomers,
             self.views_to_heal_max,
             self.good_views_max
         )
@@ -144,10 +159,10 @@ pub(crate) fn short(block: BlockDigest) -> String {
 }
 
 pub(crate) fn statement(statement: &Statement) -> String {
-    let view = statement.view().unwrap_or_default();
+    let (epoch, view) = (statement.epoch(), statement.view().unwrap_or_default());
     match statement.block() {
-        Some(block) => format!("{:?} view {view} block {}", statement.kind(), short(block)),
-        None => format!("{:?} view {view}", statement.kind()),
+        Some(block) => format!("{:?} epoch {epoch} view {view} block {}", statement.kind(), short(block)),
+        None => format!("{:?} epoch {epoch} view {view}", statement.kind()),
     }
 }
 
@@ -156,7 +171,7 @@ fn certificate(held: &Certificate) -> String {
 }
 
 fn header(header: &BlockHeader) -> String {
-    format!("block {} height {} view {}", short(header.digest()), header.height, header.view)
+    format!("block {} height {} epoch {} view {}", short(header.digest()), header.height, header.epoch, header.view)
 }
 
 fn vote(vote: &SignedStatement) -> String {

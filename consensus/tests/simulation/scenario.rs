@@ -161,6 +161,7 @@ impl Scenario {
             Plan { work_percent: 100, ..plan.clone() },
             Plan { delay_ms: 10, ..plan.clone() },
             Plan { drift_percent_max: 0, ..plan.clone() },
+            Plan { epoch_ms: 0, ..plan.clone() },
             Plan { answers: Answers::AtOnce, ..plan.clone() },
             Plan { faults_ms: plan.faults_ms / 2, ..plan.clone() },
         ];

@@ -2,14 +2,19 @@
 
 use std::rc::Rc;
 
-use baton_proto::StatementKind;
+use baton_proto::{MemberIndex, Statement, StatementKind};
 
-use crate::{cluster::Cluster, common::nullify, network::Packet, plan::Craft};
+use crate::{cluster::Cluster, epochs::turn_of, network::Packet, plan::Craft};
 
 impl Cluster {
     /// Whom a censor wants out: the next member in order.
     pub(crate) fn victim(&self, at: usize) -> usize {
         (self.plan.owner(at) + 1) % self.plan.weights.len()
+    }
+
+    fn leader(&self, statement: &Statement) -> MemberIndex {
+        let (epoch, view) = turn_of(statement);
+        self.world_of(epoch).schedule.leader(view)
     }
 
     pub(super) fn censor(&mut self, at: usize, to: &[usize], packet: Packet) {
@@ -18,9 +23,10 @@ impl Cluster {
             Packet::Vote { vote, leader }
                 if leader.as_ref().is_some_and(|leader| leader.signer.as_usize() == victim)
                     || vote.statement.kind() == StatementKind::Finalize
-                        && self.world.schedule.leader(vote.statement.view().unwrap()).as_usize() == victim =>
+                        && self.leader(&vote.statement).as_usize() == victim =>
             {
-                let given_up = nullify(vote.statement.view().unwrap().get());
+                let (epoch, view) = turn_of(&vote.statement);
+                let given_up = Statement::Nullify { epoch, view };
                 Packet::Vote { vote: self.world.raw(me, given_up), leader: None }
             }
             packet => packet,

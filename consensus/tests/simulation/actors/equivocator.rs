@@ -8,8 +8,8 @@ use baton_proto::{BlockDigest, BlockHeader, SignedStatement, Statement};
 use super::INVALID_GAS;
 use crate::{
     cluster::Cluster,
-    common::{finalize, notarize, nullify},
     disk::LedgerWrite,
+    epochs::{Turn, turn_of},
     network::Packet,
     plan::Craft,
 };
@@ -20,7 +20,7 @@ impl Cluster {
         let others = match &packet {
             Packet::Proposal { header, notarize } if !matches!(craft, Craft::EquivocatingVoter | Craft::Conflicter) => {
                 self.lore.add_block(notarize, Some(header));
-                self.second_block(at, header);
+                self.second_block(at, turn_of(&notarize.statement), header);
                 self.contradictions(craft, at, &notarize.statement)
             }
             Packet::Vote { vote, .. } if craft != Craft::EquivocatingLeader => {
@@ -43,18 +43,21 @@ impl Cluster {
     }
 
     /// Makes a second block of a view: valid, invalid, or on a parent that leaves blocks out.
-    fn second_block(&mut self, at: usize, header: &BlockHeader) {
+    fn second_block(&mut self, at: usize, turn: Turn, header: &BlockHeader) {
         let head = self.nodes[at].ledger.live().chain().last().unwrap_or(&self.world.genesis).clone();
         let salt = self.clock.coming();
-        let other = self.world.block(header.view.get(), &head, salt);
+        let (epoch, view) = turn;
+        let other = self.world_of(epoch).block(view.get(), &head, salt);
         let second = match self.random.below(4) {
             0 => BlockHeader { declared_gas: INVALID_GAS, ..header.clone() },
-            1 => BlockHeader { proposer: header.proposer, ..other },
+            // Beside a handover block proposed again this is a new one.
+            1 => other,
             _ => BlockHeader { payload_root: other.payload_root, ..header.clone() },
         };
-        let known = self.lore.blocks.get(&header.view).map_or(0, BTreeMap::len);
+        let known = self.lore.blocks.get(&turn).map_or(0, BTreeMap::len);
         if known < 2 {
-            let signed = self.world.raw(self.plan.member(at), notarize(second.view.get(), second.digest()));
+            let signed =
+                self.world.raw(self.plan.member(at), Statement::Notarize { epoch, view, block: second.digest() });
             self.lore.add_block(&signed, Some(&second));
             self.nodes[at].ledger.write(LedgerWrite::Body(second));
             self.nodes[at].ledger.sync();
@@ -63,11 +66,12 @@ impl Cluster {
 
     /// What one can sign in the same view against `statement`, or to the same effect for another block.
     fn contradictions(&self, craft: Craft, at: usize, statement: &Statement) -> Vec<Rc<Packet>> {
-        let Some(view) = statement.view() else { return Vec::new() };
+        let turn = turn_of(statement);
+        let (epoch, view) = turn;
         let me = self.plan.member(at);
         // A digest of nothing: votes for it count for nothing and still convict.
         let nothing = BlockDigest::new(keccak256(self.clock.coming().to_be_bytes()));
-        let known = self.lore.blocks.get(&view).into_iter().flatten();
+        let known = self.lore.blocks.get(&turn).into_iter().flatten();
         let others: Vec<_> = known.filter(|(block, _)| Some(**block) != statement.block()).collect();
         let vote = |statement: Statement, leader: Option<&SignedStatement>| {
             Rc::new(Packet::Vote { vote: self.world.raw(me, statement), leader: leader.cloned() })
@@ -80,16 +84,20 @@ impl Cluster {
                 Some(header) if leader.signer == me => {
                     Rc::new(Packet::Proposal { header: header.clone(), notarize: leader.clone() })
                 }
-                _ => vote(notarize(view.get(), **block), Some(leader)),
+                _ => vote(Statement::Notarize { epoch, view, block: **block }, Some(leader)),
             })),
             Statement::Finalize { .. } => {
                 let others = others.iter().map(|(block, _)| **block).chain([nothing]);
-                told.extend(others.filter(|_| same).map(|block| vote(finalize(view.get(), block), None)));
-                told.extend(other.then(|| vote(nullify(view.get()), None)));
+                told.extend(
+                    others.filter(|_| same).map(|block| vote(Statement::Finalize { epoch, view, block }, None)),
+                );
+                told.extend(other.then(|| vote(Statement::Nullify { epoch, view }, None)));
             }
             Statement::Nullify { .. } => {
                 let others = others.iter().map(|(block, _)| **block).chain([nothing]);
-                told.extend(others.filter(|_| other).map(|block| vote(finalize(view.get(), block), None)));
+                told.extend(
+                    others.filter(|_| other).map(|block| vote(Statement::Finalize { epoch, view, block }, None)),
+                );
             }
             Statement::Attest(_) => {}
         }

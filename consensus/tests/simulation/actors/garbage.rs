@@ -5,12 +5,7 @@ use std::rc::Rc;
 use alloy_primitives::keccak256;
 use baton_proto::{BlockDigest, BlockHeader, Certificate, Epoch, Height, MemberIndex, SignerSet, Statement, View};
 
-use crate::{
-    cluster::Cluster,
-    common::{finalize, notarize, nullify},
-    network::Packet,
-    plan::Craft,
-};
+use crate::{cluster::Cluster, common::EPOCH, network::Packet, plan::Craft};
 
 /// Messages of which one is followed by garbage, in percent.
 const GARBAGE_PERCENT: u64 = 30;
@@ -28,9 +23,14 @@ impl Cluster {
 
     fn garbage(&mut self, at: usize) -> Packet {
         let me = self.plan.member(at);
-        let now = self.watch.top_view().get();
+        let (epoch, now) = self.watch.top_turn();
+        let now = now.get();
         let view = self.random.pick(&[0, 1, now.saturating_sub(3), now, now + 1, now + 2, now + 60, u64::MAX]);
         let block = BlockDigest::new(keccak256(self.clock.coming().to_be_bytes()));
+        let near = self.random.pick(&[epoch, epoch, epoch, EPOCH, Epoch::new(epoch.get() + 1)]);
+        let nullify = |view| Statement::Nullify { epoch: near, view: View::new(view) };
+        let finalize = |view, block| Statement::Finalize { epoch: near, view: View::new(view), block };
+        let notarize = |view, block| Statement::Notarize { epoch: near, view: View::new(view), block };
         match self.random.below(6) {
             0 | 1 => {
                 Packet::Proposal { header: self.garbled(view), notarize: self.world.raw(me, notarize(view, block)) }
@@ -45,7 +45,7 @@ impl Cluster {
                 let leader = self.random.chance(50).then(|| self.world.raw(me, nullify(view)));
                 Packet::Vote { vote: self.world.raw(me, statement), leader }
             }
-            4 => Packet::Request(View::new(view)),
+            4 => Packet::Request((near, View::new(view))),
             _ => {
                 let statement = self.random.pick(&[
                     nullify(view),
@@ -64,8 +64,9 @@ impl Cluster {
     fn garbled(&mut self, view: u64) -> BlockHeader {
         let salt = self.clock.coming();
         let genesis = self.world.genesis.clone();
-        let near = view.clamp(1, self.watch.top_view().get() + 1);
-        let header = self.world.block(near, &genesis, salt);
+        let (epoch, top) = self.watch.top_turn();
+        let near = view.clamp(1, top.get() + 1);
+        let header = self.world_of(epoch).block(near, &genesis, salt);
         match self.random.below(5) {
             0 => BlockHeader { height: Height::new(u64::MAX), ..header },
             1 => BlockHeader { view: View::new(view), ..header },

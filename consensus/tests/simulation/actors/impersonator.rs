@@ -3,14 +3,9 @@
 use std::rc::Rc;
 
 use alloy_primitives::keccak256;
-use baton_proto::{BlockDigest, Certificate, Evidence, MemberIndex, SignedStatement, Statement, View};
+use baton_proto::{BlockDigest, Certificate, Evidence, MemberIndex, SignedStatement, Statement};
 
-use crate::{
-    cluster::Cluster,
-    common::{finalize, notarize, nullify},
-    network::Packet,
-    plan::Craft,
-};
+use crate::{cluster::Cluster, epochs::turn_of, network::Packet, plan::Craft};
 
 impl Cluster {
     /// Speaks for itself, and for another member beside it.
@@ -22,18 +17,22 @@ impl Cluster {
         self.tell(at, to, packet);
         let Some(said) = said else { return };
         self.counts.acts[Craft::Impersonator as usize] += 1;
-        let view = said.statement.view().unwrap_or(View::ZERO).get();
+        let (epoch, view) = turn_of(&said.statement);
         let block = BlockDigest::new(keccak256(self.clock.coming().to_be_bytes()));
         let me = self.plan.member(at);
         let members = self.plan.weights.len();
         let victim = (me.as_usize() + 1 + self.random.index(members - 1)) % members;
         let signer = MemberIndex::new(u8::try_from(victim).unwrap());
-        let statement = self.random.pick(&[nullify(view), finalize(view, block), notarize(view, block)]);
+        let statement = self.random.pick(&[
+            Statement::Nullify { epoch, view },
+            Statement::Finalize { epoch, view, block },
+            Statement::Notarize { epoch, view, block },
+        ]);
         // Its own signature under another name, or its own words with it.
         let statement: Statement = if self.random.chance(50) { said.statement } else { statement };
         let signature = self.world.raw(me, statement).signature;
         let vote = SignedStatement { statement, signer, signature };
-        let other = finalize(view, BlockDigest::ZERO);
+        let other = Statement::Finalize { epoch, view, block: BlockDigest::ZERO };
         let second = SignedStatement { statement: other, signer, signature: self.world.raw(me, other).signature };
         let forged = match (self.random.below(3), Evidence::new(vote.clone(), second)) {
             (0, Some(evidence)) => Packet::Evidence(evidence),

@@ -16,10 +16,11 @@ use std::{
     rc::Rc,
 };
 
-use baton_proto::{BlockDigest, BlockHeader, SignedStatement, View};
+use baton_proto::{BlockDigest, BlockHeader, SignedStatement};
 
 use crate::{
     cluster::Cluster,
+    epochs::{Turn, turn_of},
     network::Packet,
     plan::{AfterHealing, Craft},
 };
@@ -40,14 +41,14 @@ type Led = (SignedStatement, Option<BlockHeader>);
 #[derive(Default)]
 pub(crate) struct Lore {
     /// Blocks that leaders signed, by view.
-    blocks: BTreeMap<View, BTreeMap<BlockDigest, Led>>,
+    blocks: BTreeMap<Turn, BTreeMap<BlockDigest, Led>>,
     archive: VecDeque<Rc<Packet>>,
 }
 
 impl Lore {
     fn add_block(&mut self, notarize: &SignedStatement, header: Option<&BlockHeader>) {
-        let (Some(view), Some(block)) = (notarize.statement.view(), notarize.statement.block()) else { return };
-        let known = self.blocks.entry(view).or_default().entry(block);
+        let Some(block) = notarize.statement.block() else { return };
+        let known = self.blocks.entry(turn_of(&notarize.statement)).or_default().entry(block);
         let entry = known.or_insert_with(|| (notarize.clone(), header.cloned()));
         entry.1 = entry.1.take().or_else(|| header.cloned());
         while self.blocks.len() > LORE_VIEWS {

@@ -1,16 +1,16 @@
 //! Gives up every view as soon as it is in it, and votes for nothing.
 
-use baton_proto::View;
+use baton_proto::Statement;
 
-use crate::{cluster::Cluster, common::nullify, network::Packet, plan::Craft};
+use crate::{cluster::Cluster, epochs::Turn, network::Packet, plan::Craft};
 
 impl Cluster {
     /// A machine has entered a view.
-    pub(crate) fn entered(&mut self, at: usize, view: View) {
+    pub(crate) fn entered(&mut self, at: usize, (epoch, view): Turn) {
         if self.plan.craft(at) == Some(Craft::Nullifier) && self.lies(at) {
             self.counts.acts[Craft::Nullifier as usize] += 1;
             let others: Vec<usize> = (0..self.nodes.len()).filter(|to| *to != at).collect();
-            let vote = self.world.raw(self.plan.member(at), nullify(view.get()));
+            let vote = self.world.raw(self.plan.member(at), Statement::Nullify { epoch, view });
             self.tell(at, &others, Packet::Vote { vote, leader: None });
         }
     }
