@@ -9,7 +9,7 @@ START ?= 1
 VIEWS ?= 1000000
 BIN := $(CARGO_TARGET_DIR)/debug
 
-.PHONY: help setup contracts devnet test simulate simulate-memory model bench test-contracts docker-test check fmt artifacts
+.PHONY: help setup contracts devnet test simulate simulate-memory model mutants bench test-contracts docker-test check fmt artifacts
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ model: ## Visits every state of the voting rules in five views; `make test` does
 simulate-memory: ## Runs one consensus machine through VIEWS views and sees that its memory is flat
 	BATON_SIMULATE_VIEWS=$(VIEWS) cargo test --locked --package baton-consensus --test simulation -- \
 		--exact timing::memory_is_flat_however_many_views_pass --nocapture
+
+mutants: setup ## Breaks one safety check after the other and sees a test fail, up to 20 minutes; ARGS="quorum" picks by name
+	node tools/mutants/run.mjs $(ARGS)
 
 test-contracts: setup ## Runs the Solidity tests and checks that the committed artifacts are not stale
 	cd contracts && npm run --silent check
