@@ -25,7 +25,6 @@ use super::{
 use crate::{
     l1::{CertifiedBatch, InboxTip, InboxView},
     ledger::{BatchOnL1, BatchRecord, Ledger, LedgerError},
-    signer::SignError,
 };
 
 /// A proposal is long: it is sent again only every so many repeats.
@@ -310,7 +309,7 @@ impl Work {
         self.store(&held.header, &held.data, None)?;
         let signed = match spawn_blocking(move || signer.sign(&[statement])).await? {
             Ok(signed) => signed,
-            Err(error @ (SignError::Conflict { .. } | SignError::Forgotten { .. })) => {
+            Err(error) if error.is_refusal() => {
                 warn!(index = %held.header.index, %error, "the sign record forbids attesting this batch");
                 if let Some(round) = &mut self.round {
                     round.judge(from, held.hash, Progress::Refused);

@@ -19,7 +19,11 @@ use crate::{
         account_key::{self, AccountKeyError},
     },
     p2p::{IdentityError, load_identity, load_or_create_identity},
-    signer::{SignRecord, SignRecordError, keyfile},
+    signer::{
+        SignRecord, SignRecordError,
+        interchange::{self, InterchangeError},
+        keyfile,
+    },
 };
 
 /// Arguments of `baton keys`.
@@ -36,6 +40,25 @@ enum KeysCommand {
     New(FolderArgs),
     /// Print the public parts of the keys in a folder.
     Show(FolderArgs),
+    /// Write the sign record of a stopped node to one file, whole or not at all, to move the key to another machine: stop
+    /// the node, export, move the keys and the file, import there, and never start the old one again.
+    ExportRecord(RecordArgs),
+    /// Add an exported sign record to the one of this folder's key, which is made if there is none; nothing that either
+    /// holds is forgotten. What the exporting node may have signed later nobody knows here, so the node signs nothing in the
+    /// running epoch, unless `baton node --accept-missing-sign-record` vouches that it stayed stopped.
+    ImportRecord(RecordArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+struct RecordArgs {
+    #[command(flatten)]
+    folder: FolderArgs,
+    /// Folder of the sign record. Default: `sign-record` in the folder of the keys.
+    #[arg(long, env = "BATON_SIGN_RECORD_DIR")]
+    sign_record_dir: Option<PathBuf>,
+    /// The file, JSON in the shape of EIP-3076. An earlier export of the same key is replaced, nothing else.
+    #[arg(long)]
+    file: PathBuf,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -45,7 +68,16 @@ struct FolderArgs {
     dir: PathBuf,
 }
 
-/// Why keys are not made or shown.
+impl RecordArgs {
+    /// Returns where the record is, and whose it must be.
+    fn record(&self) -> Result<(PathBuf, BlsPublicKey), KeysError> {
+        let files = KeyFiles::of(&self.folder.dir);
+        let key = keyfile::load(&files.consensus)?.public_key();
+        Ok((self.sign_record_dir.clone().unwrap_or(files.sign_record), key))
+    }
+}
+
+/// Why keys are not made or shown, or a record not moved.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages are the documentation")]
 pub enum KeysError {
@@ -61,6 +93,8 @@ pub enum KeysError {
     Identity(#[from] IdentityError),
     #[error(transparent)]
     SignRecord(#[from] SignRecordError),
+    #[error(transparent)]
+    Interchange(#[from] InterchangeError),
 }
 
 impl KeysError {
@@ -72,6 +106,7 @@ impl KeysError {
             Self::Folder { .. } | Self::Consensus(_) | Self::Account(_) | Self::Identity(_) | Self::SignRecord(_) => {
                 CliError::RUNTIME
             }
+            Self::Interchange(error) => error.exit_code(),
         }
     }
 }
@@ -197,6 +232,19 @@ pub(super) fn run(args: KeysArgs) -> Result<(), KeysError> {
     match args.command {
         KeysCommand::New(FolderArgs { dir }) => println!("{}", create(&dir)?.public()),
         KeysCommand::Show(FolderArgs { dir }) => println!("{}", load(&dir)?.public()),
+        KeysCommand::ExportRecord(args) => {
+            let (record, key) = args.record()?;
+            let statements = interchange::export_record(&record, &key, &args.file)?;
+            println!("exported {statements} statements to {}", args.file.display());
+        }
+        KeysCommand::ImportRecord(args) => {
+            let (record, key) = args.record()?;
+            let statements = interchange::import_record(&record, &key, &args.file)?;
+            match statements {
+                0 => println!("nothing of it is new to {}", record.display()),
+                _ => println!("imported {statements} statements that {} did not hold", record.display()),
+            }
+        }
     }
     Ok(())
 }

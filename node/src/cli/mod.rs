@@ -29,7 +29,7 @@ pub struct Cli {
 pub enum Command {
     /// Run a sequencer node until SIGTERM or SIGINT.
     Node(Box<NodeArgs>),
-    /// Make or show a sequencer's keys.
+    /// Make or show a sequencer's keys, or move their sign record.
     Keys(KeysArgs),
     /// Ask a running node whether it is ready: exit code 0 if it is, else 1.
     Health(HealthArgs),

@@ -92,7 +92,7 @@ impl Driver {
         let blocks: Vec<Arc<Block>> =
             range.blocks.into_iter().filter(|block| block.header.height > head).map(Arc::new).collect();
         let Some(header) = blocks.last().map(|block| block.header.clone()) else { return Ok(()) };
-        self.check_record(&range.certificate)?;
+        self.key_watch.on_certificate(&range.certificate, self.machine.final_view())?;
         self.commit(blocks, Certificate::clone(&range.certificate), Came::InARange)?;
         if let Some(running) = &mut self.catching_up {
             let target = running.target_height().max(header.height);

@@ -126,8 +126,11 @@ impl Driver {
         let Some(signer) = &self.context.signer else { return Ok(None) };
         match tokio::task::block_in_place(|| signer.sign(&[statement])) {
             Ok(signed) => Ok(signed.into_iter().next().map(Input::Signed)),
-            Err(error @ (SignError::Conflict { .. } | SignError::Forgotten { .. })) => {
-                warn!(%error, "the sign record refused a statement");
+            Err(error) if error.is_refusal() => {
+                // Whoever listens refuses in every view, and said so once.
+                if !matches!(error, SignError::Listening { .. }) {
+                    warn!(%error, "the sign record refused a statement");
+                }
                 Ok(Some(Input::SignRefused(statement)))
             }
             Err(error) => Err(DriverError::Signer(error)),
@@ -309,24 +312,6 @@ impl Driver {
         tokio::task::block_in_place(|| self.context.ledger.put_l1_fact(HALTED_KEY, why.as_bytes()))?;
         self.context.halt.cancel();
         Ok(())
-    }
-
-    /// Stops the node when a certificate holds a statement of ours that our record does not: then the record is older than
-    /// what this key has signed (protocol section 6).
-    pub(super) fn check_record(&self, certificate: &Certificate) -> Result<(), DriverError> {
-        let (Some(me), Some(signer), Some(view)) =
-            (self.context.me, &self.context.signer, certificate.statement.view())
-        else {
-            return Ok(());
-        };
-        if !certificate.signers.contains(me) || view <= self.machine.final_view() {
-            return Ok(());
-        }
-        match signer.is_recorded(&certificate.statement) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(DriverError::StaleSignRecord { view }),
-            Err(error) => Err(DriverError::SignRecord(error)),
-        }
     }
 
     /// Lets the sign record forget what lies so far below the final view that nobody can ask for it again.

@@ -20,6 +20,7 @@ mod commit;
 mod effects;
 mod fetch;
 mod intake;
+mod key_watch;
 mod notarized;
 mod rebuild;
 #[cfg(test)]
@@ -34,12 +35,12 @@ use baton_consensus::{Committee, Input, Machine, Schedule, Verifier};
 use baton_execution::Executor;
 use baton_mempool::Pool;
 use baton_proto::{
-    Block, BlockDigest, Evidence, Height, MemberIndex, TimestampMs, View,
+    Block, BlockDigest, Epoch, Evidence, Height, MemberIndex, TimestampMs, View,
     wire::{Announcement, ConsensusMessage},
 };
 use tokio::{
     sync::{Notify, mpsc, watch},
-    time::Instant,
+    time::{Instant, MissedTickBehavior},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -54,7 +55,9 @@ pub use self::{
     rebuild::Rebuilder,
     window::ViewWindow,
 };
-use self::{blocks::Blocks, catching_up::CatchingUp, effects::Offered, timers::Timers, waiting::Waiting};
+use self::{
+    blocks::Blocks, catching_up::CatchingUp, effects::Offered, key_watch::KeyWatch, timers::Timers, waiting::Waiting,
+};
 use crate::{
     l1::{ChainFacts, L1View, Origins},
     ledger::{Ledger, LedgerError},
@@ -89,14 +92,20 @@ pub enum DriverError {
     Ledger(#[from] LedgerError),
     #[error("the sign record failed, so nothing more may be signed: {0}")]
     Signer(SignError),
-    #[error("evidence against this node's own key was seen at view {view}: another process signs with it")]
+    #[error(
+        "evidence against this node's own key was seen at view {view}: another process signs with it; find and stop that process, and start neither before it is gone"
+    )]
     OwnKeyEquivocates { view: View },
     #[error("the sign record failed: {0}")]
-    SignRecord(SignRecordError),
+    SignRecord(#[from] SignRecordError),
     #[error(
-        "a certificate of view {view} holds this key's signature, but the sign record does not: the record is older than what was signed; restore the newest one"
+        "this key signed in view {view}, but the sign record does not hold it: the record is older than what was signed, or another process signs with this key; stop that process, and restore the newest record, or import its export (baton keys import-record), or start once with --listen-for-sign-record"
     )]
     StaleSignRecord { view: View },
+    #[error(
+        "this key signed in view {view} while this node only listened: another process signs with it; stop that one, export its sign record (baton keys export-record), import it here, and start again"
+    )]
+    AnotherSpeaker { view: View },
     #[error("execution failed: {0}")]
     Execution(#[from] baton_execution::StateError),
     #[error("block {digest} at height {height} is final, but its body is gone")]
@@ -112,6 +121,7 @@ impl DriverError {
         match self {
             Self::OwnKeyEquivocates { .. }
             | Self::StaleSignRecord { .. }
+            | Self::AnotherSpeaker { .. }
             | Self::Ledger(LedgerError::SafetyBroken { .. }) => true,
             Self::Ledger(_)
             | Self::Signer(_)
@@ -188,6 +198,8 @@ pub struct DriverStatus {
     pub time_to_final_ms: Option<u64>,
     /// The height to which final blocks are being fetched from peers, while they are.
     pub syncing: Option<Height>,
+    /// The epoch in which this node signs nothing, because its sign record may lack statements.
+    pub listening: Option<Epoch>,
     /// Why this node signs nothing any more, if safety was seen broken.
     pub halted: Option<String>,
 }
@@ -205,6 +217,7 @@ pub struct Driver {
     fetching: BTreeSet<BlockDigest>,
     fetched: (mpsc::Sender<Fetched>, mpsc::Receiver<Fetched>),
     catching_up: Option<CatchingUp>,
+    key_watch: KeyWatch,
     /// Members that evidence was found against: one pair is all that L1 punishes.
     reported: BTreeSet<MemberIndex>,
     /// Final view from which the sign record is made smaller again.
@@ -221,6 +234,7 @@ impl Driver {
         let blocks = Blocks::new(Arc::clone(&context.ledger))?;
         let status = DriverStatus { final_height: context.ledger.head()?.height, ..DriverStatus::default() };
         Ok(Self {
+            key_watch: KeyWatch::new(context.signer.clone(), context.committee.epoch()),
             machine,
             blocks,
             timers: Timers::default(),
@@ -252,6 +266,9 @@ impl Driver {
         // After a restart the checks must know at once which views matter now.
         self.publish();
         let mut judge_again = tokio::time::interval(JUDGE_AGAIN_EVERY);
+        let mut look = tokio::time::interval(LISTEN_FOR);
+        // Two looks tell something only with time between them.
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let work = Arc::clone(&self.context.work);
         loop {
             let deadline = self.timers.next_deadline();
@@ -278,6 +295,10 @@ impl Driver {
                 Some((digest, block)) = self.fetched.1.recv() => self.on_fetched(digest, block).await?,
                 range = catching_up => self.on_range(range).await?,
                 () = work.notified() => self.input(Input::WorkArrived).await?,
+                _ = look.tick(), if self.key_watch.is_arriving() => {
+                    let is_settled = self.is_quorum_connected() && self.catching_up.is_none() && checked.is_empty();
+                    tokio::task::block_in_place(|| self.key_watch.look(is_settled, self.machine.view()))?;
+                }
                 _ = judge_again.tick(), if !self.waiting.is_empty() => self.judge_waiting().await?,
             }
             self.publish();
@@ -289,14 +310,11 @@ impl Driver {
     /// If folders were restored from an old copy, the first certificates that come in hold statements that our record does
     /// not, and the node stops ([`DriverError::StaleSignRecord`]) before it can contradict them: members send what they
     /// hold as soon as they are connected, it waits in the queue of checked messages, and is taken before the first timer
-    /// fires. Without a quorum connected nothing that we sign matters, so nobody waits long for one.
+    /// fires. Where the record may lack statements anyway, listening goes on for the epoch ([`KeyWatch`]). Without a quorum
+    /// connected nothing that we sign matters, so nobody waits long for one.
     async fn listen_first(&self) {
         let connected = async {
-            loop {
-                let seen = self.context.network.connected_members().into_iter().chain(self.context.me).collect();
-                if self.context.committee.is_quorum(seen) {
-                    break;
-                }
+            while !self.is_quorum_connected() {
                 tokio::time::sleep(LOOK_EVERY).await;
             }
             tokio::time::sleep(LISTEN_FOR).await;
@@ -304,9 +322,15 @@ impl Driver {
         let _ = tokio::time::timeout(LISTEN_MAX, connected).await;
     }
 
+    fn is_quorum_connected(&self) -> bool {
+        let seen = self.context.network.connected_members().into_iter().chain(self.context.me).collect();
+        self.context.committee.is_quorum(seen)
+    }
+
     async fn on_checked(&mut self, message: Checked) -> Result<(), DriverError> {
         match message {
             Checked::Proposal { block, notarize } => {
+                self.key_watch.on_statement(&notarize, self.machine.final_view())?;
                 self.context.metrics.proposals_received.inc();
                 let (header, digest) = (block.header.clone(), block.header.digest());
                 let was_known = self.blocks.contains(&digest);
@@ -316,9 +340,14 @@ impl Driver {
                 }
                 Ok(())
             }
-            Checked::Vote { vote, leader } => self.input(Input::Vote { vote, leader }).await,
+            Checked::Vote { vote, leader } => {
+                for signed in [Some(&vote), leader.as_ref()].into_iter().flatten() {
+                    self.key_watch.on_statement(signed, self.machine.final_view())?;
+                }
+                self.input(Input::Vote { vote, leader }).await
+            }
             Checked::Certificate(certificate) => {
-                self.check_record(&certificate)?;
+                self.key_watch.on_certificate(&certificate, self.machine.final_view())?;
                 self.input(Input::Certificate(certificate)).await
             }
             Checked::Wanted { view, from } => self.input(Input::CertificateWanted { view, from }).await,
@@ -348,6 +377,7 @@ impl Driver {
 
     fn publish(&mut self) {
         self.context.window.set(self.machine.final_view(), self.machine.view());
+        self.status.listening = self.key_watch.listens_in();
         self.status.syncing = self.catching_up.as_ref().map(CatchingUp::target_height);
         self.context.progress.send_replace(self.status.clone());
     }

@@ -47,6 +47,10 @@ impl World {
         Membership { index: MemberIndex::new(member), prove: Arc::new(move |proof| key.prove_peer(proof, &domain)) }
     }
 
+    pub(crate) fn key(&self, member: u8) -> SecretKey {
+        self.keys[usize::from(member)].clone()
+    }
+
     pub(crate) fn sign(&self, signer: u8, statement: Statement) -> SignedStatement {
         let signature = self.keys[usize::from(signer)].sign(&statement, &self.domain);
         SignedStatement { statement, signer: MemberIndex::new(signer), signature }

@@ -67,9 +67,11 @@ const STOP_WITHIN: Duration = Duration::from_secs(8);
 /// What is decided per run, never by a file.
 #[derive(Clone, Debug, Default)]
 pub struct NodeOptions {
-    /// Start with an empty sign record where none is found. Whoever says so vouches that this key signs nowhere else and
-    /// has signed nothing in this epoch that is not recorded.
+    /// Sign at once although the sign record is missing or may lack statements. Whoever says so vouches that this key signs
+    /// nowhere else and has signed nothing in this epoch that is not recorded.
     pub accept_missing_sign_record: bool,
+    /// Start with an empty sign record where none is found, and sign nothing in the running epoch.
+    pub listen_for_sign_record: bool,
     /// End when standard input closes, so that a supervisor that dies takes its nodes along.
     pub stop_with_stdin: bool,
 }

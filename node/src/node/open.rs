@@ -9,7 +9,7 @@ use std::{
 use alloy::signers::local::PrivateKeySigner;
 use baton_consensus::{Committee, CommitteeError, KeyError, Recovered, SecretKey, Verifier};
 use baton_mempool::Pool;
-use baton_proto::{BlsPublicKey, ExecutorKind, Height, L2ChainId, MemberIndex, View};
+use baton_proto::{BlsPublicKey, Certificate, ExecutorKind, Height, L2ChainId, MemberIndex, View};
 use tracing::{info, warn};
 
 use super::NodeOptions;
@@ -21,7 +21,7 @@ use crate::{
     l1::{ChainFacts, FactsError, L1Client, L1Error, chain_facts},
     ledger::{ChainIdentity, Ledger, LedgerError, RocksLedger},
     p2p::{IdentityError, Keypair, Membership, NetworkConfig, load_identity},
-    signer::{KeyFileError, SignRecord, SignRecordError, Signer, keyfile},
+    signer::{KeyFileError, RecordOrigin, SignRecord, SignRecordError, Signer, keyfile},
 };
 
 /// File in the data folder that keeps what L1 said about the chain, so that a restart works while L1 is down.
@@ -40,6 +40,10 @@ const L1_CALL_WITHIN: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages are the documentation")]
 pub enum OpenError {
+    #[error(
+        "a stored certificate of view {view} holds this key's signature, but the sign record does not: the record is older than what was signed; restore the newest one, or import its export (baton keys import-record), or start once with --listen-for-sign-record"
+    )]
+    StaleSignRecord { view: View },
     #[error("consensus key: {0}")]
     ConsensusKey(#[from] KeyFileError),
     #[error("account key: {0}")]
@@ -85,7 +89,7 @@ impl OpenError {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::SignRecord(_) | Self::Halted(_) => 3,
+            Self::SignRecord(_) | Self::StaleSignRecord { .. } | Self::Halted(_) => 3,
             Self::ConsensusKey(_)
             | Self::AccountKey(_)
             | Self::Identity(_)
@@ -170,11 +174,27 @@ pub(super) fn hold_keys(config: &Config, options: &NodeOptions) -> Result<Held, 
 }
 
 fn hold_record(folder: &Path, key: &BlsPublicKey, options: &NodeOptions) -> Result<SignRecord, SignRecordError> {
+    let vouches = options.accept_missing_sign_record;
     match SignRecord::open(folder, key) {
-        Err(error) if error.is_missing() && options.accept_missing_sign_record => {
+        Err(error) if error.is_missing() && vouches => {
             warn!(folder = %folder.display(),
                 "starting with an empty sign record because the operator said so: if this key has signed elsewhere in this epoch, its bond is at risk");
             SignRecord::create_by_override(folder, key)
+        }
+        Err(error) if error.is_missing() && options.listen_for_sign_record => {
+            warn!(folder = %folder.display(), "no sign record was found, so an empty one is made that listens");
+            SignRecord::create_listening(folder, key, RecordOrigin::Listening)
+        }
+        Ok(mut record) if options.listen_for_sign_record => {
+            warn!(folder = %folder.display(), "the operator doubts the sign record, so it listens");
+            record.listen()?;
+            Ok(record)
+        }
+        Ok(mut record) if vouches && record.origin().must_listen() => {
+            warn!(folder = %folder.display(), origin = ?record.origin(),
+                "trusting a sign record that may lack statements because the operator said so: if this key has signed elsewhere in this epoch, its bond is at risk");
+            record.vouch()?;
+            Ok(record)
         }
         record => record,
     }
@@ -300,6 +320,18 @@ fn network_config(
     }
 }
 
+/// Refuses a record that lacks what a stored certificate shows this key to have signed above the final view: it was
+/// restored from an old copy while the chain data was not. Whoever listens signs nothing in this epoch anyway.
+fn check_record(signer: &Signer, certificate: &Certificate, final_view: View) -> Result<(), OpenError> {
+    let statement = &certificate.statement;
+    match statement.view().filter(|view| *view > final_view && certificate.signers.contains(signer.me())) {
+        Some(view) if !signer.listens_in(statement.epoch()) && !signer.accounts_for(statement)? => {
+            Err(OpenError::StaleSignRecord { view })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Gathers what the machine continues from. Stored certificates are verified again: a damaged one is left out, because a
 /// peer has it too.
 fn recovered(
@@ -311,17 +343,84 @@ fn recovered(
     let head_height = ledger.head()?.height;
     let head = ledger.header(head_height)?.ok_or(LedgerError::NoGenesis)?;
     let mut certificates = Vec::new();
+    let from = if head_height == Height::ZERO { View::ZERO } else { head.view };
     for certificate in ledger.certificates(facts.epoch)? {
         match verifier.verify_certificate(certificate) {
-            Ok(certificate) => certificates.push(certificate),
+            Ok(certificate) => {
+                if let Some(signer) = signer {
+                    check_record(signer, &certificate, from)?;
+                }
+                certificates.push(certificate);
+            }
             Err(error) => warn!(%error, "a stored certificate does not verify and is left out"),
         }
     }
-    let from = if head_height == Height::ZERO { View::ZERO } else { head.view };
     Ok(Recovered {
         statements: signer.map(|signer| signer.recorded(facts.epoch, from)).transpose()?.unwrap_or_default(),
         certificates,
         headers: ledger.unfinal_headers()?,
         head,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::testing::World;
+    use baton_proto::Statement;
+
+    fn options(accept: bool, listen: bool) -> NodeOptions {
+        NodeOptions { accept_missing_sign_record: accept, listen_for_sign_record: listen, ..NodeOptions::default() }
+    }
+
+    #[test]
+    fn a_missing_record_is_refused_made_to_listen_or_vouched_for_as_the_operator_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let [path, complete] = ["record", "complete"].map(|name| folder.path().join(name));
+        let key = SecretKey::generate(&[7; 32]).public_key();
+        let hold = |options: &NodeOptions| hold_record(&path, &key, options);
+        assert!(hold(&options(false, false)).err().unwrap().is_missing());
+        assert_eq!(hold(&options(false, true)).unwrap().origin(), RecordOrigin::Listening);
+        // It remembers what it is.
+        assert_eq!(hold(&options(false, false)).unwrap().origin(), RecordOrigin::Listening);
+        assert_eq!(hold(&options(true, false)).unwrap().origin(), RecordOrigin::Override);
+        assert_eq!(hold(&options(false, false)).unwrap().origin(), RecordOrigin::Override);
+        // Doubts come later as well, and the operator's word is no vow.
+        assert_eq!(hold(&options(false, true)).unwrap().origin(), RecordOrigin::Listening);
+        drop(SignRecord::create(&complete, &key).unwrap());
+        for (said, origin) in
+            [(options(true, false), RecordOrigin::KeysNew), (options(false, true), RecordOrigin::Listening)]
+        {
+            assert_eq!(hold_record(&complete, &key, &said).unwrap().origin(), origin);
+        }
+    }
+
+    #[test]
+    fn a_record_that_lacks_what_a_stored_certificate_holds_is_stale() {
+        let (folder, world) = (tempfile::tempdir().unwrap(), World::new(&[1, 1, 1, 1]));
+        let (epoch, me) = (world.committee.epoch(), MemberIndex::new(1));
+        let certificate = |view| world.certify(&[0, 1, 2], Statement::Nullify { epoch, view: View::new(view) });
+        let without_us = world.certify(&[0, 2, 3], Statement::Nullify { epoch, view: View::new(9) });
+        let signer = |path: &str, origin: Option<RecordOrigin>| {
+            let (path, key) = (folder.path().join(path), world.key(1));
+            let record = match origin {
+                None => SignRecord::create(&path, &key.public_key()),
+                Some(origin) => SignRecord::create_listening(&path, &key.public_key(), origin),
+            };
+            Signer::new(key, record.unwrap(), world.domain, me).unwrap()
+        };
+        let complete = signer("complete", None);
+        let check = |signer: &Signer, view| check_record(signer, &certificate(view), View::new(5));
+        let error = check(&complete, 6).unwrap_err();
+        assert!(matches!(error, OpenError::StaleSignRecord { view } if view == View::new(6)), "{error}");
+        assert_eq!(error.exit_code(), 3);
+        check(&complete, 5).unwrap();
+        check_record(&complete, &without_us, View::new(5)).unwrap();
+        complete.sign(&[certificate(6).statement]).unwrap();
+        check(&complete, 6).unwrap();
+        complete.forget_below(epoch, View::new(8)).unwrap();
+        check(&complete, 7).unwrap();
+        assert!(check(&complete, 8).is_err());
+        check(&signer("listening", Some(RecordOrigin::Listening)), 6).unwrap();
+    }
 }

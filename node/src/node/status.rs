@@ -87,6 +87,9 @@ impl StatusSources {
         if let Some(why) = &driver.halted {
             not_ready.push(NotReady::halted(why));
         }
+        if let Some(epoch) = driver.listening {
+            not_ready.push(NotReady::listening(epoch.get()));
+        }
         let syncing = driver
             .syncing
             .map(|target| SyncProgress { current: driver.final_height, target: target.max(driver.final_height) });

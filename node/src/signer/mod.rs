@@ -11,6 +11,7 @@
 //! statement twice is harmless and free; anything that could be held against the key is refused. There is no way to have
 //! a digest of one's choice signed.
 
+pub mod interchange;
 pub mod keyfile;
 mod record;
 mod rules;
@@ -70,8 +71,8 @@ impl Signer {
     /// Records and signs all of `statements`, in order, or none of them. Blocks for at most one disk sync.
     ///
     /// # Errors
-    /// [`SignError::Conflict`] and [`SignError::Forgotten`]: one of them may not be signed, and the signer goes on. The others: the
-    /// record failed, and nothing more is signed before a restart.
+    /// [Refusals](SignError::is_refusal): one of them may not be signed, and the signer goes on. The others: the record failed,
+    /// and nothing more is signed before a restart.
     pub fn sign(&self, statements: &[Statement]) -> Result<Vec<Verified<SignedStatement>>, SignError> {
         self.record().record(statements)?;
         Ok(statements.iter().map(|statement| self.key.sign_as(self.me, statement, &self.domain)).collect())
@@ -84,6 +85,20 @@ impl Signer {
         self.key.prove_peer(proof, &self.domain)
     }
 
+    /// See [`SignRecord::listens_in`].
+    #[must_use]
+    pub fn listens_in(&self, epoch: Epoch) -> bool {
+        self.record().listens_in(epoch)
+    }
+
+    /// See [`SignRecord::settle_listening`].
+    ///
+    /// # Errors
+    /// [`SignRecordError`] if it is not on the disk.
+    pub fn settle_listening(&self, heard_out: Epoch) -> Result<(), SignRecordError> {
+        self.record().settle_listening(heard_out)
+    }
+
     /// See [`SignRecord::recorded`].
     ///
     /// # Errors
@@ -92,12 +107,12 @@ impl Signer {
         self.record().recorded(epoch, from)
     }
 
-    /// See [`SignRecord::is_recorded`].
+    /// See [`SignRecord::accounts_for`].
     ///
     /// # Errors
     /// [`SignRecordError`] if the record cannot be read.
-    pub fn is_recorded(&self, statement: &Statement) -> Result<bool, SignRecordError> {
-        self.record().is_recorded(statement)
+    pub fn accounts_for(&self, statement: &Statement) -> Result<bool, SignRecordError> {
+        self.record().accounts_for(statement)
     }
 
     /// Forgets votes below a view that is final for good, so that the record stays small. Nothing below it is ever signed

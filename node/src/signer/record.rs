@@ -8,7 +8,9 @@
 //! | votes | epoch view kind | statement |
 //! | attestations | `a` index previous-hash height header-hash committee-epoch | statement |
 //! | | `s` height digest | the first statement about that block |
-//! | meta | `key`, `origin`, `domain`, `floor` | |
+//! | meta | `key`, `origin`, `domain`, `floor`, `quiet` | |
+
+mod merge;
 
 use std::path::{Path, PathBuf};
 
@@ -39,6 +41,7 @@ const KEY: &[u8] = b"key";
 const ORIGIN: &[u8] = b"origin";
 const DOMAIN: &[u8] = b"domain";
 const FLOOR: &[u8] = b"floor";
+const QUIET: &[u8] = b"quiet";
 
 /// Above every key: votes have 17 bytes, attestations start with a letter.
 const KEYS_END: &[u8] = &[0xff; 18];
@@ -48,8 +51,24 @@ const KEYS_END: &[u8] = &[0xff; 18];
 pub enum RecordOrigin {
     /// Made together with the key, so nothing that the key signed is missing.
     KeysNew,
-    /// Made empty because the operator said so: what the key signed before is not in it.
+    /// The operator vouched for it when it was missing or listened: nothing is missing that matters.
     Override,
+    /// Statements came from an export. The node that wrote it may have signed on.
+    Imported,
+    /// Made empty for a key that may have signed before; nobody vouches for it.
+    Listening,
+}
+
+impl RecordOrigin {
+    /// Returns whether statements may be missing: then nothing is signed before the epoch after the one in which the node
+    /// [heard a quorum out](SignRecord::settle_listening), and meanwhile it listens for another speaker (protocol section 6).
+    #[must_use]
+    pub const fn must_listen(self) -> bool {
+        match self {
+            Self::KeysNew | Self::Override => false,
+            Self::Imported | Self::Listening => true,
+        }
+    }
 }
 
 /// Why a sign record cannot be used. Without it nothing is signed.
@@ -57,13 +76,13 @@ pub enum RecordOrigin {
 #[expect(missing_docs, reason = "the messages are the documentation")]
 pub enum SignRecordError {
     #[error(
-        "there is no sign record in {}: this node does not know what its key has signed, so it signs nothing; point sign_record_dir at the record, or accept a missing one explicitly if this key has signed nothing in the running epoch",
+        "there is no sign record in {}: this node does not know what its key has signed, so it signs nothing; point sign_record_dir at the record, import an export (baton keys import-record), or start once with --listen-for-sign-record, which signs nothing in the running epoch, or with --accept-missing-sign-record if this key has signed nothing in it",
         path.display()
     )]
     Missing { path: PathBuf },
     #[error("there is a sign record in {} already", path.display())]
     Exists { path: PathBuf },
-    #[error("the sign record in {} is in use by another process", path.display())]
+    #[error("the sign record in {} is in use by another process; stop that one first", path.display())]
     Locked { path: PathBuf },
     #[error("the sign record in {} belongs to key {}, but this node's key is {}", path.display(), short(stored), short(asked))]
     WrongKey { path: PathBuf, stored: Box<BlsPublicKey>, asked: Box<BlsPublicKey> },
@@ -103,10 +122,25 @@ pub enum SignError {
     Conflict { recorded: Box<Statement>, asked: Box<Statement> },
     #[error("refused to sign {asked:?}: what was signed below view {view} of epoch {epoch} is forgotten")]
     Forgotten { asked: Box<Statement>, epoch: Epoch, view: View },
+    #[error(
+        "signed no {asked:?}: the sign record may lack statements, so this node listens and signs nothing in this epoch"
+    )]
+    Listening { asked: Box<Statement> },
     #[error("an earlier write to the sign record failed; nothing is signed until a restart")]
     Closed,
     #[error(transparent)]
     Record(#[from] SignRecordError),
+}
+
+impl SignError {
+    /// Returns whether the record refused, and the signer goes on; otherwise it failed, and nothing more is signed.
+    #[must_use]
+    pub const fn is_refusal(&self) -> bool {
+        match self {
+            Self::Conflict { .. } | Self::Forgotten { .. } | Self::Listening { .. } => true,
+            Self::Closed | Self::Record(_) => false,
+        }
+    }
 }
 
 /// Everything that one key signed, and the only place that allows it to sign more.
@@ -115,6 +149,8 @@ pub struct SignRecord {
     key: BlsPublicKey,
     origin: RecordOrigin,
     floor: (Epoch, View),
+    /// The last epoch in which nothing is signed, of a record that must listen; until it is settled, nothing is in any.
+    quiet: Option<Epoch>,
     /// Set when a write failed: what the disk holds is then unknown, and a sync that is tried again proves nothing.
     is_closed: bool,
 }
@@ -136,6 +172,16 @@ impl SignRecord {
         Self::make(dir, key, RecordOrigin::Override)
     }
 
+    /// Makes an empty record that [must listen](RecordOrigin::must_listen), for a key that may have signed before and for
+    /// which nobody vouches.
+    ///
+    /// # Errors
+    /// See [`Self::create`].
+    pub fn create_listening(dir: &Path, key: &BlsPublicKey, origin: RecordOrigin) -> Result<Self, SignRecordError> {
+        debug_assert!(origin.must_listen(), "a record that is complete needs no listening");
+        Self::make(dir, key, origin)
+    }
+
     fn make(dir: &Path, key: &BlsPublicKey, origin: RecordOrigin) -> Result<Self, SignRecordError> {
         let mut engine = Engine::open(dir, LAYOUT, Expect::New)?;
         // Without its last mark a folder was never used, unless somebody removed the mark.
@@ -150,7 +196,7 @@ impl SignRecord {
         ];
         engine.write(edits, Durability::Synced)?;
         engine.complete()?;
-        Ok(Self { engine, key: *key, origin, floor: (Epoch::ZERO, View::ZERO), is_closed: false })
+        Ok(Self { engine, key: *key, origin, floor: (Epoch::ZERO, View::ZERO), quiet: None, is_closed: false })
     }
 
     /// Opens the record of `key`.
@@ -169,7 +215,14 @@ impl SignRecord {
             None => (Epoch::ZERO, View::ZERO),
             Some(bytes) => floor_from_bytes(&bytes).ok_or_else(|| engine.damaged("its floor does not decode"))?,
         };
-        Ok(Self { engine, key: stored, origin, floor, is_closed: false })
+        let quiet = match engine.get(META, QUIET)? {
+            None => None,
+            Some(bytes) => {
+                let epoch = bytes.as_slice().try_into().map(u64::from_be_bytes);
+                Some(Epoch::new(epoch.map_err(|_| engine.damaged("the epoch in which it listens does not decode"))?))
+            }
+        };
+        Ok(Self { engine, key: stored, origin, floor, quiet, is_closed: false })
     }
 
     /// Returns whose record it is.
@@ -198,22 +251,79 @@ impl SignRecord {
     /// # Errors
     /// [`SignRecordError::OtherChain`] if it is tied to another one.
     pub(super) fn bind(&mut self, domain: &Domain) -> Result<(), SignRecordError> {
-        match self.engine.get(META, DOMAIN)? {
+        match self.domain()? {
             None => {
-                let bytes = serde_json::to_vec(domain)
-                    .map_err(|error| self.engine.damaged(format!("its chain cannot be written: {error}")))?;
+                let bytes = self.domain_bytes(domain)?;
                 Ok(self.engine.write(vec![Edit::Put(META, DOMAIN.into(), bytes)], Durability::Synced)?)
             }
-            Some(bytes) => {
-                let stored: Domain = serde_json::from_slice(&bytes)
-                    .map_err(|error| self.engine.damaged(format!("its chain does not decode: {error}")))?;
-                if stored == *domain {
-                    return Ok(());
-                }
+            Some(stored) if stored == *domain => Ok(()),
+            Some(stored) => {
                 let (stored, asked) = (Box::new(stored), Box::new(*domain));
                 Err(SignRecordError::OtherChain { path: self.engine.path().into(), stored, asked })
             }
         }
+    }
+
+    /// Settles, durably and once, in which epoch a record that must listen does so: the one whose quorum was heard out.
+    ///
+    /// What L1 or our own ledger calls the running epoch can be long over, and the key may have spoken in later ones. An
+    /// epoch whose quorum is connected and has nothing newer to tell is the one that runs.
+    ///
+    /// # Errors
+    /// [`SignRecordError`] if it is not on the disk.
+    pub(super) fn settle_listening(&mut self, heard_out: Epoch) -> Result<(), SignRecordError> {
+        if !self.origin.must_listen() || self.quiet.is_some() {
+            return Ok(());
+        }
+        self.write_meta(vec![Edit::Put(META, QUIET.into(), be(heard_out.get()).into())])?;
+        self.quiet = Some(heard_out);
+        Ok(())
+    }
+
+    /// Begins to listen, durably, because the operator doubts that the record holds everything. Nothing of it is forgotten.
+    ///
+    /// # Errors
+    /// [`SignRecordError`] if it is not on the disk.
+    pub fn listen(&mut self) -> Result<(), SignRecordError> {
+        self.change_origin(RecordOrigin::Listening)
+    }
+
+    /// Returns whether nothing may be signed in `epoch`, because statements of it may be missing.
+    #[must_use]
+    pub fn listens_in(&self, epoch: Epoch) -> bool {
+        self.origin.must_listen() && self.quiet.is_none_or(|quiet| epoch <= quiet)
+    }
+
+    /// Ends listening, durably, because the operator vouches that nothing is missing.
+    ///
+    /// # Errors
+    /// [`SignRecordError`] if it is not on the disk.
+    pub fn vouch(&mut self) -> Result<(), SignRecordError> {
+        self.change_origin(RecordOrigin::Override)
+    }
+
+    fn change_origin(&mut self, origin: RecordOrigin) -> Result<(), SignRecordError> {
+        self.write_meta(vec![Edit::Put(META, ORIGIN.into(), vec![origin.code()]), Edit::Delete(META, QUIET.into())])?;
+        (self.origin, self.quiet) = (origin, None);
+        Ok(())
+    }
+
+    fn write_meta(&mut self, edits: Vec<Edit>) -> Result<(), SignRecordError> {
+        self.engine.write(edits, Durability::Synced).map_err(|error| {
+            self.is_closed = true;
+            error.into()
+        })
+    }
+
+    fn domain(&self) -> Result<Option<Domain>, SignRecordError> {
+        let Some(bytes) = self.engine.get(META, DOMAIN)? else { return Ok(None) };
+        let stored = serde_json::from_slice(&bytes);
+        Ok(Some(stored.map_err(|error| self.engine.damaged(format!("its chain does not decode: {error}")))?))
+    }
+
+    fn domain_bytes(&self, domain: &Domain) -> Result<Vec<u8>, SignRecordError> {
+        let bytes = serde_json::to_vec(domain);
+        Ok(bytes.map_err(|error| self.engine.damaged(format!("its chain cannot be written: {error}")))?)
     }
 
     /// Records all of `statements`, durably and with at most one sync, or none of them. Those recorded before cost nothing.
@@ -226,6 +336,9 @@ impl SignRecord {
         }
         let mut fresh: Vec<Statement> = Vec::new();
         for asked in statements {
+            if self.listens_in(asked.epoch()) {
+                return Err(SignError::Listening { asked: Box::new(*asked) });
+            }
             if fresh.contains(asked) || self.is_recorded(asked)? {
                 continue;
             }
@@ -246,12 +359,21 @@ impl SignRecord {
         })
     }
 
-    /// Returns whether exactly this statement is recorded. A certificate that carries our bit for one that is not shows
-    /// that the record is stale or that somebody else has the key.
+    /// Returns whether the key may have said this as far as the record goes: exactly this statement is recorded, or it lies
+    /// below what is remembered. A certificate that carries our bit for one that is not accounted for shows that the record
+    /// is stale or that somebody else has the key.
     ///
     /// # Errors
     /// [`SignRecordError`] if the record cannot be read.
-    pub fn is_recorded(&self, statement: &Statement) -> Result<bool, SignRecordError> {
+    pub fn accounts_for(&self, statement: &Statement) -> Result<bool, SignRecordError> {
+        Ok(self.is_forgotten(statement) || self.is_recorded(statement)?)
+    }
+
+    /// Returns whether exactly this statement is recorded.
+    ///
+    /// # Errors
+    /// [`SignRecordError`] if the record cannot be read.
+    pub(super) fn is_recorded(&self, statement: &Statement) -> Result<bool, SignRecordError> {
         let (family, key) = key_of(statement);
         Ok(self.read(family, &key)?.is_some_and(|recorded| recorded == *statement))
     }
@@ -289,35 +411,28 @@ impl SignRecord {
         Ok(())
     }
 
+    /// Returns whether votes of its view are no longer remembered; attestations always are.
+    fn is_forgotten(&self, statement: &Statement) -> bool {
+        statement.view().is_some_and(|view| (statement.epoch(), view) < self.floor)
+    }
+
     fn check_floor(&self, asked: &Statement) -> Result<(), SignError> {
         let (epoch, view) = self.floor;
-        match asked.view() {
-            Some(of) if (asked.epoch(), of) < self.floor => {
-                Err(SignError::Forgotten { asked: Box::new(*asked), epoch, view })
-            }
-            _ => Ok(()),
+        if self.is_forgotten(asked) {
+            return Err(SignError::Forgotten { asked: Box::new(*asked), epoch, view });
         }
+        Ok(())
     }
 
     /// Returns every recorded statement that could stand against `asked`.
     fn related(&self, asked: &Statement) -> Result<Vec<Statement>, SignRecordError> {
-        let (from, to) = match asked {
-            Statement::Attest(attestation) => {
-                // All entries of one slot and height name one block and one state root, so the first speaks for all.
-                let (from, to) = slot_range(attestation);
-                let slot = self.engine.scan(ATTESTATIONS, &from, &to, Order::Ascending, 1)?;
-                let slot = slot.iter().map(|(key, bytes)| self.decode(ATTESTATIONS, key, bytes));
-                let block = self.read(ATTESTATIONS, &attested_block(attestation))?;
-                return slot.chain(block.map(Ok)).collect();
+        let mut related = Vec::new();
+        for Place { family, from, to, entries_max, .. } in places(asked) {
+            for (key, bytes) in self.engine.scan(family, &from, &to, Order::Ascending, entries_max)? {
+                related.push(self.decode(family, &key, &bytes)?);
             }
-            vote => {
-                let from = view_key(vote.epoch(), vote.view().unwrap_or_default());
-                let to = [from.as_slice(), &[0xff]].concat();
-                (from, to)
-            }
-        };
-        let found = self.engine.scan(VOTES, &from, &to, Order::Ascending, usize::MAX)?;
-        found.iter().map(|(key, bytes)| self.decode(VOTES, key, bytes)).collect()
+        }
+        Ok(related)
     }
 
     fn edits(&self, statement: &Statement) -> Vec<Edit> {
@@ -354,6 +469,8 @@ impl RecordOrigin {
         match self {
             Self::KeysNew => 0,
             Self::Override => 1,
+            Self::Imported => 2,
+            Self::Listening => 3,
         }
     }
 
@@ -361,6 +478,8 @@ impl RecordOrigin {
         match bytes {
             [0] => Some(Self::KeysNew),
             [1] => Some(Self::Override),
+            [2] => Some(Self::Imported),
+            [3] => Some(Self::Listening),
             _ => None,
         }
     }
@@ -387,6 +506,35 @@ fn key_of(statement: &Statement) -> (&'static str, Vec<u8>) {
             let mut key = view_key(vote.epoch(), vote.view().unwrap_or_default());
             key.push(kind);
             (VOTES, key)
+        }
+    }
+}
+
+/// Where statements lie that could stand against another one: the keys from the first, up to but without the second.
+struct Place {
+    family: &'static str,
+    from: Vec<u8>,
+    to: Vec<u8>,
+    /// How many of them speak for all.
+    entries_max: usize,
+    /// Whether `from` is a key under which the statement itself lies a second time.
+    second_key: bool,
+}
+
+fn places(statement: &Statement) -> Vec<Place> {
+    match statement {
+        Statement::Attest(attestation) => {
+            // All entries of one slot and height name one block and one state root, so the first speaks for all.
+            let (from, to) = slot_range(attestation);
+            let slot = Place { family: ATTESTATIONS, from, to, entries_max: 1, second_key: false };
+            let from = attested_block(attestation);
+            let to = [from.as_slice(), &[0]].concat();
+            vec![slot, Place { family: ATTESTATIONS, from, to, entries_max: 1, second_key: true }]
+        }
+        vote => {
+            let from = view_key(vote.epoch(), vote.view().unwrap_or_default());
+            let to = [from.as_slice(), &[0xff]].concat();
+            vec![Place { family: VOTES, from, to, entries_max: usize::MAX, second_key: false }]
         }
     }
 }
@@ -427,7 +575,7 @@ const fn be(number: u64) -> [u8; 8] {
 }
 
 /// The first bytes of a key's x coordinate: enough to tell it from others, short enough to read.
-fn short(key: &BlsPublicKey) -> String {
+pub(super) fn short(key: &BlsPublicKey) -> String {
     let bytes = key.as_bytes().get(16..32).unwrap_or_default();
     format!("0x{}…", hex::encode(bytes))
 }

@@ -11,11 +11,18 @@ pub(super) fn forbids(recorded: &Statement, asked: &Statement) -> bool {
         return false;
     }
     match (recorded, asked) {
-        (Statement::Attest(recorded), Statement::Attest(asked)) => attestations_conflict(recorded, asked),
         (Statement::Nullify { .. }, Statement::Notarize { .. }) => {
             recorded.epoch() == asked.epoch() && recorded.view() == asked.view()
         }
-        _ => Offence::of(recorded, asked).is_some(),
+        _ => contradict(recorded, asked),
+    }
+}
+
+/// Returns whether no honest key signs both, in whatever order.
+pub(super) fn contradict(a: &Statement, b: &Statement) -> bool {
+    match (a, b) {
+        (Statement::Attest(a), Statement::Attest(b)) => attestations_conflict(a, b),
+        _ => Offence::of(a, b).is_some(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The record under crashes, conflicts and wrong hands.
 
+mod interchange;
+
 use std::path::Path;
 
 use alloy_primitives::{Address, B256};
@@ -156,7 +158,7 @@ fn all_of_a_call_is_signed_or_none() {
     let signer = create(folder.path());
     signer.sign(&[nullify(1)]).unwrap();
     assert!(signer.sign(&[notarize(2, 1), finalize(1, 1)]).is_err());
-    assert!(!signer.is_recorded(&notarize(2, 1)).unwrap());
+    assert!(!signer.record().is_recorded(&notarize(2, 1)).unwrap());
     // So the other block may still be voted for.
     signer.sign(&[notarize(2, 2)]).unwrap();
     assert!(signer.sign(&[]).unwrap().is_empty());
@@ -190,9 +192,9 @@ fn recovery_reads_votes_from_a_view_on() {
     assert_eq!(signer.recorded(EPOCH, View::new(4)).unwrap(), votes[2..]);
     assert_eq!(signer.recorded(EPOCH, View::new(302)).unwrap(), []);
     assert_eq!(signer.recorded(Epoch::new(3), View::ZERO).unwrap(), [later]);
-    assert!(signer.is_recorded(&votes[0]).unwrap());
-    assert!(signer.is_recorded(&Statement::Attest(attestation())).unwrap());
-    assert!(!signer.is_recorded(&notarize(3, 2)).unwrap());
+    assert!(signer.record().is_recorded(&votes[0]).unwrap());
+    assert!(signer.record().is_recorded(&Statement::Attest(attestation())).unwrap());
+    assert!(!signer.record().is_recorded(&notarize(3, 2)).unwrap());
 }
 
 #[test]

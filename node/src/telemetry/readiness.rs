@@ -48,6 +48,8 @@ pub enum NotReadyCode {
     BelowQuorum,
     /// L1 has not been heard of for too long.
     L1Stale,
+    /// The sign record may lack statements, so nothing is signed in this epoch.
+    Listening,
     /// Safety was seen broken; only the operator can go on.
     Halted,
 }
@@ -83,6 +85,13 @@ impl NotReady {
         Self::new(NotReadyCode::L1Stale, message, &[Duty::NewOrigin, Duty::Attest, Duty::Post])
     }
 
+    /// What this key signed in `epoch` is not known for certain (protocol section 6).
+    #[must_use]
+    pub fn listening(epoch: u64) -> Self {
+        let message = format!("the sign record may lack statements: nothing is signed in epoch {epoch}");
+        Self::new(NotReadyCode::Listening, message, &[Duty::Propose, Duty::Vote, Duty::NewOrigin, Duty::Attest])
+    }
+
     /// Safety was seen broken (protocol section 5).
     #[must_use]
     pub fn halted(why: &dyn fmt::Display) -> Self {
@@ -115,7 +124,9 @@ mod tests {
 
     #[test]
     fn reasons_survive_json() {
-        for reason in [NotReady::starting(), NotReady::syncing(3, 9), NotReady::below_quorum(60, 100)] {
+        for reason in
+            [NotReady::starting(), NotReady::syncing(3, 9), NotReady::below_quorum(60, 100), NotReady::listening(2)]
+        {
             let json = serde_json::to_string(&reason).unwrap();
             assert_eq!(serde_json::from_str::<NotReady>(&json).unwrap(), reason, "{json}");
         }

@@ -103,6 +103,7 @@ async fn run(arguments: NodeArgs) -> anyhow::Result<()> {
     let config = Config::load(arguments.config.as_deref(), arguments.keys)?;
     let options = NodeOptions {
         accept_missing_sign_record: arguments.accept_missing_sign_record,
+        listen_for_sign_record: arguments.listen_for_sign_record,
         stop_with_stdin: arguments.stop_with_stdin,
     };
     baton_node::telemetry::log::init(&config.log)?;

@@ -10,35 +10,40 @@ use baton_tests::{
 use serde_json::json;
 use tokio::process::Command;
 
-/// How a refused node ended.
-struct Refusal {
+/// How a program ended.
+struct Ended {
     code: i32,
     text: String,
 }
 
-impl Refusal {
+impl Ended {
     fn expect(&self, code: i32, parts: &[&str]) -> anyhow::Result<()> {
         ensure!(self.code == code, "exit code {}, expected {code}: {}", self.code, self.text);
         let text = self.text.to_lowercase();
         for part in parts {
-            ensure!(text.contains(&part.to_lowercase()), "the refusal does not say {part:?}: {}", self.text);
+            ensure!(text.contains(&part.to_lowercase()), "it does not say {part:?}: {}", self.text);
         }
         Ok(())
     }
 }
 
 /// Starts a node that must refuse.
-async fn refused(config: &Path, arguments: &[&str]) -> anyhow::Result<Refusal> {
-    let run = Command::new(program("baton"))
-        .args(["node", "--config"])
-        .arg(config)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    let output = tokio::time::timeout(EVENTUALLY, run).await.context("the node did not refuse")??;
+async fn refused(config: &Path, arguments: &[&str]) -> anyhow::Result<Ended> {
+    ended(Command::new(program("baton")).args(["node", "--config"]).arg(config).args(arguments)).await
+}
+
+/// Exports or imports a sign record with the key in `keys`.
+async fn move_record(verb: &str, keys: &Path, record: &Path, file: &Path) -> anyhow::Result<Ended> {
+    let mut command = Command::new(program("baton"));
+    command.args(["keys", verb, "--dir"]).arg(keys).arg("--sign-record-dir").arg(record).arg("--file").arg(file);
+    ended(&mut command).await
+}
+
+async fn ended(command: &mut Command) -> anyhow::Result<Ended> {
+    let run = command.stdin(Stdio::null()).kill_on_drop(true).output();
+    let output = tokio::time::timeout(EVENTUALLY, run).await.context("it did not end")??;
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    Ok(Refusal { code: output.status.code().context("it was not killed")?, text })
+    Ok(Ended { code: output.status.code().context("it was not killed")?, text })
 }
 
 /// Writes a changed copy of a node's configuration and returns its path.
@@ -71,6 +76,27 @@ async fn what_does_not_fit_is_refused_and_l1_outages_are_survived() -> anyhow::R
 
     // A second process with the key of a running one: nothing may sign twice.
     refused(&own, &[]).await?.expect(3, &["sign-record"])?;
+    let held_keys = devnet.info.nodes[3].config.with_file_name("keys");
+    let (sign_record, exported) = (held_keys.join("sign-record"), devnet.folder().join("record.json"));
+    move_record("export-record", &held_keys, &sign_record, &exported).await?.expect(3, &["in use"])?;
+
+    // On another machine no lock is in the way. Its own record is missing, so it listens, and hears the running one.
+    let keys = devnet.folder().join("stranger");
+    ended(Command::new(program("baton")).args(["keys", "new", "--dir"]).arg(&keys)).await?.expect(0, &[])?;
+    let elsewhere = devnet.folder().join("elsewhere");
+    let twin = changed(&devnet, 3, "twin.toml", |table| {
+        for (key, folder) in [("data_dir", "data"), ("sign_record_dir", "sign-record")] {
+            table.insert(key.into(), elsewhere.join(folder).display().to_string().into());
+        }
+        table.remove("poster_key");
+        table.remove("evidence_key");
+        set(table, "p2p", "identity", keys.join("p2p.key").display().to_string());
+        set(table, "p2p", "listen", vec!["/ip4/127.0.0.1/tcp/0".to_owned()]);
+        set(table, "rpc", "listen", "127.0.0.1:0");
+        set(table, "health", "listen", "127.0.0.1:0");
+    })?;
+    refused(&twin, &[]).await?.expect(3, &["there is no sign record"])?;
+    refused(&twin, &["--listen-for-sign-record"]).await?.expect(3, &["another process signs with it"])?;
 
     // Node 3 is stopped, so that its folders are free.
     devnet.signal(devnet.info.nodes[3].pid, "TERM").await?;
@@ -84,7 +110,6 @@ async fn what_does_not_fit_is_refused_and_l1_outages_are_survived() -> anyhow::R
 
     // What somebody may one day restore.
     let snapshot = devnet.folder().join("snapshot");
-    let sign_record = devnet.info.nodes[3].config.with_file_name("keys").join("sign-record");
     for (from, name) in [(data, "data"), (&sign_record, "sign-record")] {
         std::fs::create_dir_all(&snapshot)?;
         let copied = Command::new("cp").arg("-a").arg(from).arg(snapshot.join(name)).status().await?;
@@ -116,9 +141,6 @@ async fn what_does_not_fit_is_refused_and_l1_outages_are_survived() -> anyhow::R
     refused(&devnet.info.nodes[3].config, &["--l2-chain-id", "77"]).await?.expect(2, &["77", &l2])?;
 
     // A key that nobody bonded.
-    let keys = devnet.folder().join("stranger");
-    let made = Command::new(program("baton")).args(["keys", "new", "--dir"]).arg(&keys).output().await?;
-    ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let key_file = std::fs::read_dir(&keys)?
         .filter_map(Result::ok)
         .map(|entry| entry.path())
@@ -171,6 +193,15 @@ async fn what_does_not_fit_is_refused_and_l1_outages_are_survived() -> anyhow::R
         table.insert("sign_record_dir".into(), snapshot.join("sign-record").display().to_string().into());
     })?;
     refused(&stale, &[]).await?.expect(3, &["the record is older than what was signed"])?;
+
+    // The newest record heals the old copy, once; a key that is not its own takes nothing of it.
+    let restored = snapshot.join("sign-record");
+    move_record("export-record", &held_keys, &sign_record, &exported).await?.expect(0, &["exported"])?;
+    move_record("import-record", &keys, &keys.join("sign-record"), &exported)
+        .await?
+        .expect(3, &["this sequencer's key"])?;
+    move_record("import-record", &held_keys, &restored, &exported).await?.expect(0, &["imported"])?;
+    move_record("import-record", &held_keys, &restored, &exported).await?.expect(0, &["nothing of it is new"])?;
     devnet.stop().await
 }
 
