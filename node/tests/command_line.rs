@@ -104,6 +104,31 @@ fn keys_are_made_once_and_shown() {
 }
 
 #[test]
+fn a_sign_record_moves_between_folders_and_refusals_have_their_codes() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let [keys, others, moved, file] = ["keys", "others", "moved", "record.json"].map(path);
+    for keys in [&keys, &others] {
+        assert_eq!(baton(&["keys", "new", "--dir", keys], &[]).status.code(), Some(0));
+    }
+    let run = |verb: &str, keys: &str, expected: i32, said: &str| {
+        let environment = [("BATON_KEYS_DIR", keys), ("BATON_SIGN_RECORD_DIR", moved.as_str())];
+        let environment = if verb == "export-record" { &environment[..1] } else { &environment };
+        let output = baton(&["keys", verb, "--file", &file], environment);
+        let log = log_of(&output) + &String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(expected), "{verb} {keys}: {log}");
+        assert!(log.contains(said), "{verb} {keys}: {log}");
+    };
+    run("import-record", &keys, 1, "record.json");
+    run("export-record", &keys, 0, "exported 0 statements");
+    run("import-record", &others, 3, "the file is of key");
+    run("import-record", &keys, 0, "nothing of it is new");
+    run("export-record", &others, 2, "no export of this key");
+    std::fs::write(&file, std::fs::read_to_string(&file).unwrap().replacen("\"floor\"", "\"flour\"", 1)).unwrap();
+    run("import-record", &keys, 2, "holds no sign record");
+}
+
+#[test]
 fn a_node_that_does_not_answer_is_not_healthy() {
     // Port 9 is the discard service, which nobody runs.
     let output = baton(&["health", "--url", "http://127.0.0.1:9/readyz"], &[]);
