@@ -659,6 +659,26 @@ mod tests {
         assert_eq!((machine.view(), machine.final_view()), (View::new(1), View::ZERO));
     }
 
+    /// The sign record outlives a chain folder that was restored from an older copy, and with it the notarization that our
+    /// Finalize was for. Nullify beside that Finalize would be punished (S3), however late the view gets.
+    #[test]
+    fn a_recorded_finalize_forbids_nullify_when_its_notarization_is_lost() {
+        let world = World::new(&[1, 1, 1, 1]);
+        let (committee, schedule) = (Arc::clone(&world.committee), world.schedule.clone());
+        let block = world.block(1, &world.genesis, 0).digest();
+        let statements = vec![finalize(1, block)];
+        let recovered = Recovered { statements, ..Recovered::fresh(world.genesis.clone()) };
+        let me = Some(MemberIndex::new(1));
+        let mut machine: Machine<Insecure> =
+            Machine::with_scheme(world.config, committee, schedule, me, &world.genesis, recovered);
+        tell(&mut machine, Input::Started);
+        assert_eq!(machine.view(), View::new(1));
+        for timer in [Timer::Idle(View::new(1)), Timer::Leader(View::new(1)), Timer::Advance(View::new(1))] {
+            let effects = tell(&mut machine, Input::TimerFired(timer));
+            assert!(!effects.contains(&Effect::Sign(nullify(1))), "{effects:?}");
+        }
+    }
+
     #[test]
     fn skips_are_few_between_two_finalizations() {
         // Only member 0's turns are skipped; it weighs so much that it leads often, and so little that a quorum remains.
