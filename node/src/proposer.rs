@@ -8,7 +8,7 @@ use std::{
 use alloy_primitives::{Address, TxHash};
 use baton_mempool::{Nonces, Pool, Selection};
 use baton_proto::{
-    Block, BlockHeader, ChainSpec, L1Origin, MemberIndex, PayloadCommitment, TimestampMs, Transaction, View,
+    Block, BlockHeader, ChainSpec, Epoch, L1Origin, MemberIndex, PayloadCommitment, TimestampMs, Transaction, View,
     limits::{BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX},
 };
 
@@ -16,6 +16,8 @@ use baton_proto::{
 pub struct Proposal<'a> {
     /// The chain's parameters.
     pub spec: &'a ChainSpec,
+    /// The epoch that votes on it.
+    pub epoch: Epoch,
     /// The view that this node leads.
     pub view: View,
     /// The block to build on.
@@ -79,7 +81,7 @@ pub fn build(proposal: &Proposal<'_>, pool: &Mutex<Pool>, state: &dyn Nonces) ->
     let parent = proposal.parent;
     let header = BlockHeader {
         l2_chain_id: spec.l2_chain_id,
-        epoch: parent.epoch,
+        epoch: proposal.epoch,
         view: proposal.view,
         height: parent.height.next().unwrap_or(parent.height),
         parent: parent.digest(),

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use alloy_primitives::TxHash;
 use baton_mempool::order;
 use baton_proto::{
-    Block, BlockHeader, ChainSpec, L1BlockNumber, TimestampMs,
+    Block, BlockHeader, ChainSpec, Epoch, L1BlockNumber, TimestampMs,
     limits::{BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, TRANSACTION_GAS_MAX},
 };
 
@@ -32,8 +32,8 @@ pub struct Context<'a> {
     pub spec: &'a ChainSpec,
     /// The block it builds on.
     pub parent: &'a BlockHeader,
-    /// The last L1 block that a header may name.
-    pub last_origin: L1BlockNumber,
+    /// The epoch that votes on it.
+    pub epoch: Epoch,
     /// The local clock.
     pub now: TimestampMs,
     /// What this node has seen of the header's L1 origin.
@@ -74,8 +74,6 @@ pub enum Invalid {
     Timestamp { got: TimestampMs, parent: TimestampMs },
     #[error("L1 origin {got} is older than the parent's {parent}")]
     OriginGoesBack { got: L1BlockNumber, parent: L1BlockNumber },
-    #[error("L1 origin {got} lies after {last}, the last that this epoch may name")]
-    OriginBeyondEpoch { got: L1BlockNumber, last: L1BlockNumber },
     #[error("L1 origin {0} has another hash than in the parent")]
     OriginHash(L1BlockNumber),
     #[error("{what} {got} exceeds {limit}")]
@@ -130,7 +128,7 @@ fn check_header(header: &BlockHeader, context: &Context<'_>) -> Result<(), Inval
         if got == expected { Ok(()) } else { Err(Invalid::Field { field, got, expected }) }
     };
     equal("L2 chain id", header.l2_chain_id.to_string(), context.spec.l2_chain_id.to_string())?;
-    equal("epoch", header.epoch.to_string(), parent.epoch.to_string())?;
+    equal("epoch", header.epoch.to_string(), context.epoch.to_string())?;
     equal("parent", header.parent.to_string(), parent.digest().to_string())?;
     equal("height", header.height.to_string(), parent.height.next().unwrap_or(parent.height).to_string())?;
     // Nothing enters the forced queue on this chain yet, so nothing leaves it.
@@ -142,9 +140,6 @@ fn check_header(header: &BlockHeader, context: &Context<'_>) -> Result<(), Inval
     let (origin, before) = (header.origin, parent.origin);
     if origin.number < before.number {
         return Err(Invalid::OriginGoesBack { got: origin.number, parent: before.number });
-    }
-    if origin.number > context.last_origin {
-        return Err(Invalid::OriginBeyondEpoch { got: origin.number, last: context.last_origin });
     }
     if origin.number == before.number && origin.hash != before.hash {
         return Err(Invalid::OriginHash(origin.number));

@@ -3,7 +3,7 @@
 use alloy_primitives::{Address, U256};
 use serde::{Deserialize, Serialize};
 
-use crate::{Epoch, L1BlockNumber, L2ChainId};
+use crate::{BlockHeader, Epoch, L1BlockNumber, L2ChainId};
 
 /// In which order a block's transactions must stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,6 +90,12 @@ impl Epochs {
     #[must_use]
     pub fn of(&self, block: L1BlockNumber) -> Epoch {
         Epoch::new(block.get().saturating_sub(self.genesis.get()).checked_div(self.blocks).unwrap_or_default())
+    }
+
+    /// Returns whether a block is its epoch's last, a handover block: its L1 origin lies in a later epoch.
+    #[must_use]
+    pub fn ends_with(&self, header: &BlockHeader) -> bool {
+        self.of(header.origin.number) > header.epoch
     }
 
     /// Returns the first L1 block of `epoch`: `epochStart` in `contracts/src/SequencerRegistry.sol`.

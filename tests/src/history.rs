@@ -63,7 +63,7 @@ impl Recipe<'_> {
     /// When the keys are no quorum of the committee, or the folder cannot be written.
     pub fn write(&self, folder: &Path, length: u64) -> anyhow::Result<BlockHeader> {
         let facts = self.facts;
-        let committee = Arc::new(Committee::new(facts.epoch, facts.committee.clone())?);
+        let committee = Arc::new(Committee::new(facts.first.epoch, facts.first.committee.clone())?);
         let signers: SignerSet = self.keys.iter().map(|(member, _)| *member).collect();
         ensure!(committee.is_quorum(signers), "the keys of {signers:?} are no quorum");
         let sum = sum_of(self.keys.iter().map(|(_, key)| key))?;
@@ -71,7 +71,7 @@ impl Recipe<'_> {
         std::fs::create_dir_all(folder)?;
         let ledger = RocksLedger::open(folder, &identity)?;
         ledger.init_genesis(&facts.genesis)?;
-        let leaders = Schedule::leaders(&facts.domain, &committee, facts.randomness);
+        let leaders = Schedule::leaders(&facts.domain, &committee, facts.first.randomness);
         let mut author =
             Author { recipe: self, committee: &committee, leaders, signers, length, head: facts.genesis.clone() };
         while author.head.height.get() < length {

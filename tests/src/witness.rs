@@ -7,8 +7,9 @@ use std::{
 };
 
 use anyhow::Context as _;
-use baton_consensus::{Committee, Verifier};
+use baton_consensus::Verifier;
 use baton_node::{
+    epoch::{EpochBook, EpochContext},
     l1::ChainFacts,
     p2p::{Keypair, Multiaddr, Network, NetworkConfig, NetworkEvent, PeerId},
 };
@@ -57,15 +58,15 @@ impl Seat {
     /// When the devnet's files cannot be read or the network does not start.
     pub async fn watch(self, devnet: &Devnet) -> anyhow::Result<Witness> {
         let facts = facts(&devnet.info.nodes[0].data_dir)?;
-        let committee = Arc::new(Committee::new(facts.epoch, facts.committee.clone())?);
-        let verifier = Arc::new(Verifier::new(facts.domain, committee)?);
+        let epoch = Arc::new(EpochContext::new(facts.domain, &facts.first, facts.genesis.clone(), None)?);
+        let verifier = Arc::clone(&epoch.verifier);
         let network = NetworkConfig {
             identity: self.identity,
             listen: vec![self.address],
             announce: vec![],
             book: None,
-            verifier: Arc::clone(&verifier),
-            me: None,
+            epochs: EpochBook::new(epoch),
+            speaker: None,
             // The nodes dial us; we dial nobody.
             peers: vec![],
             observers: vec![],

@@ -4,7 +4,7 @@
 //! the epoch before stays, to tell those that are late how it ended. Of epochs further back, and after a restart, the ledger
 //! tells: whoever still speaks in one is sent the finalization that ended it.
 
-use std::{mem, rc::Rc};
+use std::rc::Rc;
 
 use baton_consensus::Input;
 use baton_proto::{BlockHeader, Epoch, L1BlockNumber, L1Origin, Statement, View};
@@ -91,7 +91,7 @@ impl Cluster {
         let fuse = process.fuse.take();
         let process = Process { fuse, ..self.process(at) };
         let node = &mut self.nodes[at];
-        node.past = mem::replace(&mut node.process, Some(process)).map(Box::new);
+        node.past = node.process.replace(process).map(Box::new);
         let _ = self.offer(at, Input::Started);
     }
 

@@ -158,7 +158,7 @@ fn a_failing_seed_becomes_a_small_scenario_file() {
     let small = scenario::minimize(failure);
     let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("planted-flaw.json");
     small.scenario.write(&path);
-    let again = Scenario::read(&path).run().err().expect("it fails again");
+    let again = Scenario::read(&path).run().expect_err("it fails again");
     assert_eq!((&again.complaint, again.step), (&small.complaint, small.step));
     let after = again.scenario.troubles.len();
     println!("{before} troubles become {after}: {:?}", again.scenario.troubles);

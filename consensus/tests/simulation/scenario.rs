@@ -60,6 +60,7 @@ impl Scenario {
     }
 
     /// Plays it, from faults to progress.
+    #[expect(clippy::result_large_err, reason = "a run ends with at most one")]
     pub(crate) fn run(&self) -> Result<Counts, Failure> {
         let mut cluster = Cluster::new(self.clone());
         let lived = catch(|| cluster.live());

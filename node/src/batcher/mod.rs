@@ -7,14 +7,20 @@
 //!                               ▼
 //!                            ledger: batch records            recorder ◀── inbox: what was posted, by whomever
 //! ```
-//! - The node whose posting turn it is closes the next batch when a close rule holds: it is full, or old enough. The
-//!   others compare it with their own final blocks and attest. With a quorum anyone may post. Each further rank waits
-//!   POST_BACKOFF L1 blocks for the one before, both to propose and to post. Source: protocol section 8.
+//! - The node whose posting turn it is closes the next batch when a close rule holds: nothing can join it any more, as it is
+//!   full or ends the epoch, or it is old enough. The others compare it with their own final blocks and attest. With a
+//!   quorum anyone may post. Each further rank waits POST_BACKOFF L1 blocks for the one before, both to propose and to
+//!   post. Source: protocol section 8.
+//! - A batch is of one epoch, and its committee closes, attests and posts it, also when the next one decides blocks already.
+//!   One epoch is worked on at a time: that of the first block that L1 lacks. What is said about another one is ignored. Once L1
+//!   takes the word of the batch's own committee no more, because that is LIVE_EPOCHS back, the running one's stands for it;
+//!   the streams bring a proposal only to those of it who sat in the batch's epoch as well, so they must be a quorum.
 //! - All state follows from what L1 holds: when L1 moves, forwards or back, a new round begins after its tip. So an L1
 //!   reorg, a lost message or a restart leaves nothing to repair. While L1 is down nothing is closed, attested or posted,
 //!   and nothing is lost: the final chain is in the ledger, and the age rule holds when L1 returns.
 //! - Everything is sent again until L1 holds the batch, so lost messages heal.
 
+mod blocks;
 mod duties;
 mod recorder;
 mod round;
@@ -28,39 +34,40 @@ mod tests;
 use std::{sync::Arc, time::Duration};
 
 use alloy::signers::local::PrivateKeySigner;
-use baton_consensus::{Committee, Schedule, Verifier};
-use baton_proto::{BatchIndex, Height, MemberIndex, wire::ConsensusMessage};
+use baton_proto::{BatchIndex, Epoch, Height, MemberIndex, wire::ConsensusMessage};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
 
-use duties::DutyCount;
 use recorder::Recording;
 pub use rules::{ProposalError, Situation, block_count, rank};
 
 use crate::{
+    epoch::EpochBook,
     l1::{
         AccountConfig, AccountContext, ChainFacts, L1Client, L1View, Poster, PosterStatus, SendError,
         spawn_inbox_watcher,
     },
     ledger::{Ledger, LedgerError},
     p2p::Outbound,
-    signer::{SignError, Signer},
+    signer::SignError,
 };
 
-/// A batch proposal or an attestation from the committee's streams; anything else is ignored.
+/// A batch proposal or an attestation from a committee's streams; anything else is ignored.
 #[derive(Clone, Debug)]
 pub struct BatchMessage {
-    /// Who sent it, as its stream proves.
+    /// An epoch in which its sender is a member.
+    pub epoch: Epoch,
+    /// The sender's place there, as its stream proves.
     pub from: MemberIndex,
     /// [`ConsensusMessage::BatchProposal`] or [`ConsensusMessage::Attestation`].
     pub message: ConsensusMessage,
 }
 
-/// Told about a member that broke a rule no honest member breaks.
-pub type Charge = Arc<dyn Fn(MemberIndex, &str) + Send + Sync>;
+/// Told about a member of an epoch that broke a rule no honest member breaks.
+pub type Charge = Arc<dyn Fn(Epoch, MemberIndex, &str) + Send + Sync>;
 
 /// How the batcher behaves.
 #[derive(Clone, Debug)]
@@ -83,20 +90,11 @@ pub struct BatcherContext {
     pub client: L1Client,
     /// The chain.
     pub facts: Arc<ChainFacts>,
-    /// The epoch's committee.
-    pub committee: Arc<Committee>,
-    /// Checks attestations.
-    pub verifier: Arc<Verifier>,
-    /// The epoch's leaders, for the table of duties.
-    pub leaders: Schedule,
-    /// The epoch's posters.
-    pub posters: Schedule,
-    /// This node's seat, if it has one.
-    pub me: Option<MemberIndex>,
+    /// Who leads, attests and posts. Without a seat in the batch's epoch this node only watches, and posts what others
+    /// certified.
+    pub epochs: EpochBook,
     /// The final chain, and where batches and intents are kept.
     pub ledger: Arc<dyn Ledger>,
-    /// Signs attestations; without it the node only watches and posts what others certified.
-    pub signer: Option<Arc<Signer>>,
     /// The committee's streams.
     pub outbound: Arc<dyn Outbound>,
     /// Height of the last final block.
@@ -180,8 +178,6 @@ impl Batcher {
     /// # Errors
     /// [`BatcherError::Send`] or [`BatcherError::Ledger`] when what an earlier process stored cannot be read.
     pub fn spawn(context: BatcherContext) -> Result<Self, BatcherError> {
-        let (ledger, committee) = (Arc::clone(&context.ledger), Arc::clone(&context.committee));
-        let duties = DutyCount::open(ledger, committee, context.leaders.clone())?;
         let (inbox, inbox_task) = spawn_inbox_watcher(
             context.client.clone(),
             Arc::clone(&context.facts),
@@ -210,7 +206,7 @@ impl Batcher {
         };
         let Recording { broken, recorded, task: recorder } = recorder::spawn(&context, inbox.clone());
         tasks.push(recorder);
-        let (status, task) = task::spawn(context, duties, inbox, orders, broken);
+        let (status, task) = task::spawn(context, inbox, orders, broken)?;
         tasks.push(task);
         Ok(Self { status, recorded, poster, tasks })
     }

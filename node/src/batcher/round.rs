@@ -63,8 +63,8 @@ pub(super) struct Round {
     certified: Option<CertifiedBatch>,
     /// Newest L1 block when the certificate was made.
     pub(super) certified_at: Option<L1BlockNumber>,
-    /// L1 block at which more blocks were final here than a batch holds.
-    pub(super) full_since: Option<L1BlockNumber>,
+    /// L1 block at which this node saw that the batch can be complete.
+    pub(super) complete_since: Option<L1BlockNumber>,
 }
 
 impl Round {
@@ -76,7 +76,7 @@ impl Round {
             mine: Vec::new(),
             certified: None,
             certified_at: None,
-            full_since: None,
+            complete_since: None,
         }
     }
 

@@ -3,13 +3,13 @@
 use alloy_primitives::{B256, keccak256};
 use baton_consensus::Schedule;
 use baton_proto::{
-    BatchHash, BatchHeader, BatchIndex, Block, BlockHeader, ChainSpec, DataKind, Epoch, Height, L1BlockNumber,
+    BatchHash, BatchHeader, BatchIndex, Block, BlockHeader, ChainSpec, DataKind, Epoch, Epochs, Height, L1BlockNumber,
     MemberIndex,
     batch_data::{self, BatchDataError},
     limits::{BATCH_BLOCKS_MAX, BATCH_DATA_BYTES_MAX},
 };
 
-use crate::l1::InboxTip;
+use crate::l1::{ChainFacts, InboxTip};
 
 /// L1 blocks by which a member's view may lag behind the proposer's without its refusing the proposal.
 const TOLERANCE_BLOCKS: u64 = 1;
@@ -22,14 +22,16 @@ pub(super) const BLOCK_OVERHEAD_BYTES: u64 = 320;
 pub struct Situation<'a> {
     /// The chain's parameters.
     pub spec: &'a ChainSpec,
-    /// The running epoch.
+    /// Which L1 blocks make up which epoch.
+    pub epochs: Epochs,
+    /// The epoch of the next batch.
     pub epoch: Epoch,
     /// What L1 waits for.
     pub tip: &'a InboxTip,
     /// The newest L1 block.
     pub head: L1BlockNumber,
-    /// The L1 block at which this node first saw more final blocks than a batch holds; `None` if it has not.
-    pub full_since: Option<L1BlockNumber>,
+    /// The L1 block at which this node first saw that the next batch can be complete; `None` if it has not.
+    pub complete_since: Option<L1BlockNumber>,
 }
 
 /// Why a proposed batch is not attested.
@@ -40,12 +42,14 @@ pub enum ProposalError {
     WrongIndex { expected: BatchIndex, got: BatchIndex },
     #[error("previous batch is {got}, on L1 it is {expected}")]
     WrongPrevious { expected: BatchHash, got: BatchHash },
-    #[error("epoch {got}, but {expected} is running")]
+    #[error("epoch {got}, but the next batch is of epoch {expected}")]
     WrongEpoch { expected: Epoch, got: Epoch },
     #[error("starts at height {got}, L1 waits for {expected}")]
     WrongFirstHeight { expected: Height, got: Height },
     #[error("ends at height {last}, which makes no batch of 1 to {BATCH_BLOCKS_MAX} blocks from {first}")]
     WrongLength { first: Height, last: Height },
+    #[error("ends at height {last}, which is of epoch {got}, but the batch is of epoch {expected}")]
+    SpansEpochs { last: Height, expected: Epoch, got: Epoch },
     #[error("data of {got} bytes, at most {max} are allowed")]
     DataTooLong { max: u64, got: usize },
     #[error("data kind is {0:?}, only calldata is posted")]
@@ -67,14 +71,15 @@ impl ProposalError {
     #[must_use]
     pub const fn is_peer_fault(&self) -> bool {
         match self {
-            // Views of L1 and of the final chain differ for moments.
+            // Views of L1 and of the final chain differ for moments, and with them which epoch is worked on.
             Self::WrongIndex { .. }
             | Self::WrongPrevious { .. }
+            | Self::WrongEpoch { .. }
             | Self::WrongFirstHeight { .. }
             | Self::TooEarly { .. }
             | Self::NotFinalHere { .. } => false,
-            Self::WrongEpoch { .. }
-            | Self::WrongLength { .. }
+            Self::WrongLength { .. }
+            | Self::SpansEpochs { .. }
             | Self::DataTooLong { .. }
             | Self::WrongDataKind(_)
             | Self::WrongDataHash { .. }
@@ -106,31 +111,43 @@ pub fn rank(posters: &Schedule, members: usize, index: BatchIndex, member: Membe
     (u64::from(member.get()) + members - first % members) % members
 }
 
-impl Situation<'_> {
+impl<'a> Situation<'a> {
+    /// Puts together what is known.
+    #[must_use]
+    pub const fn new(
+        facts: &'a ChainFacts,
+        epoch: Epoch,
+        tip: &'a InboxTip,
+        head: L1BlockNumber,
+        complete_since: Option<L1BlockNumber>,
+    ) -> Self {
+        Self { spec: &facts.spec, epochs: facts.epochs(), epoch, tip, head, complete_since }
+    }
+
     /// Returns the L1 block from which the next batch may be closed, whatever its size.
     #[must_use]
     pub fn due_by_age(&self) -> L1BlockNumber {
         L1BlockNumber::new(self.tip.accepted_at.get().saturating_add(self.spec.batch_age_blocks))
     }
 
-    /// Returns the L1 block from which the next batch may be closed by rank 0, given whether it is full.
+    /// Returns the L1 block from which the next batch may be closed by rank 0, given whether it is complete.
     #[must_use]
-    pub fn due(&self, is_full: bool) -> L1BlockNumber {
+    pub fn due(&self, is_complete: bool) -> L1BlockNumber {
         let age = self.due_by_age();
-        if is_full { age.min(self.full_since.unwrap_or(self.head)) } else { age }
+        if is_complete { age.min(self.complete_since.unwrap_or(self.head)) } else { age }
     }
 
     /// Returns the L1 block from which `rank` may propose: each rank waits POST_BACKOFF blocks for the one before.
     #[must_use]
-    pub fn from_block(&self, is_full: bool, rank: u64) -> L1BlockNumber {
+    pub fn from_block(&self, is_complete: bool, rank: u64) -> L1BlockNumber {
         let wait = rank.saturating_mul(self.spec.post_backoff_blocks);
-        L1BlockNumber::new(self.due(is_full).get().saturating_add(wait))
+        L1BlockNumber::new(self.due(is_complete).get().saturating_add(wait))
     }
 
     /// Returns whether `rank` may propose now.
     #[must_use]
-    pub fn may_propose(&self, is_full: bool, rank: u64) -> bool {
-        self.head >= self.from_block(is_full, rank)
+    pub fn may_propose(&self, is_complete: bool, rank: u64) -> bool {
+        self.head >= self.from_block(is_complete, rank)
     }
 
     /// Returns the most data bytes of a batch on this chain.
@@ -139,11 +156,16 @@ impl Situation<'_> {
         usize::try_from(self.spec.batch_bytes_max).unwrap_or(usize::MAX).min(BATCH_DATA_BYTES_MAX)
     }
 
-    /// Returns whether a batch of `data_len` bytes and `blocks` blocks is full: the next final block might not fit.
+    /// Returns whether nothing can join a batch of `data_len` bytes and `blocks` blocks that ends with `last`: it ends the
+    /// epoch, or the final block after it might not fit.
     ///
-    /// Judged from sizes that every member knows, so that proposer and members agree.
+    /// Judged from what every member knows, so that proposer and members agree.
     #[must_use]
-    pub fn is_full(&self, data_len: usize, blocks: u64, next: Option<&BlockHeader>) -> bool {
+    pub fn is_complete(&self, data_len: usize, blocks: u64, last: &BlockHeader, next: Option<&BlockHeader>) -> bool {
+        self.epochs.ends_with(last) || self.is_full(data_len, blocks, next)
+    }
+
+    fn is_full(&self, data_len: usize, blocks: u64, next: Option<&BlockHeader>) -> bool {
         let Some(next) = next else { return false };
         let (data_len, max) = (data_len as u64, self.data_bytes_max() as u64);
         let with_next = data_len.saturating_add(u64::from(next.payload_bytes)).saturating_add(BLOCK_OVERHEAD_BYTES);
@@ -213,12 +235,23 @@ impl Situation<'_> {
     ///
     /// # Errors
     /// [`ProposalError::TooEarly`].
-    pub fn check_turn(&self, member: MemberIndex, rank: u64, is_full: bool) -> Result<(), ProposalError> {
-        let from = self.from_block(is_full, rank);
+    pub fn check_turn(&self, member: MemberIndex, rank: u64, is_complete: bool) -> Result<(), ProposalError> {
+        let from = self.from_block(is_complete, rank);
         if self.head.get().saturating_add(TOLERANCE_BLOCKS) >= from.get() {
             return Ok(());
         }
         Err(ProposalError::TooEarly { member, rank, from, head: self.head })
+    }
+
+    /// Checks that a batch that ends with `last`, this node's final block, holds blocks of one epoch only.
+    ///
+    /// # Errors
+    /// [`ProposalError::SpansEpochs`].
+    pub fn check_span(&self, last: &BlockHeader) -> Result<(), ProposalError> {
+        if last.epoch == self.epoch {
+            return Ok(());
+        }
+        Err(ProposalError::SpansEpochs { last: last.height, expected: self.epoch, got: last.epoch })
     }
 
     /// Checks that `header` and its data say what is final here.

@@ -3,8 +3,9 @@
 use alloy_primitives::{Address, B256, keccak256};
 use baton_consensus::{Committee, CommitteeMember, Schedule, SecretKey};
 use baton_proto::{
-    BatchHash, BatchHeader, BatchIndex, Block, BlockHeader, ChainSpec, DataKind, Domain, Epoch, Height, L1BlockNumber,
-    L1ChainId, L1Origin, L2ChainId, MemberIndex, PayloadCommitment, TimestampMs, View, Weight, batch_data,
+    BatchHash, BatchHeader, BatchIndex, Block, BlockHeader, ChainSpec, DataKind, Domain, Epoch, Epochs, Height,
+    L1BlockNumber, L1ChainId, L1Origin, L2ChainId, MemberIndex, PayloadCommitment, TimestampMs, View, Weight,
+    batch_data,
 };
 
 use super::rules::{ProposalError, Situation, rank};
@@ -12,8 +13,11 @@ use crate::l1::{InboxTip, deploy::devnet_spec};
 
 const ACCEPTED_AT: u64 = 100;
 
+/// Epoch 2 has the L1 blocks from 80 to 119.
+const EPOCHS: Epochs = Epochs { genesis: L1BlockNumber::new(0), blocks: 40 };
+
 fn spec() -> ChainSpec {
-    devnet_spec(L2ChainId::new(7), 512, Address::repeat_byte(1))
+    devnet_spec(L2ChainId::new(7), EPOCHS.blocks, Address::repeat_byte(1))
 }
 
 fn tip() -> InboxTip {
@@ -26,7 +30,7 @@ fn tip() -> InboxTip {
 }
 
 fn situation<'a>(spec: &'a ChainSpec, tip: &'a InboxTip, head: u64) -> Situation<'a> {
-    Situation { spec, epoch: Epoch::new(2), tip, head: L1BlockNumber::new(head), full_since: None }
+    Situation { spec, epochs: EPOCHS, epoch: Epoch::new(2), tip, head: L1BlockNumber::new(head), complete_since: None }
 }
 
 fn blocks(count: u64) -> Vec<Block> {
@@ -82,12 +86,12 @@ fn a_batch_is_due_by_age_and_each_rank_waits_for_the_one_before() {
 }
 
 #[test]
-fn a_full_batch_is_due_at_once_and_later_ranks_count_from_when_it_was_full() {
+fn a_complete_batch_is_due_at_once_and_later_ranks_count_from_when_it_was_complete() {
     let (spec, tip) = (spec(), tip());
     let mut now = situation(&spec, &tip, ACCEPTED_AT + 1);
     assert!(now.may_propose(true, 0) && !now.may_propose(false, 0));
     assert!(!now.may_propose(true, 1));
-    now.full_since = Some(L1BlockNumber::new(ACCEPTED_AT));
+    now.complete_since = Some(L1BlockNumber::new(ACCEPTED_AT));
     assert!(!now.may_propose(true, 1));
     now.head = L1BlockNumber::new(ACCEPTED_AT + 2);
     assert!(now.may_propose(true, 1));
@@ -96,7 +100,7 @@ fn a_full_batch_is_due_at_once_and_later_ranks_count_from_when_it_was_full() {
 #[test]
 fn a_member_allows_one_l1_block_of_difference_and_no_more() {
     let (spec, tip) = (spec(), tip());
-    let check = |head, rank, full| situation(&spec, &tip, head).check_turn(MemberIndex::new(1), rank, full);
+    let check = |head, rank, complete| situation(&spec, &tip, head).check_turn(MemberIndex::new(1), rank, complete);
     assert_eq!(check(ACCEPTED_AT + 4, 0, false), Ok(()));
     let early = check(ACCEPTED_AT + 3, 0, false).unwrap_err();
     assert!(early.can_pass() && !early.is_peer_fault(), "{early}");
@@ -109,13 +113,32 @@ fn full_means_that_the_next_final_block_might_not_fit() {
     let (spec, tip) = (spec(), tip());
     let now = situation(&spec, &tip, ACCEPTED_AT);
     let max = now.data_bytes_max();
-    let mut next = blocks(1).remove(0).header;
-    assert!(!now.is_full(max, 10, None), "without a next block there is nothing to wait for");
-    assert!(!now.is_full(max / 2, 10, Some(&next)));
-    assert!(now.is_full(max * 7 / 8, 10, Some(&next)));
-    assert!(now.is_full(1, 16_384, Some(&next)));
+    let [last, next] = &blocks(2)[..] else { panic!() };
+    let (last, mut next) = (&last.header, next.header.clone());
+    assert!(!now.is_complete(max, 10, last, None), "without a next block there is nothing to wait for");
+    assert!(!now.is_complete(max / 2, 10, last, Some(&next)));
+    assert!(now.is_complete(max * 7 / 8, 10, last, Some(&next)));
+    assert!(now.is_complete(1, 16_384, last, Some(&next)));
     next.payload_bytes = u32::try_from(max / 2).unwrap();
-    assert!(now.is_full(max / 2, 10, Some(&next)));
+    assert!(now.is_complete(max / 2, 10, last, Some(&next)));
+}
+
+#[test]
+fn a_batch_that_ends_the_epoch_is_complete_whatever_its_size() {
+    let (spec, tip) = (spec(), tip());
+    let now = situation(&spec, &tip, ACCEPTED_AT);
+    let [last, next] = &blocks(2)[..] else { panic!() };
+    let (mut last, mut next) = (last.header.clone(), next.header.clone());
+    let complete = |last: &BlockHeader, next| now.is_complete(1, 1, last, next);
+    for (origin, ends) in [(80, false), (119, false), (120, true), (400, true)] {
+        last.origin.number = L1BlockNumber::new(origin);
+        assert_eq!((complete(&last, None), complete(&last, Some(&next))), (ends, ends), "{origin}");
+    }
+    // Nothing beyond it is of this batch, and only who has another final chain says that it is.
+    next.epoch = Epoch::new(3);
+    assert_eq!(now.check_span(&last), Ok(()));
+    let error = now.check_span(&next).unwrap_err();
+    assert!(matches!(error, ProposalError::SpansEpochs { .. }) && error.is_peer_fault(), "{error}");
 }
 
 #[test]
@@ -142,7 +165,9 @@ fn a_proposal_must_say_what_is_final_here() {
     let wrong = with(&|h| h.prev_batch_hash = BatchHash::new(B256::repeat_byte(1)));
     assert!(matches!(refused(&wrong, &data), ProposalError::WrongPrevious { .. }));
     let wrong = with(&|h| h.epoch = Epoch::new(3));
-    assert!(matches!(refused(&wrong, &data), ProposalError::WrongEpoch { .. }));
+    let other = refused(&wrong, &data);
+    assert!(matches!(other, ProposalError::WrongEpoch { .. }));
+    assert!(!other.is_peer_fault() && !other.can_pass(), "who works on another epoch is passed over");
     let wrong = with(&|h| h.first_height = Height::new(2));
     assert!(matches!(refused(&wrong, &data), ProposalError::WrongFirstHeight { .. }));
     for last in [0, 1 << 40, u64::MAX] {

@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use alloy_primitives::Address;
 use baton_consensus::Verified;
 use baton_proto::{
-    Attestation, BatchHeader, Block, Height, MemberIndex, SignedStatement, Statement,
+    Attestation, BatchHeader, Epoch, Height, MemberIndex, SignedStatement, Statement,
     batch_data::{self, BatchDataError},
-    limits::{BATCH_BLOCKS_MAX, BATCH_DECODED_BYTES_MAX},
+    limits::COMMITTEE_MEMBERS_MAX,
     wire::ConsensusMessage,
 };
 use tokio::{
@@ -17,34 +18,49 @@ use tokio::{
 use tracing::{debug, error, info, warn};
 
 use super::{
-    BatchMessage, BatchStatus, BatcherContext, BatcherError,
+    BatchMessage, BatchStatus, BatcherContext, BatcherError, Charge,
+    blocks::{final_blocks, unposted_blocks},
     duties::{Counted, DutyCount},
     round::{Held, Progress, Round},
     rules::{BLOCK_OVERHEAD_BYTES, ProposalError, Situation, rank},
 };
 use crate::{
-    l1::{CertifiedBatch, InboxTip, InboxView},
-    ledger::{BatchOnL1, BatchRecord, Ledger, LedgerError},
+    epoch::{EpochContext, epoch_after},
+    l1::{CertifiedBatch, ChainFacts, InboxTip, InboxView},
+    ledger::{BatchOnL1, BatchRecord, LedgerError},
 };
 
 /// A proposal is long: it is sent again only every so many repeats.
 const PROPOSAL_REPEATS: u64 = 4;
 
+/// Proposals kept for the batch after the one that L1 waits for: one for each member.
+const AHEAD_PROPOSALS_MAX: usize = COMMITTEE_MEMBERS_MAX;
+
 /// Attestations kept for the batch after the one that L1 waits for: four for each member, as for the present one.
-const AHEAD_VOTES_MAX: usize = 4 * baton_proto::limits::COMMITTEE_MEMBERS_MAX;
+const AHEAD_VOTES_MAX: usize = 4 * COMMITTEE_MEMBERS_MAX;
 
 /// How much the unposted bytes must grow before it is tried again whether they fill a batch, in percent.
 const FULL_RETRY_PERCENT: u64 = 125;
 
+/// The batcher while it runs.
+type Running = JoinHandle<Result<(), BatcherError>>;
+
+/// The epoch of a batch, and the one whose committee certifies it.
+type Assigned = (Arc<EpochContext>, Arc<EpochContext>);
+
 pub(super) fn spawn(
     context: BatcherContext,
-    duties: DutyCount,
     inbox: watch::Receiver<Option<InboxView>>,
     orders: watch::Sender<Option<Arc<CertifiedBatch>>>,
     broken: watch::Receiver<String>,
-) -> (watch::Receiver<BatchStatus>, JoinHandle<Result<(), BatcherError>>) {
+) -> Result<(watch::Receiver<BatchStatus>, Running), LedgerError> {
+    let epoch = context.epochs.running();
+    let duties = DutyCount::open(Arc::clone(&context.ledger), Arc::clone(&epoch))?;
     let (status, receiver) = watch::channel(BatchStatus::default());
     let work = Work {
+        added: context.epochs.changes(),
+        by: Arc::clone(&epoch),
+        epoch,
         duties,
         context,
         inbox,
@@ -57,8 +73,9 @@ pub(super) fn spawn(
         ahead_votes: Vec::new(),
         proposed_by_me: None,
         stuck: false,
+        unknown: None,
     };
-    (receiver, tokio::spawn(work.run()))
+    Ok((receiver, tokio::spawn(work.run())))
 }
 
 /// An upper bound of the bytes that the unposted blocks need, kept without reading a block twice.
@@ -66,26 +83,38 @@ pub(super) fn spawn(
 struct Size {
     up_to: Height,
     bytes: u64,
+    /// Whether the epoch's last block is among them. None beyond it counts.
+    ends_epoch: bool,
     /// Bytes from which it is worth trying whether they fill a batch.
     try_at: u64,
 }
 
 struct Work {
     context: BatcherContext,
+    added: watch::Receiver<Vec<Arc<EpochContext>>>,
+    /// The epoch of the batch that L1 waits for, as far as this node knows it.
+    epoch: Arc<EpochContext>,
+    /// Whose committee closes, attests and posts that batch.
+    by: Arc<EpochContext>,
+    /// Of `epoch`.
+    duties: DutyCount,
     inbox: watch::Receiver<Option<InboxView>>,
     orders: watch::Sender<Option<Arc<CertifiedBatch>>>,
     broken: watch::Receiver<String>,
     status: watch::Sender<BatchStatus>,
+    /// `None` until L1 was read, and while this node does not know the next batch's epoch.
     round: Option<Round>,
-    duties: DutyCount,
     size: Size,
-    /// Proposals for the batch after the one that L1 waits for: others may see L1 move first. One for each proposer.
-    ahead: BTreeMap<MemberIndex, Held>,
+    /// Proposals for the batch after the one that L1 waits for: others may see L1 move first. One for each proposer, at most
+    /// AHEAD_PROPOSALS_MAX.
+    ahead: BTreeMap<Address, Held>,
     ahead_votes: Vec<SignedStatement>,
     /// The batch that this process proposed last.
     proposed_by_me: Option<BatchHeader>,
     /// Whether the operator was told that a block fits no batch.
     stuck: bool,
+    /// The epoch of which the operator was told that it is unknown.
+    unknown: Option<Epoch>,
 }
 
 impl Work {
@@ -105,6 +134,7 @@ impl Work {
                 changed = self.context.l1.changed() => if changed.is_err() { return Ok(()) },
                 changed = self.inbox.changed() => if changed.is_err() { return Ok(()) },
                 changed = self.broken.changed() => if changed.is_err() { return Ok(()) },
+                changed = self.added.changed() => if changed.is_err() { return Ok(()) },
                 _ = repeat.tick() => {
                     self.repeat(repeats.is_multiple_of(PROPOSAL_REPEATS));
                     repeats = repeats.wrapping_add(1);
@@ -122,9 +152,7 @@ impl Work {
     async fn advance(&mut self) -> Result<(), BatcherError> {
         let final_height = self.final_height();
         let Some(view) = *self.inbox.borrow_and_update() else { return Ok(()) };
-        if !self.round.as_ref().is_some_and(|round| round.follows(&view.posted)) {
-            self.enter(view.posted)?;
-        }
+        self.follow(&view)?;
         let healthy = self.context.l1.borrow_and_update().healthy;
         let broken = self.broken.borrow_and_update().clone();
         if healthy && broken.is_empty() {
@@ -138,13 +166,60 @@ impl Work {
         Ok(())
     }
 
+    /// Begins anew when L1 waits for another batch than before, or when another committee has to certify it.
+    fn follow(&mut self, view: &InboxView) -> Result<(), LedgerError> {
+        let Some((epoch, by)) = self.assigned(view)? else {
+            self.round = None;
+            return Ok(());
+        };
+        let (same_epoch, same_committee) = (Arc::ptr_eq(&epoch, &self.epoch), Arc::ptr_eq(&by, &self.by));
+        if same_epoch && same_committee && self.round.as_ref().is_some_and(|round| round.follows(&view.posted)) {
+            return Ok(());
+        }
+        if !same_epoch {
+            self.duties = DutyCount::open(Arc::clone(&self.context.ledger), Arc::clone(&epoch))?;
+        }
+        if !(same_epoch && same_committee) {
+            info!(epoch = %epoch.epoch, committee = %by.epoch, member = by.me().map(MemberIndex::get),
+                first_height = %view.posted.last_height.next().unwrap_or_default(), "batches of another epoch are next");
+        }
+        (self.epoch, self.by) = (epoch, by);
+        self.enter(view.posted)
+    }
+
+    /// Returns the epoch of the batch that L1 waits for and the one whose committee certifies it; `None` if this node does not
+    /// know one of them.
+    fn assigned(&mut self, view: &InboxView) -> Result<Option<Assigned>, LedgerError> {
+        let (facts, epochs) = (&self.context.facts, &self.context.epochs);
+        let wanted = match self.context.ledger.header(view.posted.last_height)? {
+            Some(last) => epoch_after(&facts.epochs(), &last),
+            // Where L1 is ahead of this node there is nothing to do but to follow.
+            None => self.epoch.epoch,
+        };
+        // What is certified now is in a later L1 block.
+        let certifiers = facts.certifiers(wanted, view.head.next().unwrap_or(view.head));
+        let epoch = epochs.of(wanted);
+        let by = match &epoch {
+            Some(epoch) if certifiers.contains(&wanted) => Some(Arc::clone(epoch)),
+            _ => Some(epochs.running()).filter(|running| certifiers.contains(&running.epoch)),
+        };
+        let assigned = epoch.zip(by);
+        if assigned.is_none() && self.unknown != Some(wanted) {
+            warn!(epoch = %wanted, running = %epochs.running().epoch,
+                "nobody whom this node knows can certify the next batch: it attests and posts nothing until L1 has moved on");
+        }
+        self.unknown = assigned.is_none().then_some(wanted);
+        Ok(assigned)
+    }
+
     /// Begins with the batch that follows `tip`, with what is known of it already.
-    fn enter(&mut self, tip: InboxTip) -> Result<(), BatcherError> {
+    fn enter(&mut self, tip: InboxTip) -> Result<(), LedgerError> {
         let mut round = Round::new(tip);
-        self.size = Size { up_to: tip.last_height, bytes: 0, try_at: 0 };
+        self.size = Size { up_to: tip.last_height, ..Size::default() };
         if let Some(record) = self.context.ledger.batch(tip.next_index)?
             && record.header.prev_batch_hash == tip.last_hash
             && let Some(certificate) = record.certificate
+            && certificate.statement.epoch() == self.by.epoch
         {
             let head = self.context.l1.borrow().head.map_or(tip.accepted_at, |head| head.number);
             debug!(index = %tip.next_index, "the batch was certified before");
@@ -155,54 +230,68 @@ impl Work {
             self.on_proposal(from, held);
         }
         let votes = std::mem::take(&mut self.ahead_votes);
-        for vote in votes {
+        for vote in votes.iter().filter(|vote| vote.statement.epoch() == self.by.epoch) {
             // Verified when it came.
             if let Some(round) = &mut self.round {
-                round.attest(&vote);
+                round.attest(vote);
             }
         }
         Ok(())
     }
 
     async fn on_message(&mut self, message: BatchMessage) -> Result<(), BatcherError> {
+        let sender = self.context.epochs.of(message.epoch);
+        let Some(from) = sender.and_then(|epoch| epoch.committee.member(message.from).map(|member| member.owner))
+        else {
+            return Ok(());
+        };
         match message.message {
             ConsensusMessage::BatchProposal { header, data } => {
-                self.on_proposal(message.from, Held::new(header, data));
+                self.on_proposal(from, Held::new(header, data));
                 Ok(())
             }
-            ConsensusMessage::Attestation(signed) => self.on_attestation(message.from, signed).await,
+            ConsensusMessage::Attestation(signed) => self.on_attestation(from, signed).await,
             _ => Ok(()),
         }
     }
 
-    fn on_proposal(&mut self, from: MemberIndex, held: Held) {
+    fn on_proposal(&mut self, from: Address, held: Held) {
         let Some(view) = *self.inbox.borrow() else { return };
         let Some(round) = &mut self.round else { return };
         if Some(held.header.index) == round.tip.next_index.next() {
-            self.ahead.insert(from, held);
+            if self.ahead.len() < AHEAD_PROPOSALS_MAX || self.ahead.contains_key(&from) {
+                self.ahead.insert(from, held);
+            }
             return;
         }
-        let situation = Situation {
-            spec: &self.context.facts.spec,
-            epoch: self.context.facts.epoch,
-            tip: &round.tip,
-            head: view.head,
-            full_since: round.full_since,
-        };
+        let Some(from) = self.by.committee.index_of(from) else { return };
+        let (epoch, since) = (self.epoch.epoch, round.complete_since);
+        let situation = Situation::new(&self.context.facts, epoch, &round.tip, view.head, since);
         match situation.check_header(&held.header, &held.data) {
             Ok(()) => {
                 if round.propose(from, held) {
                     debug!(%from, index = %round.tip.next_index, "batch proposed");
                 }
             }
-            Err(error) => refuse(&self.context, from, &error),
+            Err(error) => refuse(&self.context.charge, self.by.epoch, from, &error),
         }
     }
 
-    async fn on_attestation(&mut self, from: MemberIndex, signed: SignedStatement) -> Result<(), BatcherError> {
+    async fn on_attestation(&mut self, from: Address, signed: SignedStatement) -> Result<(), BatcherError> {
         let Statement::Attest(attestation) = signed.statement else { return Ok(()) };
         let Some(round) = &self.round else { return Ok(()) };
         let is_next = Some(attestation.batch_index) == round.tip.next_index.next();
+        let committee = if is_next {
+            self.context.epochs.of(attestation.committee_epoch)
+        } else {
+            Some(Arc::clone(&self.by)).filter(|by| by.epoch == attestation.committee_epoch)
+        };
+        // Another epoch's is none of this round's business.
+        let Some((committee, from)) =
+            committee.and_then(|epoch| epoch.committee.index_of(from).map(|from| (epoch, from)))
+        else {
+            return Ok(());
+        };
         // A later previous hash cannot be judged yet; the statement is kept as long as there is room.
         let wanted = if is_next {
             self.ahead_votes.len() < AHEAD_VOTES_MAX && !self.ahead_votes.contains(&signed)
@@ -213,10 +302,10 @@ impl Work {
             return Ok(());
         }
         if signed.signer != from {
-            (self.context.charge)(from, "an attestation of another member");
+            (self.context.charge)(committee.epoch, from, "an attestation of another member");
             return Ok(());
         }
-        let verifier = Arc::clone(&self.context.verifier);
+        let verifier = Arc::clone(&committee.verifier);
         match spawn_blocking(move || verifier.verify(signed)).await? {
             Ok(verified) if is_next => self.ahead_votes.push(verified.into_inner()),
             Ok(verified) => {
@@ -227,7 +316,7 @@ impl Work {
             Err(error) => {
                 debug!(%from, %error, "attestation refused");
                 if error.is_peer_fault() {
-                    (self.context.charge)(from, "an attestation that does not verify");
+                    (self.context.charge)(committee.epoch, from, "an attestation that does not verify");
                 }
             }
         }
@@ -242,7 +331,7 @@ impl Work {
                 Ok(()) => self.attest(from, &held).await?,
                 Err(error) if error.can_pass() => {}
                 Err(error) => {
-                    refuse(&self.context, from, &error);
+                    refuse(&self.context.charge, self.by.epoch, from, &error);
                     if let Some(round) = &mut self.round {
                         round.judge(from, held.hash, Progress::Refused);
                     }
@@ -263,35 +352,33 @@ impl Work {
         if header.last_height > final_height {
             return Ok(Err(ProposalError::NotFinalHere { last: header.last_height, head: final_height }));
         }
+        let ledger = Arc::clone(&self.context.ledger);
+        let last = ledger.header(header.last_height)?.ok_or(BatcherError::MissingBlock(header.last_height))?;
         let next = match header.last_height.next() {
-            Some(next) if next <= final_height => self.context.ledger.header(next)?,
+            Some(next) if next <= final_height => ledger.header(next)?,
             _ => None,
         };
         let Some(round) = &mut self.round else { return Ok(Ok(())) };
-        let tip = round.tip;
+        let (tip, epoch) = (round.tip, self.epoch.epoch);
         let facts = Arc::clone(&self.context.facts);
-        let situation = Situation {
-            spec: &facts.spec,
-            epoch: facts.epoch,
-            tip: &tip,
-            head: view.head,
-            full_since: round.full_since,
-        };
-        let is_full = situation.is_full(held.data.len(), super::block_count(header), next.as_ref());
-        if is_full {
-            round.full_since.get_or_insert(view.head);
+        let situation = Situation::new(&facts, epoch, &tip, view.head, round.complete_since);
+        if let Err(error) = situation.check_span(&last) {
+            return Ok(Err(error));
         }
-        let rank = rank(&self.context.posters, self.context.committee.len(), header.index, from);
-        if let Err(error) = situation.check_turn(from, rank, is_full) {
+        let is_complete = situation.is_complete(held.data.len(), super::block_count(header), &last, next.as_ref());
+        if is_complete {
+            round.complete_since.get_or_insert(view.head);
+        }
+        let rank = rank(&self.by.posters, self.by.committee.len(), header.index, from);
+        if let Err(error) = situation.check_turn(from, rank, is_complete) {
             return Ok(Err(error));
         }
         let counted = self.duties.up_to(tip.last_height, view.settled.last_height)?;
-        let (ledger, leaders) = (Arc::clone(&self.context.ledger), self.context.leaders.clone());
-        let (held, head, full_since) = (held.clone(), view.head, round_full_since(&self.round));
+        let (context, held, head) = (Arc::clone(&self.epoch), held.clone(), view.head);
         spawn_blocking(move || {
             let own = final_blocks(&*ledger, held.header.first_height, held.header.last_height)?;
-            let root = counted.root_with(&leaders, own.iter().map(|block| &block.header))?;
-            let situation = Situation { spec: &facts.spec, epoch: facts.epoch, tip: &tip, head, full_since };
+            let root = counted.root_with(&context.leaders, own.iter().map(|block| &block.header))?;
+            let situation = Situation::new(&facts, epoch, &tip, head, None);
             Ok(situation.check_content(&held.header, &held.data, &own, root))
         })
         .await?
@@ -299,13 +386,13 @@ impl Work {
 
     /// Signs what was judged right, makes the batch durable and tells everybody.
     async fn attest(&mut self, from: MemberIndex, held: &Held) -> Result<(), BatcherError> {
-        let Some(signer) = self.context.signer.clone() else {
+        let Some(signer) = self.by.signer.clone() else {
             if let Some(round) = &mut self.round {
                 round.judge(from, held.hash, Progress::Attested);
             }
             return Ok(());
         };
-        let statement = Statement::Attest(Attestation::of(self.context.facts.epoch, &held.header));
+        let statement = Statement::Attest(Attestation::of(self.by.epoch, &held.header));
         self.store(&held.header, &held.data, None)?;
         let signed = match spawn_blocking(move || signer.sign(&[statement])).await? {
             Ok(signed) => signed,
@@ -353,7 +440,7 @@ impl Work {
 
     fn certify(&mut self, view: &InboxView) -> Result<(), BatcherError> {
         let Some(round) = &mut self.round else { return Ok(()) };
-        let Some(certified) = round.try_certify(&self.context.committee, view.head).cloned() else { return Ok(()) };
+        let Some(certified) = round.try_certify(&self.by.committee, view.head).cloned() else { return Ok(()) };
         info!(
             index = %certified.header.index,
             first_height = %certified.header.first_height,
@@ -368,44 +455,39 @@ impl Work {
 
     /// Closes a batch if it is this node's turn, or that of nobody before it any more.
     async fn propose(&mut self, view: &InboxView, final_height: Height) -> Result<(), BatcherError> {
-        let (Some(me), true) = (self.context.me, self.context.signer.is_some()) else { return Ok(()) };
+        let Some(me) = self.by.me() else { return Ok(()) };
         let Some(round) = &self.round else { return Ok(()) };
         let tip = round.tip;
         if round.certified().is_some() || round.proposal_of(me).is_some() || final_height <= tip.last_height {
             return Ok(());
         }
-        let facts = Arc::clone(&self.context.facts);
-        let situation = Situation {
-            spec: &facts.spec,
-            epoch: facts.epoch,
-            tip: &tip,
-            head: view.head,
-            full_since: round.full_since,
-        };
-        let rank = rank(&self.context.posters, self.context.committee.len(), tip.next_index, me);
+        let (facts, epoch) = (Arc::clone(&self.context.facts), self.epoch.epoch);
+        let situation = Situation::new(&facts, epoch, &tip, view.head, round.complete_since);
+        let rank = rank(&self.by.posters, self.by.committee.len(), tip.next_index, me);
         let by_age = situation.may_propose(false, rank);
-        let first_look = round.full_since.is_none();
+        let first_look = round.complete_since.is_none();
         self.grow_size(final_height)?;
         let limit = situation.data_bytes_max() as u64;
         if self.size.try_at == 0 {
             self.size.try_at = limit;
         }
-        let may_be_full = self.size.bytes >= self.size.try_at && (first_look || situation.may_propose(true, rank));
-        if !by_age && !may_be_full {
+        let can_be_complete = self.size.ends_epoch || self.size.bytes >= self.size.try_at;
+        let may_be_complete = can_be_complete && (first_look || situation.may_propose(true, rank));
+        if !by_age && !may_be_complete {
             return Ok(());
         }
         let counted = self.duties.up_to(tip.last_height, view.settled.last_height)?;
         let Some(candidate) = self.build(&facts, tip, counted, view, final_height).await? else { return Ok(()) };
-        if candidate.is_full {
+        if candidate.is_complete {
             if let Some(round) = &mut self.round {
-                round.full_since.get_or_insert(view.head);
+                round.complete_since.get_or_insert(view.head);
             }
         } else {
             self.size.try_at = (self.size.bytes.max(limit) / 100).saturating_mul(FULL_RETRY_PERCENT);
         }
-        let full_since = round_full_since(&self.round);
-        let situation = Situation { spec: &facts.spec, epoch: facts.epoch, tip: &tip, head: view.head, full_since };
-        if !situation.may_propose(candidate.is_full, rank) {
+        let complete_since = self.round.as_ref().and_then(|round| round.complete_since);
+        let situation = Situation::new(&facts, epoch, &tip, view.head, complete_since);
+        if !situation.may_propose(candidate.is_complete, rank) {
             return Ok(());
         }
         info!(
@@ -414,7 +496,7 @@ impl Work {
             last_height = %candidate.header.last_height,
             bytes = candidate.data.len(),
             rank,
-            full = candidate.is_full,
+            complete = candidate.is_complete,
             "batch closed"
         );
         let held = Held::new(candidate.header, candidate.data);
@@ -432,18 +514,18 @@ impl Work {
 
     async fn build(
         &mut self,
-        facts: &Arc<crate::l1::ChainFacts>,
+        facts: &Arc<ChainFacts>,
         tip: InboxTip,
         counted: Counted,
         view: &InboxView,
         final_height: Height,
     ) -> Result<Option<Candidate>, BatcherError> {
-        let (ledger, leaders) = (Arc::clone(&self.context.ledger), self.context.leaders.clone());
+        let (ledger, context) = (Arc::clone(&self.context.ledger), Arc::clone(&self.epoch));
         let (facts, head) = (Arc::clone(facts), view.head);
         let built = spawn_blocking(move || -> Result<Result<Candidate, BatchDataError>, BatcherError> {
-            let situation = Situation { spec: &facts.spec, epoch: facts.epoch, tip: &tip, head, full_since: None };
+            let situation = Situation::new(&facts, context.epoch, &tip, head, None);
             let first = tip.last_height.next().unwrap_or_default();
-            let blocks = unposted_blocks(&*ledger, first, final_height)?;
+            let blocks = unposted_blocks(&*ledger, context.epoch, first, final_height)?;
             let (data, count) = match batch_data::encode_prefix(&blocks, situation.data_bytes_max()) {
                 Ok(encoded) => encoded,
                 Err(error) => return Ok(Err(error)),
@@ -453,10 +535,12 @@ impl Work {
                 Some(next) if next <= final_height => ledger.header(next)?,
                 _ => None,
             };
-            let root = counted.root_with(&leaders, own.iter().map(|block| &block.header))?;
+            let root = counted.root_with(&context.leaders, own.iter().map(|block| &block.header))?;
             let header = situation.header(own, &data, root).ok_or(BatcherError::MissingBlock(first))?;
-            let is_full = situation.is_full(data.len(), own.len() as u64, next.as_ref());
-            Ok(Ok(Candidate { header, data: data.into(), is_full }))
+            let is_complete = own
+                .last()
+                .is_some_and(|last| situation.is_complete(data.len(), own.len() as u64, &last.header, next.as_ref()));
+            Ok(Ok(Candidate { header, data: data.into(), is_complete }))
         })
         .await??;
         match built {
@@ -496,10 +580,10 @@ impl Work {
     }
 
     fn posting_rank(&self, header: &BatchHeader) -> u64 {
-        let members = self.context.committee.len();
-        match self.context.me {
+        let members = self.by.committee.len();
+        match self.by.me() {
             Some(_) if self.proposed_by_me.as_ref() == Some(header) => 0,
-            Some(me) => rank(&self.context.posters, members, header.index, me),
+            Some(me) => rank(&self.by.posters, members, header.index, me),
             None => members as u64,
         }
     }
@@ -511,7 +595,7 @@ impl Work {
             return;
         }
         if with_proposal
-            && let Some(me) = self.context.me
+            && let Some(me) = self.by.me()
             && let Some(held) = round.proposal_of(me)
         {
             let (header, data) = (held.header.clone(), held.data.clone());
@@ -529,11 +613,7 @@ impl Work {
             settled_height: view.settled.last_height,
             unposted_blocks: final_height.get().saturating_sub(view.posted.last_height.get()),
             unposted_batches: u64::from(self.round.as_ref().is_some_and(|round| round.certified().is_some())),
-            attested_weight: self
-                .round
-                .as_ref()
-                .map(|round| round.best_weight(&self.context.committee))
-                .unwrap_or_default(),
+            attested_weight: self.round.as_ref().map(|round| round.best_weight(&self.by.committee)).unwrap_or_default(),
             broken,
         };
         self.status.send_if_modified(|current| {
@@ -545,12 +625,13 @@ impl Work {
 
     fn grow_size(&mut self, final_height: Height) -> Result<(), BatcherError> {
         let limit = self.context.facts.spec.batch_bytes_max.saturating_mul(64);
-        while self.size.up_to < final_height && self.size.bytes < limit {
+        while self.size.up_to < final_height && self.size.bytes < limit && !self.size.ends_epoch {
             let next = self.size.up_to.next().unwrap_or(final_height);
             let header = self.context.ledger.header(next)?.ok_or(BatcherError::MissingBlock(next))?;
             let bytes = u64::from(header.payload_bytes).saturating_add(BLOCK_OVERHEAD_BYTES);
             self.size.bytes = self.size.bytes.saturating_add(bytes);
             self.size.up_to = next;
+            self.size.ends_epoch = self.context.facts.epochs().ends_with(&header);
         }
         Ok(())
     }
@@ -559,44 +640,14 @@ impl Work {
 struct Candidate {
     header: BatchHeader,
     data: alloy_primitives::Bytes,
-    is_full: bool,
+    is_complete: bool,
 }
 
-fn round_full_since(round: &Option<Round>) -> Option<baton_proto::L1BlockNumber> {
-    round.as_ref().and_then(|round| round.full_since)
-}
-
-fn refuse(context: &BatcherContext, from: MemberIndex, error: &ProposalError) {
+fn refuse(charge: &Charge, epoch: Epoch, from: MemberIndex, error: &ProposalError) {
     if error.is_peer_fault() {
-        warn!(%from, %error, "proposed batch refused");
-        (context.charge)(from, "a batch that no honest member proposes");
+        warn!(%epoch, %from, %error, "proposed batch refused");
+        charge(epoch, from, "a batch that no honest member proposes");
     } else {
-        debug!(%from, %error, "proposed batch passed over");
+        debug!(%epoch, %from, %error, "proposed batch passed over");
     }
-}
-
-/// The final blocks from `first` to `last`, both included.
-fn final_blocks(ledger: &dyn Ledger, first: Height, last: Height) -> Result<Vec<Block>, BatcherError> {
-    (first.get()..=last.get())
-        .map(|height| {
-            let height = Height::new(height);
-            ledger.block(height)?.ok_or(BatcherError::MissingBlock(height))
-        })
-        .collect()
-}
-
-/// As many final blocks from `first` on as one batch can hold decompressed.
-fn unposted_blocks(ledger: &dyn Ledger, first: Height, last: Height) -> Result<Vec<Block>, BatcherError> {
-    let mut blocks = Vec::new();
-    let mut bytes = 0_u64;
-    for height in first.get()..=last.get() {
-        let height = Height::new(height);
-        let block = ledger.block(height)?.ok_or(BatcherError::MissingBlock(height))?;
-        bytes = bytes.saturating_add(u64::from(block.header.payload_bytes)).saturating_add(BLOCK_OVERHEAD_BYTES);
-        if !blocks.is_empty() && (blocks.len() >= BATCH_BLOCKS_MAX || bytes > BATCH_DECODED_BYTES_MAX as u64) {
-            break;
-        }
-        blocks.push(block);
-    }
-    Ok(blocks)
 }

@@ -5,46 +5,64 @@ use std::{
     time::Duration,
 };
 
-use baton_consensus::SecretKey;
-use baton_proto::{BatchIndex, Block, ChainSpec, Height, MemberIndex, wire::ConsensusMessage};
+use alloy_primitives::B256;
+use baton_proto::{
+    Attestation, BatchIndex, Block, BlockHeader, ChainSpec, Epoch, Height, MemberIndex, SignedStatement, Statement,
+    wire::ConsensusMessage,
+};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{BatchMessage, BatchStatus, Batcher, BatcherConfig, BatcherContext, rank};
+use super::{BatchMessage, BatchStatus, Batcher, BatcherConfig, BatcherContext, Situation, rank};
 use crate::{
+    epoch::EpochBook,
     l1::{
-        AccountConfig, At, PostedChain, ReplayError, Watcher, deploy, read_posted_chain, read_tip,
+        AccountConfig, At, InboxTip, PostedChain, ReplayError, Watcher, deploy, read_posted_chain, read_tip,
         testing::{PATIENCE, POLL, TestChain, account, anvil_call, eventually, finalize},
     },
     ledger::{BatchOnL1, Ledger},
     p2p::Outbound,
-    signer::{SignRecord, Signer},
+    signer::OwnKey,
 };
 
-/// Delivers to every other member at once; what a full inbox does not take is lost.
+/// Delivers to every other node at once; what a full inbox does not take is lost.
 #[derive(Clone, Default)]
 struct Hub(Arc<Mutex<Vec<Option<mpsc::Sender<BatchMessage>>>>>);
 
 struct Port {
     hub: Hub,
-    me: MemberIndex,
+    place: usize,
+    epochs: EpochBook,
+}
+
+impl Port {
+    /// As the sender is in the epoch that it speaks about, or else in its running one.
+    fn message(&self, message: ConsensusMessage) -> Option<BatchMessage> {
+        let about = match &message {
+            ConsensusMessage::BatchProposal { header, .. } => header.epoch,
+            ConsensusMessage::Attestation(signed) => signed.statement.epoch(),
+            _ => return None,
+        };
+        let seats = [self.epochs.of(about), Some(self.epochs.running())];
+        let (epoch, from) = seats.into_iter().flatten().find_map(|epoch| Some((epoch.epoch, epoch.me()?)))?;
+        Some(BatchMessage { epoch, from, message })
+    }
 }
 
 impl Outbound for Port {
     fn broadcast(&self, message: ConsensusMessage) {
-        for (index, inbox) in self.hub.0.lock().unwrap().iter().enumerate() {
-            if index != self.me.as_usize()
+        let Some(message) = self.message(message) else { return };
+        for (place, inbox) in self.hub.0.lock().unwrap().iter().enumerate() {
+            if place != self.place
                 && let Some(inbox) = inbox
             {
-                let _ = inbox.try_send(BatchMessage { from: self.me, message: message.clone() });
+                let _ = inbox.try_send(message.clone());
             }
         }
     }
 
-    fn send(&self, to: MemberIndex, message: ConsensusMessage) {
-        if let Some(Some(inbox)) = self.hub.0.lock().unwrap().get(to.as_usize()) {
-            let _ = inbox.try_send(BatchMessage { from: self.me, message });
-        }
+    fn send(&self, _: MemberIndex, _: ConsensusMessage) {
+        unreachable!("the batcher speaks to all")
     }
 }
 
@@ -52,8 +70,10 @@ struct Member {
     batcher: Batcher,
     ledger: Arc<dyn Ledger>,
     heads: watch::Sender<Height>,
+    key: OwnKey,
+    epochs: EpochBook,
     cancel: CancellationToken,
-    charged: Arc<Mutex<Vec<(MemberIndex, String)>>>,
+    charged: Arc<Mutex<Vec<(Epoch, MemberIndex, String)>>>,
     _record: tempfile::TempDir,
 }
 
@@ -69,10 +89,18 @@ impl Cluster {
     }
 
     async fn start_with(running: &[u8], adjust: impl FnOnce(&mut ChainSpec)) -> Self {
-        let chain = TestChain::start_with(adjust).await;
+        Self::of(TestChain::start_with(adjust).await, running)
+    }
+
+    /// The four members of the first epoch and the one that joins in the next, which is last here.
+    async fn start_growing(adjust: impl FnOnce(&mut ChainSpec)) -> Self {
+        Self::of(TestChain::start_growing(adjust).await, &[0, 1, 2, 3, 4])
+    }
+
+    fn of(chain: TestChain, running: &[u8]) -> Self {
         let hub = Hub::default();
-        hub.0.lock().unwrap().resize_with(4, || None);
-        let mut cluster = Self { chain, hub, members: (0..4).map(|_| None).collect() };
+        hub.0.lock().unwrap().resize_with(5, || None);
+        let mut cluster = Self { chain, hub, members: (0..5).map(|_| None).collect() };
         for index in running {
             cluster.join(*index);
         }
@@ -81,41 +109,64 @@ impl Cluster {
 
     fn join(&mut self, index: u8) {
         let chain = &self.chain;
-        let me = MemberIndex::new(index);
+        let place = usize::from(index);
         let ledger = chain.ledger();
         let cancel = CancellationToken::new();
         let watcher =
             Watcher::spawn(chain.client.clone(), Arc::clone(&chain.facts), Arc::clone(&ledger), POLL, cancel.clone());
         let (inbox, messages) = mpsc::channel(256);
-        self.hub.0.lock().unwrap()[me.as_usize()] = Some(inbox);
+        self.hub.0.lock().unwrap()[place] = Some(inbox);
         let record = tempfile::tempdir().unwrap();
-        let key = SecretKey::from_bytes(&chain.keys[me.as_usize()].to_bytes()).unwrap();
-        let sign_record = SignRecord::create(&record.path().join("record"), &key.public_key()).unwrap();
-        let signer = Arc::new(Signer::new(key, sign_record, chain.facts.domain, me).unwrap());
+        let key = chain.own_key(chain.keys.get(place).unwrap_or(&chain.joiner), record.path());
+        let epochs = chain.epochs(Some(&key));
         let (heads, head) = watch::channel(Height::ZERO);
-        let charged: Arc<Mutex<Vec<(MemberIndex, String)>>> = Arc::default();
+        let charged: Arc<Mutex<Vec<(Epoch, MemberIndex, String)>>> = Arc::default();
         let charges = Arc::clone(&charged);
         let context = BatcherContext {
             client: chain.client.clone(),
             facts: Arc::clone(&chain.facts),
-            committee: Arc::clone(&chain.committee),
-            verifier: Arc::clone(&chain.verifier),
-            leaders: chain.leaders.clone(),
-            posters: chain.posters.clone(),
-            me: Some(me),
+            epochs: epochs.clone(),
             ledger: Arc::clone(&ledger),
-            signer: Some(signer),
-            outbound: Arc::new(Port { hub: self.hub.clone(), me }),
+            outbound: Arc::new(Port { hub: self.hub.clone(), place, epochs: epochs.clone() }),
             heads: head,
             l1: watcher.view,
             messages,
-            charge: Arc::new(move |member, why| charges.lock().unwrap().push((member, why.to_owned()))),
-            poster: Some((account(5 + me.as_usize()), AccountConfig { poll: POLL, ..AccountConfig::default() })),
+            charge: Arc::new(move |epoch, member, why| charges.lock().unwrap().push((epoch, member, why.to_owned()))),
+            poster: Some((account(5 + place), AccountConfig { poll: POLL, ..AccountConfig::default() })),
             config: BatcherConfig { repeat: Duration::from_millis(100), retry: POLL },
             cancel: cancel.clone(),
         };
         let batcher = Batcher::spawn(context).unwrap();
-        self.members[me.as_usize()] = Some(Member { batcher, ledger, heads, cancel, charged, _record: record });
+        self.members[place] = Some(Member { batcher, ledger, heads, key, epochs, cancel, charged, _record: record });
+    }
+
+    /// Has the next epoch run everywhere, starting from `root`.
+    async fn run_epoch(&self, epoch: Epoch, root: &BlockHeader) {
+        for member in self.running() {
+            member.epochs.add(self.chain.epoch(epoch, root, Some(&member.key)).await);
+        }
+    }
+
+    /// Has a member say what would be held against it if it were about the epoch that is worked on: a proposal whose data is
+    /// not what it names, and the attestation of somebody else.
+    fn say_about_another_epoch(&self, blocks: &[Block]) {
+        let (chain, other) = (&self.chain, Epoch::new(3));
+        let tip = InboxTip::genesis(&chain.facts);
+        let situation = Situation::new(&chain.facts, other, &tip, tip.accepted_at, None);
+        let header = situation.header(blocks, b"one", B256::ZERO).unwrap();
+        let statement = Statement::Attest(Attestation::of(other, &header));
+        let signature = chain.keys[1].sign(&statement, &chain.facts.domain);
+        let attestation = SignedStatement { statement, signer: MemberIndex::new(1), signature };
+        let said = [
+            ConsensusMessage::BatchProposal { header, data: b"another".into() },
+            ConsensusMessage::Attestation(attestation),
+        ];
+        for inbox in self.hub.0.lock().unwrap().iter().flatten() {
+            for message in said.clone() {
+                let (epoch, from) = (chain.facts.first.epoch, MemberIndex::new(0));
+                inbox.try_send(BatchMessage { epoch, from, message }).unwrap();
+            }
+        }
     }
 
     fn running(&self) -> impl Iterator<Item = &Member> {
@@ -302,4 +353,61 @@ async fn a_member_that_is_behind_attests_when_it_has_caught_up() {
     for member in cluster.running() {
         member.cancel.cancel();
     }
+}
+
+/// Twelve blocks of the first epoch, the last of which hands over to `next`, and eight of that.
+async fn blocks_of_two_epochs(cluster: &Cluster, next: Epoch) -> (Vec<Block>, BlockHeader) {
+    let chain = &cluster.chain;
+    let mut blocks = chain.blocks_after(&chain.facts.genesis, 12, 2);
+    chain.hand_over(&mut blocks, next).await;
+    let root = blocks[11].header.clone();
+    let epoch = chain.epoch(next, &root, None).await;
+    assert_eq!(epoch.committee.len(), 5);
+    blocks.extend(chain.blocks_of(&epoch, &root, 8, 2));
+    (blocks, root)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_epochs_members_post_its_batches_also_when_the_next_one_runs() {
+    let mut cluster = Cluster::start_growing(|spec| spec.batch_age_blocks = 60).await;
+    let (blocks, root) = blocks_of_two_epochs(&cluster, Epoch::new(3)).await;
+    cluster.finalize(&blocks[..1]);
+    for member in cluster.members.iter_mut().flatten() {
+        status(member, "at work", |status| status.unposted_blocks == 1).await;
+    }
+    cluster.say_about_another_epoch(&blocks[..1]);
+    cluster.run_epoch(Epoch::new(3), &root).await;
+    cluster.finalize(&blocks[1..]);
+    eventually("the first epoch is on L1 whole, though no time passes there", || async {
+        cluster.posted_height().await == root.height
+    })
+    .await;
+    cluster.until_posted(&blocks).await;
+    let mut first_heights = Vec::new();
+    for batch in cluster.replay().await.batches {
+        assert_eq!(batch.certificate.statement.epoch(), batch.header.epoch);
+        first_heights.push((batch.header.epoch.get(), batch.header.first_height.get()));
+    }
+    assert_eq!(first_heights, [(2, 1), (3, 13)]);
+    cluster.nobody_is_charged();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_later_committee_certifies_what_is_too_old_for_its_own() {
+    let cluster = Cluster::start_growing(|spec| spec.live_epochs = 1).await;
+    let (blocks, root) = blocks_of_two_epochs(&cluster, Epoch::new(4)).await;
+    cluster.finalize(&blocks[..12]);
+    cluster.run_epoch(Epoch::new(4), &root).await;
+    cluster.finalize(&blocks[12..]);
+    // No more L1 blocks than needed, for the last epoch must not get too old as well.
+    eventually("the first epoch is on L1", || async { cluster.posted_height().await == root.height }).await;
+    cluster.mine(cluster.chain.facts.spec.batch_age_blocks).await;
+    let last = blocks.last().unwrap().header.height;
+    eventually("the next one too", || async { cluster.posted_height().await == last }).await;
+    cluster.until_posted(&blocks).await;
+    let batches = cluster.replay().await.batches;
+    let epochs: Vec<_> =
+        batches.iter().map(|batch| (batch.header.epoch.get(), batch.certificate.statement.epoch().get())).collect();
+    assert_eq!(epochs, [(2, 4), (4, 4)]);
+    cluster.nobody_is_charged();
 }

@@ -37,6 +37,9 @@ pub struct DevnetArgs {
     /// Bond this node, counted from 0, and make its folder, but leave starting it to somebody else. Repeatable.
     #[arg(long, value_name = "INDEX")]
     pub absent: Vec<usize>,
+    /// Make so many more folders, for nodes that are neither bonded nor started: bond one, and it can join.
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    pub unbonded: u8,
 }
 
 /// `INDEX=PATH`

@@ -19,8 +19,8 @@ use crate::{
 /// The chain id of every network for development: not in use by a public chain.
 pub const L2_CHAIN_ID: u64 = 2_028;
 
-/// L1 blocks in an epoch. Until epochs can hand over to one another, a network lives in one.
-const EPOCH_BLOCKS: u64 = 512;
+/// L1 blocks in an epoch: with one each second, several epochs fit into the patience of whoever watches.
+const EPOCH_BLOCKS: u64 = 16;
 
 /// Anvil's `finalized` is this many blocks behind its head: two slots in an epoch, twice.
 const FINALITY_BLOCKS: u64 = 4;
@@ -74,7 +74,7 @@ pub(super) fn spec(network: &NetworkArgs, token: Address) -> Result<ChainSpec, N
     network.apply_to(deploy::devnet_spec(L2ChainId::new(L2_CHAIN_ID), EPOCH_BLOCKS, token))
 }
 
-/// Deploys the chain, bonds every node, and mines to where the L2 chain starts. `say` gets a line for every step.
+/// Deploys the chain, bonds the first `nodes`, as many as there are bonds, and mines to where the L2 chain starts. `say` gets a line for every step.
 ///
 /// # Errors
 /// When the arguments do not fit, before anything is deployed; when L1 is no anvil or refuses.

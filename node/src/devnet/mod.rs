@@ -21,6 +21,7 @@ use std::{
 };
 
 use alloy::signers::local::PrivateKeySigner;
+use alloy_primitives::U256;
 use anyhow::{Context as _, bail, ensure};
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
@@ -112,8 +113,9 @@ async fn start(args: &DevnetArgs) -> anyhow::Result<Devnet> {
     let client = founding::connect(&l1_url, Duration::ZERO).await?;
     let l1_chain_id = client.chain_id();
 
-    let mut nodes = Vec::with_capacity(bonds.len());
-    for place in Place::on_this_host((0..bonds.len()).map(|index| folder.join(format!("node-{index}"))).collect())? {
+    let count = bonds.len() + usize::from(args.unbonded);
+    let mut nodes = Vec::with_capacity(count);
+    for place in Place::on_this_host((0..count).map(|index| folder.join(format!("node-{index}"))).collect())? {
         let home = place.home().to_owned();
         nodes.push(NodeFolder::create(&home, PrivateKeySigner::random(), place)?);
     }
@@ -132,7 +134,7 @@ async fn start(args: &DevnetArgs) -> anyhow::Result<Devnet> {
     let mut pids = vec![None; nodes.len()];
     for (index, node) in nodes.iter().enumerate() {
         node.write_config(&chain, &nodes, &args.observers)?;
-        if args.absent.contains(&index) {
+        if index >= bonds.len() || args.absent.contains(&index) {
             continue;
         }
         let program = args.node_binary(index).map_or_else(std::env::current_exe, Ok)?;
@@ -146,7 +148,7 @@ async fn start(args: &DevnetArgs) -> anyhow::Result<Devnet> {
         chain_id: L2_CHAIN_ID,
         nodes: nodes
             .iter()
-            .zip(&bonds)
+            .zip(bonds.iter().chain(std::iter::repeat(&U256::ZERO)))
             .zip(&pids)
             .map(|((node, bond), pid)| NodeInfo {
                 rpc: format!("http://{}", node.place.rpc),

@@ -240,13 +240,13 @@ impl Network {
             args.output.display()
         );
         ensure!(
-            facts.committee.len() == self.nodes.len(),
+            facts.first.committee.len() == self.nodes.len(),
             "the committee on L1 has {} members, the network {}",
-            facts.committee.len(),
+            facts.first.committee.len(),
             self.nodes.len()
         );
         for node in &self.nodes {
-            let member = facts.committee.iter().find(|member| member.owner == node.owner);
+            let member = facts.first.committee.iter().find(|member| member.owner == node.owner);
             let member = member.with_context(|| format!("{} ({}) is not in the committee", node.name, node.owner))?;
             ensure!(member.key == node.consensus_key, "the committee has another key for {}", node.name);
             self.check_folder(node, &args.output.join(&node.name))?;

@@ -21,9 +21,9 @@ fn publishes(me: MemberIndex, view: View, leaders: &Schedule) -> bool {
 impl Driver {
     /// Gossips the finalization of the last block of `chain`, if that is ours to do.
     pub(super) fn announce_final(&self, chain: &[BlockHeader], certificate: &Certificate) {
-        let (Some(me), Some(header)) = (self.context.me, chain.last()) else { return };
+        let (Some(me), Some(header)) = (self.context.epoch.me(), chain.last()) else { return };
         let (Some(block), Some(view)) = (certificate.statement.block(), certificate.statement.view()) else { return };
-        if block == header.digest() && publishes(me, view, &self.context.leaders) {
+        if block == header.digest() && publishes(me, view, &self.context.epoch.leaders) {
             let announced = FinalHeader { header: header.clone(), finalization: certificate.clone() };
             self.context.network.announce(Announcement::Final(announced));
         }

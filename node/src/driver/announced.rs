@@ -17,7 +17,7 @@ use baton_proto::{
 use lru::LruCache;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{intake::Checked, window::ViewWindow};
+use super::{epoch_end::LaterEpochs, intake::Checked, window::ViewWindow};
 use crate::p2p::{Acceptance, Fault};
 
 /// Announcements that may wait to be judged: as many as the network holds back at once.
@@ -36,6 +36,7 @@ pub type Heard = (Announcement, oneshot::Sender<Acceptance>);
 /// and must not hold up votes.
 pub struct GossipChecks {
     epoch: Epoch,
+    later: LaterEpochs,
     window: Arc<ViewWindow>,
     verifier: Arc<Verifier>,
     finals: LruCache<Statement, ()>,
@@ -48,6 +49,7 @@ impl GossipChecks {
     pub fn new(committee: &Committee, window: Arc<ViewWindow>, verifier: Arc<Verifier>) -> Self {
         Self {
             epoch: committee.epoch(),
+            later: LaterEpochs::default(),
             window,
             verifier,
             finals: LruCache::new(FINALS_REMEMBERED),
@@ -83,6 +85,9 @@ impl GossipChecks {
         let final_view = self.window.final_view();
         // A view far ahead is what a node that is behind has to hear of: it has no upper bound, and costs no more.
         let is_past = view.get() < final_view.get().saturating_sub(RETENTION_VIEWS);
+        if statement.epoch() > self.epoch {
+            return (Acceptance::Ignore, self.later.is_news().then_some(Checked::LaterEpoch));
+        }
         if statement.epoch() != self.epoch || header.epoch != self.epoch || is_past || self.finals.contains(&statement)
         {
             return (Acceptance::Ignore, None);

@@ -59,8 +59,9 @@ impl Driver {
         let (height, target_height) = watch::channel(head.height);
         let run = CatchUp {
             source: self.context.network.clone(),
-            members: self.context.committee.indices().filter(|member| Some(*member) != self.context.me).collect(),
-            verifier: Arc::clone(&self.context.verifier),
+            members: self.context.epoch.others().collect(),
+            verifier: Arc::clone(&self.context.epoch.verifier),
+            epochs: self.context.facts.epochs(),
             head: (head.height, head.digest),
             target: target_seen,
             target_height: height,

@@ -7,9 +7,11 @@ use baton_proto::{
     Block, BlockDigest, BlockHeader, Certificate, MemberIndex, SignedStatement, Statement, View,
     limits::COMPACT_ABOVE_BYTES, wire::ConsensusMessage,
 };
-use tracing::{debug, error, warn};
+use tracing::{debug, error, info, warn};
 
-use super::{Driver, DriverError, FETCHED_QUEUE_MAX, blocks::LedgerNonces, commit::Came, fetch, waiting::Proposed};
+use super::{
+    Driver, DriverEnd, DriverError, FETCHED_QUEUE_MAX, blocks::LedgerNonces, commit::Came, fetch, waiting::Proposed,
+};
 use crate::{
     l1::OriginVerdict,
     proposer::{self, Proposal},
@@ -90,9 +92,9 @@ impl Driver {
                 self.announce_final(&chain, &certificate);
             }
             Effect::Behind { certificate } => self.catch_up(&certificate)?,
-            // The checks of a block refuse every origin beyond the running epoch, so no block ends it yet.
             Effect::EpochEnded { last, next_epoch } => {
-                error!(height = %last.height, %next_epoch, "the epoch has ended: this version runs only one");
+                info!(epoch = %last.epoch, height = %last.height, view = %last.view, %next_epoch, "epoch over");
+                self.ended = Some(DriverEnd::Epoch { last: Box::new(last), next: next_epoch });
             }
             Effect::SetTimer { timer, after_ms } => self.timers.set(timer, after_ms),
             Effect::Report(evidence) => self.report(evidence).await?,
@@ -123,7 +125,7 @@ impl Driver {
 
     /// Records, then signs. A refusal of the record is the machine's to know; a failure of the disk ends the node.
     fn sign(&self, statement: Statement) -> Result<Option<Input>, DriverError> {
-        let Some(signer) = &self.context.signer else { return Ok(None) };
+        let Some(signer) = &self.context.epoch.signer else { return Ok(None) };
         match tokio::task::block_in_place(|| signer.sign(&[statement])) {
             Ok(signed) => Ok(signed.into_iter().next().map(Input::Signed)),
             Err(error) if error.is_refusal() => {
@@ -152,13 +154,15 @@ impl Driver {
             }
             Outgoing::Certificate(certificate) => ConsensusMessage::Certificate(certificate),
             Outgoing::CertificateRequest { view } => {
-                ConsensusMessage::CertificateRequest { epoch: self.context.committee.epoch(), view }
+                ConsensusMessage::CertificateRequest { epoch: self.context.epoch.committee.epoch(), view }
             }
         }))
     }
 
     fn build(&mut self, view: View, parent: &BlockHeader, ancestors: &[BlockHeader]) -> Result<Input, DriverError> {
-        let Some((me, member)) = self.context.me.and_then(|me| Some((me, self.context.committee.member(me)?))) else {
+        let Some((me, member)) =
+            self.context.epoch.me().and_then(|me| Some((me, self.context.epoch.committee.member(me)?)))
+        else {
             return Ok(Input::NotBuilt { view });
         };
         let ahead = match self.blocks.ahead(ancestors) {
@@ -171,6 +175,7 @@ impl Driver {
         let block = proposer::build(
             &Proposal {
                 spec: &self.context.facts.spec,
+                epoch: self.context.epoch.epoch,
                 view,
                 parent,
                 ahead: &ahead,
@@ -215,7 +220,7 @@ impl Driver {
             &validity::Context {
                 spec: &self.context.facts.spec,
                 parent: &proposed.parent,
-                last_origin: self.context.facts.last_origin,
+                epoch: self.context.epoch.epoch,
                 now: self.now(),
                 origin,
                 in_ancestors: &ahead.hashes,
@@ -263,7 +268,7 @@ impl Driver {
         if self.fetching.len() >= FETCHED_QUEUE_MAX || !self.fetching.insert(digest) {
             return Ok(None);
         }
-        let others = self.context.committee.indices().filter(|member| Some(*member) != self.context.me);
+        let others = self.context.epoch.others();
         let order = fetch::order(others, from, &digest);
         let (network, done) = (self.context.network.clone(), self.fetched.0.clone());
         let gathered = self.context.rebuilder.gathered(&digest);
@@ -284,7 +289,7 @@ impl Driver {
         self.fetching.remove(&digest);
         let Some(block) = block else { return Ok(()) };
         let BlockHeader { epoch, view, .. } = block.header;
-        if epoch != self.context.committee.epoch() || self.context.window.is_far_ahead(view) {
+        if epoch != self.context.epoch.committee.epoch() || self.context.window.is_far_ahead(view) {
             // Finality would never come past it, so it would stay on the disk for ever.
             debug!(%digest, %epoch, %view, "a fetched block is of no view that anybody was in");
             return Ok(());
@@ -316,20 +321,21 @@ impl Driver {
 
     /// Lets the sign record forget what lies so far below the final view that nobody can ask for it again.
     fn forget_old_statements(&mut self) -> Result<(), DriverError> {
-        let Some(signer) = &self.context.signer else { return Ok(()) };
+        let Some(signer) = &self.context.epoch.signer else { return Ok(()) };
         let final_view = self.machine.final_view().get();
         if final_view < self.forget_at {
             return Ok(());
         }
         self.forget_at = final_view.saturating_add(FORGET_EVERY_VIEWS);
         let below = View::new(final_view.saturating_sub(REMEMBERED_VIEWS));
-        tokio::task::block_in_place(|| signer.forget_below(self.context.committee.epoch(), below))
+        tokio::task::block_in_place(|| signer.forget_below(self.context.epoch.committee.epoch(), below))
             .map_err(DriverError::Signer)
     }
 
-    /// Whether this node holds transactions that are not in a block yet.
+    /// Whether this node holds transactions that are not in a block yet, or the epoch is to end.
     fn has_work(&self) -> bool {
-        self.context.pool.lock().unwrap_or_else(std::sync::PoisonError::into_inner).has_executable()
+        self.is_epoch_due()
+            || self.context.pool.lock().unwrap_or_else(std::sync::PoisonError::into_inner).has_executable()
     }
 
     fn note_notarized(&mut self, certificate: &Certificate) -> Result<(), DriverError> {

@@ -12,17 +12,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use baton_consensus::{Committee, Held, HeldVotes, RETENTION_VIEWS, Schedule, Verified, Verifier};
+use baton_consensus::{Held, HeldVotes, RETENTION_VIEWS, Schedule, Verified, Verifier};
 use baton_proto::{
-    Block, BlockHeader, BlsSignature, Certificate, Epoch, Evidence, MemberIndex, SignedStatement, Statement,
+    Block, BlockHeader, BlsSignature, Certificate, Epoch, Epochs, Evidence, MemberIndex, SignedStatement, Statement,
     StatementKind, View, wire::ConsensusMessage,
 };
 use lru::LruCache;
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
-use super::{certified::Certified, rebuild::Rebuilder, window::ViewWindow};
+use super::{certified::Certified, epoch_end::LaterEpochs, rebuild::Rebuilder, window::ViewWindow};
 use crate::{
+    epoch::EpochContext,
     p2p::{Fault, Network},
     telemetry::metrics::ConsensusMetrics,
 };
@@ -72,22 +73,20 @@ pub enum Checked {
     Evidence(Evidence),
     /// A member is connected: it may have missed what was said before.
     Connected(MemberIndex),
+    /// Somebody speaks of a later epoch: this one may be over.
+    LaterEpoch,
 }
 
 /// What the checks work with.
 pub struct IntakeContext {
-    /// The epoch's committee.
-    pub committee: Arc<Committee>,
-    /// This node's place in it; a follower has none.
-    pub me: Option<MemberIndex>,
+    /// The epoch whose messages are checked.
+    pub epoch: Arc<EpochContext>,
+    /// Which L1 blocks make up which epoch.
+    pub epochs: Epochs,
     /// Views after which the machine takes a member for absent of whom it heard nothing.
     pub inactive_views: u64,
     /// Which views matter.
     pub window: Arc<ViewWindow>,
-    /// Who leads which view.
-    pub leaders: Schedule,
-    /// Checks signatures.
-    pub verifier: Arc<Verifier>,
     /// Which statements have a certificate here.
     pub certified: Arc<Certified>,
     /// Who sends what must not be sent is charged there.
@@ -99,6 +98,8 @@ pub struct IntakeContext {
 /// Checks signatures and remembers what it checked.
 pub struct Intake {
     epoch: Epoch,
+    epochs: Epochs,
+    later: LaterEpochs,
     window: Arc<ViewWindow>,
     schedule: Schedule,
     verifier: Arc<Verifier>,
@@ -121,17 +122,18 @@ impl Intake {
     /// Makes the stage for the committee's epoch.
     #[must_use]
     pub fn new(context: IntakeContext) -> Self {
-        let IntakeContext { committee, me, inactive_views, window, leaders, verifier, certified, network, rebuilder } =
-            context;
+        let IntakeContext { epoch, epochs, inactive_views, window, certified, network, rebuilder } = context;
         Self {
-            epoch: committee.epoch(),
+            epoch: epoch.epoch,
+            epochs,
+            later: LaterEpochs::default(),
             window,
-            schedule: leaders,
-            verifier,
+            schedule: epoch.leaders.clone(),
+            verifier: Arc::clone(&epoch.verifier),
             network,
             rebuilder,
             certified,
-            held: HeldVotes::new(committee, me, inactive_views),
+            held: HeldVotes::new(Arc::clone(&epoch.committee), epoch.me(), inactive_views),
             statements: LruCache::new(STATEMENTS_REMEMBERED),
             made: LruCache::new(KINDS_REMEMBERED),
             convicted: BTreeSet::new(),
@@ -193,6 +195,10 @@ impl Intake {
         message: ConsensusMessage,
         found: &mut Vec<Checked>,
     ) -> Result<(), &'static str> {
+        if message.epoch() > self.epoch {
+            found.extend(self.later.is_news().then_some(Checked::LaterEpoch));
+            return Ok(());
+        }
         match message {
             ConsensusMessage::Proposal { block, notarize } => {
                 let notarize = self.proposal(from, &block.header, notarize)?;
@@ -333,15 +339,20 @@ impl Intake {
         if self.schedule.leader(view) != from {
             return Err("a proposal from a member that does not lead the view");
         }
-        if header.digest() != digest || header.proposer != from {
+        if header.digest() != digest {
             return Err("a proposal whose Notarize names another block");
         }
-        // Only a handover block, whose L1 origin lies in a later epoch, is proposed again in a later view than its own. The
-        // checks of a block refuse such an origin as long as the node runs a single epoch, so there are none. When they come,
-        // this is to let through what the machine takes (`Rejected::WrongView`): `header.view < view` for a handover block,
-        // with the proposer that leads `header.view`, not `view`. Anything else is a leader that takes up the place of
-        // another view's block.
-        if header.view != view {
+        let is_new = header.view == view;
+        if is_new && header.proposer != from {
+            return Err("a proposal of a block that names another proposer");
+        }
+        // Only a handover block is proposed again, in a later view than its own: the block of the leader of its own view. A
+        // leader must not take up the place of another view's block.
+        let is_again = header.view < view
+            && header.view > View::ZERO
+            && self.epochs.ends_with(header)
+            && self.schedule.leader(header.view) == header.proposer;
+        if !is_new && !is_again {
             return Ok(None);
         }
         if self.is_one_too_many(&notarize) {

@@ -18,6 +18,7 @@ mod catching_up;
 mod certified;
 mod commit;
 mod effects;
+mod epoch_end;
 mod fetch;
 mod intake;
 mod key_watch;
@@ -31,15 +32,16 @@ mod window;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use baton_consensus::{Committee, Input, Machine, Schedule, Verifier};
+use baton_consensus::{Input, Machine, Verified};
 use baton_execution::Executor;
 use baton_mempool::Pool;
 use baton_proto::{
-    Block, BlockDigest, Epoch, Evidence, Height, MemberIndex, TimestampMs, View,
+    Block, BlockDigest, BlockHeader, Certificate, Epoch, Evidence, Height, MemberIndex, TimestampMs, View,
     wire::{Announcement, ConsensusMessage},
 };
 use tokio::{
     sync::{Notify, mpsc, watch},
+    task::JoinHandle,
     time::{Instant, MissedTickBehavior},
 };
 use tokio_util::sync::CancellationToken;
@@ -59,10 +61,11 @@ use self::{
     blocks::Blocks, catching_up::CatchingUp, effects::Offered, key_watch::KeyWatch, timers::Timers, waiting::Waiting,
 };
 use crate::{
+    epoch::EpochContext,
     l1::{ChainFacts, L1View, Origins},
     ledger::{Ledger, LedgerError},
     p2p::{Network, Outbound},
-    signer::{SignError, SignRecordError, Signer},
+    signer::{SignError, SignRecordError},
     telemetry::metrics::ConsensusMetrics,
 };
 
@@ -102,6 +105,8 @@ pub enum DriverError {
         "this key signed in view {view}, but the sign record does not hold it: the record is older than what was signed, or another process signs with this key; stop that process, and restore the newest record, or import its export (baton keys import-record), or start once with --listen-for-sign-record"
     )]
     StaleSignRecord { view: View },
+    #[error("epoch {epoch} cannot start: {why}")]
+    NextEpoch { epoch: Epoch, why: String },
     #[error(
         "this key signed in view {view} while this node only listened: another process signs with it; stop that one, export its sign record (baton keys export-record), import it here, and start again"
     )]
@@ -126,6 +131,7 @@ impl DriverError {
             Self::Ledger(_)
             | Self::Signer(_)
             | Self::SignRecord(_)
+            | Self::NextEpoch { .. }
             | Self::Execution(_)
             | Self::BodyLost { .. }
             | Self::StageEnded(_) => false,
@@ -137,14 +143,8 @@ impl DriverError {
 pub struct DriverContext {
     /// The chain as L1 describes it.
     pub facts: Arc<ChainFacts>,
-    /// The epoch's committee.
-    pub committee: Arc<Committee>,
-    /// This node's place in it; a follower has none.
-    pub me: Option<MemberIndex>,
-    /// Holds the consensus key; absent on a follower.
-    pub signer: Option<Arc<Signer>>,
-    /// Checks certificates of ranges.
-    pub verifier: Arc<Verifier>,
+    /// The epoch that the machine runs.
+    pub epoch: Arc<EpochContext>,
     /// Blocks, certificates and state.
     pub ledger: Arc<dyn Ledger>,
     /// Executes final blocks.
@@ -159,8 +159,6 @@ pub struct DriverContext {
     pub network: Network,
     /// Makes compact proposals whole.
     pub rebuilder: Rebuilder,
-    /// Who leads which view.
-    pub leaders: Schedule,
     /// What this node sees of L1.
     pub l1: watch::Receiver<L1View>,
     /// Which L1 blocks this node has seen final.
@@ -181,6 +179,8 @@ pub struct DriverContext {
     pub progress: watch::Sender<DriverStatus>,
     /// Counts what only the driver sees.
     pub metrics: ConsensusMetrics,
+    /// Whether to let peers speak first: after a start, when an old copy of the folders may have been restored.
+    pub listens_first: bool,
 }
 
 /// What the driver tells about itself.
@@ -207,6 +207,20 @@ pub struct DriverStatus {
 /// A block that was asked for, and what became of it.
 type Fetched = (BlockDigest, Option<Block>);
 
+/// Why the driver's work is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DriverEnd {
+    /// It was told to stop.
+    Stopped,
+    /// The epoch is over: its last block is final, and durable here.
+    Epoch {
+        /// The epoch's last block.
+        last: Box<BlockHeader>,
+        /// The epoch that starts from it.
+        next: Epoch,
+    },
+}
+
 /// The driver; see the module's text.
 pub struct Driver {
     context: DriverContext,
@@ -217,6 +231,10 @@ pub struct Driver {
     fetching: BTreeSet<BlockDigest>,
     fetched: (mpsc::Sender<Fetched>, mpsc::Receiver<Fetched>),
     catching_up: Option<CatchingUp>,
+    /// The question how this epoch ended, while it is being asked.
+    asking_for_end: Option<JoinHandle<Option<Verified<Certificate>>>>,
+    /// How this epoch ended, once it has.
+    ended: Option<DriverEnd>,
     key_watch: KeyWatch,
     /// Members that evidence was found against: one pair is all that L1 punishes.
     reported: BTreeSet<MemberIndex>,
@@ -234,7 +252,7 @@ impl Driver {
         let blocks = Blocks::new(Arc::clone(&context.ledger))?;
         let status = DriverStatus { final_height: context.ledger.head()?.height, ..DriverStatus::default() };
         Ok(Self {
-            key_watch: KeyWatch::new(context.signer.clone(), context.committee.epoch()),
+            key_watch: KeyWatch::new(context.epoch.signer.clone(), context.epoch.epoch),
             machine,
             blocks,
             timers: Timers::default(),
@@ -242,6 +260,8 @@ impl Driver {
             fetching: BTreeSet::new(),
             fetched: mpsc::channel(FETCHED_QUEUE_MAX),
             catching_up: None,
+            asking_for_end: None,
+            ended: None,
             reported: BTreeSet::new(),
             forget_at: 0,
             status,
@@ -249,7 +269,7 @@ impl Driver {
         })
     }
 
-    /// Runs until `stop` or until going on would not be safe. The turn that is running is always finished.
+    /// Runs until the epoch is over, `stop`, or going on would not be safe. The turn that is running is always finished.
     ///
     /// # Errors
     /// [`DriverError`] says why the node must end.
@@ -257,10 +277,12 @@ impl Driver {
         mut self,
         mut checked: mpsc::Receiver<Checked>,
         stop: CancellationToken,
-    ) -> Result<(), DriverError> {
-        tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            () = self.listen_first() => {}
+    ) -> Result<DriverEnd, DriverError> {
+        if self.context.listens_first {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(DriverEnd::Stopped),
+                () = self.listen_first() => {}
+            }
         }
         self.input(Input::Started).await?;
         // After a restart the checks must know at once which views matter now.
@@ -270,7 +292,11 @@ impl Driver {
         // Two looks tell something only with time between them.
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let work = Arc::clone(&self.context.work);
+        let mut l1 = self.context.l1.clone();
         loop {
+            if let Some(ended) = self.ended.take() {
+                return Ok(ended);
+            }
             let deadline = self.timers.next_deadline();
             let catching_up = async {
                 match self.catching_up.as_mut() {
@@ -281,7 +307,7 @@ impl Driver {
             tokio::select! {
                 () = stop.cancelled() => {
                     info!("consensus stopped");
-                    return Ok(());
+                    return Ok(DriverEnd::Stopped);
                 }
                 () = sleep_until(deadline) => {
                     for timer in self.timers.take_due() {
@@ -294,7 +320,10 @@ impl Driver {
                 }
                 Some((digest, block)) = self.fetched.1.recv() => self.on_fetched(digest, block).await?,
                 range = catching_up => self.on_range(range).await?,
+                end = answer_to(&mut self.asking_for_end) => self.on_end_found(end).await?,
                 () = work.notified() => self.input(Input::WorkArrived).await?,
+                // When the watcher has ended, the node is ending.
+                Ok(()) = l1.changed() => if self.is_epoch_due() { self.input(Input::WorkArrived).await? },
                 _ = look.tick(), if self.key_watch.is_arriving() => {
                     let is_settled = self.is_quorum_connected() && self.catching_up.is_none() && checked.is_empty();
                     tokio::task::block_in_place(|| self.key_watch.look(is_settled, self.machine.view()))?;
@@ -323,8 +352,8 @@ impl Driver {
     }
 
     fn is_quorum_connected(&self) -> bool {
-        let seen = self.context.network.connected_members().into_iter().chain(self.context.me).collect();
-        self.context.committee.is_quorum(seen)
+        let seen = self.context.network.connected_members().into_iter().chain(self.context.epoch.me()).collect();
+        self.context.epoch.committee.is_quorum(seen)
     }
 
     async fn on_checked(&mut self, message: Checked) -> Result<(), DriverError> {
@@ -353,13 +382,45 @@ impl Driver {
             Checked::Wanted { view, from } => self.input(Input::CertificateWanted { view, from }).await,
             Checked::Evidence(evidence) => self.report(evidence).await,
             Checked::Connected(member) => self.input(Input::Connected(member)).await,
+            Checked::LaterEpoch => {
+                self.ask_for_end();
+                Ok(())
+            }
         }
+    }
+
+    /// Asks how this epoch ended, unless that is being asked already.
+    fn ask_for_end(&mut self) {
+        if self.asking_for_end.is_some() {
+            return;
+        }
+        let mut order: Vec<MemberIndex> = self.context.network.connected_members();
+        // Another first in each view, so that nobody can always be asked first.
+        let first = usize::try_from(self.machine.view().get()).unwrap_or(0).checked_rem(order.len()).unwrap_or(0);
+        order.rotate_left(first);
+        let (network, verifier) = (self.context.network.clone(), Arc::clone(&self.context.epoch.verifier));
+        let epochs = self.context.facts.epochs();
+        self.asking_for_end =
+            Some(tokio::spawn(async move { epoch_end::find(&network, &order, &verifier, epochs).await }));
+    }
+
+    async fn on_end_found(&mut self, end: Option<Verified<Certificate>>) -> Result<(), DriverError> {
+        let Some(end) = end else { return Ok(()) };
+        info!(epoch = %self.context.epoch.epoch, "the others have gone on to a later epoch; following");
+        self.key_watch.on_certificate(&end, self.machine.final_view())?;
+        self.input(Input::Certificate(end)).await
+    }
+
+    /// Whether the next block of this node would end the epoch: L1 has gone on.
+    fn is_epoch_due(&self) -> bool {
+        let settled = self.context.l1.borrow().settled_origin;
+        settled.is_some_and(|origin| self.context.facts.epochs().of(origin.number) > self.context.epoch.epoch)
     }
 
     /// Stores evidence with the reporter, unless it is against ourselves: then another process signs with our key, and
     /// the only safe thing is to stop.
     async fn report(&mut self, evidence: Evidence) -> Result<(), DriverError> {
-        if Some(evidence.signer()) == self.context.me {
+        if Some(evidence.signer()) == self.context.epoch.me() {
             return Err(DriverError::OwnKeyEquivocates { view: evidence.view() });
         }
         if !self.reported.insert(evidence.signer()) {
@@ -386,6 +447,14 @@ impl Driver {
         let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         TimestampMs::new(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
     }
+}
+
+/// Waits for the answer to a question that was asked in the background; for ever if there is none.
+async fn answer_to<T>(asking: &mut Option<JoinHandle<Option<T>>>) -> Option<T> {
+    let Some(task) = asking.as_mut() else { return std::future::pending().await };
+    let answer = task.await;
+    *asking = None;
+    answer.ok().flatten()
 }
 
 async fn sleep_until(deadline: Option<Instant>) {

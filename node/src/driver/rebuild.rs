@@ -100,6 +100,8 @@ enum Unusable {
 
 /// A block with gaps.
 struct Draft {
+    /// The view in which it is proposed.
+    view: View,
     header: BlockHeader,
     hashes: Vec<TxHash>,
     transactions: Vec<Option<Transaction>>,
@@ -108,9 +110,9 @@ struct Draft {
 
 impl Draft {
     /// `hashes` are those that the header commits to: their root and count were checked where they were decoded.
-    fn new(header: BlockHeader, hashes: Vec<TxHash>) -> Self {
+    fn new(view: View, header: BlockHeader, hashes: Vec<TxHash>) -> Self {
         let transactions = vec![None; hashes.len()];
-        Self { header, hashes, transactions, bytes: 0 }
+        Self { view, header, hashes, transactions, bytes: 0 }
     }
 
     /// Puts in what the node holds.
@@ -227,7 +229,9 @@ impl<S: Servers> Rebuilder<S> {
         notarize: Verified<SignedStatement>,
         hashes: Vec<TxHash>,
     ) -> Result<Checked, &'static str> {
-        let (view, block) = (header.view, header.digest());
+        // A handover block that is proposed again is wanted in the view that proposes it, not in the one it names.
+        let Some(view) = notarize.statement.view() else { return Err("a proposal without a view") };
+        let block = header.digest();
         let alone = Checked::Vote { vote: notarize.clone(), leader: None };
         if !self.0.window.rebuilds(view) {
             return Ok(alone);
@@ -243,7 +247,7 @@ impl<S: Servers> Rebuilder<S> {
                 Progress::Ended => {}
             }
         }
-        let mut draft = Draft::new(header, hashes);
+        let mut draft = Draft::new(view, header, hashes);
         draft.fill(&self.0.known);
         let finished = draft.finish().map_err(|flaw| {
             warn!(%view, %flaw, "a compact proposal is no block");
@@ -277,7 +281,7 @@ impl<S: Servers> Rebuilder<S> {
     }
 
     async fn run(&self, draft: Draft, notarize: Verified<SignedStatement>, progress: watch::Sender<Progress>) {
-        let (view, leader) = (draft.header.view, notarize.signer);
+        let (view, leader) = (draft.view, notarize.signer);
         let (missing, all) = (draft.transactions.iter().filter(|place| place.is_none()).count(), draft.hashes.len());
         debug!(%view, missing, of = all, "asking for a proposal's transactions");
         match timeout(REBUILD_WITHIN, self.gather(draft, leader)).await {
@@ -299,7 +303,7 @@ impl<S: Servers> Rebuilder<S> {
 
     /// Asks round after round until the block is whole or its view is over.
     async fn gather(&self, mut draft: Draft, leader: MemberIndex) -> Result<Option<Arc<Block>>, Flaw> {
-        let (view, block) = (draft.header.view, draft.header.digest());
+        let (view, block) = (draft.view, draft.header.digest());
         for round in 0_usize.. {
             for member in self.order(leader, view, round) {
                 loop {

@@ -12,7 +12,7 @@ use baton_proto::{
     MemberIndex, PayloadCommitment, SignedStatement, SignerSet, Statement, TimestampMs, Transaction, View, Weight,
 };
 
-use crate::p2p::Membership;
+use crate::{epoch::EpochContext, l1::EpochFacts, p2p::Speaker};
 
 /// The rollup of every test.
 pub(crate) const L2: L2ChainId = L2ChainId::new(778);
@@ -41,10 +41,30 @@ impl World {
         Self { domain, committee, verifier, keys }
     }
 
+    /// The epoch as a follower sees it.
+    pub(crate) fn epoch(&self) -> Arc<EpochContext> {
+        self.epoch_with(B256::repeat_byte(1))
+    }
+
+    /// The same with a schedule by which member 0 leads `view`.
+    pub(crate) fn epoch_led_by_the_first(&self, view: View) -> Arc<EpochContext> {
+        (0..=u8::MAX)
+            .map(|n| self.epoch_with(B256::repeat_byte(n)))
+            .find(|epoch| epoch.leaders.leader(view) == MemberIndex::new(0))
+            .unwrap()
+    }
+
+    fn epoch_with(&self, randomness: B256) -> Arc<EpochContext> {
+        let facts =
+            EpochFacts { epoch: self.committee.epoch(), committee: self.committee.members().to_vec(), randomness };
+        let origin = L1Origin { number: L1BlockNumber::new(1), hash: B256::ZERO };
+        Arc::new(EpochContext::new(self.domain, &facts, BlockHeader::genesis(L2, origin, 1), None).unwrap())
+    }
+
     /// What a node proves to be this member with.
-    pub(crate) fn membership(&self, member: u8) -> Membership {
+    pub(crate) fn speaker(&self, member: u8) -> Speaker {
         let (key, domain) = (self.keys[usize::from(member)].clone(), self.domain);
-        Membership { index: MemberIndex::new(member), prove: Arc::new(move |proof| key.prove_peer(proof, &domain)) }
+        Speaker { key: key.public_key(), prove: Arc::new(move |proof| key.prove_peer(proof, &domain)) }
     }
 
     pub(crate) fn key(&self, member: u8) -> SecretKey {

@@ -123,7 +123,7 @@ pub fn devnet_spec(l2_chain_id: L2ChainId, epoch_blocks: u64, bond_token: Addres
         forced_lag_blocks: 8,
         abandon_blocks: 2_048,
         max_origin_age_blocks: 16_384,
-        // Until handover exists the chain stays in its first epoch, however old that gets.
+        // A development committee is there as long as its network: each certifies the batches of its own epoch, however late.
         live_epochs: 1 << 32,
         batch_bytes_max: 120 * 1024,
         batch_blobs_max: 6,

@@ -1,19 +1,19 @@
 //! What a node must know about its chain before it can take part, read from final L1 blocks.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use alloy_primitives::{Address, B256};
-use baton_consensus::CommitteeMember;
-use baton_proto::{BlockHeader, ChainSpec, Domain, Epoch, L1BlockNumber};
+use baton_proto::{BlockHeader, ChainSpec, Domain, Epoch, Epochs, L1BlockNumber};
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
 use super::{
-    bindings::{BatchInbox, SequencerRegistry, Slasher, member_from_l1, spec_from_l1},
+    bindings::{BatchInbox, SequencerRegistry, Slasher, spec_from_l1},
     client::{At, L1Client, L1Error},
+    epoch_facts::{EpochFacts, read_epoch_facts},
 };
 
-/// The epoch in which every chain starts. Until handover exists it is also the one in which it stays.
+/// The epoch in which every chain starts.
 pub const FIRST_EPOCH: Epoch = Epoch::new(2);
 
 /// How long L1 may take to show what stored facts are compared with.
@@ -38,16 +38,10 @@ pub struct ChainFacts {
     pub slasher: Address,
     /// First L1 block of epoch 0.
     pub genesis_l1: L1BlockNumber,
-    /// The epoch that `committee` and `randomness` belong to.
-    pub epoch: Epoch,
-    /// The epoch's committee, in address order.
-    pub committee: Vec<CommitteeMember>,
-    /// `prevrandao` in the middle of the epoch before: the seed of the schedules.
-    pub randomness: B256,
     /// The block that the chain starts from.
     pub genesis: BlockHeader,
-    /// The newest L1 block that a header of this epoch may name as its origin.
-    pub last_origin: L1BlockNumber,
+    /// The epoch that it starts in.
+    pub first: EpochFacts,
 }
 
 /// Why a chain's facts cannot be had.
@@ -87,6 +81,26 @@ impl FactsError {
 }
 
 impl ChainFacts {
+    /// Returns which L1 blocks make up which epoch.
+    #[must_use]
+    pub const fn epochs(&self) -> Epochs {
+        self.spec.epochs(self.genesis_l1)
+    }
+
+    /// Returns the epochs whose committees may certify a batch of `epoch` that L1 takes in its block `at`: the batch's own, or
+    /// once that is too old each recent one.
+    ///
+    /// Source: `_checkEpochs` in `contracts/src/BatchInbox.sol`.
+    #[must_use]
+    pub fn certifiers(&self, epoch: Epoch, at: L1BlockNumber) -> RangeInclusive<Epoch> {
+        let current = self.epochs().of(at);
+        if current.get().saturating_sub(epoch.get()) <= self.spec.live_epochs {
+            epoch..=epoch
+        } else {
+            Epoch::new(current.get().saturating_sub(self.spec.live_epochs))..=current
+        }
+    }
+
     /// Returns the facts as the ledger keeps them.
     ///
     /// # Errors
@@ -223,36 +237,18 @@ pub async fn read_chain_facts(client: &L1Client, registry: Address, poll: Durati
     let genesis_l1 = wait_for_activation(client, registry, poll).await?;
     let start = |epoch: Epoch| spec.epochs(genesis_l1).start(epoch);
     let before = |number: L1BlockNumber| number.previous().unwrap_or_default();
-    let first = start(FIRST_EPOCH);
-    let previous = start(FIRST_EPOCH.previous().unwrap_or_default());
-    let randomness_block = L1BlockNumber::new(previous.get().saturating_add(spec.epoch_blocks / 2));
-    let origin_number = before(first);
-    let last_origin = before(start(FIRST_EPOCH.next().unwrap_or(FIRST_EPOCH)));
+    let start_of_first = start(FIRST_EPOCH);
+    let origin_number = before(start_of_first);
 
-    // The origin of the genesis block is the newest of the three that must be final: one before epoch 2 begins, while
-    // the committee is fixed and the randomness drawn in the epoch before.
-    let finalized = wait_until_final(client, origin_number, poll).await?;
+    // The genesis block names the last block before epoch 2; what the epoch rests on is final before.
+    wait_until_final(client, origin_number, poll).await?;
     let origin = client.existing_block(At::Number(origin_number)).await?;
-    let randomness = client.existing_block(At::Number(randomness_block)).await?.mix_hash;
-    let members = client
-        .call(registry, &SequencerRegistry::committeeCall { epoch: FIRST_EPOCH.get() }, At::Number(finalized))
-        .await?;
-    let committee = members.iter().map(member_from_l1).collect::<Result<Vec<_>, _>>().map_err(L1Error::Binding)?;
-
     let genesis = BlockHeader::genesis(spec.l2_chain_id, origin.origin, origin.timestamp_s);
     let domain = Domain { l1_chain_id: client.chain_id(), registry, l2_chain_id: spec.l2_chain_id };
-    Ok(ChainFacts {
-        spec,
-        domain,
-        inbox,
-        slasher,
-        genesis_l1,
-        epoch: FIRST_EPOCH,
-        committee,
-        randomness,
-        genesis,
-        last_origin,
-    })
+    let first = EpochFacts { epoch: FIRST_EPOCH, committee: Vec::new(), randomness: B256::ZERO };
+    let mut facts = ChainFacts { spec, domain, inbox, slasher, genesis_l1, genesis, first };
+    facts.first = read_epoch_facts(client, &facts, FIRST_EPOCH, poll).await?;
+    Ok(facts)
 }
 
 async fn check_relations(
@@ -305,7 +301,7 @@ async fn wait_for_activation(
 }
 
 /// Waits until `number` is final and returns the newest final number.
-async fn wait_until_final(
+pub(super) async fn wait_until_final(
     client: &L1Client,
     number: L1BlockNumber,
     poll: Duration,

@@ -1,27 +1,34 @@
 //! Rebuilds a chain from L1 alone: what anyone can do, whatever becomes of the sequencers.
 
+use std::time::Duration;
+
 use alloy::{
     consensus::Transaction as _,
     rpc::types::{Filter, Log},
 };
 use alloy_primitives::{B256, Bytes, TxHash, keccak256};
 use alloy_sol_types::{SolCall, SolEvent};
-use baton_consensus::{Committee, CommitteeError, DutyTable, KeyError, Schedule, Verifier, VerifyError};
+use baton_consensus::{DutyTable, VerifyError};
 use baton_proto::{
-    Attestation, BatchHash, BatchHeader, BatchIndex, Block, BlockHeader, Certificate, Epoch, L1BlockNumber, SignerSet,
-    Statement,
+    Attestation, BatchHash, BatchHeader, BatchIndex, Block, BlockHeader, Certificate, Epoch, Height, L1BlockNumber,
+    SignerSet, Statement,
     batch_data::{self, BatchContext, BatchDataError},
 };
 
 use super::{
     bindings::{BatchInbox, BindingError, batch_header_from_l1, signature_from_l1},
     client::{At, L1Client, L1Error},
-    facts::ChainFacts,
+    epoch_facts::read_epoch_facts,
+    facts::{ChainFacts, FactsError},
     inbox::read_tip,
 };
+use crate::epoch::{EpochContext, EpochError, epoch_after};
 
 /// L1 blocks asked for in one question: what public endpoints answer.
 const LOG_RANGE: u64 = 2_000;
+
+/// How often L1 is asked whether what an epoch rests on is final. Where a batch of it stands it mostly is.
+const POLL: Duration = Duration::from_secs(1);
 
 /// A batch as L1 holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,9 +61,9 @@ pub enum ReplayError {
     #[error(transparent)]
     L1(#[from] L1Error),
     #[error(transparent)]
-    Committee(#[from] CommitteeError),
+    Facts(FactsError),
     #[error(transparent)]
-    Key(#[from] KeyError),
+    Epoch(#[from] EpochError),
     #[error("batch {index}: {error}")]
     Binding { index: BatchIndex, error: BindingError },
     #[error("the batch at index {expected} is missing on L1, the next one there is {got}")]
@@ -69,6 +76,21 @@ pub enum ReplayError {
     Data { index: BatchIndex, error: BatchDataError },
     #[error("batch {index}: its blocks' views do not ascend within the epoch")]
     Views { index: BatchIndex },
+    #[error(
+        "batch {index}: the block at height {height} is of epoch {got}, but after its parent comes epoch {expected}"
+    )]
+    WrongEpoch { index: BatchIndex, height: Height, expected: Epoch, got: Epoch },
+    #[error("batch {index}: it is certified by epoch {got}, which L1 does not accept at its block {at}")]
+    WrongCertifier { index: BatchIndex, got: Epoch, at: L1BlockNumber },
+}
+
+impl From<FactsError> for ReplayError {
+    fn from(error: FactsError) -> Self {
+        match error {
+            FactsError::L1(error) => Self::L1(error),
+            error => Self::Facts(error),
+        }
+    }
 }
 
 /// Reads the batches that the inbox accepted in the L1 blocks `from` to `to`, both included, except those that `skip`
@@ -94,15 +116,16 @@ pub async fn posted_batches(
 }
 
 /// Rebuilds the whole chain up to L1's newest block and checks everything that is checkable: order, links, every
-/// certificate against the committee, data hashes, decoding, the headers' last block and duties.
+/// certificate against the committee of its epoch, as L1 has it, data hashes, decoding, where an epoch ends, the headers' last
+/// block and duties.
 ///
 /// # Errors
 /// [`ReplayError`].
 pub async fn read_posted_chain(client: &L1Client, facts: &ChainFacts) -> Result<PostedChain, ReplayError> {
-    let committee = std::sync::Arc::new(Committee::new(facts.epoch, facts.committee.clone())?);
-    let verifier = Verifier::new(facts.domain, std::sync::Arc::clone(&committee))?;
-    let leaders = Schedule::leaders(&facts.domain, &committee, facts.randomness);
-    let mut duties = DutyTable::new(&committee);
+    let mut epoch = EpochContext::new(facts.domain, &facts.first, facts.genesis.clone(), None)?;
+    let mut duties = DutyTable::new(&epoch.committee);
+    // Certifies batches of an epoch that is too old for L1.
+    let mut later: Option<EpochContext> = None;
 
     let mut chain = PostedChain { batches: Vec::new(), blocks: Vec::new() };
     let head = client.existing_block(At::Latest).await?.origin.number;
@@ -112,15 +135,32 @@ pub async fn read_posted_chain(client: &L1Client, facts: &ChainFacts) -> Result<
         let previous = chain.batches.last().map(|batch| &batch.header);
         check_order(&batch.header, previous, parent)?;
         let index = batch.header.index;
-        verifier
+        check_epoch(facts, index, parent, batch.header.epoch)?;
+        if batch.header.epoch != epoch.epoch {
+            epoch = read_epoch(client, facts, batch.header.epoch, parent).await?;
+            duties = DutyTable::new(&epoch.committee);
+        }
+        let by = batch.certificate.statement.epoch();
+        if !facts.certifiers(epoch.epoch, batch.l1_block).contains(&by) {
+            return Err(ReplayError::WrongCertifier { index, got: by, at: batch.l1_block });
+        }
+        if by != epoch.epoch && later.as_ref().is_none_or(|later| later.epoch != by) {
+            later = Some(read_epoch(client, facts, by, parent).await?);
+        }
+        let certifier = later.as_ref().filter(|later| later.epoch == by).unwrap_or(&epoch);
+        certifier
+            .verifier
             .verify_certificate(batch.certificate.clone())
             .map_err(|error| ReplayError::Certificate { index, error })?;
         let context = BatchContext::after_block(parent, batch.header.epoch);
         let blocks = batch_data::decode(&batch.data, &context).map_err(|error| ReplayError::Data { index, error })?;
-        for block in &blocks {
-            if !duties.extend(&leaders, &block.header) {
+        let mut parent = parent;
+        for Block { header, .. } in &blocks {
+            check_epoch(facts, index, parent, header.epoch)?;
+            if !duties.extend(&epoch.leaders, header) {
                 return Err(ReplayError::Views { index });
             }
+            parent = header;
         }
         check_last(&batch.header, &blocks, duties.root())?;
         chain.blocks.extend(blocks);
@@ -134,6 +174,25 @@ pub async fn read_posted_chain(client: &L1Client, facts: &ChainFacts) -> Result<
         return Err(L1Error::Missing { what }.into());
     }
     Ok(chain)
+}
+
+async fn read_epoch(
+    client: &L1Client,
+    facts: &ChainFacts,
+    epoch: Epoch,
+    root: &BlockHeader,
+) -> Result<EpochContext, ReplayError> {
+    let read = read_epoch_facts(client, facts, epoch, POLL).await?;
+    Ok(EpochContext::new(facts.domain, &read, root.clone(), None)?)
+}
+
+fn check_epoch(facts: &ChainFacts, index: BatchIndex, parent: &BlockHeader, got: Epoch) -> Result<(), ReplayError> {
+    let expected = epoch_after(&facts.epochs(), parent);
+    if got == expected {
+        return Ok(());
+    }
+    let height = parent.height.next().unwrap_or_default();
+    Err(ReplayError::WrongEpoch { index, height, expected, got })
 }
 
 fn filter(facts: &ChainFacts) -> Filter {

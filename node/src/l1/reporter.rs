@@ -1,14 +1,15 @@
 //! Takes evidence to L1, from an account of its own, so that a stuck batch never protects an offender.
 //!
 //! Every node that holds a pair stores it and submits it, one after the other: the rank says how many L1 blocks to wait
-//! while somebody else may do it. Stored evidence is taken up again after a restart, an outage or a reorg, until L1 has
-//! the penalty in a final block or refuses the pair for good.
+//! while somebody else may do it. A pair is about the committee of the epoch in which it was signed, which may be over long
+//! since; L1 knows it always. Stored evidence is taken up again after a restart, an outage or a reorg, until L1 has the
+//! penalty in a final block or refuses the pair for good.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use alloy_primitives::{B256, Bytes, keccak256};
+use alloy_primitives::{Address, B256, Bytes, keccak256};
 use alloy_sol_types::SolCall;
-use baton_consensus::{Committee, aggregate, to_eip2537};
+use baton_consensus::{aggregate, to_eip2537};
 use baton_proto::{Evidence, L1BlockNumber, MemberIndex};
 use tokio::{
     sync::{mpsc, watch},
@@ -21,11 +22,15 @@ use super::{
     account::AccountContext,
     bindings::{RevertReason, Slasher, votes_of},
     client::{At, L1Client},
+    committees::Committees,
     facts::ChainFacts,
     sender::{Call, SendError, Sender},
     watcher::L1View,
 };
-use crate::ledger::{EvidenceOnL1, EvidenceRecord, Ledger};
+use crate::{
+    epoch::EpochBook,
+    ledger::{EvidenceOnL1, EvidenceRecord, Ledger},
+};
 
 /// Most pairs that wait: at most one for each member of a committee is worth anything on L1.
 const CASES_MAX: usize = 128;
@@ -55,13 +60,13 @@ fn case_id(evidence: &Evidence) -> B256 {
 /// [`SendError`] when stored evidence or intents cannot be read.
 pub fn spawn_reporter(
     account: AccountContext,
-    committee: Arc<Committee>,
-    me: Option<MemberIndex>,
+    epochs: EpochBook,
     incoming: mpsc::Receiver<Evidence>,
 ) -> Result<JoinHandle<Result<(), SendError>>, SendError> {
     let sender = account.open("evidence")?;
     let AccountContext { client, facts, ledger, config, l1, cancel, .. } = account;
-    let mut work = Work { client, facts, committee, me, ledger, sender, cases: BTreeMap::new() };
+    let committees = Committees::new(client.clone(), Arc::clone(&facts), epochs);
+    let mut work = Work { client, facts, committees, ledger, sender, cases: BTreeMap::new() };
     for record in work.ledger.evidence()? {
         if record.l1 != EvidenceOnL1::Closed {
             work.open(record.evidence);
@@ -92,8 +97,7 @@ enum Verdict {
 struct Work {
     client: L1Client,
     facts: Arc<ChainFacts>,
-    committee: Arc<Committee>,
-    me: Option<MemberIndex>,
+    committees: Committees,
     ledger: Arc<dyn Ledger>,
     sender: Sender,
     cases: BTreeMap<B256, Case>,
@@ -142,9 +146,11 @@ impl Work {
         if self.cases.contains_key(&case_id(&evidence)) {
             return Ok(());
         }
+        let committee = self.committees.known(evidence.epoch());
         warn!(
             member = %evidence.signer(),
-            owner = ?self.committee.member(evidence.signer()).map(|member| member.owner),
+            owner = ?committee.and_then(|of| of.member(evidence.signer()).map(|member| member.owner)),
+            epoch = %evidence.epoch(),
             view = %evidence.view(),
             offence = ?evidence.offence(),
             "evidence of a punishable pair"
@@ -155,10 +161,6 @@ impl Work {
     }
 
     fn open(&mut self, evidence: Evidence) {
-        if self.me == Some(evidence.signer()) {
-            error!("the evidence is against this node's own key; it is left to others");
-            return;
-        }
         if self.cases.len() >= CASES_MAX {
             warn!(cases = self.cases.len(), "too many open cases; the pair stays stored");
             return;
@@ -172,7 +174,18 @@ impl Work {
             let Some(case) = self.cases.get_mut(&id) else { continue };
             let since = *case.since.get_or_insert(head);
             let evidence = case.evidence.clone();
-            match self.verdict(&evidence).await? {
+            let committee = self.committees.of(evidence.epoch()).await?;
+            let me = self.committees.own_key().and_then(|key| committee.index_of_key(&key));
+            if me == Some(evidence.signer()) {
+                error!(epoch = %evidence.epoch(), "the evidence is against this node's own key; it is left to others");
+                self.cases.remove(&id);
+                continue;
+            }
+            let Some(owner) = committee.member(evidence.signer()).map(|member| member.owner) else {
+                self.close(&id, &evidence, "nobody has this index in its epoch")?;
+                continue;
+            };
+            match self.verdict(&evidence, owner).await? {
                 Verdict::Settled => self.close(&id, &evidence, "the penalty is in a final block")?,
                 Verdict::Charged => self.charged(&id, &evidence, head)?,
                 Verdict::Open => {
@@ -180,9 +193,9 @@ impl Work {
                     if let Some(case) = self.cases.get_mut(&id) {
                         case.charged = false;
                     }
-                    let due = since.get().saturating_add(rank(&evidence, self.committee.len(), self.me));
+                    let due = since.get().saturating_add(rank(&evidence, committee.len(), me));
                     if want.is_none() && head.get() >= due {
-                        match self.submission(&evidence) {
+                        match self.submission(&evidence, owner) {
                             Some(call) => want = Some((id, evidence, call)),
                             None => self.close(&id, &evidence, "its signatures add up to nothing")?,
                         }
@@ -190,6 +203,7 @@ impl Work {
                 }
             }
         }
+        self.committees.keep(&self.cases.values().map(|case| case.evidence.epoch()).collect());
         let Some((id, evidence, call)) = want else {
             self.sender.drive(None).await?;
             return Ok(());
@@ -205,9 +219,8 @@ impl Work {
         }
     }
 
-    async fn verdict(&self, evidence: &Evidence) -> Result<Verdict, SendError> {
-        let Some(member) = self.committee.member(evidence.signer()) else { return Ok(Verdict::Open) };
-        let question = Slasher::hasOffendedCall { owner: member.owner, epoch: evidence.epoch().get() };
+    async fn verdict(&self, evidence: &Evidence, owner: Address) -> Result<Verdict, SendError> {
+        let question = Slasher::hasOffendedCall { owner, epoch: evidence.epoch().get() };
         if !self.client.call(self.facts.slasher, &question, At::Latest).await? {
             return Ok(Verdict::Open);
         }
@@ -215,14 +228,13 @@ impl Work {
         Ok(if settled { Verdict::Settled } else { Verdict::Charged })
     }
 
-    fn submission(&self, evidence: &Evidence) -> Option<Call> {
-        let member = self.committee.member(evidence.signer())?;
+    fn submission(&self, evidence: &Evidence, owner: Address) -> Option<Call> {
         // Verified signatures are points; two of them that cancel out would verify for no pair of messages.
         let sum = aggregate(&[evidence.first().signature, evidence.second().signature]).ok()?;
         let sum = to_eip2537(&sum).ok()?;
         let (first, second) = votes_of(evidence);
         let call = Slasher::submitCall {
-            owner: member.owner,
+            owner,
             epoch: evidence.epoch().get(),
             first,
             second,

@@ -9,20 +9,26 @@ use alloy::{
     signers::local::PrivateKeySigner,
 };
 use alloy_primitives::{Address, B256, TxKind, U256};
-use baton_consensus::{Committee, Schedule, SecretKey, Verifier, aggregate};
+use baton_consensus::{Committee, Schedule, SecretKey, aggregate};
 use baton_execution::{Executor as _, NonceExecutor};
 use baton_proto::{
-    Attestation, BatchHeader, Block, BlockDigest, BlockHeader, BlsSignature, Certificate, Domain, Height, L1ChainId,
-    L2ChainId, MemberIndex, PayloadCommitment, SignerSet, Statement, TimestampMs, Transaction, View,
+    Attestation, BatchHeader, Block, BlockDigest, BlockHeader, BlsSignature, Certificate, Domain, Epoch, Height,
+    L1ChainId, L2ChainId, MemberIndex, PayloadCommitment, SignerSet, Statement, TimestampMs, Transaction, View,
 };
 
 use super::{
     anvil::{Anvil, AnvilOptions},
-    client::L1Client,
+    bindings::SequencerRegistry,
+    client::{At, L1Client},
     deploy::{self, Deployment, Founder},
+    epoch_facts::read_epoch_facts,
     facts::{ChainFacts, read_chain_facts},
 };
-use crate::ledger::{ChainIdentity, FinalState, FinalStep, Ledger, MemoryLedger};
+use crate::{
+    epoch::{EpochBook, EpochContext},
+    ledger::{ChainIdentity, FinalState, FinalStep, Ledger, MemoryLedger},
+    signer::{OwnKey, SignRecord},
+};
 
 /// The L2 chain id of every test chain.
 pub(crate) const L2_CHAIN: u64 = 4_242;
@@ -89,11 +95,12 @@ pub(crate) struct TestChain {
     pub(crate) deployment: Deployment,
     pub(crate) facts: Arc<ChainFacts>,
     pub(crate) committee: Arc<Committee>,
-    pub(crate) verifier: Arc<Verifier>,
     pub(crate) leaders: Schedule,
     pub(crate) posters: Schedule,
     /// Consensus keys, in committee order.
     pub(crate) keys: Vec<SecretKey>,
+    /// The key of who joins in epoch 3, on a chain [that grows](Self::start_growing).
+    pub(crate) joiner: SecretKey,
 }
 
 impl TestChain {
@@ -103,6 +110,15 @@ impl TestChain {
     }
 
     pub(crate) async fn start_with(adjust: impl FnOnce(&mut baton_proto::ChainSpec)) -> Self {
+        Self::start_chain(adjust, false).await
+    }
+
+    /// From epoch 3 on there is a fifth member, with 20 shares. It is the first by address, so that all others move up.
+    pub(crate) async fn start_growing(adjust: impl FnOnce(&mut baton_proto::ChainSpec)) -> Self {
+        Self::start_chain(adjust, true).await
+    }
+
+    async fn start_chain(adjust: impl FnOnce(&mut baton_proto::ChainSpec), grows: bool) -> Self {
         let anvil = start_anvil().await;
         let client = client_of(&anvil);
         let keys: Vec<SecretKey> = (1..=4).map(|seed| SecretKey::generate(&[seed; 32])).collect();
@@ -123,12 +139,23 @@ impl TestChain {
             spec
         };
         let deployment = deploy::deploy_chain(&client, &account(0), &founders, spec, &mut |_| {}).await.unwrap();
+        let joiner = SecretKey::generate(&[5; 32]);
+        if grows {
+            // What is changed in epoch 1 counts from epoch 3 on.
+            let (registry, question) = (deployment.registry, SequencerRegistry::epochStartCall { epoch: 1 });
+            let start: U256 = client.call(registry, &question, At::Latest).await.unwrap();
+            mine_to(&client, start.to()).await;
+            let domain = Domain { l1_chain_id: client.chain_id(), registry, l2_chain_id: L2ChainId::new(L2_CHAIN) };
+            let owner = account(7);
+            let bond = U256::from(20) * U256::from(10_u64.pow(18));
+            let founder = Founder { owner: &owner, fee_recipient: owner.address(), key: &joiner, bond };
+            deploy::register(&client, &domain, deployment.token, &founder).await.unwrap();
+        }
         deploy::mine_to_start(&client, deployment.registry, 4, &mut |_| {}).await.unwrap();
         let facts = Arc::new(read_chain_facts(&client, deployment.registry, POLL).await.unwrap());
-        let committee = Arc::new(Committee::new(facts.epoch, facts.committee.clone()).unwrap());
-        let verifier = Arc::new(Verifier::new(facts.domain, Arc::clone(&committee)).unwrap());
-        let leaders = Schedule::leaders(&facts.domain, &committee, facts.randomness);
-        let posters = Schedule::posters(&facts.domain, &committee, facts.randomness);
+        let committee = Arc::new(Committee::new(facts.first.epoch, facts.first.committee.clone()).unwrap());
+        let leaders = Schedule::leaders(&facts.domain, &committee, facts.first.randomness);
+        let posters = Schedule::posters(&facts.domain, &committee, facts.first.randomness);
         let keys = committee
             .members()
             .iter()
@@ -137,11 +164,41 @@ impl TestChain {
                 SecretKey::from_bytes(&key.to_bytes()).unwrap()
             })
             .collect();
-        Self { anvil, client, deployment, facts, committee, verifier, leaders, posters, keys }
+        Self { anvil, client, deployment, facts, committee, leaders, posters, keys, joiner }
     }
 
     pub(crate) fn identity(&self) -> ChainIdentity {
         ChainIdentity { domain: self.facts.domain, inbox: self.facts.inbox, slasher: self.facts.slasher }
+    }
+
+    /// What signs with `key`, with a new record in `folder`.
+    pub(crate) fn own_key(&self, key: &SecretKey, folder: &Path) -> OwnKey {
+        let record = SignRecord::create(&folder.join("record"), &key.public_key()).unwrap();
+        OwnKey::new(key.clone(), record, self.facts.domain).unwrap()
+    }
+
+    /// The first epoch, as who has `key` sees it.
+    pub(crate) fn first_epoch(&self, key: Option<&OwnKey>) -> EpochContext {
+        EpochContext::new(self.facts.domain, &self.facts.first, self.facts.genesis.clone(), key).unwrap()
+    }
+
+    /// The same as the only one that is known.
+    pub(crate) fn epochs(&self, key: Option<&OwnKey>) -> EpochBook {
+        EpochBook::new(Arc::new(self.first_epoch(key)))
+    }
+
+    /// Any epoch as L1 has it, starting from `root`.
+    pub(crate) async fn epoch(&self, epoch: Epoch, root: &BlockHeader, key: Option<&OwnKey>) -> Arc<EpochContext> {
+        let facts = read_epoch_facts(&self.client, &self.facts, epoch, POLL).await.unwrap();
+        Arc::new(EpochContext::new(self.facts.domain, &facts, root.clone(), key).unwrap())
+    }
+
+    /// Makes the last of `blocks` a handover block, with the first L1 block of `epoch` as its origin. L1 is mined until that
+    /// is final.
+    pub(crate) async fn hand_over(&self, blocks: &mut [Block], epoch: Epoch) {
+        let start = self.facts.epochs().start(epoch);
+        mine_to(&self.client, start.get() + 4).await;
+        blocks.last_mut().unwrap().header.origin = self.client.existing_block(At::Number(start)).await.unwrap().origin;
     }
 
     /// An empty ledger of this chain.
@@ -154,11 +211,23 @@ impl TestChain {
     /// The next `count` final blocks after `parent`, with `transactions` signed transfers in each. Every fifth view is
     /// skipped, so that duties are missed too.
     pub(crate) fn blocks_after(&self, parent: &BlockHeader, count: u64, transactions: u64) -> Vec<Block> {
+        self.blocks_of(&self.first_epoch(None), parent, count, transactions)
+    }
+
+    /// The same in any epoch.
+    pub(crate) fn blocks_of(
+        &self,
+        epoch: &EpochContext,
+        parent: &BlockHeader,
+        count: u64,
+        transactions: u64,
+    ) -> Vec<Block> {
         let mut parent = parent.clone();
         let mut nonce = parent.height.get() * transactions;
         let mut blocks = Vec::new();
         for _ in 0..count {
-            let view = parent.view.get() + if (parent.view.get() + 1).is_multiple_of(5) { 2 } else { 1 };
+            let before = if parent.epoch == epoch.epoch { parent.view.get() } else { 0 };
+            let view = before + if (before + 1).is_multiple_of(5) { 2 } else { 1 };
             let transactions: Vec<Transaction> = (0..transactions)
                 .map(|_| {
                     nonce += 1;
@@ -166,10 +235,10 @@ impl TestChain {
                 })
                 .collect();
             let commitment = PayloadCommitment::of(&transactions);
-            let proposer = self.leaders.leader(View::new(view));
+            let proposer = epoch.leaders.leader(View::new(view));
             let header = BlockHeader {
                 l2_chain_id: self.facts.spec.l2_chain_id,
-                epoch: self.facts.epoch,
+                epoch: epoch.epoch,
                 view: View::new(view),
                 height: parent.height.next().unwrap(),
                 parent: parent.digest(),
@@ -182,7 +251,7 @@ impl TestChain {
                 payload_bytes: commitment.payload_bytes,
                 declared_gas: commitment.declared_gas,
                 proposer,
-                fee_recipient: self.committee.member(proposer).unwrap().fee_recipient,
+                fee_recipient: epoch.committee.member(proposer).unwrap().fee_recipient,
             };
             parent = header.clone();
             blocks.push(Block { header, transactions });
@@ -203,8 +272,16 @@ impl TestChain {
 
     /// A batch certificate of all members.
     pub(crate) fn attested(&self, header: &BatchHeader) -> Certificate {
-        let statement = Statement::Attest(Attestation::of(self.facts.epoch, header));
+        let statement = Statement::Attest(Attestation::of(self.facts.first.epoch, header));
         self.certificate(statement, &[0, 1, 2, 3], &self.facts.domain)
+    }
+}
+
+/// Mines until `number` is L1's newest block, if it is not beyond.
+pub(crate) async fn mine_to(client: &L1Client, number: u64) {
+    let head = client.existing_block(At::Latest).await.unwrap().origin.number.get();
+    if head < number {
+        deploy::mine(client, number - head).await.unwrap();
     }
 }
 

@@ -40,7 +40,7 @@ pub struct L1View {
     /// The newest final block and its timestamp in seconds. After a restart it is the stored one, with timestamp 0,
     /// until L1 answers.
     pub finalized: Option<(L1Origin, u64)>,
-    /// The newest block that a leader may name: final for `originSettle` blocks, and of the running epoch.
+    /// The newest block that a leader may name: final for `originSettle` blocks. One of a later epoch ends the running one.
     pub settled_origin: Option<L1Origin>,
     /// Whether the last round of questions was answered. A node that does not see L1 neither attests nor posts.
     pub healthy: bool,
@@ -96,7 +96,7 @@ impl Watcher {
 /// The newest origin that a leader may name, as far as `origins` knows its hash.
 fn settled_origin(facts: &ChainFacts, origins: &Origins) -> Option<L1Origin> {
     let settled = origins.newest().get().saturating_sub(facts.spec.origin_settle_blocks);
-    let number = L1BlockNumber::new(settled).min(facts.last_origin).max(facts.genesis.origin.number);
+    let number = L1BlockNumber::new(settled).max(facts.genesis.origin.number);
     origins.at(number)
 }
 
@@ -144,7 +144,7 @@ impl Rounds {
         let from = before.get().saturating_add(1).max(newest.saturating_sub(FETCH_MAX));
         let settled = newest.saturating_sub(self.facts.spec.origin_settle_blocks);
         let fetch = (from..newest)
-            .chain([settled, settled.min(self.facts.last_origin.get())])
+            .chain([settled])
             .map(L1BlockNumber::new)
             .filter(|number| *number > self.facts.genesis.origin.number)
             .chain(self.origins.take_wanted());

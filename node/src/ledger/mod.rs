@@ -15,6 +15,7 @@
 mod cache;
 mod chain;
 pub(crate) mod engine;
+mod epochs;
 mod error;
 mod keys;
 mod memory;
@@ -34,6 +35,7 @@ use baton_proto::{BatchIndex, Block, BlockDigest, BlockHeader, Certificate, Epoc
 
 pub use chain::StoreLedger;
 pub use engine::EngineError;
+pub use epochs::{end_of_epoch, root_of_epoch};
 pub use error::LedgerError;
 pub use memory::{MemoryLedger, MemoryStore};
 pub use rocks::{RocksLedger, RocksStore};

@@ -14,7 +14,7 @@ use std::{
 
 use baton_consensus::Schedule;
 use baton_proto::{
-    MemberIndex, Transaction, View,
+    Epoch, MemberIndex, Transaction, View,
     limits::{FORWARD_BYTES_MAX, FORWARD_TRANSACTIONS_MAX},
     wire::{SyncRequest, SyncResponse},
 };
@@ -27,6 +27,7 @@ use tracing::debug;
 
 use crate::{
     driver::DriverStatus,
+    epoch::EpochBook,
     p2p::{DropQueue, Network},
 };
 
@@ -52,20 +53,20 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// Who can be handed transactions.
 pub(super) trait Takers {
-    /// The members that are connected.
-    fn connected(&self) -> BTreeSet<MemberIndex>;
+    /// The members of an epoch that are connected.
+    fn connected(&self, epoch: Epoch) -> BTreeSet<MemberIndex>;
 
-    /// Hands transactions to a member.
-    fn give(&self, to: MemberIndex, request: SyncRequest) -> impl Future<Output = ()> + Send + 'static;
+    /// Hands transactions to a member of an epoch.
+    fn give(&self, epoch: Epoch, to: MemberIndex, request: SyncRequest) -> impl Future<Output = ()> + Send + 'static;
 }
 
 impl Takers for Network {
-    fn connected(&self) -> BTreeSet<MemberIndex> {
-        self.connected_members().into_iter().collect()
+    fn connected(&self, epoch: Epoch) -> BTreeSet<MemberIndex> {
+        self.at(epoch).connected_members().into_iter().collect()
     }
 
-    fn give(&self, to: MemberIndex, request: SyncRequest) -> impl Future<Output = ()> + Send + 'static {
-        let network = self.clone();
+    fn give(&self, epoch: Epoch, to: MemberIndex, request: SyncRequest) -> impl Future<Output = ()> + Send + 'static {
+        let network = self.at(epoch);
         async move {
             match network.request(to, request).await {
                 Ok(SyncResponse::Taken(count)) => debug!(%to, count, "transactions forwarded"),
@@ -96,23 +97,23 @@ impl Forwarder {
     pub(super) async fn run<T: Takers>(
         self,
         takers: T,
-        leaders: Schedule,
-        me: Option<MemberIndex>,
+        epochs: EpochBook,
         driver: watch::Receiver<DriverStatus>,
         stop: CancellationToken,
     ) -> Result<(), Infallible> {
         let mut places: BTreeMap<MemberIndex, Arc<Semaphore>> = BTreeMap::new();
         while let Some(first) = stop.run_until_cancelled(self.0.pop()).await {
             let batch = self.batch(first);
-            let (view, connected) = (driver.borrow().view, takers.connected());
-            for leader in next_leaders(&leaders, view, me) {
+            let (epoch, view) = (epochs.running(), driver.borrow().view);
+            let connected = takers.connected(epoch.epoch);
+            for leader in next_leaders(&epoch.leaders, view, epoch.me()) {
                 let places = places.entry(leader).or_insert_with(|| Arc::new(Semaphore::new(UNANSWERED_MAX)));
                 let Some(place) =
                     connected.contains(&leader).then(|| Arc::clone(places).try_acquire_owned().ok()).flatten()
                 else {
                     continue;
                 };
-                let giving = takers.give(leader, batch.clone());
+                let giving = takers.give(epoch.epoch, leader, batch.clone());
                 tokio::spawn(async move {
                     if timeout(ANSWER_WITHIN, giving).await.is_err() {
                         debug!(%leader, "a leader does not answer to forwarded transactions");
@@ -165,7 +166,6 @@ fn next_leaders(leaders: &Schedule, from: View, me: Option<MemberIndex>) -> Vec<
 mod tests {
     use std::sync::Mutex;
 
-    use alloy_primitives::B256;
     use tokio::sync::mpsc;
 
     use super::*;
@@ -181,11 +181,11 @@ mod tests {
     }
 
     impl Takers for Fake {
-        fn connected(&self) -> BTreeSet<MemberIndex> {
+        fn connected(&self, _: Epoch) -> BTreeSet<MemberIndex> {
             self.connected.lock().unwrap().clone()
         }
 
-        fn give(&self, to: MemberIndex, request: SyncRequest) -> impl Future<Output = ()> + Send + 'static {
+        fn give(&self, _: Epoch, to: MemberIndex, request: SyncRequest) -> impl Future<Output = ()> + Send + 'static {
             let SyncRequest::Take(transactions) = request else { panic!("{request:?}") };
             let bytes: usize = transactions.iter().map(|raw| raw.len()).sum();
             assert!(transactions.len() <= FORWARD_TRANSACTIONS_MAX && bytes <= FORWARD_BYTES_MAX);
@@ -200,7 +200,7 @@ mod tests {
     }
 
     fn schedule(world: &World) -> Schedule {
-        Schedule::leaders(&world.domain, &world.committee, B256::repeat_byte(1))
+        world.epoch().leaders.clone()
     }
 
     #[test]
@@ -236,7 +236,8 @@ mod tests {
         // Given before anybody takes them, they go together, as many as a message holds.
         let one = transfer(0, 0);
         forwarder.forward(&vec![one.clone(); FORWARD_TRANSACTIONS_MAX + 3]);
-        let running = tokio::spawn(forwarder.clone().run(fake, leaders, None, driver_seen, stop.clone()));
+        let running =
+            tokio::spawn(forwarder.clone().run(fake, EpochBook::new(world.epoch()), driver_seen, stop.clone()));
         let mut next = async || timeout(LIMIT, seen.recv()).await.expect("in time").unwrap();
         for count in [FORWARD_TRANSACTIONS_MAX, 3] {
             assert_eq!(next().await, (first, count), "the other is not connected");

@@ -4,19 +4,20 @@
 //! Stopping goes from the outside in: no new requests, then the driver finishes its turn, then the tasks towards L1, then
 //! the network.
 
+mod consensus;
+mod early;
 mod forward;
 mod open;
+mod opener;
 mod parts;
 mod routing;
 mod status;
 
 use std::{sync::Arc, time::Duration};
 
-use baton_consensus::{Machine, Schedule};
 use baton_execution::NonceExecutor;
 use baton_proto::{Evidence, MemberIndex};
 use tokio::{
-    runtime::Handle,
     sync::{Notify, mpsc, watch},
     task::JoinHandle,
 };
@@ -25,6 +26,7 @@ use tracing::{error, info, warn};
 
 pub use self::open::{OpenError, Opened};
 use self::{
+    consensus::Consensus,
     forward::Forwarder,
     open::{hold_keys, open},
     parts::{Part, first_reason, part},
@@ -35,10 +37,7 @@ use crate::{
     admission::{Admission, AdmissionContext, Journal, PoolAndSenders},
     batcher::{Batcher, BatcherConfig, BatcherContext},
     config::Config,
-    driver::{
-        ANNOUNCED_QUEUE_MAX, CHECKED_QUEUE_MAX, Certified, Driver, DriverContext, DriverError, DriverStatus,
-        GossipChecks, INTAKE_QUEUE_MAX, Intake, IntakeContext, NotarizedBlocks, Rebuilder, ViewWindow,
-    },
+    driver::{DriverError, DriverStatus, NotarizedBlocks},
     l1::{AccountConfig, AccountContext, Watcher, spawn_reporter},
     ledger::{EvidenceOnL1, EvidenceRecord, Ledger, LedgerError},
     p2p::{Fault, KnownLookup, Network, Outbound},
@@ -171,21 +170,10 @@ async fn start(
     wrap: WrapOutbound,
     stop: CancellationToken,
 ) -> Result<(), NodeError> {
-    let Opened {
-        facts,
-        committee,
-        me,
-        signer,
-        verifier,
-        ledger,
-        pool,
-        senders,
-        l1_client,
-        network_config,
-        recovered,
-        ..
-    } = &opened;
-    let (facts, committee, ledger) = (Arc::clone(facts), Arc::clone(committee), Arc::clone(ledger));
+    let Opened { facts, epochs, opener, ledger, pool, senders, l1_client, network_config, recovered, .. } = &opened;
+    let (facts, ledger) = (Arc::clone(facts), Arc::clone(ledger));
+    let epoch = epochs.running();
+    let me = epoch.me();
     let poll = Duration::from_millis(config.l1.poll_interval_ms);
     // What talks to the world stops first, what it rests on last.
     let (outer, inner) = (stop.clone(), health.stop.clone());
@@ -198,7 +186,7 @@ async fn start(
         .map_err(|error| NodeError::part("the network")(error.to_string()))?;
     let outbound = wrap(Arc::new(network.clone()), &opened);
     let metrics = health.metrics;
-    metrics.show_network(network.clone(), Arc::clone(&committee), *me);
+    metrics.show_network(network.clone(), epochs.clone());
     metrics.show_pool(Arc::clone(pool));
     if let Some(key) = &opened.poster_key {
         metrics.show_posting(Arc::clone(&ledger), key.address());
@@ -209,45 +197,7 @@ async fn start(
     let notarized = Arc::new(NotarizedBlocks::default());
     let (progress, progress_seen) = watch::channel(DriverStatus::default());
     let (evidence, evidence_found) = mpsc::channel(EVIDENCE_QUEUE_MAX);
-    let (messages, messages_in) = mpsc::channel(INTAKE_QUEUE_MAX);
-    let (checked_out, checked) = mpsc::channel(CHECKED_QUEUE_MAX);
-    let checked_in = checked_out.clone();
     let (batch_messages, batch_inbox) = mpsc::channel(BATCH_QUEUE_MAX);
-
-    let leaders = Schedule::leaders(&facts.domain, &committee, facts.randomness);
-    let posters = Schedule::posters(&facts.domain, &committee, facts.randomness);
-    let window = Arc::new(ViewWindow::default());
-    let rebuilder = Rebuilder::new(
-        network.clone(),
-        known,
-        Arc::clone(&window),
-        committee.indices().filter(|member| Some(*member) != *me).collect(),
-        checked_out.clone(),
-    );
-    let certified = Arc::new(Certified::new(*me));
-    let intake = Intake::new(IntakeContext {
-        committee: Arc::clone(&committee),
-        me: *me,
-        inactive_views: facts.spec.inactive_views,
-        window: Arc::clone(&window),
-        leaders: leaders.clone(),
-        verifier: Arc::clone(verifier),
-        certified: Arc::clone(&certified),
-        network: network.clone(),
-        rebuilder: rebuilder.clone(),
-    })
-    .counting(metrics.consensus.clone());
-    let gossip_checks = GossipChecks::new(&committee, Arc::clone(&window), Arc::clone(verifier));
-    let (announced, announced_in) = mpsc::channel(ANNOUNCED_QUEUE_MAX);
-    let announced_out = checked_out.clone();
-    std::thread::Builder::new()
-        .name("announced".into())
-        .spawn(move || gossip_checks.run(announced_in, &announced_out))
-        .map_err(|error| NodeError::part("the checks of announcements")(error.to_string()))?;
-    std::thread::Builder::new()
-        .name("intake".into())
-        .spawn(move || intake.run(messages_in, &checked_out))
-        .map_err(|error| NodeError::part("the message checks")(error.to_string()))?;
 
     let work = Arc::new(Notify::new());
     let forwarder = Forwarder::new();
@@ -268,64 +218,43 @@ async fn start(
         journal,
         inner.clone(),
     );
-    let machine = Machine::new(
-        baton_consensus::Config::new(&facts.spec, facts.genesis_l1),
-        Arc::clone(&committee),
-        leaders.clone(),
-        *me,
-        &facts.genesis,
-        recovered.clone(),
-    );
-    let driver = Driver::new(
-        DriverContext {
-            facts: Arc::clone(&facts),
-            committee: Arc::clone(&committee),
-            me: *me,
-            signer: signer.clone(),
-            verifier: Arc::clone(verifier),
-            ledger: Arc::clone(&ledger),
-            executor: Arc::new(NonceExecutor),
-            pool: Arc::clone(pool),
-            work,
-            outbound: Arc::clone(&outbound),
-            network: network.clone(),
-            rebuilder,
-            leaders: leaders.clone(),
-            l1: watcher.view.clone(),
-            origins: watcher.origins.clone(),
-            evidence,
-            window,
-            certified,
-            halt: halt.clone(),
-            notarized: Arc::clone(&notarized),
-            heads,
-            progress,
-            metrics: metrics.consensus.clone(),
-        },
-        machine,
-    )
-    .map_err(DriverError::Ledger)?;
+    let consensus = Consensus {
+        facts: Arc::clone(&facts),
+        epochs: epochs.clone(),
+        opener: opener.clone(),
+        ledger: Arc::clone(&ledger),
+        executor: Arc::new(NonceExecutor),
+        pool: Arc::clone(pool),
+        known,
+        work,
+        outbound: Arc::clone(&outbound),
+        network: network.clone(),
+        l1: watcher.view.clone(),
+        origins: watcher.origins.clone(),
+        evidence,
+        halt: halt.clone(),
+        notarized: Arc::clone(&notarized),
+        heads,
+        progress,
+        metrics: metrics.consensus.clone(),
+    };
+    let (ready, stages) = consensus.prepare(recovered.clone(), true)?;
+    let (stages, stages_seen) = watch::channel(stages);
 
     let account_config = || AccountConfig { replace_after: REPLACE_AFTER, fee_ceiling_wei: FEE_CEILING_WEI, poll };
     let charged = network.clone();
-    let next_leaders = leaders.clone();
     let batcher = Batcher::spawn(BatcherContext {
         client: l1_client.clone(),
         facts: Arc::clone(&facts),
-        committee: Arc::clone(&committee),
-        verifier: Arc::clone(verifier),
-        leaders,
-        posters,
-        me: *me,
+        epochs: epochs.clone(),
         ledger: Arc::clone(&ledger),
-        signer: signer.clone(),
         outbound,
         heads: heads_seen.clone(),
         l1: watcher.view.clone(),
         messages: batch_inbox,
-        charge: Arc::new(move |member, reason| {
-            warn!(%member, reason, "refused a batch message");
-            charged.charge_member(member, Fault::InvalidMessage);
+        charge: Arc::new(move |epoch, member, reason| {
+            warn!(%epoch, %member, reason, "refused a batch message");
+            charged.at(epoch).charge_member(member, Fault::InvalidMessage);
         }),
         poster: opened.poster_key.clone().map(|key| (key, account_config())),
         config: BatcherConfig::default(),
@@ -339,7 +268,7 @@ async fn start(
         .collect();
     parts.push(health.part);
     parts.push(part("admission", admitting));
-    let forwarding = forwarder.run(network.clone(), next_leaders, *me, progress_seen.clone(), inner.clone());
+    let forwarding = forwarder.run(network.clone(), epochs.clone(), progress_seen.clone(), inner.clone());
     parts.push(part("forwarding", forwarding));
     match opened.evidence_key.clone() {
         Some(key) => {
@@ -352,7 +281,7 @@ async fn start(
                 l1: watcher.view.clone(),
                 cancel: inner.clone(),
             };
-            let reporter = spawn_reporter(account, Arc::clone(&committee), *me, evidence_found)
+            let reporter = spawn_reporter(account, epochs.clone(), evidence_found)
                 .map_err(|error| NodeError::part("the evidence reporter")(error.to_string()))?;
             parts.push(part("the evidence reporter", flatten(reporter)));
         }
@@ -363,19 +292,18 @@ async fn start(
 
     let routing = Routing {
         ledger: Arc::clone(&ledger),
+        epochs: facts.epochs(),
+        book: epochs.clone(),
         admission: Arc::clone(&admission),
-        consensus: messages,
-        checked: checked_in,
+        stages: stages_seen,
         batches: batch_messages,
-        announced,
     };
     parts.push(part("message routing", routing.run(events)));
 
     let (status, status_seen) = (health.status, health.seen);
     let sources = StatusSources {
         facts: Arc::clone(&facts),
-        committee: Arc::clone(&committee),
-        me: *me,
+        epochs: epochs.clone(),
         network: network.clone(),
         pool: Arc::clone(pool),
         driver: progress_seen,
@@ -390,13 +318,12 @@ async fn start(
         &config.rpc,
         RpcContext {
             facts: Arc::clone(&facts),
-            committee: Arc::clone(&committee),
+            epochs: epochs.clone(),
             ledger: Arc::clone(&ledger),
             pool: Arc::clone(pool),
             submit: admission,
             status: status_seen,
             metrics: metrics.rpc,
-            leaders: Schedule::leaders(&facts.domain, &committee, facts.randomness),
             announcements: Announcements { heads: heads_seen, notarized, recorded: batcher.recorded.clone() },
         },
     )
@@ -406,9 +333,7 @@ async fn start(
         member = me.map(MemberIndex::get), height = %opened.head, "node started");
 
     let driver_stop = CancellationToken::new();
-    // On a thread of its own: it waits for the disk all the time, and as a task each time would move all others elsewhere.
-    let (runtime, stop) = (Handle::current(), driver_stop.clone());
-    let mut driver = tokio::task::spawn_blocking(move || runtime.block_on(driver.run(checked, stop)));
+    let mut driver = tokio::spawn(consensus.run(ready, stages, driver_stop.clone()));
     let result = first_reason(outer.cancelled(), &mut driver, &mut parts, LAST_WORD_WITHIN).await;
     if let Err(error) = &result {
         error!(%error, "stopping");

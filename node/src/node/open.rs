@@ -7,21 +7,22 @@ use std::{
 };
 
 use alloy::signers::local::PrivateKeySigner;
-use baton_consensus::{Committee, CommitteeError, KeyError, Recovered, SecretKey, Verifier};
+use baton_consensus::{Recovered, SecretKey};
 use baton_mempool::Pool;
-use baton_proto::{BlsPublicKey, Certificate, ExecutorKind, Height, L2ChainId, MemberIndex, View};
+use baton_proto::{BlsPublicKey, Certificate, ExecutorKind, Height, L2ChainId, View};
 use tracing::{info, warn};
 
-use super::NodeOptions;
+use super::{NodeOptions, opener::Opener};
 use crate::{
     admission::{Journal, JournalError, Senders, open_pool},
     config::{Config, PeerAddress, account_key},
     driver::{HALTED_KEY, LedgerNonces},
     durable_file,
+    epoch::{EpochBook, EpochContext, EpochError},
     l1::{ChainFacts, FactsError, L1Client, L1Error, chain_facts},
     ledger::{ChainIdentity, Ledger, LedgerError, RocksLedger},
-    p2p::{IdentityError, Keypair, Membership, NetworkConfig, load_identity},
-    signer::{KeyFileError, RecordOrigin, SignRecord, SignRecordError, Signer, keyfile},
+    p2p::{IdentityError, Keypair, NetworkConfig, Speaker, load_identity},
+    signer::{KeyFileError, OwnKey, RecordOrigin, SignRecord, SignRecordError, Signer, keyfile},
 };
 
 /// File in the data folder that keeps what L1 said about the chain, so that a restart works while L1 is down.
@@ -62,10 +63,8 @@ pub enum OpenError {
     OtherContract { what: &'static str, expected: alloy_primitives::Address, got: alloy_primitives::Address },
     #[error("the chain needs an executor that this version does not have: {0:?}")]
     UnknownExecutor(ExecutorKind),
-    #[error("the registry's committee is unusable: {0}")]
-    Committee(#[from] CommitteeError),
-    #[error("the registry's committee has an unusable key: {0}")]
-    CommitteeKey(#[from] KeyError),
+    #[error("the registry's committee cannot be used: {0}")]
+    Epoch(#[from] EpochError),
     #[error(
         "the consensus key {} is not in the committee of epoch {epoch}, whose keys are {}; register it, or point consensus_key at the registered one",
         short(key), committee.iter().map(short).collect::<Vec<_>>().join(", ")
@@ -102,8 +101,7 @@ impl OpenError {
             | Self::Folder { .. }
             | Self::L1(_)
             | Self::Facts(_)
-            | Self::Committee(_)
-            | Self::CommitteeKey(_)
+            | Self::Epoch(_)
             | Self::Ledger(_) => 1,
         }
     }
@@ -118,14 +116,10 @@ fn short(key: &BlsPublicKey) -> String {
 pub struct Opened {
     /// The chain as L1 describes it.
     pub facts: Arc<ChainFacts>,
-    /// The epoch's committee.
-    pub committee: Arc<Committee>,
-    /// Our place in it; a follower has none.
-    pub me: Option<MemberIndex>,
-    /// Holds the consensus key, if there is one.
-    pub signer: Option<Arc<Signer>>,
-    /// Checks signatures of the committee.
-    pub verifier: Arc<Verifier>,
+    /// The running epoch, and in time those after it.
+    pub epochs: EpochBook,
+    /// Opens those after it.
+    pub(super) opener: Opener,
     /// Blocks, certificates and state.
     pub ledger: Arc<dyn Ledger>,
     /// Transactions that wait.
@@ -215,20 +209,6 @@ pub(super) async fn open(config: &Config, held: Held) -> Result<(Opened, Journal
         return Err(OpenError::UnknownExecutor(facts.spec.executor));
     }
 
-    let committee = Arc::new(Committee::new(facts.epoch, facts.committee.clone())?);
-    let verifier = Arc::new(Verifier::new(facts.domain, Arc::clone(&committee))?);
-    let me = match &consensus {
-        Some((key, _)) => Some(committee.index_of_key(&key.public_key()).ok_or_else(|| OpenError::NotInCommittee {
-            key: Box::new(key.public_key()),
-            epoch: facts.epoch,
-            committee: committee.members().iter().map(|member| member.key).collect(),
-        })?),
-        None => {
-            info!("no consensus key: this node follows the committee and signs nothing");
-            None
-        }
-    };
-
     let chain = ChainIdentity { domain: facts.domain, inbox: facts.inbox, slasher: facts.slasher };
     let ledger: Arc<dyn Ledger> = Arc::new(RocksLedger::open(&config.data_dir.join(LEDGER_DIR), &chain)?);
     if let Some(why) = ledger.l1_fact(HALTED_KEY)? {
@@ -236,12 +216,19 @@ pub(super) async fn open(config: &Config, held: Held) -> Result<(Opened, Journal
     }
     ledger.init_genesis(&facts.genesis)?;
     let head = ledger.head()?.height;
-    let signer = match consensus.zip(me) {
-        Some(((key, record), me)) => Some(Arc::new(Signer::new(key, record, facts.domain, me)?)),
-        None => None,
+    let key = consensus.map(|(key, record)| OwnKey::new(key, record, facts.domain)).transpose()?;
+    let opener = Opener {
+        facts: Arc::clone(&facts),
+        client: l1_client.clone(),
+        ledger: Arc::clone(&ledger),
+        key: key.map(Arc::new),
+        poll: Duration::from_millis(config.l1.poll_interval_ms),
     };
-    let network_config = network_config(config, identity, &verifier, signer.as_ref());
-    let recovered = recovered(ledger.as_ref(), signer.as_deref(), &verifier, &facts)?;
+    let epochs = opener.book().await?;
+    let epoch = epochs.running();
+    opener.check_seat(&epoch).await?;
+    let network_config = network_config(config, identity, epochs.clone(), opener.key.clone());
+    let recovered = recovered(ledger.as_ref(), &epoch)?;
     info!(%head, certificates = recovered.certificates.len(), statements = recovered.statements.len(), "state opened");
 
     let senders = Arc::new(Senders::new());
@@ -254,10 +241,8 @@ pub(super) async fn open(config: &Config, held: Held) -> Result<(Opened, Journal
         pool: Arc::new(Mutex::new(pool)),
         senders,
         facts,
-        committee,
-        me,
-        signer,
-        verifier,
+        epochs,
+        opener,
         ledger,
         l1_client,
         poster_key,
@@ -297,24 +282,17 @@ async fn facts(config: &Config, client: &L1Client) -> Result<ChainFacts, OpenErr
     Ok(facts)
 }
 
-fn network_config(
-    config: &Config,
-    identity: Keypair,
-    verifier: &Arc<Verifier>,
-    signer: Option<&Arc<Signer>>,
-) -> NetworkConfig {
-    let membership = |signer: &Arc<Signer>| {
-        let (index, signer) = (signer.me(), Arc::clone(signer));
-        Membership { index, prove: Arc::new(move |proof: &_| signer.prove_peer(proof)) }
-    };
+fn network_config(config: &Config, identity: Keypair, epochs: EpochBook, key: Option<Arc<OwnKey>>) -> NetworkConfig {
+    let speaker =
+        |own: Arc<OwnKey>| Speaker { key: own.public_key(), prove: Arc::new(move |proof| own.prove_peer(proof)) };
     let addresses = |peers: &[PeerAddress]| peers.iter().map(|peer| (peer.peer_id, peer.address.clone())).collect();
     NetworkConfig {
         identity,
         listen: config.p2p.listen.clone(),
         announce: config.p2p.announce.clone(),
         book: Some(config.data_dir.join(PEERS_FILE)),
-        verifier: Arc::clone(verifier),
-        me: signer.map(membership),
+        epochs,
+        speaker: key.map(speaker),
         peers: addresses(&config.p2p.peers),
         observers: addresses(&config.p2p.observers),
     }
@@ -334,20 +312,16 @@ fn check_record(signer: &Signer, certificate: &Certificate, final_view: View) ->
 
 /// Gathers what the machine continues from. Stored certificates are verified again: a damaged one is left out, because a
 /// peer has it too.
-fn recovered(
-    ledger: &dyn Ledger,
-    signer: Option<&Signer>,
-    verifier: &Verifier,
-    facts: &ChainFacts,
-) -> Result<Recovered, OpenError> {
+pub(super) fn recovered(ledger: &dyn Ledger, epoch: &EpochContext) -> Result<Recovered, OpenError> {
     let head_height = ledger.head()?.height;
     let head = ledger.header(head_height)?.ok_or(LedgerError::NoGenesis)?;
     let mut certificates = Vec::new();
-    let from = if head_height == Height::ZERO { View::ZERO } else { head.view };
-    for certificate in ledger.certificates(facts.epoch)? {
-        match verifier.verify_certificate(certificate) {
+    // The root's view is one of the epoch before.
+    let from = if head == epoch.root { View::ZERO } else { head.view };
+    for certificate in ledger.certificates(epoch.epoch)? {
+        match epoch.verifier.verify_certificate(certificate) {
             Ok(certificate) => {
-                if let Some(signer) = signer {
+                if let Some(signer) = &epoch.signer {
                     check_record(signer, &certificate, from)?;
                 }
                 certificates.push(certificate);
@@ -355,19 +329,16 @@ fn recovered(
             Err(error) => warn!(%error, "a stored certificate does not verify and is left out"),
         }
     }
-    Ok(Recovered {
-        statements: signer.map(|signer| signer.recorded(facts.epoch, from)).transpose()?.unwrap_or_default(),
-        certificates,
-        headers: ledger.unfinal_headers()?,
-        head,
-    })
+    let recorded = epoch.signer.as_ref().map(|signer| signer.recorded(epoch.epoch, from)).transpose()?;
+    let headers = ledger.unfinal_headers()?.into_iter().filter(|header| header.epoch == epoch.epoch).collect();
+    Ok(Recovered { statements: recorded.unwrap_or_default(), certificates, headers, head })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::driver::testing::World;
-    use baton_proto::Statement;
+    use baton_proto::{MemberIndex, Statement};
 
     fn options(accept: bool, listen: bool) -> NodeOptions {
         NodeOptions { accept_missing_sign_record: accept, listen_for_sign_record: listen, ..NodeOptions::default() }
@@ -407,7 +378,7 @@ mod tests {
                 None => SignRecord::create(&path, &key.public_key()),
                 Some(origin) => SignRecord::create_listening(&path, &key.public_key(), origin),
             };
-            Signer::new(key, record.unwrap(), world.domain, me).unwrap()
+            OwnKey::new(key, record.unwrap(), world.domain).unwrap().seated(me)
         };
         let complete = signer("complete", None);
         let check = |signer: &Signer, view| check_record(signer, &certificate(view), View::new(5));

@@ -5,9 +5,8 @@ use std::{
     time::Duration,
 };
 
-use baton_consensus::Committee;
 use baton_mempool::Pool;
-use baton_proto::{MemberIndex, SignerSet, Weight};
+use baton_proto::{SignerSet, Weight};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -16,6 +15,7 @@ use crate::{
     admission::now_ms,
     batcher::BatchStatus,
     driver::DriverStatus,
+    epoch::EpochBook,
     l1::{ChainFacts, L1View},
     p2p::Network,
     telemetry::{NodeStatus, NotReady, SyncProgress},
@@ -30,8 +30,7 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 /// Where the status comes from.
 pub(super) struct StatusSources {
     pub(super) facts: Arc<ChainFacts>,
-    pub(super) committee: Arc<Committee>,
-    pub(super) me: Option<MemberIndex>,
+    pub(super) epochs: EpochBook,
     pub(super) network: Network,
     pub(super) pool: Arc<Mutex<Pool>>,
     pub(super) driver: watch::Receiver<DriverStatus>,
@@ -72,15 +71,16 @@ impl StatusSources {
 
     fn current(&self) -> NodeStatus {
         let driver = self.driver.borrow().clone();
+        let epoch = self.epochs.running();
         let l1 = self.l1.borrow().clone();
         let batches = self.batches.borrow().clone();
         let (pool_transactions, pool_bytes) = {
             let pool = self.pool.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             (pool.len() as u64, pool.bytes() as u64)
         };
-        let seen: SignerSet = self.network.connected_members().into_iter().chain(self.me).collect();
-        let seen_weight = self.committee.weight_of(seen).and_then(|weight| u64::try_from(weight).ok()).unwrap_or(0);
-        let total = self.committee.total_weight();
+        let seen: SignerSet = self.network.at(epoch.epoch).connected_members().into_iter().chain(epoch.me()).collect();
+        let seen_weight = epoch.committee.weight_of(seen).and_then(|weight| u64::try_from(weight).ok()).unwrap_or(0);
+        let total = epoch.committee.total_weight();
         let l1_head_age = l1.head.map(|head| head.seen_at.elapsed());
 
         let mut not_ready = Vec::new();
@@ -96,7 +96,7 @@ impl StatusSources {
         if let Some(SyncProgress { current, target }) = syncing {
             not_ready.push(NotReady::syncing(current.get(), target.get()));
         }
-        if !self.committee.is_quorum(seen) {
+        if !epoch.committee.is_quorum(seen) {
             not_ready.push(NotReady::below_quorum(seen_weight, total.get()));
         }
         if !l1.healthy || l1_head_age.is_none_or(|age| age > self.l1_stale_after) {
@@ -104,11 +104,11 @@ impl StatusSources {
         }
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         NodeStatus {
-            epoch: self.committee.epoch(),
+            epoch: epoch.committee.epoch(),
             view: driver.view,
             leader: driver.leader,
-            me: self.me,
-            owner: self.me.and_then(|me| self.committee.member(me)).map(|member| member.owner),
+            me: epoch.me(),
+            owner: epoch.me().and_then(|me| epoch.committee.member(me)).map(|member| member.owner),
             peer_id: self.network.peer_id().to_string(),
             final_height: driver.final_height,
             notarized_height: driver.notarized_height,

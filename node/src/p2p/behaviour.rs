@@ -109,7 +109,7 @@ pub(super) struct Behaviour {
     pub(super) ping: ping::Behaviour,
 }
 
-/// Makes a swarm that listens nowhere yet, for a committee of `seats` members. `reserved` are peers that the limits for
+/// Makes a swarm that listens nowhere yet, where `seats` keys have a seat. `reserved` are peers that the limits for
 /// strangers do not apply to.
 ///
 /// # Errors
@@ -155,22 +155,25 @@ fn transport(identity: &Keypair, needs_dns: bool) -> Result<Boxed<(PeerId, Strea
     Ok(if needs_dns { dns::tokio::Transport::system(both).map_err(StartError::Dns)?.boxed() } else { both.boxed() })
 }
 
+/// Returns the limits on connections where `seats` keys have a seat.
+///
+/// The library counts members among those who came, though it keeps none of them out: they get places of their own.
+pub(super) fn connections(seats: usize) -> connection_limits::ConnectionLimits {
+    let members_max = u32::try_from(seats.saturating_mul(PEERS_PER_MEMBER_MAX)).unwrap_or(u32::MAX);
+    connection_limits::ConnectionLimits::default()
+        .with_max_pending_incoming(Some(HANDSHAKES_MAX))
+        .with_max_pending_outgoing(Some(HANDSHAKES_MAX))
+        .with_max_established_incoming(Some(STRANGERS_MAX.saturating_add(members_max)))
+        .with_max_established_per_peer(Some(CONNECTIONS_PER_STRANGER_MAX))
+}
+
 fn behaviour<'a>(
     identity: &Keypair,
     protocols: &ChainProtocols,
     seats: usize,
     reserved: impl Iterator<Item = &'a PeerId>,
 ) -> Result<Behaviour, StartError> {
-    // The library counts members among those who came, though it keeps none of them out: they get places of their own.
-    let members_max =
-        u32::try_from(seats * PEERS_PER_MEMBER_MAX).map_err(|error| StartError::Setup(error.to_string()))?;
-    let mut limits = connection_limits::Behaviour::new(
-        connection_limits::ConnectionLimits::default()
-            .with_max_pending_incoming(Some(HANDSHAKES_MAX))
-            .with_max_pending_outgoing(Some(HANDSHAKES_MAX))
-            .with_max_established_incoming(Some(STRANGERS_MAX + members_max))
-            .with_max_established_per_peer(Some(CONNECTIONS_PER_STRANGER_MAX)),
-    );
+    let mut limits = connection_limits::Behaviour::new(connections(seats));
     for peer in reserved {
         limits.bypass_peer_id(peer);
     }

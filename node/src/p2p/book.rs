@@ -8,8 +8,8 @@
 //! to prove again who it is, and a file that does not read is an empty book.
 //!
 //! A member has as many places as peers may speak for it, so that one key under ever new peer ids takes no place from
-//! anybody else. Which member a peer is, is known once it has proven it since the start; those of which it is not known are
-//! the first to make room.
+//! anybody else. Which key a peer speaks for is known once it has proven it since the start; those of which it is not known
+//! are the first to make room. Who has no seat any more is forgotten.
 
 use std::{
     fmt::Write as _,
@@ -17,7 +17,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use baton_proto::{MemberIndex, limits::COMMITTEE_MEMBERS_MAX};
+use baton_proto::{BlsPublicKey, limits::COMMITTEE_MEMBERS_MAX};
 use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
 use tracing::warn;
 
@@ -47,8 +47,8 @@ pub(super) struct Book {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry {
     peer: PeerId,
-    /// The member that it has proven to be since the start.
-    member: Option<MemberIndex>,
+    /// The key that it has proven to speak for since the start.
+    key: Option<BlsPublicKey>,
     /// At least one.
     addresses: Vec<Multiaddr>,
 }
@@ -76,20 +76,20 @@ impl Book {
     }
 
     /// Notes where a peer is found that speaks for a member now, as `members` knows. Returns a peer that had to make room:
-    /// another one of the same member if that has too many, else one of which no member is known. It is the one proven
+    /// another one of the same key if that has too many, else one of which no key is known. It is the one proven
     /// longest ago, and none that speaks for a member now.
     pub(super) fn note(&mut self, peer: PeerId, mut addresses: Vec<Multiaddr>, members: &Members) -> Option<PeerId> {
         addresses.truncate(ADDRESSES_PER_PEER_MAX);
-        let member = members.member(&peer)?;
-        let entry = Entry { peer, member: Some(member), addresses };
+        let key = members.key(&peer)?;
+        let entry = Entry { peer, key: Some(key), addresses };
         if entry.addresses.is_empty() || self.entries.last() == Some(&entry) {
             return None;
         }
         self.entries.retain(|known| known.peer != peer);
-        let of_member = self.entries.iter().filter(|known| known.member == Some(member)).count();
-        let owner = if of_member >= PEERS_PER_MEMBER_MAX { Some(member) } else { None };
+        let of_key = self.entries.iter().filter(|known| known.key == Some(key)).count();
+        let owner = if of_key >= PEERS_PER_MEMBER_MAX { Some(key) } else { None };
         let goes = if owner.is_some() || self.entries.len() >= BOOK_PEERS_MAX {
-            self.entries.iter().position(|known| known.member == owner && members.member(&known.peer).is_none())
+            self.entries.iter().position(|known| known.key == owner && members.key(&known.peer).is_none())
         } else {
             None
         };
@@ -106,6 +106,14 @@ impl Book {
         let before = self.entries.len();
         self.entries.retain(|known| known.peer != *peer);
         self.has_changed |= self.entries.len() != before;
+    }
+
+    /// Forgets all whose key `has_seat` denies, and returns them. Those of which no key is known stay.
+    pub(super) fn forget_unless(&mut self, has_seat: impl Fn(&BlsPublicKey) -> bool) -> Vec<PeerId> {
+        let has_left = |entry: &mut Entry| entry.key.is_some_and(|key| !has_seat(&key));
+        let gone: Vec<PeerId> = self.entries.extract_if(.., has_left).map(|entry| entry.peer).collect();
+        self.has_changed |= !gone.is_empty();
+        gone
     }
 
     /// Returns whether there is something to write.
@@ -163,7 +171,7 @@ fn parse(text: &str) -> Result<Vec<Entry>, String> {
         let address = dialable(&whole, &peer, Reach::Loopback).ok_or_else(|| bad("not an address to dial"))?;
         match entries.last_mut() {
             Some(last) if last.peer == peer => last.addresses.push(address),
-            _ => entries.push(Entry { peer, member: None, addresses: vec![address] }),
+            _ => entries.push(Entry { peer, key: None, addresses: vec![address] }),
         }
         let is_crowded = entries.last().is_some_and(|last| last.addresses.len() > ADDRESSES_PER_PEER_MAX);
         if entries.len() > BOOK_PEERS_MAX || is_crowded {
@@ -181,9 +189,13 @@ mod tests {
         format!("/ip4/10.0.0.1/tcp/{}", port + 1).parse().unwrap()
     }
 
+    fn key(n: usize) -> BlsPublicKey {
+        BlsPublicKey::new([u8::try_from(n).unwrap(); 256])
+    }
+
     /// Has `peer` prove to be `member`, and notes it.
     fn note(book: &mut Book, members: &mut Members, peer: PeerId, member: usize) -> Option<PeerId> {
-        members.prove(peer, MemberIndex::new(u8::try_from(member).unwrap()));
+        members.prove(peer, key(member));
         book.note(peer, vec![address(1)], members)
     }
 
@@ -199,7 +211,7 @@ mod tests {
         assert!(book.peers().next().is_none() && book.save().is_none());
         let ([a, b, c], mut members) = ([(); 3].map(|()| PeerId::random()), Members::default());
         for (peer, member) in [(a, 1), (b, 1), (c, 2)] {
-            members.prove(peer, MemberIndex::new(member));
+            members.prove(peer, key(member));
         }
         book.note(a, vec![address(1), "/dns4/node1/udp/9/quic-v1".parse().unwrap()], &members);
         book.note(b, (0..20).map(address).collect(), &members);
@@ -242,6 +254,25 @@ mod tests {
     }
 
     #[test]
+    fn who_has_no_seat_any_more_is_forgotten() {
+        let (mut book, mut members) = (Book::load(None), Members::default());
+        let before = PeerId::random();
+        book.entries = parse(&format!("{TITLE}\n{}/p2p/{before}\n", address(1))).unwrap();
+        let [a, b, c] = [(); 3].map(|()| PeerId::random());
+        for (peer, member) in [(a, 1), (b, 2), (c, 1)] {
+            assert_eq!(note(&mut book, &mut members, peer, member), None);
+        }
+        // Connected or not.
+        members.leave(&c);
+        book.has_changed = false;
+        assert_eq!(book.forget_unless(|_| true), []);
+        assert!(!book.has_changed);
+        assert_eq!(book.forget_unless(|known| *known != key(1)), [a, c]);
+        assert_eq!(peers(&book), [before, b]);
+        assert!(book.has_changed);
+    }
+
+    #[test]
     fn a_book_is_bounded_and_the_longest_unproven_go() {
         // A full book of an earlier run: of none in it is it known which member it is.
         let before: Vec<PeerId> = (0..BOOK_PEERS_MAX).map(|_| PeerId::random()).collect();
@@ -249,7 +280,7 @@ mod tests {
         let mut book = Book { entries: parse(&format!("{TITLE}\n{lines}")).unwrap(), ..Book::load(None) };
         let mut members = Members::default();
         // The first one is there again, so the second makes room for a new one.
-        members.prove(before[0], MemberIndex::new(0));
+        members.prove(before[0], key(0));
         let new = PeerId::random();
         assert_eq!(note(&mut book, &mut members, new, 1), Some(before[1]));
         assert_eq!(note(&mut book, &mut members, before[0], 0), None);

@@ -9,7 +9,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use baton_proto::MemberIndex;
 use libp2p::{
     Multiaddr, PeerId, identify,
     request_response::{self, ResponseChannel},
@@ -102,7 +101,7 @@ impl Service {
             .take(ADDRESSES_PER_PEER_MAX)
             .collect();
         self.discovery.announced.insert(peer, addresses);
-        if self.shared.members.borrow().member(&peer).is_some() {
+        if self.is_member(&peer) {
             self.note_in_book(peer);
         }
     }
@@ -134,6 +133,18 @@ impl Service {
     pub(super) fn on_not_found(&mut self, peer: PeerId) {
         let was_in_book = self.discovery.book.addresses(&peer).is_some();
         self.discovery.book.forget(&peer);
+        self.let_go(peer, was_in_book);
+    }
+
+    /// A peer names a key that has no seat, or none that we know of: to a node that is behind, whoever it needs may be such
+    /// a one, so that the book keeps it.
+    pub(super) fn on_not_found_yet(&mut self, peer: PeerId) {
+        if self.discovery.book.addresses(&peer).is_none() {
+            self.let_go(peer, false);
+        }
+    }
+
+    fn let_go(&mut self, peer: PeerId, was_in_book: bool) {
         let was_learned = self.discovery.learned.give_up(&peer, Instant::now());
         if !was_in_book && !was_learned {
             return;
@@ -155,10 +166,10 @@ impl Service {
         }
     }
 
-    fn forget_target(&mut self, peer: &PeerId) {
+    pub(super) fn forget_target(&mut self, peer: &PeerId) {
         if !self.reserved.contains(peer) {
             self.dialer.remove(peer);
-            if self.shared.members.borrow().member(peer).is_none() {
+            if !self.is_member(peer) {
                 self.swarm.behaviour_mut().limits.remove_peer_id(peer);
             }
         }
@@ -166,14 +177,16 @@ impl Service {
 
     /// Asks a member whom it knows, and plans the next time.
     pub(super) fn ask_directory(&mut self, peer: PeerId) {
-        if self.shared.members.borrow().member(&peer).is_none() {
+        if !self.is_member(&peer) {
             self.discovery.asked.remove(&peer);
             return;
         }
         self.swarm.behaviour_mut().directory.send_request(&peer, directory::QUESTION.to_vec());
-        let me = self.me.as_ref().map(|me| me.index);
-        let found = self.shared.members.borrow().connected().filter(|member: &MemberIndex| Some(*member) != me).count();
-        let others = self.verifier.committee().len() - usize::from(me.is_some());
+        let context = self.seats.running();
+        let members = self.shared.members.borrow();
+        let found = context.committee.members().iter().filter(|member| !members.peers(&member.key).is_empty()).count();
+        drop(members);
+        let others = context.committee.len() - usize::from(self.seats.ours_in(&context).is_some());
         let pause = if found < others { ASK_WHILE_INCOMPLETE } else { ASK_WHEN_COMPLETE };
         self.discovery.asks.after(jittered(pause), peer);
     }
@@ -208,8 +221,10 @@ impl Service {
         }
         let members = self.shared.members.borrow();
         let peers: Vec<PeerId> = members
-            .connected()
-            .flat_map(|member| members.peers(member).to_vec())
+            .speakers()
+            .filter(|(key, _)| self.seats.has(key))
+            .flat_map(|(_, peers)| peers)
+            .copied()
             .filter(|peer| *peer != from)
             .collect();
         drop(members);
@@ -233,7 +248,7 @@ impl Service {
             }
         };
         // It may have ceased to be one while it answered.
-        if self.shared.members.borrow().member(&source).is_none() {
+        if !self.is_member(&source) {
             return;
         }
         let (near, now) = (self.discovery.near(&source), Instant::now());

@@ -6,7 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use baton_proto::{MemberIndex, limits::FRAME_BYTES_MAX, wire::ConsensusMessage};
+use baton_proto::{
+    BlsPublicKey,
+    limits::{COMMITTEE_MEMBERS_MAX, FRAME_BYTES_MAX},
+    wire::ConsensusMessage,
+};
 use futures::StreamExt as _;
 use libp2p::{PeerId, Stream};
 use libp2p_stream::IncomingStreams;
@@ -17,7 +21,16 @@ use tokio::{
 };
 use tracing::{debug, error, warn};
 
-use super::{Fault, KnownLookup, NetworkEvent, budget::StreamBudget, frame::read_frame, shared::Shared};
+use super::{
+    Fault, KnownLookup, NetworkEvent,
+    behaviour::STRANGERS_MAX,
+    budget::StreamBudget,
+    frame::read_frame,
+    members::{PEERS_PER_MEMBER_MAX, Standing},
+    seats::Seats,
+    shared::Shared,
+};
+use crate::epoch::{EPOCHS_KEPT, EpochContext};
 
 /// Most large frames that are decoded at once, of all members together.
 const DECODES_MAX: usize = 4;
@@ -26,10 +39,12 @@ const DECODES_MAX: usize = 4;
 /// every vote is smaller, and a change of thread would cost more than its decoding.
 const DECODED_IN_PLACE_BYTES_MAX: usize = 1_024;
 
-/// Most streams that are open or wait for their peer's proof: two peers for each of 128 members, and as many strangers.
-const READERS_MAX: usize = 512;
+/// Most streams that are open or wait for their peer's proof: those of every member of all epochs that are remembered, were
+/// they all different ones, and of strangers.
+const READERS_MAX: usize = EPOCHS_KEPT * COMMITTEE_MEMBERS_MAX * PEERS_PER_MEMBER_MAX + STRANGERS_MAX as usize;
 
-/// How long a stream waits for its peer's proof: two challenges that time out and one that does not.
+/// How long a stream waits for its peer's proof: two challenges that time out and one that does not. So long one waits too
+/// whose peer names a key without a seat: it may know of an epoch that has not begun here, and its end tries again.
 const PROOF_WAIT: Duration = Duration::from_secs(30);
 
 /// The task that reads a peer's latest stream, and what the peer may say.
@@ -41,14 +56,20 @@ struct Reader {
 /// Takes the streams that peers open, and reads those of members.
 pub(super) struct Inbound {
     shared: Arc<Shared>,
+    seats: Seats,
     known: KnownLookup,
     events: mpsc::Sender<NetworkEvent>,
     decodes: Arc<Semaphore>,
 }
 
 impl Inbound {
-    pub(super) fn new(shared: Arc<Shared>, known: KnownLookup, events: mpsc::Sender<NetworkEvent>) -> Arc<Self> {
-        Arc::new(Self { shared, known, events, decodes: Arc::new(Semaphore::new(DECODES_MAX)) })
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        seats: Seats,
+        known: KnownLookup,
+        events: mpsc::Sender<NetworkEvent>,
+    ) -> Arc<Self> {
+        Arc::new(Self { shared, seats, known, events, decodes: Arc::new(Semaphore::new(DECODES_MAX)) })
     }
 
     /// Accepts streams until `incoming` ends. The latest stream of a peer replaces the one before.
@@ -81,13 +102,24 @@ impl Inbound {
         }
     }
 
-    /// Returns which member `peer` is. One that is about to prove it is waited for: each end proves itself on its own, so
-    /// that the other may know us, and speak, before we know it.
-    async fn member(&self, peer: &PeerId) -> Option<MemberIndex> {
-        let mut members = self.shared.members.subscribe();
-        let known = members.wait_for(|members| members.standing(peer).is_some());
-        let known = timeout(PROOF_WAIT, known).await.ok()?.ok()?;
-        known.member(peer)
+    /// Returns which member's key `peer` speaks for. One that is about to prove it, or to get a seat, is waited for: each end
+    /// proves itself, and enters an epoch, on its own, so that the other may know us, and speak, before we know it.
+    async fn key(&self, peer: &PeerId) -> Option<BlsPublicKey> {
+        let (mut members, mut epochs) = (self.shared.members.subscribe(), self.seats.changes());
+        let seated = async {
+            loop {
+                match members.borrow_and_update().standing(peer) {
+                    Some(Standing::Stranger) => return None,
+                    Some(Standing::Speaker(key)) if self.seats.has(&key) => return Some(key),
+                    Some(Standing::Speaker(_) | Standing::Candidate) | None => {}
+                }
+                tokio::select! {
+                    changed = members.changed() => changed.ok()?,
+                    changed = epochs.changed() => changed.ok()?,
+                }
+            }
+        };
+        timeout(PROOF_WAIT, seated).await.ok()?
     }
 
     fn refuse(&self, peer: &PeerId, why: &str) {
@@ -95,46 +127,53 @@ impl Inbound {
         debug!(%peer, why, "consensus stream refused");
     }
 
-    /// Reads `stream` to its end, to the first frame that no honest member sends, or until the peer speaks for the member
-    /// no longer.
+    /// Reads `stream` to its end, to the first frame that no honest member sends, or until the peer speaks for no member any
+    /// more.
     async fn read(self: Arc<Self>, peer: PeerId, mut stream: Stream, budget: Arc<Mutex<StreamBudget>>) {
-        let Some(member) = self.member(&peer).await else { return self.refuse(&peer, "not a member") };
-        let mut members = self.shared.members.subscribe();
+        let Some(key) = self.key(&peer).await else { return self.refuse(&peer, "not a member") };
+        let (mut members, mut epochs) = (self.shared.members.subscribe(), self.seats.changes());
+        let has_seat = |context: &Arc<EpochContext>| context.committee.index_of_key(&key).is_some();
         loop {
             let frame = tokio::select! {
                 frame = read_frame(&mut stream, FRAME_BYTES_MAX) => frame,
-                _ = members.wait_for(|members| members.member(&peer) != Some(member)) => return,
+                _ = members.wait_for(|members| members.key(&peer) != Some(key)) => return,
+                _ = epochs.wait_for(|recent| !recent.iter().any(has_seat)) => return,
             };
             let bytes = match frame {
                 Ok(bytes) => bytes,
                 Err(reason) => {
                     if reason.is_peer_fault() {
-                        warn!(%member, %peer, %reason, "consensus stream closed");
+                        warn!(%peer, %reason, "consensus stream closed");
                         self.shared.charge(peer, Fault::OversizedFrame);
                     } else {
-                        debug!(%member, %peer, %reason, "consensus stream ended");
+                        debug!(%peer, %reason, "consensus stream ended");
                     }
                     return;
                 }
             };
             self.shared.stats.frames_received.add(1);
             let received = bytes.len();
-            let Some(message) = self.decode(member, peer, bytes).await else { return };
-            // While the node does not keep up, nothing more is read: the peer's queue, not our memory, takes the rest.
-            if self.events.send(NetworkEvent::Consensus { from: member, message }).await.is_err() {
-                return;
+            let Some(message) = self.decode(peer, bytes).await else { return };
+            match self.seats.place(message.epoch(), &key) {
+                // While the node does not keep up, nothing more is read: the peer's queue, not our memory, takes the rest.
+                Some((epoch, from)) => {
+                    if self.events.send(NetworkEvent::Consensus { epoch, from, message }).await.is_err() {
+                        return;
+                    }
+                }
+                None => debug!(%peer, epoch = %message.epoch(), "passed over: its sender is no member there"),
             }
             let wait = budget.lock().unwrap_or_else(PoisonError::into_inner).take(received, Instant::now());
             if !wait.is_zero() {
                 self.shared.stats.reads_delayed.add(1);
-                debug!(%member, %peer, ?wait, "reading slower: above the budget");
+                debug!(%peer, ?wait, "reading slower: above the budget");
                 sleep(wait).await;
             }
         }
     }
 
     /// Decodes a frame; `None` closes the stream.
-    async fn decode(&self, member: MemberIndex, peer: PeerId, bytes: Vec<u8>) -> Option<ConsensusMessage> {
+    async fn decode(&self, peer: PeerId, bytes: Vec<u8>) -> Option<ConsensusMessage> {
         let decoded = if bytes.len() <= DECODED_IN_PLACE_BYTES_MAX {
             ConsensusMessage::decode(&bytes, &*self.known)
         } else {
@@ -149,7 +188,7 @@ impl Inbound {
             match work.await {
                 Ok(decoded) => decoded,
                 Err(failure) => {
-                    error!(%member, %failure, "decoding a consensus message failed");
+                    error!(%peer, %failure, "decoding a consensus message failed");
                     return None;
                 }
             }
@@ -157,7 +196,7 @@ impl Inbound {
         match decoded {
             Ok(message) => Some(message),
             Err(reason) => {
-                warn!(%member, %peer, %reason, "consensus stream closed: undecodable frame");
+                warn!(%peer, %reason, "consensus stream closed: undecodable frame");
                 if reason.is_peer_fault() {
                     self.shared.charge(peer, Fault::UndecodableFrame);
                 }

@@ -91,6 +91,11 @@ impl Learned {
         self.peers.remove(peer);
     }
 
+    /// Takes back that peers were given up: with another committee they may be members.
+    pub(super) fn reconsider(&mut self) {
+        self.peers.retain(|_, entry| entry.given_up.is_none());
+    }
+
     /// Returns how many there are, those given up included.
     pub(super) fn len(&self) -> usize {
         self.peers.len()
@@ -112,6 +117,9 @@ mod tests {
         assert!(!learned.is_wanted(&peer));
         assert!(!learned.learn(peer, PeerId::random(), now + GIVEN_UP_FOR / 2));
         assert!(learned.learn(peer, source, now + GIVEN_UP_FOR));
+        assert!(learned.give_up(&peer, now) && !learned.learn(peer, source, now));
+        learned.reconsider();
+        assert!(learned.learn(peer, source, now));
         learned.proven(&peer);
         assert_eq!(learned.len(), 0);
         assert!(!learned.give_up(&peer, now));

@@ -19,6 +19,10 @@
 //! - **Consensus** messages go straight to every proven member and to observers, each encoded once. A peer that does not
 //!   read loses its stalest messages and holds up nobody else. Only streams of proven members are read, and what is read
 //!   from one is that member's word (protocol section 5, R11).
+//! - **Epochs** come and go while connections stay. What a peer proves is a key, for the connection and no epoch; which
+//!   member that key is, in which epoch, is looked up when it matters. A node with a key names it before it has a seat,
+//!   and the proof is checked when it gets one. Who was a member of an epoch that is still remembered is heard about that
+//!   epoch, for its batches, and has its place; after that it is a peer like any other.
 //! - **Transactions** are gossiped without a sender's name under content-addressed ids, and go on only after they were
 //!   decoded and their senders recovered.
 //! - **Announcements**, final headers with their certificates and evidence, are gossiped on topics of their own, for those
@@ -51,6 +55,7 @@ mod claim;
 mod dialer;
 mod directory;
 mod discover;
+mod epochs;
 mod forwarded;
 mod frame;
 mod frame_codec;
@@ -65,6 +70,7 @@ mod protocol;
 mod prove;
 mod queue;
 mod request;
+mod seats;
 mod service;
 mod shared;
 mod stats;
@@ -73,9 +79,8 @@ mod tests;
 
 use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
 
-use baton_consensus::Verifier;
 use baton_proto::{
-    BlsSignature, MemberIndex, PeerProof, Transaction,
+    BlsPublicKey, BlsSignature, Epoch, MemberIndex, PeerProof, Transaction,
     wire::{Announcement, ConsensusMessage, Known, SyncRequest, SyncResponse},
 };
 pub use libp2p::{Multiaddr, PeerId, identity::Keypair};
@@ -89,6 +94,8 @@ pub(crate) use queue::DropQueue;
 pub use request::RequestError;
 pub use stats::{Counter, NetworkStats};
 
+use crate::epoch::EpochBook;
+
 /// Who we are in the network and whom we know.
 #[derive(Clone)]
 pub struct NetworkConfig {
@@ -100,10 +107,12 @@ pub struct NetworkConfig {
     pub announce: Vec<Multiaddr>,
     /// File that keeps where members were found; with none, nothing is kept.
     pub book: Option<PathBuf>,
-    /// The committee whose members we take proofs from, on the chain that is part of every protocol name.
-    pub verifier: Arc<Verifier>,
-    /// Which member we are; `None` for a follower or an observer, which sends no consensus messages.
-    pub me: Option<Membership>,
+    /// Whose committees have the keys that we take proofs of, on the chain that is part of every protocol name. The network
+    /// goes along when an epoch is added.
+    pub epochs: EpochBook,
+    /// The consensus key that speaks through this node; `None` for a follower or an observer, which sends no consensus
+    /// messages. Nor does a node whose key has no seat.
+    pub speaker: Option<Speaker>,
     /// Peers to keep connected, with addresses; several entries of one peer are joined, and our own is passed over. Who
     /// they are they have to prove like anybody else.
     pub peers: Vec<(PeerId, Multiaddr)>,
@@ -114,12 +123,13 @@ pub struct NetworkConfig {
 /// Signs with the consensus key, under the ciphersuite of peer proofs. Called from threads that may block.
 pub type ProvePeer = Arc<dyn Fn(&PeerProof) -> BlsSignature + Send + Sync>;
 
-/// The member that speaks through this node.
+/// The consensus key that speaks through this node. Others are told of it whether it has a seat or not, so that whoever
+/// joins a committee is known already.
 #[derive(Clone)]
-pub struct Membership {
-    /// Its place in the committee.
-    pub index: MemberIndex,
-    /// Proves it to others.
+pub struct Speaker {
+    /// The public key.
+    pub key: BlsPublicKey,
+    /// Proves to others that we have it.
     pub prove: ProvePeer,
 }
 
@@ -127,6 +137,9 @@ pub struct Membership {
 pub type KnownLookup = Arc<dyn Known>;
 
 /// Sends consensus messages. Never waits; what cannot be sent in time is dropped, stalest first.
+///
+/// Members are those of the epoch that the message is about ([`ConsensusMessage::epoch`]): a batch is attested by the
+/// committee of its own epoch, also when the next one runs. Nothing is sent about an epoch in which we have no seat.
 pub trait Outbound: Send + Sync {
     /// Sends `message` to every other member and to the observers.
     fn broadcast(&self, message: ConsensusMessage);
@@ -140,7 +153,10 @@ pub trait Outbound: Send + Sync {
 pub enum NetworkEvent {
     /// A member said something. Its stream is read no further until this is taken.
     Consensus {
-        /// The member, proven by its stream.
+        /// The epoch that the message is about; or the running one, while that is yet to come. What somebody says about an
+        /// epoch that is forgotten, or in which it has no seat, is passed over.
+        epoch: Epoch,
+        /// The sender's place in that epoch, proven by its stream.
         from: MemberIndex,
         /// What it said; signatures are not checked.
         message: ConsensusMessage,
@@ -171,10 +187,20 @@ pub enum NetworkEvent {
         /// Takes the answer.
         respond: oneshot::Sender<SyncResponse>,
     },
-    /// A member is connected: a peer has proven to speak for it.
-    MemberConnected(MemberIndex),
-    /// The last connection with the last peer that spoke for a member ended.
-    MemberDisconnected(MemberIndex),
+    /// A member of the running epoch is connected: a peer has proven to speak for it, or the epoch began with it connected.
+    MemberConnected {
+        /// The epoch that runs.
+        epoch: Epoch,
+        /// Its member.
+        member: MemberIndex,
+    },
+    /// The last connection with the last peer that spoke for a member of the running epoch ended.
+    MemberDisconnected {
+        /// The epoch that runs.
+        epoch: Epoch,
+        /// Its member.
+        member: MemberIndex,
+    },
     /// A peer was disconnected and is refused for a while.
     PeerRefused {
         /// The peer.
@@ -214,8 +240,6 @@ impl fmt::Display for Refusal {
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages are the documentation")]
 pub enum StartError {
-    #[error("we are to be member {me}, but the committee has {members}")]
-    NotAMember { me: MemberIndex, members: usize },
     #[error("observer {0} is configured twice, or is a peer as well, or ourselves")]
     DuplicatePeer(PeerId),
     #[error("cannot listen on {address}: {source}")]

@@ -7,7 +7,7 @@ use std::{
 };
 
 use baton_proto::{
-    MemberIndex, Transaction,
+    Epoch, MemberIndex, Transaction,
     wire::{Announcement, ConsensusMessage, SyncRequest, SyncResponse},
 };
 use libp2p::{Multiaddr, PeerId};
@@ -30,9 +30,11 @@ use super::{
     lane::Lanes,
     protocol::ChainProtocols,
     request::answers,
-    service::{Me, Reports, Service},
+    seats::Seats,
+    service::{Reports, Service},
     shared::{Command, Shared},
 };
+use crate::epoch::EpochContext;
 
 /// Most events that wait for the node. Beyond it members' streams are not read and transactions are dropped.
 const EVENTS_MAX: usize = 256;
@@ -47,14 +49,19 @@ const REQUESTS_MAX: usize = 64;
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A running network. Clones share it; it stops when the last one is dropped.
+///
+/// A handle is of one epoch: the members that [`Self::request`], [`Self::charge_member`] and [`Self::connected_members`]
+/// speak of are those of that epoch, whichever runs, as long as it is remembered. The first handle is of the epoch that
+/// ran at the start; [`Self::at`] makes others.
 #[derive(Clone)]
-pub struct Network(Arc<Inner>);
+pub struct Network {
+    inner: Arc<Inner>,
+    epoch: Epoch,
+}
 
 struct Inner {
     peer: PeerId,
-    /// Our own place and how many members there are.
-    me: Option<MemberIndex>,
-    members: usize,
+    seats: Seats,
     shared: Arc<Shared>,
     known: KnownLookup,
     requests: Semaphore,
@@ -79,27 +86,22 @@ impl Network {
         config: NetworkConfig,
         known: KnownLookup,
     ) -> Result<(Self, mpsc::Receiver<NetworkEvent>), StartError> {
-        let domain = *config.verifier.domain();
-        let committee = config.verifier.committee();
-        let me = match &config.me {
-            None => None,
-            Some(me) => {
-                let not_a_member = StartError::NotAMember { me: me.index, members: committee.len() };
-                let key = committee.member(me.index).ok_or(not_a_member)?.key;
-                Some(Me { index: me.index, key, prove: me.prove.clone() })
-            }
-        };
+        let seats = Seats::new(config.epochs.clone(), config.speaker.as_ref().map(|speaker| speaker.key));
+        // Before anything depends on which epoch runs, so that none is missed.
+        let changes = seats.changes();
+        let first = seats.running();
+        let domain = *first.verifier.domain();
         let protocols = ChainProtocols::of(&domain);
         let targets = dialer::configured(&config)?;
         let book = config.book.clone();
         let book = spawn_blocking(move || Book::load(book)).await.map_err(|e| StartError::Setup(e.to_string()))?;
         let reserved: HashSet<PeerId> = targets.keys().copied().collect();
         let addresses = config.listen.iter().chain(targets.values().flatten());
-        let mut swarm = behaviour::swarm(&config.identity, &protocols, committee.len(), reserved.iter(), addresses)?;
+        let mut swarm = behaviour::swarm(&config.identity, &protocols, seats.count(), reserved.iter(), addresses)?;
 
         let (commands, command_inbox) = mpsc::channel(COMMANDS_MAX);
         let (events, event_inbox) = mpsc::channel(EVENTS_MAX);
-        let shared = Arc::new(Shared::new(commands));
+        let shared = Arc::new(Shared::new(commands, config.observers.iter().map(|(peer, _)| *peer).collect()));
         let reports = Reports::new();
 
         for address in &config.announce {
@@ -115,25 +117,26 @@ impl Network {
         let listening = (!listeners.is_empty()).then_some(listening);
         let waits = listening.is_some();
 
-        let network = Self(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             peer: config.identity.public().to_peer_id(),
-            me: me.as_ref().map(|me| me.index),
-            members: committee.len(),
+            seats: seats.clone(),
             shared: shared.clone(),
             known: known.clone(),
             requests: Semaphore::new(REQUESTS_MAX),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
-        }));
-        network.spawn(Inbound::new(shared.clone(), known.clone(), events.clone()).accept(incoming));
+        });
+        let network = Self { inner, epoch: first.epoch };
+        let inbound = Inbound::new(shared.clone(), seats.clone(), known.clone(), events.clone());
+        network.spawn(inbound.accept(incoming));
         network.spawn(reports.clone().forward(events));
         let dialer = Dialer::new(targets);
         let lanes = Lanes {
             shared: shared.clone(),
             streams,
             protocol: protocols.consensus.clone(),
-            stop: network.0.stop.clone(),
-            tasks: network.0.tasks.clone(),
+            stop: network.inner.stop.clone(),
+            tasks: network.inner.tasks.clone(),
         };
         let chain = domain.l2_chain_id;
         let service = Service {
@@ -142,13 +145,14 @@ impl Network {
             chain,
             known,
             protocols,
-            verifier: config.verifier.clone(),
-            me,
+            seats,
+            changes,
+            epoch: first.epoch,
+            speaker: config.speaker.clone(),
             shared,
             lanes,
             reports,
             reserved,
-            observers: config.observers.iter().map(|(peer, _)| *peer).collect(),
             explicit: HashSet::new(),
             discovery: Discovery::new(book),
             dialer,
@@ -156,9 +160,9 @@ impl Network {
             listening: (listeners, listening),
         };
         // If the service ends in any way, even by a panic, everything else here does, and the node hears of it.
-        let ends_with_it = network.0.stop.clone().drop_guard();
-        let running = service.run(network.0.stop.clone());
-        network.0.tasks.spawn(async move {
+        let ends_with_it = network.inner.stop.clone().drop_guard();
+        let running = service.run(network.inner.stop.clone());
+        network.inner.tasks.spawn(async move {
             let _ends_with_it = ends_with_it;
             running.await;
         });
@@ -169,10 +173,16 @@ impl Network {
         Ok((network, event_inbox))
     }
 
+    /// Returns a handle that speaks of the members of `epoch`.
+    #[must_use]
+    pub fn at(&self, epoch: Epoch) -> Self {
+        Self { inner: Arc::clone(&self.inner), epoch }
+    }
+
     /// Runs `task` until it ends or the network stops.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let stop = self.0.stop.clone();
-        self.0.tasks.spawn(async move {
+        let stop = self.inner.stop.clone();
+        self.inner.tasks.spawn(async move {
             stop.run_until_cancelled_owned(task).await;
         });
     }
@@ -182,14 +192,14 @@ impl Network {
     pub fn gossip(&self, transactions: Vec<Transaction>) {
         for transaction in transactions {
             let weight = transaction.raw().len();
-            self.0.shared.stats.gossip_unsent.add(self.0.shared.publish.push(transaction, weight));
+            self.inner.shared.stats.gossip_unsent.add(self.inner.shared.publish.push(transaction, weight));
         }
     }
 
     /// Gossips that a block is final, or evidence; both were checked by us. Never waits: if too much does, this is dropped,
     /// for the next block says as much, and evidence reaches others from everyone who holds it.
     pub fn announce(&self, announcement: Announcement) {
-        if self.0.shared.commands.try_send(Command::Announce(Box::new(announcement))).is_err() {
+        if self.inner.shared.commands.try_send(Command::Announce(Box::new(announcement))).is_err() {
             debug!("an announcement was dropped: too many commands wait");
         }
     }
@@ -199,15 +209,14 @@ impl Network {
     /// # Errors
     /// [`RequestError`]; a faulty answer is charged to the member already.
     pub async fn request(&self, to: MemberIndex, request: SyncRequest) -> Result<SyncResponse, RequestError> {
-        if self.0.me == Some(to) || to.as_usize() >= self.0.members {
-            return Err(RequestError::UnknownMember(to));
-        }
-        if self.0.stop.is_cancelled() {
+        let key = self.inner.seats.key(self.epoch, to).filter(|key| !self.inner.seats.is_ours(key));
+        let key = key.ok_or(RequestError::UnknownMember(to))?;
+        if self.inner.stop.is_cancelled() {
             return Err(RequestError::ShutDown);
         }
         // The peer proven last: if the operator moved, that is where it moved to.
-        let peer = self.0.shared.members.borrow().peers(to).last().copied().ok_or(RequestError::NotConnected)?;
-        let _slot = self.0.requests.try_acquire().map_err(|_| RequestError::Busy)?;
+        let peer = self.inner.shared.members.borrow().peers(&key).last().copied().ok_or(RequestError::NotConnected)?;
+        let _slot = self.inner.requests.try_acquire().map_err(|_| RequestError::Busy)?;
         let result = self.ask(peer, request).await;
         if result.as_ref().is_err_and(RequestError::is_peer_fault) {
             self.charge(peer, Fault::InvalidAnswer);
@@ -218,9 +227,9 @@ impl Network {
     async fn ask(&self, to: PeerId, request: SyncRequest) -> Result<SyncResponse, RequestError> {
         let (answer, response) = oneshot::channel();
         let command = Command::Request { to, request: request.encode(), answer };
-        self.0.shared.commands.send(command).await.map_err(|_| RequestError::ShutDown)?;
+        self.inner.shared.commands.send(command).await.map_err(|_| RequestError::ShutDown)?;
         let bytes = response.await.map_err(|_| RequestError::ShutDown)??;
-        let known = self.0.known.clone();
+        let known = self.inner.known.clone();
         let decoded = spawn_blocking(move || SyncResponse::decode(&bytes, &*known)).await;
         let response = decoded.map_err(|_| RequestError::ShutDown)??;
         if answers(&request, &response) { Ok(response) } else { Err(RequestError::WrongKind) }
@@ -228,12 +237,14 @@ impl Network {
 
     /// Charges a fault to a peer: beyond its budget it is disconnected and refused for a while. Never waits.
     pub fn charge(&self, peer: PeerId, fault: Fault) {
-        self.0.shared.charge(peer, fault);
+        self.inner.shared.charge(peer, fault);
     }
 
-    /// Charges a fault to every peer that speaks for a member, as [`Self::charge`]; nothing happens if none does.
+    /// Charges a fault to every peer that speaks for a member, as [`Self::charge`]; nothing happens if none does. Who was that
+    /// member in this handle's epoch is charged, whoever it is now.
     pub fn charge_member(&self, member: MemberIndex, fault: Fault) {
-        let peers = self.0.shared.members.borrow().peers(member).to_vec();
+        let Some(key) = self.inner.seats.key(self.epoch, member) else { return };
+        let peers = self.inner.shared.members.borrow().peers(&key).to_vec();
         for peer in peers {
             self.charge(peer, fault);
         }
@@ -242,68 +253,90 @@ impl Network {
     /// Returns the members that a connected peer has proven to speak for, in order, without ourselves.
     #[must_use]
     pub fn connected_members(&self) -> Vec<MemberIndex> {
-        self.0.shared.members.borrow().connected().collect()
+        let Some(context) = self.inner.seats.of(self.epoch) else { return Vec::new() };
+        let members = self.inner.shared.members.borrow();
+        let is_connected = |index: &MemberIndex| {
+            context.committee.member(*index).is_some_and(|member| !members.peers(&member.key).is_empty())
+        };
+        context.committee.indices().filter(is_connected).collect()
     }
 
     /// Returns how many peers of any kind are connected.
     #[must_use]
     pub fn peer_count(&self) -> usize {
-        self.0.shared.peer_count.load(Ordering::Relaxed)
+        self.inner.shared.peer_count.load(Ordering::Relaxed)
     }
 
     /// Returns the addresses that we listen on, with the ports that were taken.
     #[must_use]
     pub fn listen_addresses(&self) -> Vec<Multiaddr> {
-        self.0.shared.listen().clone()
+        self.inner.shared.listen().clone()
     }
 
     /// Returns what `peer` has shown itself to be.
     #[cfg(test)]
     pub(super) fn standing(&self, peer: &PeerId) -> Option<super::members::Standing> {
-        self.0.shared.members.borrow().standing(peer)
+        self.inner.shared.members.borrow().standing(peer)
     }
 
     /// Returns our peer id.
     #[must_use]
     pub fn peer_id(&self) -> PeerId {
-        self.0.peer
+        self.inner.peer
     }
 
     /// Returns what was counted since the start.
     #[must_use]
     pub fn stats(&self) -> &NetworkStats {
-        &self.0.shared.stats
+        &self.inner.shared.stats
     }
 
     /// Stops the network: when this returns, its tasks have ended and nothing is accepted. The event channel ends. The port
     /// of a QUIC address is free a moment later, when its connections have been told.
     pub async fn shutdown(&self) {
-        self.0.stop.cancel();
-        self.0.tasks.close();
-        self.0.tasks.wait().await;
+        self.inner.stop.cancel();
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
     }
 }
 
 impl Outbound for Network {
     fn broadcast(&self, message: ConsensusMessage) {
-        if self.0.me.is_none() {
-            return;
-        }
-        if let Some(frame) = encoded(&message) {
-            self.0.shared.lanes().values().for_each(|lane| lane.push(frame.clone(), &self.0.shared));
-        }
+        let Some(context) = self.spoken_in(message.epoch()) else { return };
+        let members = self.inner.shared.members.borrow();
+        let to = context.committee.members().iter().flat_map(|member| members.peers(&member.key));
+        let peers: Vec<PeerId> = to.chain(&self.inner.shared.observers).copied().collect();
+        drop(members);
+        self.say(&peers, &message);
     }
 
     fn send(&self, to: MemberIndex, message: ConsensusMessage) {
-        let peers = self.0.shared.members.borrow().peers(to).to_vec();
-        if peers.is_empty() || self.0.me.is_none() {
-            debug!(%to, "no way to this member: it is not connected or ourselves, or we are none");
+        let Some(context) = self.spoken_in(message.epoch()) else { return };
+        let key = context.committee.member(to).map(|member| member.key);
+        let peers = key.map_or_else(Vec::new, |key| self.inner.shared.members.borrow().peers(&key).to_vec());
+        if peers.is_empty() {
+            debug!(%to, "no way to this member: it is not connected, or ourselves");
             return;
         }
-        if let Some(frame) = encoded(&message) {
-            let lanes = self.0.shared.lanes();
+        self.say(&peers, &message);
+    }
+}
+
+impl Network {
+    /// Returns an epoch in which we have a say.
+    fn spoken_in(&self, epoch: Epoch) -> Option<Arc<EpochContext>> {
+        let context = self.inner.seats.of(epoch).filter(|context| self.inner.seats.ours_in(context).is_some());
+        if context.is_none() {
+            debug!(%epoch, "nothing said: we have no seat in this epoch, or do not know it");
+        }
+        context
+    }
+
+    fn say(&self, peers: &[PeerId], message: &ConsensusMessage) {
+        if let Some(frame) = encoded(message) {
+            let lanes = self.inner.shared.lanes();
             let lanes = peers.iter().filter_map(|peer| lanes.get(peer));
-            lanes.for_each(|lane| lane.push(frame.clone(), &self.0.shared));
+            lanes.for_each(|lane| lane.push(frame.clone(), &self.inner.shared));
         }
     }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use alloy_primitives::B256;
-use baton_proto::MemberIndex;
+use baton_proto::BlsPublicKey;
 use libp2p::{
     PeerId,
     request_response::{self, OutboundFailure, OutboundRequestId, ResponseChannel},
@@ -37,10 +37,9 @@ const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// committee would copy every message to everybody.
 const EXPLICIT_PEERS_MAX: usize = MESH_PEERS_MAX;
 
-/// A claim that is to be checked, or was.
+/// A claim that is to be checked.
 struct Check {
     peer: PeerId,
-    member: MemberIndex,
     nonce: B256,
     claim: Claim,
 }
@@ -50,7 +49,9 @@ pub(super) struct Proofs {
     asked: HashSet<PeerId>,
     open: HashMap<OutboundRequestId, (PeerId, B256)>,
     waiting: VecDeque<Check>,
-    checks: JoinSet<(PeerId, MemberIndex, bool)>,
+    /// Claims of connected peers to keys that have no seat: they are checked when the key gets one.
+    candidates: HashMap<PeerId, Check>,
+    checks: JoinSet<(PeerId, BlsPublicKey, bool)>,
     /// Whose claim each check is about, for a check that does not come to its end.
     checked: HashMap<Id, PeerId>,
     answers: JoinSet<(ResponseChannel<Vec<u8>>, Vec<u8>)>,
@@ -58,9 +59,10 @@ pub(super) struct Proofs {
 }
 
 /// What became of a challenge, one way or the other.
+#[expect(clippy::large_enum_variant, reason = "each is looked at where it is made, and none is kept")]
 pub(super) enum ProofStep {
     /// A claim was checked.
-    Checked { peer: PeerId, member: MemberIndex, holds: bool },
+    Checked { peer: PeerId, key: BlsPublicKey, holds: bool },
     /// A check failed on our side: its peer is asked again later.
     NotChecked,
     /// Our answer is ready.
@@ -75,6 +77,7 @@ impl Proofs {
             asked: HashSet::new(),
             open: HashMap::new(),
             waiting: VecDeque::new(),
+            candidates: HashMap::new(),
             checks: JoinSet::new(),
             checked: HashMap::new(),
             answers: JoinSet::new(),
@@ -87,10 +90,10 @@ impl Proofs {
         loop {
             tokio::select! {
                 Some(checked) = self.checks.join_next_with_id() => match checked {
-                    Ok((id, (peer, member, holds))) => {
+                    Ok((id, (peer, key, holds))) => {
                         self.checked.remove(&id);
                         self.asked.remove(&peer);
-                        return ProofStep::Checked { peer, member, holds };
+                        return ProofStep::Checked { peer, key, holds };
                     }
                     Err(failure) => {
                         error!(%failure, "checking a peer's proof failed");
@@ -111,8 +114,8 @@ impl Proofs {
     }
 
     /// Starts to check whether what `peer` claims `holds`, on a thread that may be busy with it.
-    fn check(&mut self, peer: PeerId, member: MemberIndex, holds: impl FnOnce() -> bool + Send + 'static) {
-        let check = self.checks.spawn_blocking(move || (peer, member, holds()));
+    fn check(&mut self, peer: PeerId, key: BlsPublicKey, holds: impl FnOnce() -> bool + Send + 'static) {
+        let check = self.checks.spawn_blocking(move || (peer, key, holds()));
         self.checked.insert(check.id(), peer);
     }
 }
@@ -120,12 +123,15 @@ impl Proofs {
 impl Service {
     /// Asks `peer` who it is, unless it is being asked or has shown it.
     pub(super) fn challenge(&mut self, peer: PeerId, running: &mut Running) {
-        if self.observers.contains(&peer) {
+        if self.shared.observers.contains(&peer) {
             // Whatever it could prove, what it says is not read.
             self.shared.members.send_modify(|members| members.stranger(peer));
             return;
         }
-        let has_shown = self.shared.members.borrow().standing(&peer).is_some();
+        let has_shown = match self.shared.members.borrow().standing(&peer) {
+            Some(Standing::Candidate) => running.proofs.candidates.contains_key(&peer),
+            standing => standing.is_some(),
+        };
         if has_shown || !self.swarm.is_connected(&peer) || !running.proofs.asked.insert(peer) {
             return;
         }
@@ -169,13 +175,14 @@ impl Service {
     pub(super) fn on_proof_step(&mut self, step: ProofStep, running: &mut Running) {
         match step {
             ProofStep::NotChecked => self.check_waiting(running),
-            ProofStep::Checked { peer, member, holds } => {
+            ProofStep::Checked { peer, key, holds } => {
                 self.check_waiting(running);
                 if !holds {
-                    warn!(%peer, %member, "a peer claims to be a member and its proof does not hold");
+                    let member = self.seats.newest(&key).map(|(_, member)| member.get());
+                    warn!(%peer, member, "a peer claims to be a member and its proof does not hold");
                     self.has_lied(peer);
                 } else if self.swarm.is_connected(&peer) {
-                    self.on_proven(peer, member);
+                    self.on_proven(peer, key);
                 }
             }
             ProofStep::Answered { channel, answer } => {
@@ -200,7 +207,7 @@ impl Service {
             self.shared.charge(from, Fault::InvalidRequest);
             return;
         };
-        let Some(me) = &self.me else {
+        let Some(speaker) = &self.speaker else {
             // Its end of the stream may be closed already; so below.
             let _ = self.swarm.behaviour_mut().prove.send_response(channel, Claim::encode(None));
             return;
@@ -214,18 +221,21 @@ impl Service {
             return;
         }
         let proof = claim::statement(self.swarm.local_peer_id(), &from, nonce);
-        let (key, prove) = (me.key, me.prove.clone());
+        let (key, prove) = (speaker.key, speaker.prove.clone());
         running.proofs.answers.spawn_blocking(move || {
             let claim = Claim { key, signature: prove(&proof) };
             (channel, Claim::encode(Some(&claim)))
         });
     }
 
-    /// An answer to a challenge of ours. Form first, then whether the key is a member's, then the signature.
+    /// An answer to a challenge of ours. Form first, then whether the key has a seat, then the signature.
     fn on_claim(&mut self, peer: PeerId, nonce: B256, answer: &[u8], running: &mut Running) {
-        let member = match Claim::decode(answer) {
-            Ok(Some(claim)) => self.verifier.committee().index_of_key(&claim.key).map(|member| (member, claim)),
-            Ok(None) => None,
+        let claim = match Claim::decode(answer) {
+            Ok(Some(claim)) if self.seats.is_ours(&claim.key) => {
+                warn!(%peer, "another node claims our own key; its messages are not read");
+                None
+            }
+            Ok(claim) => claim,
             Err(reason) => {
                 warn!(%peer, %reason, "a peer's claim is none");
                 running.proofs.asked.remove(&peer);
@@ -233,16 +243,13 @@ impl Service {
                 return;
             }
         };
-        match member {
-            Some((member, claim)) if Some(member) != self.me.as_ref().map(|me| me.index) => {
-                running.proofs.waiting.push_back(Check { peer, member, nonce, claim });
+        match claim {
+            Some(claim) => {
+                running.proofs.waiting.push_back(Check { peer, nonce, claim });
                 self.check_waiting(running);
             }
-            claimed => {
+            None => {
                 running.proofs.asked.remove(&peer);
-                if claimed.is_some() {
-                    warn!(%peer, "another node claims our own key; its messages are not read");
-                }
                 self.is_stranger(peer);
             }
         }
@@ -251,35 +258,66 @@ impl Service {
     /// Starts checks as long as there are threads for them. As many wait as peers are connected, at most.
     fn check_waiting(&mut self, running: &mut Running) {
         while running.proofs.checks.len() < CHECKS_MAX
-            && let Some(Check { peer, member, nonce, claim }) = running.proofs.waiting.pop_front()
+            && let Some(Check { peer, nonce, claim }) = running.proofs.waiting.pop_front()
         {
-            let verifier = self.verifier.clone();
+            let Some((context, member)) = self.seats.newest(&claim.key) else {
+                self.is_candidate(Check { peer, nonce, claim }, running);
+                continue;
+            };
             let proof = claim::statement(&peer, self.swarm.local_peer_id(), nonce);
-            running.proofs.check(peer, member, move || verifier.verify_peer(member, &proof, &claim.signature));
+            let holds = move || context.verifier.verify_peer(member, &proof, &claim.signature);
+            running.proofs.check(peer, claim.key, holds);
         }
     }
 
-    /// From here on `peer` is `member`, until it is gone.
-    fn on_proven(&mut self, peer: PeerId, member: MemberIndex) {
+    /// Keeps a claim to a key without a seat, unchecked: whoever joins a later committee has proven itself already, and a
+    /// key that nobody ever registers costs us no pairing.
+    fn is_candidate(&mut self, check: Check, running: &mut Running) {
+        let peer = check.peer;
+        running.proofs.asked.remove(&peer);
+        if self.swarm.is_connected(&peer) {
+            debug!(%peer, "a peer claims a key that has no seat");
+            running.proofs.candidates.insert(peer, check);
+            self.shared.members.send_modify(|members| members.candidate(peer));
+            self.on_not_found_yet(peer);
+        }
+    }
+
+    /// Checks the claims to keys that have a seat now.
+    pub(super) fn check_candidates(&mut self, running: &mut Running) {
+        let has_seat = |_: &PeerId, check: &mut Check| self.seats.has(&check.claim.key);
+        let due: Vec<(PeerId, Check)> = running.proofs.candidates.extract_if(has_seat).collect();
+        for (peer, check) in due {
+            running.proofs.asked.insert(peer);
+            running.proofs.waiting.push_back(check);
+        }
+        self.check_waiting(running);
+    }
+
+    /// From here on `peer` speaks for `key`, until it is gone.
+    fn on_proven(&mut self, peer: PeerId, key: BlsPublicKey) {
         let mut change = Proven { is_first: false, displaced: None };
-        self.shared.members.send_modify(|members| change = members.prove(peer, member));
+        self.shared.members.send_modify(|members| change = members.prove(peer, key));
         if let Some(displaced) = change.displaced {
-            info!(%member, peer = %displaced, "a peer speaks for its member no longer: newer ones do");
+            info!(peer = %displaced, "a peer speaks for its member no longer: newer ones do");
             self.silence(&displaced);
         }
+        self.settle(peer, &key);
+        match self.seats.running_place(&key) {
+            Some((epoch, member)) if change.is_first => {
+                info!(%epoch, %member, %peer, "member connected");
+                self.notice(NetworkEvent::MemberConnected { epoch, member });
+            }
+            Some((epoch, member)) => info!(%epoch, %member, %peer, "another peer speaks for a member"),
+            None => info!(%peer, "connected to who was a member in an earlier epoch"),
+        }
+    }
+
+    /// Gives `peer` a member's place among the connections, and in gossip.
+    pub(super) fn welcome(&mut self, peer: PeerId) {
         self.swarm.behaviour_mut().limits.bypass_peer_id(&peer);
         if self.explicit.len() < EXPLICIT_PEERS_MAX && self.explicit.insert(peer) {
             self.swarm.behaviour_mut().gossip.add_explicit_peer(&peer);
-        }
-        self.on_found(peer);
-        if self.me.is_some() {
-            self.lanes.open(peer);
-        }
-        if change.is_first {
-            info!(%member, %peer, "member connected");
-            self.notice(NetworkEvent::MemberConnected(member));
-        } else {
-            info!(%member, %peer, "another peer speaks for a member");
         }
     }
 
@@ -308,19 +346,20 @@ impl Service {
     }
 
     /// Forgets a peer that is gone.
-    pub(super) fn forget_standing(&mut self, peer: &PeerId, cause: &str) {
+    pub(super) fn forget_standing(&mut self, peer: &PeerId, cause: &str, running: &mut Running) {
+        running.proofs.candidates.remove(peer);
         let was = self.shared.members.borrow().standing(peer);
         if was.is_none() {
             return;
         }
         let mut gone = None;
         self.shared.members.send_modify(|members| gone = members.leave(peer));
-        if matches!(was, Some(Standing::Member(_))) {
+        if matches!(was, Some(Standing::Speaker(_))) {
             self.silence(peer);
         }
-        if let Some(member) = gone {
-            info!(%member, %peer, %cause, "member disconnected");
-            self.notice(NetworkEvent::MemberDisconnected(member));
+        if let Some((epoch, member)) = gone.and_then(|key| self.seats.running_place(&key)) {
+            info!(%epoch, %member, %peer, %cause, "member disconnected");
+            self.notice(NetworkEvent::MemberDisconnected { epoch, member });
         }
     }
 }
@@ -335,17 +374,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_peer_whose_check_failed_is_asked_again() {
-        let (mut proofs, peer, member) = (Proofs::new(), PeerId::random(), MemberIndex::new(1));
+        let (mut proofs, peer, key) = (Proofs::new(), PeerId::random(), BlsPublicKey::new([1; 256]));
         let next = async |proofs: &mut Proofs| timeout(LIMIT, proofs.next()).await.expect("in time");
         proofs.asked.insert(peer);
-        proofs.check(peer, member, || panic!("a bug"));
+        proofs.check(peer, key, || panic!("a bug"));
         assert!(matches!(next(&mut proofs).await, ProofStep::NotChecked));
         assert!(matches!(next(&mut proofs).await, ProofStep::Again(again) if again == peer));
         // Nothing stands in the way of another challenge.
         assert!(proofs.asked.insert(peer));
-        proofs.check(peer, member, || true);
+        proofs.check(peer, key, || true);
         let step = next(&mut proofs).await;
-        assert!(matches!(step, ProofStep::Checked { peer: p, member: m, holds: true } if (p, m) == (peer, member)));
+        assert!(matches!(step, ProofStep::Checked { peer: p, key: k, holds: true } if (p, k) == (peer, key)));
         assert!(proofs.asked.is_empty() && proofs.checked.is_empty());
     }
 }

@@ -10,7 +10,7 @@ use baton_proto::{
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages are the documentation")]
 pub enum RequestError {
-    #[error("member {0} is not in the committee, or is ourselves")]
+    #[error("member {0} is not in the committee, or is ourselves, or its epoch is forgotten")]
     UnknownMember(MemberIndex),
     #[error("not connected")]
     NotConnected,
@@ -74,5 +74,6 @@ pub(super) const fn answers(request: &SyncRequest, response: &SyncResponse) -> b
             | (SyncRequest::Block(_), SyncResponse::Block(_))
             | (SyncRequest::Transactions { .. }, SyncResponse::Transactions(_))
             | (SyncRequest::Take(_), SyncResponse::Taken(_))
+            | (SyncRequest::EpochEnd(_), SyncResponse::EpochEnd(_))
     )
 }

@@ -8,9 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use baton_consensus::Verifier;
 use baton_proto::{
-    BlsPublicKey, L2ChainId, MemberIndex, Transaction,
+    Epoch, L2ChainId, Transaction,
     limits::{GOSSIP_TRANSACTIONS_MAX, RANGE_ANSWER_BYTES_MAX},
     wire::{Announcement, SyncRequest, SyncResponse, TransactionGossip, WireError},
 };
@@ -24,7 +23,7 @@ use libp2p::{
 };
 use lru::LruCache;
 use tokio::{
-    sync::{Semaphore, mpsc, oneshot},
+    sync::{Semaphore, mpsc, oneshot, watch},
     task::{JoinSet, spawn_blocking},
     time::timeout,
 };
@@ -32,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::{
-    Acceptance, Fault, KnownLookup, NetworkEvent, ProvePeer, Refusal, RequestError,
+    Acceptance, Fault, KnownLookup, NetworkEvent, Refusal, RequestError, Speaker,
     announcements::{Announced, Weighed},
     arrivals::Arrivals,
     backoff::Timers,
@@ -47,8 +46,10 @@ use super::{
     protocol::{ChainProtocols, VERSION_PREFIX},
     prove::Proofs,
     queue::DropQueue,
+    seats::Seats,
     shared::{Command, Shared},
 };
+use crate::epoch::EpochContext;
 
 /// Most requests of peers that are answered at once; those above are told that we are busy.
 const ANSWERS_MAX: usize = 64;
@@ -109,21 +110,18 @@ impl Reports {
     }
 }
 
-/// The member that we are, with what proves it.
-pub(super) struct Me {
-    pub(super) index: MemberIndex,
-    pub(super) key: BlsPublicKey,
-    pub(super) prove: ProvePeer,
-}
-
 /// The state of the network's own task.
 pub(super) struct Service {
     pub(super) swarm: Swarm<Behaviour>,
     pub(super) chain: L2ChainId,
     pub(super) known: KnownLookup,
     pub(super) protocols: ChainProtocols,
-    pub(super) verifier: Arc<Verifier>,
-    pub(super) me: Option<Me>,
+    pub(super) seats: Seats,
+    /// Told when there is another epoch.
+    pub(super) changes: watch::Receiver<Vec<Arc<EpochContext>>>,
+    /// The epoch that the node was told the members of.
+    pub(super) epoch: Epoch,
+    pub(super) speaker: Option<Speaker>,
     pub(super) shared: Arc<Shared>,
     pub(super) lanes: Lanes,
     pub(super) reports: Arc<Reports>,
@@ -131,7 +129,6 @@ pub(super) struct Service {
     pub(super) forwarded: Arc<Forwarded>,
     /// The configured peers and observers.
     pub(super) reserved: HashSet<PeerId>,
-    pub(super) observers: HashSet<PeerId>,
     /// Proven members that gossip goes to whatever their score.
     pub(super) explicit: HashSet<PeerId>,
     pub(super) discovery: Discovery,
@@ -192,6 +189,7 @@ impl Service {
             tokio::select! {
                 () = stop.cancelled() => break,
                 event = self.swarm.select_next_some() => self.on_event(event, &mut running),
+                Ok(()) = self.changes.changed() => self.on_epochs(&mut running),
                 Some(command) = self.commands.recv() => self.on_command(command, &mut running),
                 // Without anybody to take them, transactions wait, and the stalest go.
                 first = self.shared.publish.pop(), if !running.subscribers.is_empty() => self.publish(first),
@@ -241,6 +239,7 @@ impl Service {
         match event {
             SwarmEvent::Behaviour(event) => self.on_behaviour(event, running),
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, num_established, endpoint, .. } => {
+                self.shared.stats.connections_opened.add(1);
                 self.discovery.connected(peer_id, endpoint.get_remote_address());
                 debug!(peer = %peer_id, connections = num_established, "connected");
                 if num_established.get() > CONNECTIONS_PER_PEER_MAX {
@@ -249,8 +248,8 @@ impl Service {
                 if endpoint.is_listener() {
                     self.make_room(peer_id, connection_id, running);
                 }
-                if self.me.is_some() && self.observers.contains(&peer_id) {
-                    self.lanes.open(peer_id);
+                if self.shared.observers.contains(&peer_id) {
+                    self.settle_observer(peer_id);
                 }
                 self.count_peers();
             }
@@ -258,7 +257,7 @@ impl Service {
                 running.arrivals.gone(connection_id);
                 if num_established == 0 {
                     running.subscribers.remove(&peer_id);
-                    self.on_disconnected(peer_id, &cause.map_or_else(String::new, |cause| cause.to_string()));
+                    self.on_disconnected(peer_id, &cause.map_or_else(String::new, |cause| cause.to_string()), running);
                 }
             }
             SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), error, .. } => {
@@ -357,19 +356,17 @@ impl Service {
 
     /// A peer came to us: the oldest strangers go where there are too many with it.
     fn make_room(&mut self, peer: PeerId, connection: ConnectionId, running: &mut Running) {
-        let members = self.shared.members.borrow();
-        let is_stranger = |peer: &PeerId| !self.reserved.contains(peer) && members.member(peer).is_none();
+        let is_stranger = |peer: &PeerId| !self.reserved.contains(peer) && !self.is_member(peer);
         let too_many = running.arrivals.came(connection, peer, is_stranger);
-        drop(members);
         for connection in too_many {
             debug!(?connection, "closing a stranger's connection: others came");
             self.swarm.close_connection(connection);
         }
     }
 
-    fn on_disconnected(&mut self, peer: PeerId, cause: &str) {
+    fn on_disconnected(&mut self, peer: PeerId, cause: &str, running: &mut Running) {
         debug!(%peer, %cause, "disconnected");
-        self.forget_standing(&peer, cause);
+        self.forget_standing(&peer, cause, running);
         self.lanes.close(&peer);
         self.discovery.disconnected(&peer);
         self.dialer.retry(peer);
@@ -590,7 +587,7 @@ impl Service {
             self.respond(channel, SyncResponse::Unavailable.encode());
             return;
         }
-        let is_member = self.shared.members.borrow().member(&from).is_some();
+        let is_member = self.is_member(&from);
         // Only who votes needs parts of a proposal, and old blocks are dear to take apart.
         if !is_member && matches!(request, SyncRequest::Transactions { .. }) {
             self.respond(channel, SyncResponse::Unavailable.encode());
@@ -660,6 +657,8 @@ fn request_error(failure: OutboundFailure) -> RequestError {
 
 #[cfg(test)]
 mod tests {
+    use baton_proto::MemberIndex;
+
     use super::*;
 
     #[tokio::test]
@@ -670,10 +669,11 @@ mod tests {
             assert_eq!(reports.transactions.push(transactions(), 1), 0);
         }
         assert_eq!(reports.transactions.push(transactions(), 1), 1);
-        reports.notices.push(NetworkEvent::MemberConnected(MemberIndex::new(1)), 1);
+        let connected = NetworkEvent::MemberConnected { epoch: Epoch::new(2), member: MemberIndex::new(1) };
+        reports.notices.push(connected, 1);
         let (events, mut inbox) = mpsc::channel(1);
         let forwarding = tokio::spawn(reports.forward(events));
-        assert!(matches!(inbox.recv().await, Some(NetworkEvent::MemberConnected(_))));
+        assert!(matches!(inbox.recv().await, Some(NetworkEvent::MemberConnected { .. })));
         for _ in 0..TRANSACTION_MESSAGES_MAX {
             assert!(matches!(inbox.recv().await, Some(NetworkEvent::Transactions { .. })));
         }

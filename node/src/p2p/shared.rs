@@ -1,7 +1,7 @@
 //! What the network's tasks and its handles have in common.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicUsize},
     time::Instant,
 };
@@ -31,10 +31,12 @@ pub(super) enum Command {
 
 /// State that outlives any one task.
 pub(super) struct Shared {
-    /// Who the connected peers have proven to be; only the network's own task changes it.
+    /// Which keys the connected peers have proven; only the network's own task changes it.
     pub(super) members: watch::Sender<Members>,
     pub(super) stats: NetworkStats,
     pub(super) commands: mpsc::Sender<Command>,
+    /// The configured observers.
+    pub(super) observers: HashSet<PeerId>,
     /// Transactions that wait to be published; when full, the stalest go.
     pub(super) publish: DropQueue<Transaction>,
     pub(super) peer_count: AtomicUsize,
@@ -48,11 +50,12 @@ const PUBLISH_TRANSACTIONS_MAX: usize = 8_192;
 const PUBLISH_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 impl Shared {
-    pub(super) fn new(commands: mpsc::Sender<Command>) -> Self {
+    pub(super) fn new(commands: mpsc::Sender<Command>, observers: HashSet<PeerId>) -> Self {
         Self {
             members: watch::Sender::default(),
             stats: NetworkStats::default(),
             commands,
+            observers,
             publish: DropQueue::new(PUBLISH_TRANSACTIONS_MAX, PUBLISH_BYTES_MAX),
             peer_count: AtomicUsize::new(0),
             lanes: Mutex::default(),

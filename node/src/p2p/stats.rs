@@ -21,6 +21,8 @@ impl Counter {
 /// Counters of one [`Network`](super::Network); each counts from its start.
 #[derive(Debug, Default)]
 pub struct NetworkStats {
+    /// Connections that came about, whoever dialled.
+    pub connections_opened: Counter,
     /// Frames written whole to consensus streams, one per receiver.
     pub frames_sent: Counter,
     /// Frames read whole from members' consensus streams.

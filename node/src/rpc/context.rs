@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use alloy_primitives::{Bytes, TxHash};
-use baton_consensus::{Committee, Schedule};
 use baton_mempool::Pool;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
@@ -11,6 +10,7 @@ use tokio::sync::watch;
 use super::Announcements;
 use crate::{
     admission::SubmitError,
+    epoch::EpochBook,
     l1::ChainFacts,
     ledger::Ledger,
     telemetry::{NodeStatus, metrics::RpcMetrics},
@@ -44,10 +44,8 @@ pub struct RpcContext {
     pub submit: Arc<dyn Submit>,
     /// What the node knows about itself.
     pub status: watch::Receiver<NodeStatus>,
-    /// The running committee.
-    pub committee: Arc<Committee>,
-    /// Its leaders. Not a clone of the driver's: a question about far views must not make a vote wait.
-    pub leaders: Schedule,
+    /// The running epoch, and in time those after it.
+    pub epochs: EpochBook,
     /// Counts calls and connections.
     pub metrics: RpcMetrics,
     /// What the node announces, for subscriptions.

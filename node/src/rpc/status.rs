@@ -58,8 +58,9 @@ pub(super) fn status(context: &RpcContext, _: &Arguments) -> Result<NodeStatus, 
 
 /// `baton_committee`.
 pub(super) fn committee(context: &RpcContext, _: &Arguments) -> Result<CommitteeView, RpcError> {
-    let total = context.committee.total_weight();
-    let members = context.committee.indices().zip(context.committee.members()).map(|(index, member)| MemberView {
+    let committee = &context.epochs.running().committee;
+    let total = committee.total_weight();
+    let members = committee.indices().zip(committee.members()).map(|(index, member)| MemberView {
         index,
         owner: member.owner,
         fee_recipient: member.fee_recipient,
@@ -69,7 +70,7 @@ pub(super) fn committee(context: &RpcContext, _: &Arguments) -> Result<Committee
     });
     let status = context.status.borrow();
     Ok(CommitteeView {
-        epoch: context.committee.epoch(),
+        epoch: committee.epoch(),
         members: members.collect(),
         total_weight: total,
         view: status.view,
@@ -101,9 +102,10 @@ pub(super) fn leader_schedule(context: &RpcContext, arguments: &Arguments) -> Re
     if from == 0 || from > last {
         return Err(RpcError::InvalidArgument { index: 1, why: format!("view {from} is not between 1 and {last}") });
     }
+    let epoch = context.epochs.running();
     let turns = (from..from.saturating_add(count)).map(View::new).filter_map(|view| {
-        let leader = context.leaders.leader(view);
-        context.committee.member(leader).map(|member| TurnView { view, leader, owner: member.owner })
+        let leader = epoch.asked.leader(view);
+        epoch.committee.member(leader).map(|member| TurnView { view, leader, owner: member.owner })
     });
     Ok(turns.collect())
 }

@@ -20,7 +20,7 @@ mod tests;
 
 use std::{
     fmt,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use baton_consensus::{SecretKey, Verified};
@@ -31,31 +31,53 @@ use baton_proto::{
 pub use keyfile::KeyFileError;
 pub use record::{RecordOrigin, SignError, SignRecord, SignRecordError};
 
+/// A key with its record, for one chain. It signs as whatever member a committee has it.
+pub struct OwnKey {
+    key: SecretKey,
+    domain: Domain,
+    record: Arc<Mutex<SignRecord>>,
+}
+
+impl OwnKey {
+    /// Puts key and record together for one chain. The record belongs to that chain from then on.
+    ///
+    /// # Errors
+    /// [`SignRecordError::WrongKey`] if the record is another key's; [`SignRecordError::OtherChain`] if it is another chain's.
+    pub fn new(key: SecretKey, mut record: SignRecord, domain: Domain) -> Result<Self, SignRecordError> {
+        record.check_key(&key.public_key())?;
+        record.bind(&domain)?;
+        Ok(Self { key, domain, record: Arc::new(Mutex::new(record)) })
+    }
+
+    /// Returns the public key.
+    #[must_use]
+    pub fn public_key(&self) -> BlsPublicKey {
+        self.key.public_key()
+    }
+
+    /// Signs that this node speaks through the peer that `proof` names. Nothing is recorded: under a ciphersuite of its own
+    /// it is no statement, and can be held against nobody.
+    #[must_use]
+    pub fn prove_peer(&self, proof: &PeerProof) -> BlsSignature {
+        self.key.prove_peer(proof, &self.domain)
+    }
+
+    /// Returns what signs as the member `me`. All share one record: what one of them signed binds the others.
+    #[must_use]
+    pub fn seated(&self, me: MemberIndex) -> Signer {
+        Signer { key: self.key.clone(), domain: self.domain, me, record: Arc::clone(&self.record) }
+    }
+}
+
 /// A key with its record, as one member of a chain's committee.
 pub struct Signer {
     key: SecretKey,
     domain: Domain,
     me: MemberIndex,
-    record: Mutex<SignRecord>,
+    record: Arc<Mutex<SignRecord>>,
 }
 
 impl Signer {
-    /// Puts key and record together for one chain. The record belongs to that chain from then on. `me` is where the
-    /// committee has this key.
-    ///
-    /// # Errors
-    /// [`SignRecordError::WrongKey`] if the record is another key's; [`SignRecordError::OtherChain`] if it is another chain's.
-    pub fn new(
-        key: SecretKey,
-        mut record: SignRecord,
-        domain: Domain,
-        me: MemberIndex,
-    ) -> Result<Self, SignRecordError> {
-        record.check_key(&key.public_key())?;
-        record.bind(&domain)?;
-        Ok(Self { key, domain, me, record: Mutex::new(record) })
-    }
-
     /// Returns the public key.
     #[must_use]
     pub fn public_key(&self) -> BlsPublicKey {
@@ -78,20 +100,13 @@ impl Signer {
         Ok(statements.iter().map(|statement| self.key.sign_as(self.me, statement, &self.domain)).collect())
     }
 
-    /// Signs that this node speaks through the peer that `proof` names. Nothing is recorded: under a ciphersuite of its own
-    /// it is no statement, and can be held against nobody.
-    #[must_use]
-    pub fn prove_peer(&self, proof: &PeerProof) -> BlsSignature {
-        self.key.prove_peer(proof, &self.domain)
-    }
-
     /// See [`SignRecord::listens_in`].
     #[must_use]
     pub fn listens_in(&self, epoch: Epoch) -> bool {
         self.record().listens_in(epoch)
     }
 
-    /// See [`SignRecord::settle_listening`].
+    /// Notes that a quorum was heard out in the epoch `heard_out`: the record is quiet until the one after it.
     ///
     /// # Errors
     /// [`SignRecordError`] if it is not on the disk.

@@ -61,7 +61,7 @@ pub enum RecordOrigin {
 
 impl RecordOrigin {
     /// Returns whether statements may be missing: then nothing is signed before the epoch after the one in which the node
-    /// [heard a quorum out](SignRecord::settle_listening), and meanwhile it listens for another speaker (protocol section 6).
+    /// heard a quorum out, and meanwhile it listens for another speaker (protocol section 6).
     #[must_use]
     pub const fn must_listen(self) -> bool {
         match self {

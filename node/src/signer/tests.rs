@@ -34,7 +34,7 @@ fn domain() -> Domain {
 }
 
 fn signer_on(record: SignRecord) -> Signer {
-    Signer::new(key(), record, domain(), MemberIndex::new(3)).unwrap()
+    OwnKey::new(key(), record, domain()).unwrap().seated(MemberIndex::new(3))
 }
 
 fn create(path: &Path) -> Signer {
@@ -104,11 +104,13 @@ fn is_allowed(first: Statement, second: Statement) -> bool {
 #[test]
 fn a_peer_proof_is_the_keys_own_and_leaves_no_record() {
     let folder = tempfile::tempdir().unwrap();
-    let signer = create(folder.path());
+    let record = SignRecord::create(folder.path(), &key().public_key()).unwrap();
+    let own = OwnKey::new(key(), record, domain()).unwrap();
+    let signer = own.seated(MemberIndex::new(3));
     signer.sign(&[notarize(5, 1)]).unwrap();
     let peer = |byte: u8| alloy_primitives::Bytes::from(vec![byte; 38]);
     let proof = PeerProof { signer_peer_id: peer(1), challenger_peer_id: peer(2), nonce: B256::repeat_byte(3) };
-    assert_eq!(signer.prove_peer(&proof), key().prove_peer(&proof, &domain()));
+    assert_eq!(own.prove_peer(&proof), key().prove_peer(&proof, &domain()));
     assert_eq!(signer.recorded(EPOCH, View::ZERO).unwrap(), [notarize(5, 1)]);
 }
 
@@ -273,7 +275,7 @@ fn another_keys_record_is_refused_with_both_names() {
         assert!(text.contains(&hex::encode(&key.public_key().as_bytes()[16..32])), "{text}");
     }
     let record = SignRecord::open(folder.path(), &key().public_key()).unwrap();
-    let error = error_of(Signer::new(other, record, domain(), MemberIndex::new(0)));
+    let error = error_of(OwnKey::new(other, record, domain()));
     assert!(matches!(error, SignRecordError::WrongKey { .. }), "{error}");
 }
 
@@ -283,7 +285,7 @@ fn another_chains_record_is_refused_with_both_names() {
     drop(create(folder.path()));
     let other = Domain { registry: Address::repeat_byte(2), ..domain() };
     let record = SignRecord::open(folder.path(), &key().public_key()).unwrap();
-    let error = error_of(Signer::new(key(), record, other, MemberIndex::new(3)));
+    let error = error_of(OwnKey::new(key(), record, other));
     assert!(matches!(&error, SignRecordError::OtherChain { stored, asked, .. }
         if **stored == domain() && **asked == other));
     let text = error.to_string();

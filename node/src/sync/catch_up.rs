@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use baton_consensus::Verifier;
 use baton_proto::{
-    BlockDigest, Height, MemberIndex,
+    BlockDigest, Epochs, Height, MemberIndex,
     wire::{SyncRequest, SyncResponse},
 };
 use tokio::{
@@ -42,6 +42,8 @@ pub struct CatchUp<S> {
     pub members: Vec<MemberIndex>,
     /// Checks certificates.
     pub verifier: Arc<Verifier>,
+    /// Which L1 blocks make up which epoch.
+    pub epochs: Epochs,
     /// Height and digest of our final head.
     pub head: (Height, BlockDigest),
     /// The newest block that a verified finalization names, where the run ends.
@@ -68,6 +70,7 @@ enum Located {
 struct Run<S> {
     source: S,
     verifier: Arc<Verifier>,
+    epochs: Epochs,
     target: watch::Receiver<BlockDigest>,
     /// The newest target as of this turn of the loop.
     looked_at: BlockDigest,
@@ -96,6 +99,7 @@ impl<S: RangeSource> CatchUp<S> {
             plan: Plan::new(self.head, self.members),
             source: self.source,
             verifier: self.verifier,
+            epochs: self.epochs,
             looked_at,
             target: self.target,
             target_height: self.target_height,
@@ -144,8 +148,8 @@ impl<S: RangeSource> Run<S> {
         let connected = self.source.connected();
         self.locate(&connected, now);
         while let Some(ask) = self.plan.next_ask(&connected, now) {
-            let (source, verifier) = (self.source.clone(), Arc::clone(&self.verifier));
-            self.tasks.spawn(async move { Fetched::Range(ask, fetch(&source, ask, verifier).await) });
+            let (source, verifier, epochs) = (self.source.clone(), Arc::clone(&self.verifier), self.epochs);
+            self.tasks.spawn(async move { Fetched::Range(ask, fetch(&source, ask, verifier, epochs).await) });
         }
     }
 
@@ -232,7 +236,7 @@ async fn locate<S: RangeSource>(source: &S, member: MemberIndex, wanted: BlockDi
 }
 
 /// Asks one question and proves the answer, off the driver's loop.
-async fn fetch<S: RangeSource>(source: &S, ask: Ask, verifier: Arc<Verifier>) -> Answer {
+async fn fetch<S: RangeSource>(source: &S, ask: Ask, verifier: Arc<Verifier>, epochs: Epochs) -> Answer {
     let Ask { member, from, blocks_max } = ask;
     let range = match source.request(member, SyncRequest::Range { from, blocks_max }).await {
         Ok(SyncResponse::Range(range)) => range,
@@ -247,7 +251,7 @@ async fn fetch<S: RangeSource>(source: &S, ask: Ask, verifier: Arc<Verifier>) ->
         }
     };
     // One certificate proves up to 256 blocks, so checking several together would save nothing.
-    let proven = tokio::task::spawn_blocking(move || prove_range(range, from, blocks_max, &verifier)).await;
+    let proven = tokio::task::spawn_blocking(move || prove_range(range, from, blocks_max, &verifier, epochs)).await;
     match proven {
         Ok(Ok(range)) => Answer::Proven(Box::new(range)),
         Ok(Err(error)) if error.is_peer_fault() => {

@@ -2,7 +2,7 @@
 
 use baton_consensus::{Verified, Verifier, VerifyError};
 use baton_proto::{
-    Block, BlockDigest, BlockHeader, Certificate, Height, Statement,
+    Block, BlockDigest, BlockHeader, Certificate, Epoch, Epochs, Height, Statement,
     limits::{
         BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, RANGE_ANSWER_BYTES_MAX, RANGE_BLOCKS_MAX, RANGE_BYTES_TARGET,
         RANGE_TAIL_MAX, RANGE_TRANSACTIONS_TARGET,
@@ -77,6 +77,10 @@ pub enum RangeError {
     TooMany { got: usize, asked: u32 },
     #[error("height {height} does not build on the one below it")]
     Broken { height: Height },
+    #[error("height {height} is of epoch {got}, asked was for epoch {expected}")]
+    OtherEpoch { height: Height, got: Epoch, expected: Epoch },
+    #[error("height {end} ends its epoch, but blocks of that epoch follow")]
+    PastTheEnd { end: Height },
     #[error("the certificate is no finalization of {expected}")]
     WrongCertificate { expected: BlockDigest },
     #[error("the certificate is invalid: {0}")]
@@ -92,7 +96,10 @@ impl RangeError {
             | Self::NotAsked { .. }
             | Self::TooMany { .. }
             | Self::Broken { .. }
+            | Self::PastTheEnd { .. }
             | Self::WrongCertificate { .. } => true,
+            // Whoever is further along than we are serves what it has.
+            Self::OtherEpoch { .. } => false,
             Self::InvalidCertificate(error) => error.is_peer_fault(),
         }
     }
@@ -100,6 +107,8 @@ impl RangeError {
 
 /// Checks that `range` answers the question for at most `blocks_max` blocks from `from` on, and that it is final: every
 /// block is an ancestor of one that a quorum finalized. Costs one aggregate check (about 1 ms) and a digest per header.
+///
+/// All of them are of the verifier's epoch: a range that goes on after the epoch's last block is refused.
 ///
 /// What a quorum finalized is *the* chain, so a range proven here links to every other one, whichever came first. Where two
 /// do not link, two quorums contradict each other, and the ledger says so when the second one comes.
@@ -111,6 +120,7 @@ pub fn prove_range(
     from: Height,
     blocks_max: u32,
     verifier: &Verifier,
+    epochs: Epochs,
 ) -> Result<ProvenRange, RangeError> {
     let first = range.blocks.first().ok_or(RangeError::Empty)?;
     if first.header.height != from {
@@ -130,10 +140,23 @@ pub fn prove_range(
         last = next(&block.header, last)?;
     }
     let top = range.tail.iter().try_fold(last, |below, header| next(header, below))?;
+    let headers = || range.blocks.iter().map(|block| &block.header).chain(&range.tail);
+    // The blocks of one epoch, for one committee's certificate proves them; its last block is the last of all.
+    let epoch = verifier.committee().epoch();
+    if let Some(other) = headers().find(|header| header.epoch != epoch) {
+        return Err(RangeError::OtherEpoch { height: other.height, got: other.epoch, expected: epoch });
+    }
+    if let Some(end) = headers().find(|header| header.height < top.0 && epochs.ends_with(header)) {
+        return Err(RangeError::PastTheEnd { end: end.height });
+    }
     let newest = range.blocks.last().map_or(&first.header, |block| &block.header);
     let certified = range.tail.last().unwrap_or(newest).clone();
     match range.finalization.statement {
-        Statement::Finalize { epoch, block, .. } if block == top.1 && epoch == certified.epoch => {}
+        // In a later view than its own only an epoch's last block becomes final: proposed again.
+        Statement::Finalize { epoch, view, block }
+            if block == top.1
+                && epoch == certified.epoch
+                && (view == certified.view || (view > certified.view && epochs.ends_with(&certified))) => {}
         _ => return Err(RangeError::WrongCertificate { expected: top.1 }),
     }
     let certificate = verifier.verify_certificate(range.finalization).map_err(RangeError::InvalidCertificate)?;

@@ -1,19 +1,20 @@
 //! Answering peers that catch up.
 
 use baton_proto::{
-    BlockHeader, Height,
+    Block, BlockHeader, Epochs, Height,
     limits::{RANGE_BLOCKS_MAX, RANGE_TAIL_MAX},
-    wire::{FinalRange, SyncRequest, SyncResponse},
+    wire::{FinalHeader, FinalRange, SyncRequest, SyncResponse},
 };
 
 use super::parts;
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::{Ledger, LedgerError, end_of_epoch};
 
-/// Answers `request` from what is stored, within the bounds of one message. What cannot be proven is "unavailable".
+/// Answers `request` from what is stored, within the bounds of one message. What cannot be proven is "unavailable". A range
+/// ends where its epoch does, for one committee's certificate proves it.
 ///
 /// # Errors
 /// [`LedgerError`] when the ledger cannot be read.
-pub fn answer(ledger: &dyn Ledger, request: SyncRequest) -> Result<SyncResponse, LedgerError> {
+pub fn answer(ledger: &dyn Ledger, epochs: Epochs, request: SyncRequest) -> Result<SyncResponse, LedgerError> {
     Ok(match request {
         SyncRequest::Head => {
             let head = ledger.head()?;
@@ -25,6 +26,12 @@ pub fn answer(ledger: &dyn Ledger, request: SyncRequest) -> Result<SyncResponse,
         SyncRequest::Take(_) => SyncResponse::Unavailable,
         SyncRequest::Range { from, blocks_max } => {
             range(ledger, from, blocks_max)?.map_or(SyncResponse::Unavailable, SyncResponse::Range)
+        }
+        SyncRequest::EpochEnd(epoch) => {
+            let end = end_of_epoch(ledger, epoch, |header| epochs.ends_with(header))?;
+            end.map_or(SyncResponse::Unavailable, |(header, finalization)| {
+                SyncResponse::EpochEnd(FinalHeader { header, finalization })
+            })
         }
     })
 }
@@ -38,6 +45,9 @@ fn range(ledger: &dyn Ledger, from: Height, blocks_max: u32) -> Result<Option<Fi
     let (mut blocks, mut next) = (Vec::new(), from);
     while next <= head && blocks.len() < count_max && FinalRange::has_room(&blocks) {
         let Some(block) = ledger.block(next)? else { break };
+        if blocks.last().is_some_and(|below: &Block| below.header.epoch != block.header.epoch) {
+            break;
+        }
         blocks.push(block);
         let Some(following) = next.next() else { break };
         next = following;

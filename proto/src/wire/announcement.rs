@@ -27,8 +27,7 @@ impl FinalHeader {
     /// Returns the one encoding that [`Self::decode`] accepts; at most [`ANNOUNCEMENT_BYTES_MAX`] bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        pb::FinalHeader { header: Some((&self.header).into()), finalization: Some((&self.finalization).into()) }
-            .encode_to_vec()
+        pb::FinalHeader::from(self).encode_to_vec()
     }
 
     /// Decodes a message of the topic of final headers.
@@ -38,6 +37,20 @@ impl FinalHeader {
     /// is no finalization of the header's block.
     pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
         let message: pb::FinalHeader = decode_canonical("final_header", bytes, ANNOUNCEMENT_BYTES_MAX)?;
+        message.try_into()
+    }
+}
+
+impl From<&FinalHeader> for pb::FinalHeader {
+    fn from(last: &FinalHeader) -> Self {
+        Self { header: Some((&last.header).into()), finalization: Some((&last.finalization).into()) }
+    }
+}
+
+impl TryFrom<pb::FinalHeader> for FinalHeader {
+    type Error = WireError;
+
+    fn try_from(message: pb::FinalHeader) -> Result<Self, WireError> {
         let header: BlockHeader = fields::required("final_header.header", message.header)?.try_into()?;
         let finalization: Certificate =
             fields::required("final_header.finalization", message.finalization)?.try_into()?;

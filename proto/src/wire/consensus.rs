@@ -67,6 +67,19 @@ pub enum ConsensusMessage {
 }
 
 impl ConsensusMessage {
+    /// Returns the epoch that it is about, in which its sender speaks as a member.
+    #[must_use]
+    pub const fn epoch(&self) -> Epoch {
+        match self {
+            Self::Proposal { notarize, .. } | Self::CompactProposal { notarize, .. } => notarize.statement.epoch(),
+            Self::Vote { vote, .. } | Self::Attestation(vote) => vote.statement.epoch(),
+            Self::Certificate(certificate) => certificate.statement.epoch(),
+            Self::CertificateRequest { epoch, .. } => *epoch,
+            Self::Evidence(evidence) => evidence.epoch(),
+            Self::BatchProposal { header, .. } => header.epoch,
+        }
+    }
+
     /// Returns the one encoding that [`Self::decode`] accepts; at most [`FRAME_BYTES_MAX`] bytes if the parts keep to
     /// their own bounds.
     #[must_use]

@@ -3,9 +3,9 @@
 use alloy_primitives::Bytes;
 use prost::Message;
 
-use super::{KnownTransactions, WireError, block, check_length, count, decode_canonical, fields, pb};
+use super::{FinalHeader, KnownTransactions, WireError, block, check_length, count, decode_canonical, fields, pb};
 use crate::{
-    Block, BlockDigest, BlockHeader, Certificate, Height, Statement,
+    Block, BlockDigest, BlockHeader, Certificate, Epoch, Height, Statement,
     limits::{
         BLOCK_TRANSACTIONS_MAX, FORWARD_BYTES_MAX, FORWARD_TRANSACTIONS_MAX, RANGE_ANSWER_BYTES_MAX, RANGE_BLOCKS_MAX,
         RANGE_BYTES_TARGET, RANGE_TAIL_MAX, RANGE_TRANSACTIONS_TARGET, SYNC_REQUEST_BYTES_MAX, TRANSACTION_BYTES_MAX,
@@ -37,6 +37,8 @@ pub enum SyncRequest {
     /// "Take these transactions into your pool": raw EIP-2718 encodings, 1 to [`FORWARD_TRANSACTIONS_MAX`], neither
     /// decoded nor checked, [`FORWARD_BYTES_MAX`] bytes at most in all.
     Take(Vec<Bytes>),
+    /// Where did this epoch end? Whoever is still in it learns so that the others have gone on.
+    EpochEnd(Epoch),
 }
 
 /// The answer to a [`SyncRequest`].
@@ -58,6 +60,9 @@ pub enum SyncResponse {
     Transactions(Vec<Bytes>),
     /// How many of the given transactions were taken in for judging.
     Taken(u32),
+    /// The last block of the epoch asked for, a handover block. Whether the epoch is the one asked for, and whether the
+    /// finalization is one, the caller checks.
+    EpochEnd(FinalHeader),
     /// The answering node does not have what was asked for, or is busy.
     Unavailable,
 }
@@ -99,6 +104,7 @@ impl SyncRequest {
                 indices: indices.clone(),
             }),
             Self::Take(transactions) => Request::Take(list(transactions)),
+            Self::EpochEnd(epoch) => Request::EpochEnd(epoch.get()),
         };
         pb::SyncRequest { request: Some(request) }.encode_to_vec()
     }
@@ -139,6 +145,7 @@ impl SyncRequest {
                 }
                 Self::Take(raw("take.transactions", transactions)?)
             }
+            Request::EpochEnd(epoch) => Self::EpochEnd(Epoch::new(epoch)),
         })
     }
 }
@@ -157,6 +164,7 @@ impl SyncResponse {
             Self::Block(block) => Response::Block(pb::BlockAnswer { block: block.as_ref().map(Into::into) }),
             Self::Transactions(transactions) => Response::Transactions(list(transactions)),
             Self::Taken(count) => Response::Taken(*count),
+            Self::EpochEnd(last) => Response::EpochEnd(last.into()),
             Self::Unavailable => Response::Unavailable(pb::Unavailable {}),
         };
         pb::SyncResponse { response: Some(response) }.encode_to_vec()
@@ -192,6 +200,7 @@ impl SyncResponse {
                     max: FORWARD_TRANSACTIONS_MAX as u64,
                 });
             }
+            Response::EpochEnd(last) => Self::EpochEnd(last.try_into()?),
             Response::Unavailable(pb::Unavailable {}) => Self::Unavailable,
         })
     }

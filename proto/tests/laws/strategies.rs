@@ -457,6 +457,7 @@ pub(crate) fn sync_request() -> impl Strategy<Value = SyncRequest> {
             indices: indices.into_iter().collect(),
         }),
         raw_transactions().prop_map(SyncRequest::Take),
+        number().prop_map(|epoch| SyncRequest::EpochEnd(Epoch::new(epoch))),
     ]
 }
 
@@ -483,6 +484,7 @@ pub(crate) fn sync_response() -> BoxedStrategy<SyncResponse> {
         option::of(block()).prop_map(SyncResponse::Block),
         raw_transactions().prop_map(SyncResponse::Transactions),
         (0..=512_u32).prop_map(SyncResponse::Taken),
+        final_header().prop_map(SyncResponse::EpochEnd),
         Just(SyncResponse::Unavailable),
     ]
     .boxed()

@@ -549,13 +549,14 @@ fn the_encoding_is_pinned() {
         ("batch proposal", ConsensusMessage::BatchProposal { header, data: Bytes::from_static(b"\x01data") }.encode()),
         ("attestation", ConsensusMessage::Attestation(signed(attestation)).encode()),
         ("compact proposal", compact(&block, signed(notarize(block.header.digest()))).encode()),
-        ("final header", Announcement::Final(announced).encode()),
+        ("final header", Announcement::Final(announced.clone()).encode()),
         ("gossip", TransactionGossip::encode(&transactions).remove(0)),
         ("request head", SyncRequest::Head.encode()),
         ("request range", SyncRequest::Range { from: Height::new(300), blocks_max: 256 }.encode()),
         ("request block", SyncRequest::Block(digest(1)).encode()),
         ("request transactions", SyncRequest::Transactions { block: digest(1), indices: vec![0, 200] }.encode()),
         ("request take", SyncRequest::Take(raw.clone()).encode()),
+        ("request epoch end", SyncRequest::EpochEnd(Epoch::new(300)).encode()),
         ("response head", SyncResponse::Head { height: Height::new(300), digest: digest(1) }.encode()),
         ("response range", SyncResponse::Range(range).encode()),
         ("response block", SyncResponse::Block(Some(block.clone())).encode()),
@@ -563,6 +564,7 @@ fn the_encoding_is_pinned() {
         ("response unavailable", SyncResponse::Unavailable.encode()),
         ("response transactions", SyncResponse::Transactions(raw).encode()),
         ("response taken", SyncResponse::Taken(300).encode()),
+        ("response epoch end", SyncResponse::EpochEnd(announced.clone()).encode()),
         ("stored block", wire::block_to_bytes(&block)),
     ];
     let text: String =

@@ -110,8 +110,9 @@ async fn run(arguments: NodeArgs) -> anyhow::Result<()> {
     let key = config.consensus_key.as_deref().context("it equivocates with a consensus key")?;
     let key = keyfile::load(key)?;
     let wrap = move |inner: Arc<dyn Outbound>, opened: &Opened| -> Arc<dyn Outbound> {
-        let Some(me) = opened.me else { return inner };
-        let committee = Arc::clone(&opened.committee);
+        let epoch = opened.epochs.running();
+        let Some(me) = epoch.me() else { return inner };
+        let committee = Arc::clone(&epoch.committee);
         Arc::new(Equivocator { inner, key, domain: opened.facts.domain, committee, me })
     };
     node::run_with(config, options, Box::new(wrap)).await?;

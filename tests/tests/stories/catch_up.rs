@@ -12,7 +12,7 @@ use baton_node::{
     sync::HELD_BYTES_MAX,
     telemetry::{NodeStatus, NotReadyCode},
 };
-use baton_proto::{BlockHeader, Height, L1BlockNumber, L1ChainId, MemberIndex};
+use baton_proto::{BlockHeader, Epoch, Height, L1BlockNumber, L1ChainId, MemberIndex};
 use baton_tests::{
     devnet::{Devnet, until},
     history::{Recipe, copy},
@@ -124,7 +124,7 @@ async fn write_history(devnet: &Devnet) -> anyhow::Result<BlockHeader> {
     let facts = read_chain_facts(&client, l1.registry.parse()?, patience).await?;
     let newest = client.existing_block(At::Finalized).await?.origin.number.get();
     let mut origins = Vec::new();
-    for number in facts.genesis.origin.number.get() + 1..=newest.min(facts.last_origin.get()) {
+    for number in facts.genesis.origin.number.get() + 1..=newest.min(facts.epochs().start(Epoch::new(3)).get() - 1) {
         origins.push(client.existing_block(At::Number(L1BlockNumber::new(number))).await?.origin);
     }
     let mut keys = Vec::new();
@@ -151,7 +151,7 @@ async fn write_history(devnet: &Devnet) -> anyhow::Result<BlockHeader> {
 }
 
 fn member(devnet: &Devnet, facts: &ChainFacts, node: usize) -> anyhow::Result<MemberIndex> {
-    let committee = Committee::new(facts.epoch, facts.committee.clone())?;
+    let committee = Committee::new(facts.first.epoch, facts.first.committee.clone())?;
     committee.index_of(devnet.info.nodes[node].owner.parse()?).context("it is a member")
 }
 

@@ -39,7 +39,7 @@ async fn the_largest_node_is_killed_and_catches_up_without_contradicting_itself(
     })
     .await?;
     let owner: alloy::primitives::Address = devnet.info.nodes[0].owner.parse()?;
-    let committee = facts(&devnet.info.nodes[0].data_dir)?.committee;
+    let committee = facts(&devnet.info.nodes[0].data_dir)?.first.committee;
     let index = committee.iter().position(|member| member.owner == owner).context("it is a member")?;
     let index = baton_proto::MemberIndex::new(u8::try_from(index)?);
     until("it to vote again", || async { Ok((witness.heard_from(index, view) >= 20).then_some(())) }).await?;

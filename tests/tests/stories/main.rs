@@ -4,6 +4,7 @@
 
 mod catch_up;
 mod crash;
+mod epochs;
 mod equivocation;
 mod load;
 mod proposals;

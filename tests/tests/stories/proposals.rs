@@ -9,9 +9,9 @@ use alloy::{
     signers::local::PrivateKeySigner,
 };
 use anyhow::{Context as _, ensure};
-use baton_consensus::{Committee, Verifier};
 use baton_node::{
     config::{Config, NodeKeys},
+    epoch::{EpochBook, EpochContext},
     p2p::{Keypair, Multiaddr, Network, NetworkConfig, PeerId, load_or_create_identity},
 };
 use baton_proto::{
@@ -99,9 +99,9 @@ async fn large_blocks_of_one_nodes_transactions_reach_everybody_and_a_follower()
 /// Hands transactions to one node, as a leader is handed them, and to nobody else.
 async fn hand_over(devnet: &Devnet, transactions: Vec<Bytes>) -> anyhow::Result<()> {
     let facts = facts(&devnet.info.nodes[HOLDER].data_dir)?;
-    let committee = Arc::new(Committee::new(facts.epoch, facts.committee.clone())?);
+    let epoch = Arc::new(EpochContext::new(facts.domain, &facts.first, facts.genesis.clone(), None)?);
     let owner: Address = devnet.info.nodes[HOLDER].owner.parse()?;
-    let holder = committee.index_of(owner).context("it is a member")?;
+    let holder = epoch.committee.index_of(owner).context("it is a member")?;
     // Each node knows all the others: who is in another's configuration and not in its own is the holder.
     let peers = |node: usize| -> anyhow::Result<Vec<(PeerId, Multiaddr)>> {
         let peers = Config::load(Some(&devnet.info.nodes[node].config), NodeKeys::default())?.p2p.peers;
@@ -113,8 +113,8 @@ async fn hand_over(devnet: &Devnet, transactions: Vec<Bytes>) -> anyhow::Result<
         book: None,
         identity: Keypair::generate_ed25519(),
         listen: vec!["/ip4/127.0.0.1/tcp/0".parse()?],
-        verifier: Arc::new(Verifier::new(facts.domain, committee)?),
-        me: None,
+        epochs: EpochBook::new(epoch),
+        speaker: None,
         peers: peers(HOLDER + 1)?.into_iter().filter(|peer| !others.contains(peer)).collect(),
         observers: vec![],
     };

@@ -124,3 +124,19 @@ fn a_certificate_is_never_a_vote() {
         assert!(matches!(news, Some(Checked::Certificate(_) | Checked::Evidence(_))), "{news:?}");
     }
 }
+
+#[test]
+fn a_final_header_of_a_later_epoch_says_that_this_one_is_over() {
+    let Stage { world, mut stage, .. } = stage();
+    let of_epoch = |epoch: u64| {
+        let mut last = announced(&world, 3, &[0, 1, 2]);
+        last.header.epoch = Epoch::new(epoch);
+        let statement =
+            Statement::Finalize { epoch: last.header.epoch, view: View::new(3), block: last.header.digest() };
+        Announcement::Final(FinalHeader { finalization: world.certify(&[0, 1, 2], statement), ..last })
+    };
+    let (acceptance, news) = stage.judge(of_epoch(3));
+    assert_eq!(acceptance, Acceptance::Ignore, "nobody can check it here, so it goes no further");
+    assert!(matches!(news, Some(Checked::LaterEpoch)));
+    assert!(stage.judge(of_epoch(1)).1.is_none());
+}

@@ -1,18 +1,19 @@
 use alloy_primitives::B256;
-use baton_proto::BlockDigest;
+use baton_proto::{BlockDigest, L1BlockNumber};
 use libp2p::identity::Keypair;
 use tokio::time::timeout;
 
 use super::*;
 use crate::{
     driver::testing::{World, block_of},
+    epoch::EpochBook,
     p2p::{NetworkConfig, NetworkEvent},
 };
 
 /// Limit of every wait.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A view that member 0 leads in [`Stage`]'s schedule.
+/// A view that member 0 leads.
 const VIEW: View = View::new(2);
 
 /// The checks of a follower that one member is connected to: what that one sends can be charged to it.
@@ -25,38 +26,33 @@ struct Stage {
 impl Stage {
     async fn with_sender(sender: u8) -> Self {
         let world = World::new(&[1, 1, 1, 1]);
-        let config = |me, peers| NetworkConfig {
+        let config = |speaker, peers| NetworkConfig {
             identity: Keypair::generate_ed25519(),
             listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
             announce: vec![],
             book: None,
-            verifier: Arc::clone(&world.verifier),
-            me,
+            epochs: EpochBook::new(world.epoch()),
+            speaker,
             peers,
             observers: vec![],
         };
         let start = async |config| Network::start(config, Arc::new(|_: &_| None)).await.unwrap();
         let (network, mut events) = start(config(None, vec![])).await;
         let here = (network.peer_id(), network.listen_addresses()[0].clone());
-        let (sender, _) = start(config(Some(world.membership(sender)), vec![here])).await;
+        let (sender, _) = start(config(Some(world.speaker(sender)), vec![here])).await;
         let connected = timeout(LIMIT, events.recv()).await.expect("in time");
-        assert!(matches!(connected, Some(NetworkEvent::MemberConnected(_))), "{connected:?}");
+        assert!(matches!(connected, Some(NetworkEvent::MemberConnected { .. })), "{connected:?}");
 
         let window = Arc::new(ViewWindow::default());
-        let leaders = (0..=u8::MAX)
-            .map(|n| Schedule::leaders(&world.domain, &world.committee, B256::repeat_byte(n)))
-            .find(|schedule| schedule.leader(VIEW) == MemberIndex::new(0))
-            .unwrap();
+        let epoch = world.epoch_led_by_the_first(VIEW);
         let (checked, _) = mpsc::channel(1);
         let rebuilder = Rebuilder::new(network.clone(), Arc::new(|_: &_| None), Arc::clone(&window), vec![], checked);
         let intake = Intake::new(IntakeContext {
-            committee: Arc::clone(&world.committee),
-            me: None,
+            epoch,
+            epochs: Epochs { genesis: L1BlockNumber::ZERO, blocks: 16 },
             // The first vote of a member in each view is checked at once.
             inactive_views: 1,
             window,
-            leaders,
-            verifier: Arc::clone(&world.verifier),
             certified: Arc::new(Certified::new(None)),
             network,
             rebuilder,
@@ -248,4 +244,52 @@ async fn evidence_of_views_that_do_not_matter_is_not_checked() {
     assert!(stage.check(3, past).unwrap().is_none());
     assert!(stage.check(3, kept.clone()).unwrap().is_some() && stage.check(3, kept).unwrap().is_none());
     assert!(stage.check(3, far).unwrap().is_some());
+}
+
+/// The last block of the epoch, of view 1, which `proposer` built.
+fn handover(proposer: MemberIndex) -> Block {
+    let mut block = block_of(5, 1, vec![]);
+    // Epochs have 16 L1 blocks here, and the stage is in epoch 2.
+    block.header.origin.number = L1BlockNumber::new(48);
+    block.header.proposer = proposer;
+    block
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_epochs_last_block_is_proposed_again() {
+    let mut stage = Stage::with_sender(0).await;
+    let built_it = stage.intake.schedule.leader(View::new(1));
+    let propose_again = |stage: &Stage, block: &Block| {
+        let statement = Statement::Notarize { epoch: stage.intake.epoch, view: VIEW, block: block.header.digest() };
+        ConsensusMessage::Proposal { notarize: stage.world.sign(0, statement), block: block.clone() }
+    };
+    let mut goes_on = |block: &Block| {
+        let message = propose_again(&stage, block);
+        matches!(stage.check(0, message).unwrap(), Some(Checked::Proposal { .. }))
+    };
+    let last = handover(built_it);
+    let mut ordinary = last.clone();
+    ordinary.header.origin.number = L1BlockNumber::new(47);
+    assert!(!goes_on(&ordinary), "its origin is in this epoch");
+    let other = MemberIndex::new((built_it.get() + 1) % 4);
+    assert!(!goes_on(&handover(other)), "its view had another leader");
+    let mut of_the_future = last.clone();
+    of_the_future.header.view = View::new(VIEW.get() + 1);
+    assert!(!goes_on(&of_the_future));
+    assert!(goes_on(&last));
+    assert_eq!(stage.charges(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_of_a_later_epoch_says_that_there_is_one_and_what_is_of_an_earlier_one_nothing() {
+    let mut stage = Stage::with_sender(0).await;
+    let vote = |stage: &Stage, epoch: u64| {
+        let vote = stage.world.sign(0, Statement::Nullify { epoch: Epoch::new(epoch), view: VIEW });
+        // Nobody can check it here: the committee is another one.
+        ConsensusMessage::Vote { vote: stage.forged(vote), leader: None }
+    };
+    let (earlier, later) = (vote(&stage, 1), vote(&stage, 3));
+    assert!(stage.check(0, earlier).unwrap().is_none());
+    assert!(matches!(stage.check(0, later).unwrap(), Some(Checked::LaterEpoch)));
+    assert_eq!(stage.charges(), 0);
 }

@@ -5,7 +5,7 @@ use baton_proto::{BlockDigest, MemberIndex};
 use super::*;
 use crate::{
     driver::testing::World,
-    signer::{RecordOrigin, SignRecord},
+    signer::{OwnKey, RecordOrigin, SignRecord},
 };
 
 const ME: u8 = 1;
@@ -27,7 +27,7 @@ impl Node {
             false => SignRecord::create(&path, &public),
             true => SignRecord::create_listening(&path, &public, origin),
         };
-        let signer = Signer::new(key, record.unwrap(), world.domain, MemberIndex::new(ME)).unwrap();
+        let signer = OwnKey::new(key, record.unwrap(), world.domain).unwrap().seated(MemberIndex::new(ME));
         let signer = Arc::new(signer);
         let watch = KeyWatch::new(Some(Arc::clone(&signer)), world.committee.epoch());
         Self { world, watch, signer, _folder: folder }

@@ -27,8 +27,7 @@ fn batch(chain: &TestChain, tip: &InboxTip, blocks: &[Block], duties: &mut DutyT
     for block in blocks {
         assert!(duties.extend(&chain.leaders, &block.header));
     }
-    let situation =
-        Situation { spec: &chain.facts.spec, epoch: chain.facts.epoch, tip, head: tip.accepted_at, full_since: None };
+    let situation = Situation::new(&chain.facts, chain.facts.first.epoch, tip, tip.accepted_at, None);
     Candidate { header: situation.header(blocks, &data, duties.root()).unwrap(), data: data.into() }
 }
 
@@ -83,7 +82,7 @@ async fn batches_are_accepted_in_order_and_everything_else_is_named() {
 
     // Too little weight: the two heaviest of four have 60 of 100.
     let mut by_weight: Vec<u8> = (0..4).collect();
-    by_weight.sort_by_key(|index| std::cmp::Reverse(facts.committee[usize::from(*index)].weight));
+    by_weight.sort_by_key(|index| std::cmp::Reverse(facts.first.committee[usize::from(*index)].weight));
     let light = chain.certificate(attest, &by_weight[..2], &facts.domain);
     let R::SequencerRegistry__InsufficientWeight(error) = registry_error(post_with(&chain, &first, &light).await)
     else {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use alloy_primitives::Address;
-use baton_proto::{L1BlockNumber, L1ChainId, View};
+use baton_proto::{Epoch, L1BlockNumber, L1ChainId, View};
 
 use crate::l1::{
     At, ChainFacts, FactsError, L1Client, L1Error,
@@ -16,23 +16,23 @@ use crate::l1::{
 async fn facts_come_from_l1_and_agree_with_what_it_computes() {
     let chain = TestChain::start().await;
     let facts = &chain.facts;
-    assert_eq!(facts.committee.len(), 4);
-    assert!(facts.committee.is_sorted_by_key(|member| member.owner));
-    let weights: Vec<u64> = facts.committee.iter().map(|member| member.weight.get()).collect();
+    assert_eq!(facts.first.committee.len(), 4);
+    assert!(facts.first.committee.is_sorted_by_key(|member| member.owner));
+    let weights: Vec<u64> = facts.first.committee.iter().map(|member| member.weight.get()).collect();
     let mut sorted = weights.clone();
     sorted.sort_unstable();
     assert_eq!(sorted, [18_000_000, 22_000_000, 28_000_000, 32_000_000]);
 
     let first = facts.genesis_l1.get() + 2 * 16;
     assert_eq!(facts.genesis.origin.number, L1BlockNumber::new(first - 1));
-    assert_eq!(facts.last_origin, L1BlockNumber::new(first + 15));
+    assert_eq!(facts.epochs().start(Epoch::new(3)), L1BlockNumber::new(first + 16));
     let origin = chain.client.existing_block(At::Number(facts.genesis.origin.number)).await.unwrap();
     assert_eq!(origin.origin, facts.genesis.origin);
     assert_eq!(facts.genesis.timestamp_ms.get(), origin.timestamp_s * 1_000);
 
     // Solidity draws the same turns from the same seed.
     for (schedule, posting) in [(&chain.leaders, false), (&chain.posters, true)] {
-        let (epoch, randomness) = (2, facts.randomness);
+        let (epoch, randomness) = (2, facts.first.randomness);
         let turns: Vec<u8> = if posting {
             let call = SequencerRegistry::postingScheduleCall { epoch, randomness, firstTurn: 1, count: 64 };
             chain.client.call(chain.deployment.registry, &call, At::Latest).await.unwrap()
@@ -44,6 +44,20 @@ async fn facts_come_from_l1_and_agree_with_what_it_computes() {
         assert_eq!(turns, ours);
     }
 
+    // A batch of epoch 2 is its own committee's until L1 is more than LIVE_EPOCHS further.
+    let mut short = ChainFacts::clone(facts);
+    short.spec.live_epochs = 3;
+    let certifiers = |of: u64, at: u64| {
+        let epochs = short.certifiers(Epoch::new(of), L1BlockNumber::new(at));
+        (epochs.start().get(), epochs.end().get())
+    };
+    let start = |epoch| short.epochs().start(Epoch::new(epoch)).get();
+    assert_eq!(
+        [start(2), start(6) - 1, start(6), start(7)].map(|at| certifiers(2, at)),
+        [(2, 2), (2, 2), (3, 6), (4, 7)]
+    );
+    assert_eq!([start(2), start(6)].map(|at| certifiers(3, at)), [(3, 3), (3, 3)]);
+
     // What the ledger keeps is the same again, and L1 is compared with it.
     let stored = ChainFacts::from_json(&facts.to_json().unwrap()).unwrap();
     assert_eq!(&stored, facts.as_ref());
@@ -51,11 +65,11 @@ async fn facts_come_from_l1_and_agree_with_what_it_computes() {
     assert_eq!(&again, facts.as_ref());
 
     let mut other = stored.clone();
-    other.committee[1].weight = baton_proto::Weight::new(7);
+    other.first.committee[1].weight = baton_proto::Weight::new(7);
     let error = chain_facts(&chain.client, chain.deployment.registry, Some(other), POLL).await.unwrap_err();
     let FactsError::Changed { field, stored: was, got } = error else { panic!("{error}") };
-    assert_eq!((field.as_str(), was.as_str()), ("chain.committee[1].weight", "7"));
-    assert_eq!(got, facts.committee[1].weight.to_string());
+    assert_eq!((field.as_str(), was.as_str()), ("chain.first.committee[1].weight", "7"));
+    assert_eq!(got, facts.first.committee[1].weight.to_string());
 
     let error = chain_facts(&chain.client, Address::repeat_byte(1), Some(stored.clone()), POLL).await.unwrap_err();
     assert!(matches!(error, FactsError::OtherRegistry { .. }), "{error}");

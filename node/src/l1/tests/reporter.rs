@@ -5,16 +5,17 @@ use std::sync::Arc;
 use alloy::rpc::types::Filter;
 use alloy_primitives::U256;
 use alloy_sol_types::SolEvent;
-use baton_proto::{Evidence, MemberIndex, SignedStatement, Statement, View};
+use baton_proto::{Epoch, Evidence, MemberIndex, SignedStatement, Statement, View};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    epoch::EpochBook,
     l1::{
         AccountConfig, AccountContext, At, Watcher,
         bindings::{SequencerRegistry, Slasher},
         deploy, report_rank, spawn_reporter,
-        testing::{POLL, TestChain, account, anvil_call, eventually, other_digest},
+        testing::{POLL, TestChain, account, anvil_call, eventually, mine_to, other_digest},
     },
     ledger::{EvidenceOnL1, Ledger},
 };
@@ -22,7 +23,7 @@ use crate::{
 fn equivocation(chain: &TestChain, signer: u8) -> Evidence {
     let vote = |block| {
         let statement =
-            Statement::Notarize { epoch: chain.facts.epoch, view: View::new(7), block: other_digest(block) };
+            Statement::Notarize { epoch: chain.facts.first.epoch, view: View::new(7), block: other_digest(block) };
         let signature = chain.keys[usize::from(signer)].sign(&statement, &chain.facts.domain);
         SignedStatement { statement, signer: MemberIndex::new(signer), signature }
     };
@@ -33,9 +34,22 @@ struct Member {
     ledger: Arc<dyn Ledger>,
     evidence: mpsc::Sender<Evidence>,
     cancel: CancellationToken,
+    _record: tempfile::TempDir,
 }
 
 fn member(chain: &TestChain, index: u8, ledger: Arc<dyn Ledger>) -> Member {
+    let record = tempfile::tempdir().unwrap();
+    let epochs = chain.epochs(Some(&chain.own_key(&chain.keys[usize::from(index)], record.path())));
+    member_in(chain, index, ledger, epochs, record)
+}
+
+fn member_in(
+    chain: &TestChain,
+    index: u8,
+    ledger: Arc<dyn Ledger>,
+    epochs: EpochBook,
+    record: tempfile::TempDir,
+) -> Member {
     let cancel = CancellationToken::new();
     let watcher =
         Watcher::spawn(chain.client.clone(), Arc::clone(&chain.facts), Arc::clone(&ledger), POLL, cancel.clone());
@@ -49,9 +63,8 @@ fn member(chain: &TestChain, index: u8, ledger: Arc<dyn Ledger>) -> Member {
         l1: watcher.view,
         cancel: cancel.clone(),
     };
-    let me = Some(MemberIndex::new(index));
-    spawn_reporter(context, Arc::clone(&chain.committee), me, incoming).unwrap();
-    Member { ledger, evidence, cancel }
+    spawn_reporter(context, epochs, incoming).unwrap();
+    Member { ledger, evidence, cancel, _record: record }
 }
 
 async fn bond(chain: &TestChain, signer: u8) -> U256 {
@@ -141,5 +154,32 @@ async fn evidence_survives_a_restart_and_a_reorg() {
     .await;
     assert!(bond(&chain, 1).await < before);
     assert_eq!((slashes(&chain).await.len(), transactions(&chain).await), (1, 1));
+    reporter.cancel.cancel();
+}
+
+#[tokio::test]
+async fn evidence_of_an_epoch_that_is_forgotten_here_is_judged_by_what_l1_knows_of_it() {
+    let chain = TestChain::start_growing(|_| {}).await;
+    let (evidence, own) = (equivocation(&chain, 1), equivocation(&chain, 2));
+    let before = [bond(&chain, 1).await, bond(&chain, 2).await];
+    mine_to(&chain.client, chain.facts.epochs().start(Epoch::new(9)).get() + 4).await;
+    // The committee of this epoch has another member at each of these places.
+    let record = tempfile::tempdir().unwrap();
+    let key = chain.own_key(&chain.keys[2], record.path());
+    let epoch = chain.epoch(Epoch::new(9), &chain.facts.genesis, Some(&key)).await;
+    assert_eq!((epoch.committee.len(), epoch.me()), (5, Some(MemberIndex::new(3))));
+    let reporter = member_in(&chain, 2, chain.ledger(), EpochBook::new(epoch), record);
+    for pair in [&own, &evidence] {
+        reporter.evidence.send(pair.clone()).await.unwrap();
+    }
+    eventually("the penalty is final", || async {
+        deploy::mine(&chain.client, 1).await.unwrap();
+        let records = reporter.ledger.evidence().unwrap();
+        records.iter().any(|record| record.evidence == evidence && record.l1 == EvidenceOnL1::Closed)
+    })
+    .await;
+    assert!(bond(&chain, 1).await < before[0]);
+    // Who it is itself in that epoch it finds by its key.
+    assert_eq!((bond(&chain, 2).await, slashes(&chain).await.len()), (before[1], 1));
     reporter.cancel.cancel();
 }

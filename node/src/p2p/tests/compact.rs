@@ -2,9 +2,10 @@
 
 use std::thread;
 
-use alloy_primitives::keccak256;
-use baton_consensus::Schedule;
-use baton_proto::wire::{SyncRequest, SyncResponse};
+use baton_proto::{
+    Epochs,
+    wire::{SyncRequest, SyncResponse},
+};
 
 use super::*;
 use crate::{
@@ -17,16 +18,11 @@ use crate::{
     sync::answer,
 };
 
-/// The view that member 0 leads in [`leaders`].
+/// The view that member 0 leads.
 const VIEW: u64 = 2;
 
-/// A schedule by which member 0 leads [`VIEW`].
-fn leaders(world: &World) -> Schedule {
-    (0_u64..)
-        .map(|n| Schedule::leaders(&world.domain, &world.committee, keccak256(n.to_be_bytes())))
-        .find(|schedule| schedule.leader(View::new(VIEW)) == index(0))
-        .unwrap()
-}
+/// One epoch has all L1 blocks that these headers name.
+const EPOCHS: Epochs = Epochs { genesis: L1BlockNumber::ZERO, blocks: 1_000 };
 
 /// A voter: its network, the checks behind it, and what they let through.
 struct Voter {
@@ -41,15 +37,12 @@ impl Voter {
         let (window, (checked_out, checked)) = (Arc::new(ViewWindow::default()), mpsc::channel(64));
         let others = world.committee.indices().filter(|member| *member != index(me)).collect();
         let rebuilder = Rebuilder::new(network.clone(), known, window.clone(), others, checked_out.clone());
-        let me = Some(index(me));
         let intake = Intake::new(IntakeContext {
-            committee: world.committee.clone(),
-            me,
+            epoch: world.epoch_led_by_the_first(View::new(VIEW)),
+            epochs: EPOCHS,
             inactive_views: 20,
             window,
-            leaders: leaders(world),
-            verifier: world.verifier.clone(),
-            certified: Arc::new(Certified::new(me)),
+            certified: Arc::new(Certified::new(Some(index(me)))),
             network: network.clone(),
             rebuilder,
         });
@@ -57,7 +50,7 @@ impl Voter {
         thread::spawn(move || intake.run(inbox, &checked_out));
         tokio::spawn(async move {
             while let Some(event) = events.recv().await {
-                if let NetworkEvent::Consensus { from, message } = event {
+                if let NetworkEvent::Consensus { from, message, .. } = event {
                     let _ = messages.send((from, message)).await;
                 }
             }
@@ -93,7 +86,7 @@ fn serve(node: Node, ledger: Arc<MemoryLedger>) -> (Network, mpsc::UnboundedRece
                 if let SyncRequest::Transactions { indices, .. } = &request {
                     let _ = asked.send((from, indices.len()));
                 }
-                let _ = respond.send(answer(ledger.as_ref(), request).unwrap_or(SyncResponse::Unavailable));
+                let _ = respond.send(answer(ledger.as_ref(), EPOCHS, request).unwrap_or(SyncResponse::Unavailable));
             }
         }
     });
@@ -122,7 +115,7 @@ async fn triangle() -> (Node, Node, Node) {
     let mut two = Node::start(member(2, &[(0, &to_zero), (1, &to_one)])).await;
     for node in [&mut zero, &mut one, &mut two] {
         for _ in 0..2 {
-            node.until(|event| matches!(event, NetworkEvent::MemberConnected(_)).then_some(())).await;
+            node.until(|event| matches!(event, NetworkEvent::MemberConnected { .. }).then_some(())).await;
         }
     }
     (zero, one, two)

@@ -9,7 +9,7 @@ use super::{
     raw::{Raw, Says},
     *,
 };
-use crate::p2p::{Outbound as _, RequestError, behaviour::BehaviourEvent, directory, members::Standing};
+use crate::p2p::{Outbound as _, RequestError, behaviour::BehaviourEvent, directory};
 
 /// Pause between two times that all say the same.
 const SAY_AGAIN_AFTER: Duration = Duration::from_millis(100);
@@ -116,7 +116,7 @@ async fn a_learned_peer_counts_for_nothing_until_it_has_proven_itself() {
     assert_eq!(zero.network.connected_members(), [index(2)]);
     becomes(|| zero.network.peer_count() == 1).await;
     assert_eq!(zero.network.standing(&peer(9)), None);
-    assert_eq!(zero.network.standing(&liar.peer), Some(Standing::Member(index(2))));
+    assert_eq!(zero.network.standing(&liar.peer), speaks_for(2));
 
     // A directory that is none is the liar's fault.
     let faults = zero.network.stats().faults_charged.get();

@@ -16,8 +16,8 @@ pub(super) async fn line() -> (Node, Node, Node) {
     let mut one = Node::start(member(1, &[(0, &left), (2, &right)])).await;
     zero.connected(1).await;
     two.connected(1).await;
-    one.until(|event| matches!(event, NetworkEvent::MemberConnected(_)).then_some(())).await;
-    one.until(|event| matches!(event, NetworkEvent::MemberConnected(_)).then_some(())).await;
+    one.until(|event| matches!(event, NetworkEvent::MemberConnected { .. }).then_some(())).await;
+    one.until(|event| matches!(event, NetworkEvent::MemberConnected { .. }).then_some(())).await;
     (zero, one, two)
 }
 

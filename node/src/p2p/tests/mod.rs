@@ -5,6 +5,7 @@ mod budgets;
 mod compact;
 mod consensus;
 mod discovery;
+mod epochs;
 mod floors;
 mod gossip;
 mod peers;
@@ -20,7 +21,7 @@ use std::{
 };
 
 use alloy_primitives::{Address, B256, Bytes, TxHash};
-use baton_consensus::{Committee, CommitteeMember, SecretKey, Verifier};
+use baton_consensus::{CommitteeMember, SecretKey};
 use baton_proto::{
     Block, BlockDigest, BlockHeader, BlsSignature, Domain, Epoch, Height, L1BlockNumber, L1ChainId, L1Origin,
     L2ChainId, MemberIndex, SignedStatement, Statement, Transaction, View, Weight, wire::ConsensusMessage,
@@ -28,8 +29,12 @@ use baton_proto::{
 use libp2p::{Multiaddr, PeerId, identity::Keypair};
 use tokio::{net::TcpSocket, sync::mpsc};
 
-use super::{KnownLookup, Membership, Network, NetworkConfig, NetworkEvent};
-use crate::driver::testing::{block_of, transaction};
+use super::{KnownLookup, Network, NetworkConfig, NetworkEvent, Speaker, members::Standing};
+use crate::{
+    driver::testing::{block_of, transaction},
+    epoch::{EpochBook, EpochContext},
+    l1::EpochFacts,
+};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -66,21 +71,38 @@ fn key(seed: u8) -> SecretKey {
     SecretKey::generate(&[seed + 1; 32])
 }
 
-fn verifier(l2: u64) -> Arc<Verifier> {
-    let member = |seed: u8| CommitteeMember {
-        owner: Address::repeat_byte(seed + 1),
+/// The epoch that runs first in every test.
+const EPOCH: Epoch = Epoch::new(2);
+
+/// An epoch whose members have the keys of these seeds, in this order.
+fn epoch(l2: u64, epoch: Epoch, seeds: impl IntoIterator<Item = u8>) -> Arc<EpochContext> {
+    let member = |(place, seed): (u8, u8)| CommitteeMember {
+        owner: Address::repeat_byte(place + 1),
         fee_recipient: Address::ZERO,
         weight: Weight::new(1),
         key: key(seed).public_key(),
     };
-    let committee = Committee::new(Epoch::new(2), (0..MEMBERS).map(member).collect()).unwrap();
-    Arc::new(Verifier::new(chain(l2), Arc::new(committee)).unwrap())
+    let committee = (0..).zip(seeds).map(member).collect();
+    let facts = EpochFacts { epoch, committee, randomness: B256::repeat_byte(1) };
+    let origin = L1Origin { number: L1BlockNumber::new(1), hash: B256::ZERO };
+    let root = BlockHeader::genesis(L2ChainId::new(l2), origin, 1);
+    Arc::new(EpochContext::new(chain(l2), &facts, root, None).unwrap())
 }
 
-/// What member `seed` proves itself with, on the tests' chain.
-fn membership(seed: u8) -> Membership {
+/// The tests' committee: its members have the seeds 0 to 9 in order.
+fn epochs(l2: u64) -> EpochBook {
+    EpochBook::new(epoch(l2, EPOCH, 0..MEMBERS))
+}
+
+/// What the node with this seed proves its key with, on the tests' chain.
+fn speaker(seed: u8) -> Speaker {
     let (key, chain) = (key(seed), chain(L2));
-    Membership { index: index(seed), prove: Arc::new(move |proof| key.prove_peer(proof, &chain)) }
+    Speaker { key: key.public_key(), prove: Arc::new(move |proof| key.prove_peer(proof, &chain)) }
+}
+
+/// The standing of a peer that has proven the key of this seed.
+fn speaks_for(seed: u8) -> Option<Standing> {
+    Some(Standing::Speaker(key(seed).public_key()))
 }
 
 /// The peer whose identity has this seed; tests give member `i` the seed `i`.
@@ -122,8 +144,8 @@ fn member(seed: u8, others: &[(u8, &Multiaddr)]) -> NetworkConfig {
         listen: vec![loopback()],
         announce: vec![],
         book: None,
-        verifier: verifier(L2),
-        me: Some(membership(seed)),
+        epochs: epochs(L2),
+        speaker: Some(speaker(seed)),
         peers: others.iter().map(|(other, address)| (peer(*other), (*address).clone())).collect(),
         observers: vec![],
     }
@@ -144,7 +166,7 @@ struct Node {
     network: Network,
     events: mpsc::Receiver<NetworkEvent>,
     /// What members said before we were told that they are connected: messages and notices go separate ways.
-    early: VecDeque<(MemberIndex, ConsensusMessage)>,
+    early: VecDeque<(Epoch, MemberIndex, ConsensusMessage)>,
 }
 
 impl Node {
@@ -176,11 +198,22 @@ impl Node {
 
     #[track_caller]
     fn connected(&mut self, member: u8) -> impl Future<Output = ()> {
+        self.is_told_of(move |_, connected| connected == index(member))
+    }
+
+    /// Waits until this member of this very epoch is told to be connected.
+    #[track_caller]
+    fn connected_in(&mut self, epoch: Epoch, member: u8) -> impl Future<Output = ()> {
+        self.is_told_of(move |e, connected| (e, connected) == (epoch, index(member)))
+    }
+
+    #[track_caller]
+    fn is_told_of(&mut self, is_it: impl Fn(Epoch, MemberIndex) -> bool) -> impl Future<Output = ()> {
         within(async move {
             loop {
                 match self.events.recv().await.expect("the network runs") {
-                    NetworkEvent::MemberConnected(connected) if connected == index(member) => return,
-                    NetworkEvent::Consensus { from, message } => self.early.push_back((from, message)),
+                    NetworkEvent::MemberConnected { epoch, member } if is_it(epoch, member) => return,
+                    NetworkEvent::Consensus { epoch, from, message } => self.early.push_back((epoch, from, message)),
                     _ => {}
                 }
             }
@@ -190,21 +223,31 @@ impl Node {
     #[track_caller]
     fn disconnected(&mut self, member: u8) -> impl Future<Output = ()> {
         self.until(move |event| {
-            matches!(event, NetworkEvent::MemberDisconnected(m) if m == index(member)).then_some(())
+            matches!(event, NetworkEvent::MemberDisconnected { member: m, .. } if m == index(member)).then_some(())
         })
     }
 
     /// The next consensus message.
     #[track_caller]
     fn message(&mut self) -> impl Future<Output = (MemberIndex, ConsensusMessage)> {
+        let said = self.said();
+        async move {
+            let (_, from, message) = said.await;
+            (from, message)
+        }
+    }
+
+    /// The next consensus message, with the epoch of its sender.
+    #[track_caller]
+    fn said(&mut self) -> impl Future<Output = (Epoch, MemberIndex, ConsensusMessage)> {
         within(async move {
             if let Some(early) = self.early.pop_front() {
                 return early;
             }
             loop {
                 let event = self.events.recv().await.expect("the network runs");
-                if let NetworkEvent::Consensus { from, message } = event {
-                    return (from, message);
+                if let NetworkEvent::Consensus { epoch, from, message } = event {
+                    return (epoch, from, message);
                 }
             }
         })
@@ -231,7 +274,7 @@ async fn pair() -> (Node, Node) {
 
 /// A small message; `n` tells one from another.
 fn request(n: u64) -> ConsensusMessage {
-    ConsensusMessage::CertificateRequest { epoch: Epoch::new(2), view: View::new(n) }
+    ConsensusMessage::CertificateRequest { epoch: EPOCH, view: View::new(n) }
 }
 
 /// A proposal of these transactions; its signature says nothing.

@@ -8,7 +8,10 @@ use super::{
     *,
 };
 use crate::p2p::{
-    Outbound as _, Refusal, StartError, arrivals::STRANGERS_KEPT_MAX, behaviour::STRANGERS_MAX, members::Standing,
+    Outbound as _, Refusal, StartError,
+    arrivals::STRANGERS_KEPT_MAX,
+    behaviour::STRANGERS_MAX,
+    members::{PEERS_PER_MEMBER_MAX, Standing},
     protocol::ChainProtocols,
 };
 
@@ -16,7 +19,7 @@ use crate::p2p::{
 async fn another_chain_is_refused_and_both_sides_say_why() {
     let mut one = Node::start(member(1, &[])).await;
     let mut config = member(0, &[(1, &one.address())]);
-    config.verifier = verifier(L2 + 1);
+    config.epochs = epochs(L2 + 1);
     let mut zero = Node::start(config).await;
     zero.network.broadcast(request(1));
     one.network.broadcast(request(1));
@@ -24,7 +27,7 @@ async fn another_chain_is_refused_and_both_sides_say_why() {
     for (node, other, ours, theirs) in [(&mut zero, 1, L2 + 1, L2), (&mut one, 0, L2, L2 + 1)] {
         let refused = node.until(|event| match event {
             NetworkEvent::PeerRefused { peer, reason } => Some((peer, reason)),
-            NetworkEvent::MemberConnected(_) | NetworkEvent::Consensus { .. } => panic!("{event:?}"),
+            NetworkEvent::MemberConnected { .. } | NetworkEvent::Consensus { .. } => panic!("{event:?}"),
             _ => None,
         });
         let reason = Refusal::OtherChain { ours: version(ours), theirs: version(theirs) };
@@ -47,7 +50,7 @@ async fn another_version_of_the_protocol_is_refused_by_name() {
     for _ in 0..2 {
         let refusal = zero.until(|event| match event {
             NetworkEvent::PeerRefused { peer, reason } => Some((peer, reason)),
-            NetworkEvent::MemberConnected(_) | NetworkEvent::Consensus { .. } => panic!("{event:?}"),
+            NetworkEvent::MemberConnected { .. } | NetworkEvent::Consensus { .. } => panic!("{event:?}"),
             _ => None,
         });
         let (peer, reason) = refusal.await;
@@ -96,10 +99,6 @@ async fn contradictions_do_not_start() {
         Ok(_) => panic!("started"),
         Err(error) => error,
     };
-    let mut config = member(0, &[]);
-    config.me = Some(Membership { index: index(MEMBERS), ..membership(0) });
-    let error = fails(config).await;
-    assert!(matches!(&error, StartError::NotAMember { me, members: 10 } if *me == index(10)), "{error}");
     for observers in [vec![(peer(0), loopback())], vec![(peer(1), loopback())], vec![(peer(2), loopback()); 2]] {
         let mut config = member(0, &[(1, &loopback())]);
         let twice = observers[0].0;
@@ -127,22 +126,28 @@ async fn our_own_address_may_be_in_the_list() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_that_only_sit_there_keep_no_member_out() {
-    let mut zero = Node::start(member(0, &[])).await;
+    // The committee that has places is not the one of the start.
+    let mut config = member(0, &[]);
+    config.epochs = EpochBook::new(epoch(L2, EPOCH, [0]));
+    let epochs = config.epochs.clone();
+    let mut zero = Node::start(config).await;
+    let seats = MEMBERS + 2;
+    epochs.add(epoch(L2, Epoch::new(3), 0..seats));
     let (to, address) = (zero.network.peer_id(), zero.address());
-    // All members but one are there, each as two peers with two connections: as many as strangers have to spare.
+    // All members but one are there, each as two peers with two connections: more than strangers have to spare.
     let mut members = vec![];
-    for seed in 2..MEMBERS {
+    for seed in 2..seats {
         for peer in [seed, seed + 40] {
             let mut raw = Raw::start_saying(peer, Says::Member(seed, seed)).await;
             raw.connect(to, address.clone()).await;
-            becomes(|| zero.network.standing(&raw.peer) == Some(Standing::Member(index(seed)))).await;
+            becomes(|| zero.network.standing(&raw.peer) == speaks_for(seed)).await;
             let again = DialOpts::peer_id(to).addresses(vec![address.clone()]).condition(PeerCondition::Always).build();
             raw.order(move |swarm| swarm.dial(again).unwrap());
             raw.until(|event| matches!(event, SwarmEvent::ConnectionEstablished { .. }).then_some(())).await;
             members.push(raw);
         }
     }
-    assert!(2 * members.len() + STRANGERS_KEPT_MAX >= STRANGERS_MAX as usize);
+    assert!(2 * members.len() + STRANGERS_KEPT_MAX > STRANGERS_MAX as usize + PEERS_PER_MEMBER_MAX);
     // More than there are places for, for all who come.
     let mut strangers = vec![];
     for seed in 0..u8::try_from(STRANGERS_MAX).unwrap() + 2 * MEMBERS + 2 {
@@ -156,7 +161,9 @@ async fn strangers_that_only_sit_there_keep_no_member_out() {
     assert_eq!(zero.network.standing(&strangers[0].peer), None);
 
     // A member that nobody knew gets in, and those who came before all strangers are still there.
-    let _one = Node::start(member(1, &[(0, &address)])).await;
+    let mut config = member(1, &[(0, &address)]);
+    config.epochs = epochs;
+    let _one = Node::start(config).await;
     zero.connected(1).await;
-    assert_eq!(zero.network.connected_members(), (1..MEMBERS).map(index).collect::<Vec<_>>());
+    assert_eq!(zero.network.at(Epoch::new(3)).connected_members(), (1..seats).map(index).collect::<Vec<_>>());
 }

@@ -19,7 +19,7 @@ use crate::p2p::{
 /// A node whose identity says nothing of the member that it is.
 async fn member_behind(seed: u8, me: u8, knows: &Node) -> Node {
     let mut config = member(seed, &[]);
-    config.me = Some(membership(me));
+    config.speaker = Some(speaker(me));
     config.peers = vec![(knows.network.peer_id(), knows.address())];
     Node::start(config).await
 }
@@ -41,7 +41,7 @@ async fn the_proof_decides_who_a_peer_is() {
 async fn followers_claim_nothing_and_know_the_members() {
     let mut zero = Node::start(member(0, &[])).await;
     let mut config = member(40, &[(0, &zero.address())]);
-    config.me = None;
+    config.speaker = None;
     let mut follower = Node::start(config).await;
     follower.connected(0).await;
     becomes(|| zero.network.standing(&peer(40)) == Some(Standing::Stranger)).await;
@@ -52,7 +52,7 @@ async fn followers_claim_nothing_and_know_the_members() {
     assert!(zero.network.connected_members().is_empty());
     zero.network.shutdown().await;
     while let Some(event) = zero.events.recv().await {
-        assert!(!matches!(event, NetworkEvent::Consensus { .. } | NetworkEvent::MemberConnected(_)), "{event:?}");
+        assert!(!matches!(event, NetworkEvent::Consensus { .. } | NetworkEvent::MemberConnected { .. }), "{event:?}");
     }
 }
 
@@ -78,7 +78,7 @@ async fn a_false_proof_is_a_fault_and_two_are_too_many() {
     }
     let refused = zero.until(|event| match event {
         NetworkEvent::PeerRefused { peer, reason } => Some((peer, reason)),
-        NetworkEvent::MemberConnected(_) | NetworkEvent::Consensus { .. } => panic!("{event:?}"),
+        NetworkEvent::MemberConnected { .. } | NetworkEvent::Consensus { .. } => panic!("{event:?}"),
         _ => None,
     });
     assert_eq!(refused.await, (peer(30), Refusal::Faults { last: Fault::InvalidProof }));
@@ -90,7 +90,7 @@ async fn a_key_of_nobody_is_no_fault() {
     let zero = Node::start(member(0, &[])).await;
     let mut other = Raw::start_saying(30, Says::Member(MEMBERS, MEMBERS)).await;
     other.connect(zero.network.peer_id(), zero.address()).await;
-    becomes(|| zero.network.standing(&other.peer) == Some(Standing::Stranger)).await;
+    becomes(|| zero.network.standing(&other.peer) == Some(Standing::Candidate)).await;
     assert_eq!(zero.network.stats().faults_charged.get(), 0);
 }
 
@@ -147,7 +147,7 @@ async fn two_peers_speak_for_a_member_and_the_newest_win() {
     for seed in [51, 52, 53] {
         let mut node = member_behind(seed, 1, &zero).await;
         node.connected(0).await;
-        becomes(|| zero.network.standing(&peer(seed)) == Some(Standing::Member(index(1)))).await;
+        becomes(|| zero.network.standing(&peer(seed)) == speaks_for(1)).await;
         node.network.broadcast(request(seed.into()));
         assert_eq!(zero.message().await, (index(1), request(seed.into())));
         nodes.push(node);
@@ -176,7 +176,7 @@ async fn two_peers_speak_for_a_member_and_the_newest_win() {
     nodes[0].network.shutdown().await;
     let gone = zero.until(|event| match event {
         NetworkEvent::Consensus { message, .. } => panic!("{message:?}"),
-        NetworkEvent::MemberDisconnected(member) => Some(member),
+        NetworkEvent::MemberDisconnected { member, .. } => Some(member),
         _ => None,
     });
     assert_eq!(gone.await, index(1));
@@ -192,7 +192,7 @@ async fn another_node_with_our_own_key_is_not_heard() {
     twin.network.broadcast(request(1));
     zero.network.shutdown().await;
     while let Some(event) = zero.events.recv().await {
-        assert!(!matches!(event, NetworkEvent::Consensus { .. } | NetworkEvent::MemberConnected(_)), "{event:?}");
+        assert!(!matches!(event, NetworkEvent::Consensus { .. } | NetworkEvent::MemberConnected { .. }), "{event:?}");
     }
 }
 
@@ -206,7 +206,7 @@ async fn a_member_has_two_places_in_the_book() {
     let mut nodes = vec![];
     for seed in [51, 52, 53] {
         nodes.push(member_behind(seed, 1, &zero).await);
-        becomes(|| zero.network.standing(&peer(seed)) == Some(Standing::Member(index(1)))).await;
+        becomes(|| zero.network.standing(&peer(seed)) == speaks_for(1)).await;
     }
     zero.network.shutdown().await;
     let text = std::fs::read_to_string(&book).unwrap();

@@ -9,13 +9,13 @@ use std::{
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope, TxLegacy, crypto::secp256k1::sign_message};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, hex};
-use baton_consensus::{Committee, CommitteeMember, Schedule};
+use baton_consensus::{CommitteeMember, SecretKey};
 use baton_execution::{Executor, NonceExecutor};
 use baton_mempool::{Nonces, Pool, PoolConfig};
 use baton_proto::{
-    BatchHash, BatchHeader, BatchIndex, Block, BlockDigest, BlockHeader, BlsPublicKey, BlsSignature, Certificate,
-    ChainSpec, DataKind, Domain, Epoch, Height, L1BlockNumber, L1ChainId, L1Origin, L2ChainId, MemberIndex, SignerSet,
-    Statement, TimestampMs, Transaction, View, Weight,
+    BatchHash, BatchHeader, BatchIndex, Block, BlockDigest, BlockHeader, BlsSignature, Certificate, ChainSpec,
+    DataKind, Domain, Epoch, Height, L1BlockNumber, L1ChainId, L1Origin, L2ChainId, MemberIndex, SignerSet, Statement,
+    TimestampMs, Transaction, View, Weight,
 };
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -25,7 +25,8 @@ use crate::{
     batcher::Recorded,
     config::RpcConfig,
     driver::{NotarizedBlocks, testing::child},
-    l1::{ChainFacts, deploy::devnet_spec},
+    epoch::{EpochBook, EpochContext},
+    l1::{ChainFacts, EpochFacts, deploy::devnet_spec},
     ledger::{BatchOnL1, BatchRecord, ChainIdentity, FinalState, FinalStep, Ledger, MemoryLedger},
     rpc::{Announcements, RpcContext, RpcServer, limits::Limits, listener::serve_within},
     telemetry::{Metrics, NodeStatus, metrics::RpcMetrics},
@@ -68,14 +69,14 @@ fn identity() -> ChainIdentity {
 }
 
 /// Four members with the devnet's stakes, in address order.
-fn committee() -> Committee {
+fn first_epoch() -> EpochFacts {
     let members = [32, 28, 22, 18].into_iter().zip(1_u8..).map(|(weight, byte)| CommitteeMember {
         owner: Address::repeat_byte(byte),
         fee_recipient: FEE_RECIPIENT,
         weight: Weight::new(weight),
-        key: BlsPublicKey::new([byte; 256]),
+        key: SecretKey::generate(&[byte; 32]).public_key(),
     });
-    Committee::new(Epoch::new(2), members.collect()).unwrap()
+    EpochFacts { epoch: Epoch::new(2), committee: members.collect(), randomness: B256::ZERO }
 }
 
 impl TestNode {
@@ -117,21 +118,19 @@ impl TestNode {
                 Ok(added.hash)
             }
         };
-        let committee = committee();
         let notarized = Arc::new(NotarizedBlocks::default());
         let (heads, heads_seen) = watch::channel(ledger.head().unwrap().height);
         let (recorded, recorded_seen) = watch::channel(None);
+        let first = first_epoch();
+        let epoch = EpochContext::new(domain, &first, genesis.clone(), None).unwrap();
         let facts = ChainFacts {
             spec,
             domain,
             inbox: identity.inbox,
             slasher: identity.slasher,
             genesis_l1: L1BlockNumber::ZERO,
-            epoch: committee.epoch(),
-            committee: committee.members().to_vec(),
-            randomness: B256::ZERO,
             genesis,
-            last_origin: L1BlockNumber::new(1_535),
+            first,
         };
         let metrics = Metrics::default().rpc;
         let context = RpcContext {
@@ -141,8 +140,7 @@ impl TestNode {
             submit: Arc::new(submit),
             status: status_seen,
             metrics: metrics.clone(),
-            leaders: Schedule::leaders(&domain, &committee, B256::ZERO),
-            committee: Arc::new(committee),
+            epochs: EpochBook::new(Arc::new(epoch)),
             announcements: Announcements {
                 heads: heads_seen,
                 notarized: Arc::clone(&notarized),

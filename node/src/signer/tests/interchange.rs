@@ -103,7 +103,7 @@ fn a_record_comes_back_byte_for_byte_and_binds() {
     drop(signer);
     let other = Domain { registry: Address::repeat_byte(2), ..domain() };
     let record = SignRecord::open(&moved, &key().public_key()).unwrap();
-    let error = error_of(Signer::new(key(), record, other, MemberIndex::new(3)));
+    let error = error_of(OwnKey::new(key(), record, other));
     assert!(matches!(error, SignRecordError::OtherChain { .. }), "{error}");
 }
 

@@ -13,8 +13,8 @@ use alloy_primitives::{Address, B256};
 use baton_consensus::{Committee, CommitteeMember, SecretKey, Verifier, aggregate};
 use baton_execution::{Executor as _, NonceExecutor};
 use baton_proto::{
-    Block, BlockDigest, BlockHeader, Certificate, Domain, Epoch, Height, L1BlockNumber, L1ChainId, L1Origin, L2ChainId,
-    MemberIndex, SignerSet, Statement, Weight, wire::FinalRange,
+    Block, BlockDigest, BlockHeader, Certificate, Domain, Epoch, Epochs, Height, L1BlockNumber, L1ChainId, L1Origin,
+    L2ChainId, MemberIndex, SignerSet, Statement, Weight, wire::FinalRange,
 };
 
 use crate::{
@@ -32,6 +32,9 @@ fn domain() -> Domain {
         l2_chain_id: L2ChainId::new(L2_CHAIN),
     }
 }
+
+/// L1 blocks that make up epochs; all origins of these chains lie in the first ones.
+const EPOCHS: Epochs = Epochs { genesis: L1BlockNumber::ZERO, blocks: 1_000 };
 
 fn identity() -> ChainIdentity {
     ChainIdentity { domain: domain(), inbox: Address::repeat_byte(0xa2), slasher: Address::repeat_byte(0xa3) }
@@ -59,7 +62,10 @@ fn verifier() -> Arc<Verifier> {
 
 /// A finalization of `header` by `signers`.
 fn finalization_by(header: &BlockHeader, signers: &[u8]) -> Certificate {
-    let statement = Statement::Finalize { epoch: EPOCH, view: header.view, block: header.digest() };
+    certificate_by(Statement::Finalize { epoch: EPOCH, view: header.view, block: header.digest() }, signers)
+}
+
+fn certificate_by(statement: Statement, signers: &[u8]) -> Certificate {
     let parts: Vec<_> = signers.iter().map(|member| key(*member).sign(&statement, &domain())).collect();
     let signers: SignerSet = signers.iter().copied().map(MemberIndex::new).collect();
     Certificate { statement, signers, signature: aggregate(&parts).unwrap() }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use baton_proto::{Block, Height};
 use tokio::time::Instant;
 
-use super::{Chain, L2_CHAIN, child, genesis, index, transaction, verifier};
+use super::{Chain, EPOCHS, L2_CHAIN, child, genesis, index, transaction, verifier};
 use crate::sync::{
     HELD_BYTES_MAX, ProvenRange,
     plan::{Answer, Ask, Plan, REFUSALS_MAX, REQUESTS_AT_ONCE},
@@ -24,7 +24,7 @@ fn plan(target: u64, members: u8) -> Plan {
 
 fn proven(chain: &Chain, ask: &Ask) -> Answer {
     let range = chain.range(ask.from.get(), ask.blocks_max).unwrap();
-    Answer::Proven(Box::new(prove_range(range, ask.from, ask.blocks_max, &verifier()).unwrap()))
+    Answer::Proven(Box::new(prove_range(range, ask.from, ask.blocks_max, &verifier(), EPOCHS).unwrap()))
 }
 
 #[test]

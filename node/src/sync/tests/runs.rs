@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::{
-    Chain, L2_CHAIN, child, finalization, genesis, head_of, identity,
+    Chain, EPOCHS, L2_CHAIN, child, finalization, genesis, head_of, identity,
     servers::{Servers, Way},
     take, transaction, verifier,
 };
@@ -39,6 +39,7 @@ fn start_towards(servers: &Servers, head: (Height, BlockDigest), target: BlockDi
         source: servers.clone(),
         members: servers.members(),
         verifier: verifier(),
+        epochs: EPOCHS,
         head,
         target: target_seen,
         target_height: height,
@@ -192,11 +193,12 @@ async fn a_chain_that_a_caught_up_node_serves_is_proven_again() {
     let verifier = verifier();
     for from in [1, 2, 200, 256, 257, 700, 999, 1_000] {
         let request = baton_proto::wire::SyncRequest::Range { from: Height::new(from), blocks_max: 256 };
-        let baton_proto::wire::SyncResponse::Range(range) = crate::sync::answer(ledger.as_ref(), request).unwrap()
+        let baton_proto::wire::SyncResponse::Range(range) =
+            crate::sync::answer(ledger.as_ref(), EPOCHS, request).unwrap()
         else {
             panic!("nothing from {from}");
         };
-        let proven = prove_range(range, Height::new(from), 256, &verifier).unwrap();
+        let proven = prove_range(range, Height::new(from), 256, &verifier, EPOCHS).unwrap();
         assert_eq!(proven.last().0.get(), (from + 255).min(1_000));
     }
 }

@@ -14,9 +14,7 @@ use std::{
 };
 
 use alloy_primitives::Address;
-use baton_consensus::Committee;
 use baton_mempool::Pool;
-use baton_proto::MemberIndex;
 use prometheus_client::{
     encoding::text::encode,
     metrics::{gauge::ConstGauge, info::Info},
@@ -30,7 +28,7 @@ use self::{
     scrape::{NetworkSource, PoolSource, PostingSource, StatusSource},
 };
 use super::NodeStatus;
-use crate::{ledger::Ledger, p2p::Network};
+use crate::{epoch::EpochBook, ledger::Ledger, p2p::Network};
 
 /// The content type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -71,8 +69,8 @@ impl Metrics {
     }
 
     /// Shows the committee as far as it is connected, and what the network counts.
-    pub fn show_network(&self, network: Network, committee: Arc<Committee>, me: Option<MemberIndex>) {
-        self.registry(|registry| registry.register_collector(Box::new(NetworkSource { network, committee, me })));
+    pub fn show_network(&self, network: Network, epochs: EpochBook) {
+        self.registry(|registry| registry.register_collector(Box::new(NetworkSource { network, epochs })));
     }
 
     /// Shows what the pool counts.

@@ -6,9 +6,8 @@ use std::{
 };
 
 use alloy_primitives::Address;
-use baton_consensus::Committee;
 use baton_mempool::Pool;
-use baton_proto::{MemberIndex, SignerSet};
+use baton_proto::SignerSet;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeMetric as _},
@@ -17,6 +16,7 @@ use prometheus_client::{
 use tokio::sync::watch;
 
 use crate::{
+    epoch::EpochBook,
     ledger::{IntentState, Ledger},
     p2p::Network,
     telemetry::NodeStatus,
@@ -90,8 +90,7 @@ impl Collector for StatusSource {
 /// The network's counters and whom of the committee it is connected to.
 pub(super) struct NetworkSource {
     pub(super) network: Network,
-    pub(super) committee: Arc<Committee>,
-    pub(super) me: Option<MemberIndex>,
+    pub(super) epochs: EpochBook,
 }
 
 impl fmt::Debug for NetworkSource {
@@ -102,8 +101,9 @@ impl fmt::Debug for NetworkSource {
 
 impl Collector for NetworkSource {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let seen: SignerSet = self.network.connected_members().into_iter().chain(self.me).collect();
-        let members = self.committee.len() as u64;
+        let epoch = self.epochs.running();
+        let seen: SignerSet = self.network.at(epoch.epoch).connected_members().into_iter().chain(epoch.me()).collect();
+        let members = epoch.committee.len() as u64;
         let missing = members.saturating_sub(seen.len() as u64);
         let stats = self.network.stats();
         let mut s = Scrape::new(encoder);
@@ -111,6 +111,7 @@ impl Collector for NetworkSource {
         s.gauge("consensus_missing_validators", "Members that are not connected", missing)?;
         s.gauge("p2p_peers", "Connected peers", self.network.peer_count() as u64)?;
         for (name, help, counter) in [
+            ("p2p_connections_opened", "Connections with peers that came about", &stats.connections_opened),
             ("p2p_frames_sent", "Frames written to consensus streams", &stats.frames_sent),
             ("p2p_frames_received", "Frames read from consensus streams", &stats.frames_received),
             ("p2p_frames_dropped", "Frames that never left: full queue, or stale", &stats.frames_dropped),

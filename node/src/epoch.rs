@@ -1,0 +1,176 @@
+//! The epochs that this node knows: who decides, who leads, who posts, and what this node is in each.
+//!
+//! ```text
+//!   L1 ──▶ EpochFacts ──▶ EpochContext ──▶ EpochBook: the running epoch and the few before it
+//!          (stored)        (keys checked)        │
+//!                                                ├─▶ consensus runs the newest
+//!                                                ├─▶ batches and evidence are of the epoch that they name
+//!                                                └─▶ network, JSON-RPC and status show the newest
+//! ```
+//! A committee signs the batches of its own epoch, also when the next epoch runs already, and evidence is about a member of
+//! the epoch in which it signed. So an epoch is remembered for a while after it has ended.
+
+use std::sync::Arc;
+
+use baton_consensus::{Committee, CommitteeError, KeyError, Schedule, Verifier};
+use baton_proto::{BlockHeader, Domain, Epoch, Epochs, MemberIndex};
+use tokio::sync::watch;
+
+use crate::{
+    l1::EpochFacts,
+    signer::{OwnKey, Signer},
+};
+
+/// Epochs that are remembered, the running one included: L1 takes a batch from its own committee until that is LIVE_EPOCHS
+/// (16) back, and whoever posts late must find each other until then.
+pub const EPOCHS_KEPT: usize = 18;
+
+/// Returns the epoch of the block after `parent`: the same, or after a handover block that of its L1 origin. Genesis is none,
+/// for its origin lies before its epoch.
+///
+/// Source: protocol section 2.
+#[must_use]
+pub fn epoch_after(epochs: &Epochs, parent: &BlockHeader) -> Epoch {
+    if epochs.ends_with(parent) { epochs.of(parent.origin.number) } else { parent.epoch }
+}
+
+/// Why an epoch cannot run with what L1 says of it.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages are the documentation")]
+pub enum EpochError {
+    #[error("the committee of epoch {epoch} is unusable: {error}")]
+    Committee { epoch: Epoch, error: CommitteeError },
+    #[error("the committee of epoch {epoch} has an unusable key: {error}")]
+    Key { epoch: Epoch, error: KeyError },
+}
+
+/// One epoch as this node sees it. Nothing in it changes.
+pub struct EpochContext {
+    /// Its number.
+    pub epoch: Epoch,
+    /// Who decides, with which weight.
+    pub committee: Arc<Committee>,
+    /// Checks what the committee signs.
+    pub verifier: Arc<Verifier>,
+    /// Who leads which view.
+    pub leaders: Schedule,
+    /// The same for questions from outside: one about far views must not make a vote wait.
+    pub asked: Schedule,
+    /// Who posts which batch.
+    pub posters: Schedule,
+    /// The block that it starts from: the last of the epoch before, or genesis.
+    pub root: BlockHeader,
+    /// Signs as a member; `None` for who has no seat in this epoch.
+    pub signer: Option<Arc<Signer>>,
+}
+
+impl EpochContext {
+    /// Makes an epoch of what L1 says. `key` sits in it if the committee has it.
+    ///
+    /// # Errors
+    /// [`EpochError`]: no quorum could ever be checked.
+    pub fn new(
+        domain: Domain,
+        facts: &EpochFacts,
+        root: BlockHeader,
+        key: Option<&OwnKey>,
+    ) -> Result<Self, EpochError> {
+        let epoch = facts.epoch;
+        let committee = Committee::new(epoch, facts.committee.clone())
+            .map_err(|error| EpochError::Committee { epoch, error })
+            .map(Arc::new)?;
+        let verifier =
+            Verifier::new(domain, Arc::clone(&committee)).map_err(|error| EpochError::Key { epoch, error })?;
+        let seat = |key: &OwnKey| committee.index_of_key(&key.public_key()).map(|me| Arc::new(key.seated(me)));
+        Ok(Self {
+            epoch,
+            leaders: Schedule::leaders(&domain, &committee, facts.randomness),
+            asked: Schedule::leaders(&domain, &committee, facts.randomness),
+            posters: Schedule::posters(&domain, &committee, facts.randomness),
+            verifier: Arc::new(verifier),
+            signer: key.and_then(seat),
+            committee,
+            root,
+        })
+    }
+
+    /// Returns this node's seat.
+    #[must_use]
+    pub fn me(&self) -> Option<MemberIndex> {
+        self.signer.as_ref().map(|signer| signer.me())
+    }
+
+    /// Returns all members but this node.
+    pub fn others(&self) -> impl Iterator<Item = MemberIndex> {
+        let me = self.me();
+        self.committee.indices().filter(move |member| Some(*member) != me)
+    }
+}
+
+/// The last [`EPOCHS_KEPT`] epochs, the running one last. Cheap to clone.
+#[derive(Clone)]
+pub struct EpochBook {
+    recent: Arc<watch::Sender<Vec<Arc<EpochContext>>>>,
+}
+
+impl EpochBook {
+    /// Begins with the running epoch.
+    #[must_use]
+    pub fn new(running: Arc<EpochContext>) -> Self {
+        Self { recent: Arc::new(watch::Sender::new(vec![running])) }
+    }
+
+    /// Adds an epoch. The newest one runs; a known one is replaced.
+    pub fn add(&self, context: Arc<EpochContext>) {
+        self.recent.send_modify(|recent| {
+            recent.retain(|known| known.epoch != context.epoch);
+            recent.push(context);
+            recent.sort_by_key(|known| known.epoch);
+            let gone = recent.len().saturating_sub(EPOCHS_KEPT);
+            recent.drain(..gone);
+        });
+    }
+
+    /// Returns the running epoch.
+    ///
+    /// # Panics
+    /// Never: there is always one.
+    #[must_use]
+    pub fn running(&self) -> Arc<EpochContext> {
+        Arc::clone(self.recent.borrow().last().expect("it began with one and none is taken out but for a newer one"))
+    }
+
+    /// Returns an epoch, if it is remembered.
+    #[must_use]
+    pub fn of(&self, epoch: Epoch) -> Option<Arc<EpochContext>> {
+        self.recent.borrow().iter().find(|known| known.epoch == epoch).cloned()
+    }
+
+    /// Returns a receiver that is told whenever an epoch is added.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<Vec<Arc<EpochContext>>> {
+        self.recent.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::B256;
+    use baton_proto::{L1BlockNumber, L1Origin, L2ChainId};
+
+    use super::*;
+
+    #[test]
+    fn another_epoch_follows_only_where_a_block_hands_over() {
+        let epochs = Epochs { genesis: L1BlockNumber::new(100), blocks: 16 };
+        let origin = |number| L1Origin { number: L1BlockNumber::new(number), hash: B256::ZERO };
+        let mut parent = BlockHeader::genesis(L2ChainId::new(7), origin(131), 1);
+        let mut after = |number| {
+            parent.origin = origin(number);
+            epoch_after(&epochs, &parent).get()
+        };
+        // Genesis is of epoch 2 and names the last L1 block of epoch 1.
+        assert_eq!([131, 132, 147].map(&mut after), [2, 2, 2]);
+        assert_eq!([148, 163, 164, 196].map(&mut after), [3, 3, 4, 6]);
+    }
+}

@@ -1,0 +1,252 @@
+//! One epoch after another: what decides blocks is made anew for each, everything else of the node lives on.
+//!
+//! ```text
+//!           ┌─────────────────────────── one epoch ───────────────────────────┐
+//!  routing ─┼▶ intake, announcements ──▶ driver with the epoch's machine        │
+//!           └──────────────────────────────┬──────────────────────────────────┘
+//!              epoch over: its last block  │ is final
+//!                                          ▼
+//!       committee and randomness of the next one, from L1 ──▶ network, book of epochs ──▶ the same again
+//! ```
+//! What members say of the next epoch while this one is ending waits ([`Early`](super::early::Early)).
+
+use std::sync::{Arc, Mutex};
+
+use baton_consensus::{Config, Machine, Recovered};
+use baton_execution::Executor;
+use baton_mempool::Pool;
+use baton_proto::{Epoch, Evidence, Height, MemberIndex, wire::ConsensusMessage};
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, mpsc, oneshot, watch},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use super::{open::recovered, opener::Opener};
+use crate::{
+    driver::{
+        ANNOUNCED_QUEUE_MAX, CHECKED_QUEUE_MAX, Certified, Checked, Driver, DriverContext, DriverEnd, DriverError,
+        DriverStatus, GossipChecks, Heard, INTAKE_QUEUE_MAX, Intake, IntakeContext, NotarizedBlocks, Rebuilder,
+        ViewWindow,
+    },
+    epoch::{EpochBook, EpochContext},
+    l1::{ChainFacts, L1View, Origins},
+    ledger::Ledger,
+    p2p::{KnownLookup, Network, Outbound},
+    telemetry::metrics::ConsensusMetrics,
+};
+
+/// Where messages of the running epoch go. Clones are the same places.
+#[derive(Clone)]
+pub(super) struct Stages {
+    /// The epoch, whose members are meant.
+    pub(super) epoch: Epoch,
+    /// The checks of members' messages.
+    pub(super) consensus: mpsc::Sender<(MemberIndex, ConsensusMessage)>,
+    /// The driver itself.
+    pub(super) checked: mpsc::Sender<Checked>,
+    /// The checks of announcements.
+    pub(super) announced: mpsc::Sender<Heard>,
+}
+
+/// What the epochs have in common.
+pub(super) struct Consensus {
+    pub(super) facts: Arc<ChainFacts>,
+    pub(super) epochs: EpochBook,
+    pub(super) opener: Opener,
+    pub(super) ledger: Arc<dyn Ledger>,
+    pub(super) executor: Arc<dyn Executor>,
+    pub(super) pool: Arc<Mutex<Pool>>,
+    pub(super) known: KnownLookup,
+    pub(super) work: Arc<Notify>,
+    pub(super) outbound: Arc<dyn Outbound>,
+    pub(super) network: Network,
+    pub(super) l1: watch::Receiver<L1View>,
+    pub(super) origins: Origins,
+    pub(super) evidence: mpsc::Sender<Evidence>,
+    pub(super) halt: CancellationToken,
+    pub(super) notarized: Arc<NotarizedBlocks>,
+    pub(super) heads: watch::Sender<Height>,
+    pub(super) progress: watch::Sender<DriverStatus>,
+    pub(super) metrics: ConsensusMetrics,
+}
+
+/// An epoch that is ready to run: the stages that check for it run already.
+pub(super) struct Ready {
+    driver: Driver,
+    checked: mpsc::Receiver<Checked>,
+    /// Ends when one of the stages does.
+    stage_ended: oneshot::Receiver<&'static str>,
+}
+
+impl Consensus {
+    /// Makes the running epoch's stages and driver. After a start, peers are listened to first.
+    ///
+    /// # Errors
+    /// [`DriverError`] when the ledger cannot be read or a thread not be started.
+    pub(super) fn prepare(&self, recovered: Recovered, listens_first: bool) -> Result<(Ready, Stages), DriverError> {
+        let epoch = self.epochs.running();
+        let network = self.network.at(epoch.epoch);
+        let (consensus, messages) = mpsc::channel(INTAKE_QUEUE_MAX);
+        let (checked, checked_in) = mpsc::channel(CHECKED_QUEUE_MAX);
+        let (announced, announced_in) = mpsc::channel(ANNOUNCED_QUEUE_MAX);
+        let window = Arc::new(ViewWindow::default());
+        let certified = Arc::new(Certified::new(epoch.me()));
+        let rebuilder = Rebuilder::new(
+            network.clone(),
+            self.known.clone(),
+            Arc::clone(&window),
+            epoch.others().collect(),
+            checked.clone(),
+        );
+        let intake = Intake::new(IntakeContext {
+            epoch: Arc::clone(&epoch),
+            epochs: self.facts.epochs(),
+            inactive_views: self.facts.spec.inactive_views,
+            window: Arc::clone(&window),
+            certified: Arc::clone(&certified),
+            network,
+            rebuilder: rebuilder.clone(),
+        })
+        .counting(self.metrics.clone());
+        let gossip_checks = GossipChecks::new(&epoch.committee, Arc::clone(&window), Arc::clone(&epoch.verifier));
+        let stage_ended = run_stages(vec![
+            ("intake", {
+                let checked = checked.clone();
+                Box::new(move || intake.run(messages, &checked))
+            }),
+            ("announced", {
+                let checked = checked.clone();
+                Box::new(move || gossip_checks.run(announced_in, &checked))
+            }),
+        ])?;
+        let machine = Machine::new(
+            Config::new(&self.facts.spec, self.facts.genesis_l1),
+            Arc::clone(&epoch.committee),
+            epoch.leaders.clone(),
+            epoch.me(),
+            &epoch.root,
+            recovered,
+        );
+        let number = epoch.epoch;
+        let driver = Driver::new(self.driver_context(epoch, rebuilder, window, certified, listens_first), machine)?;
+        Ok((
+            Ready { driver, checked: checked_in, stage_ended },
+            Stages { epoch: number, consensus, checked, announced },
+        ))
+    }
+
+    fn driver_context(
+        &self,
+        epoch: Arc<EpochContext>,
+        rebuilder: Rebuilder,
+        window: Arc<ViewWindow>,
+        certified: Arc<Certified>,
+        listens_first: bool,
+    ) -> DriverContext {
+        DriverContext {
+            facts: Arc::clone(&self.facts),
+            ledger: Arc::clone(&self.ledger),
+            executor: Arc::clone(&self.executor),
+            pool: Arc::clone(&self.pool),
+            work: Arc::clone(&self.work),
+            outbound: Arc::clone(&self.outbound),
+            network: self.network.at(epoch.epoch),
+            epoch,
+            rebuilder,
+            l1: self.l1.clone(),
+            origins: self.origins.clone(),
+            evidence: self.evidence.clone(),
+            window,
+            certified,
+            halt: self.halt.clone(),
+            notarized: Arc::clone(&self.notarized),
+            heads: self.heads.clone(),
+            progress: self.progress.clone(),
+            metrics: self.metrics.clone(),
+            listens_first,
+        }
+    }
+
+    /// Runs epochs from the one that is `ready` on until `stop` or until going on would not be safe.
+    ///
+    /// # Errors
+    /// [`DriverError`] says why the node must end.
+    pub(super) async fn run(
+        self,
+        mut ready: Ready,
+        stages: watch::Sender<Stages>,
+        stop: CancellationToken,
+    ) -> Result<(), DriverError> {
+        loop {
+            let (last, next) = match ready.run(stop.clone()).await? {
+                DriverEnd::Stopped => return Ok(()),
+                DriverEnd::Epoch { last, next } => (last, next),
+            };
+            let opened = self.opener.epoch(next, *last);
+            let Some(opened) = stop.run_until_cancelled(opened).await else { return Ok(()) };
+            let fails = |error: String| DriverError::NextEpoch { epoch: next, why: error };
+            let epoch = Arc::new(opened.map_err(|error| fails(error.to_string()))?);
+            let state = recovered(self.ledger.as_ref(), &epoch).map_err(|error| fails(error.to_string()))?;
+            info!(%next, root = %epoch.root.height, members = epoch.committee.len(), member = epoch.me().map(MemberIndex::get),
+                "epoch starts");
+            self.epochs.add(epoch);
+            let (again, newer) = self.prepare(state, false)?;
+            stages.send_replace(newer);
+            ready = again;
+        }
+    }
+}
+
+impl Ready {
+    async fn run(self, stop: CancellationToken) -> Result<DriverEnd, DriverError> {
+        let Self { driver, checked, stage_ended } = self;
+        // On a thread of its own: it waits for the disk all the time, and as a task each time would move all others elsewhere.
+        let runtime = Handle::current();
+        let mut driver = tokio::task::spawn_blocking(move || runtime.block_on(driver.run(checked, stop)));
+        tokio::select! {
+            // A stage ends with the driver, whose word counts.
+            biased;
+            ended = &mut driver => ended.map_err(|_| DriverError::StageEnded("the driver"))?,
+            Ok(stage) = stage_ended => {
+                error!(stage, "a stage ended before the driver");
+                Err(DriverError::StageEnded(stage))
+            }
+        }
+    }
+}
+
+/// A stage's name and its work.
+type Stage = (&'static str, Box<dyn FnOnce() + Send>);
+
+/// Runs each stage on a thread of its own; the receiver hears of the first that ends.
+fn run_stages(stages: Vec<Stage>) -> Result<oneshot::Receiver<&'static str>, DriverError> {
+    let (ended, first) = oneshot::channel();
+    let ended = Arc::new(Mutex::new(Some(ended)));
+    for (name, work) in stages {
+        let ended = Arc::clone(&ended);
+        let run = move || {
+            // Also when it panics.
+            let _tell = Tell { name, ended };
+            work();
+        };
+        std::thread::Builder::new().name(name.into()).spawn(run).map_err(|_| DriverError::StageEnded(name))?;
+    }
+    Ok(first)
+}
+
+/// Says that a stage has ended when it is dropped.
+struct Tell {
+    name: &'static str,
+    ended: Arc<Mutex<Option<oneshot::Sender<&'static str>>>>,
+}
+
+impl Drop for Tell {
+    fn drop(&mut self) {
+        let ended = self.ended.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        if let Some(ended) = ended {
+            let _ = ended.send(self.name);
+        }
+    }
+}

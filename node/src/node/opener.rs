@@ -1,0 +1,165 @@
+//! Opening epochs: what L1 says of them, or what it said before, with this node's key.
+
+use std::{sync::Arc, time::Duration};
+
+use baton_proto::{BlockHeader, Epoch, Height};
+use tracing::{info, warn};
+
+use super::OpenError;
+use crate::{
+    epoch::{EPOCHS_KEPT, EpochBook, EpochContext},
+    l1::{ChainFacts, EpochFacts, FactsError, L1Client, coming_committees, read_epoch_facts},
+    ledger::{Ledger, LedgerError, root_of_epoch},
+    signer::OwnKey,
+};
+
+/// Key under which the ledger keeps the last epochs' committees, so that a restart works while L1 is down.
+const EPOCHS_KEY: &str = "epochs";
+
+/// Opens epochs. A cheap handle.
+#[derive(Clone)]
+pub(super) struct Opener {
+    pub(super) facts: Arc<ChainFacts>,
+    pub(super) client: L1Client,
+    pub(super) ledger: Arc<dyn Ledger>,
+    /// This node's consensus key, if it has one.
+    pub(super) key: Option<Arc<OwnKey>>,
+    /// Pause between two questions while L1 does not answer.
+    pub(super) poll: Duration,
+}
+
+impl Opener {
+    /// Opens the epoch that goes on from the final head, and those before it that are stored.
+    ///
+    /// # Errors
+    /// [`OpenError`] when the ledger cannot be read or L1 describes no epoch that could run.
+    pub(super) async fn book(&self) -> Result<EpochBook, OpenError> {
+        let head = self.ledger.head()?.height;
+        let head = self.ledger.header(head)?.ok_or(LedgerError::NoGenesis)?;
+        let epochs = self.facts.epochs();
+        let running = match head.height {
+            Height::ZERO => self.facts.first.epoch,
+            _ if epochs.ends_with(&head) => epochs.of(head.origin.number),
+            _ => head.epoch,
+        };
+        let root = |epoch| root_of_epoch(self.ledger.as_ref(), epoch);
+        let book = EpochBook::new(Arc::new(self.epoch(running, root(running)?).await?));
+        // The first epoch's committee stands with the chain's facts.
+        let first = std::iter::once(self.facts.first.clone());
+        for facts in first.chain(self.stored()?).filter(|facts| facts.epoch < running) {
+            book.add(Arc::new(self.context(&facts, root(facts.epoch)?)?));
+        }
+        Ok(book)
+    }
+
+    /// Opens the epoch that starts from `root`. Waits for L1, however long that takes, unless the epoch was opened before.
+    ///
+    /// # Errors
+    /// [`OpenError`] for what no waiting can heal.
+    pub(super) async fn epoch(&self, epoch: Epoch, root: BlockHeader) -> Result<EpochContext, OpenError> {
+        if epoch == self.facts.first.epoch {
+            return self.context(&self.facts.first, root);
+        }
+        let mut stored = self.stored()?;
+        if let Some(facts) = stored.iter().find(|facts| facts.epoch == epoch) {
+            return self.context(facts, root);
+        }
+        let facts = self.read(epoch).await?;
+        let context = self.context(&facts, root)?;
+        stored.push(facts);
+        let gone = stored.len().saturating_sub(EPOCHS_KEPT);
+        let kept = serde_json::to_vec(&stored[gone..]).map_err(|error| FactsError::Unreadable(error.to_string()))?;
+        self.ledger.put_l1_fact(EPOCHS_KEY, &kept)?;
+        Ok(context)
+    }
+
+    async fn read(&self, epoch: Epoch) -> Result<EpochFacts, OpenError> {
+        let mut said = String::new();
+        loop {
+            let error = match read_epoch_facts(&self.client, &self.facts, epoch, self.poll).await {
+                Ok(facts) => return Ok(facts),
+                Err(error) if !error.is_retryable() => return Err(error.into()),
+                Err(error) => error.to_string(),
+            };
+            if said != error {
+                warn!(%epoch, %error, "waiting for L1: the committee of the next epoch is not known yet");
+                said = error;
+            }
+            tokio::time::sleep(self.poll).await;
+        }
+    }
+
+    fn context(&self, facts: &EpochFacts, root: BlockHeader) -> Result<EpochContext, OpenError> {
+        Ok(EpochContext::new(self.facts.domain, facts, root, self.key.as_deref())?)
+    }
+
+    /// Returns the last epochs that were read from L1, oldest first.
+    fn stored(&self) -> Result<Vec<EpochFacts>, OpenError> {
+        let Some(bytes) = self.ledger.l1_fact(EPOCHS_KEY)? else { return Ok(Vec::new()) };
+        // What cannot be read is on L1 too.
+        Ok(serde_json::from_slice(&bytes).unwrap_or_else(|error| {
+            warn!(%error, "the stored epochs do not decode; they are read from L1 again");
+            Vec::new()
+        }))
+    }
+
+    /// Says what this node is in the running epoch, and refuses a key that no committee knows.
+    ///
+    /// # Errors
+    /// [`OpenError::NotInCommittee`].
+    pub(super) async fn check_seat(&self, epoch: &EpochContext) -> Result<(), OpenError> {
+        let Some(key) = self.key.as_ref().map(|key| key.public_key()) else {
+            info!("no consensus key: this node follows the committee and signs nothing");
+            return Ok(());
+        };
+        if epoch.signer.is_some() {
+            return Ok(());
+        }
+        // L1 may be epochs ahead of the final chain, and fixes committees one more ahead.
+        let coming = coming_committees(&self.client, &self.facts).await.unwrap_or_else(|error| {
+            warn!(%error, "L1 does not say whether this key has a seat in a coming epoch");
+            Vec::new()
+        });
+        let seat = coming.iter().find(|(_, committee)| committee.iter().any(|member| member.key == key));
+        if let Some((seat, _)) = seat {
+            info!(running = %epoch.epoch, %seat, "this key has a seat in a coming epoch; following until then");
+            return Ok(());
+        }
+        Err(OpenError::NotInCommittee {
+            key: Box::new(key),
+            epoch: epoch.epoch,
+            committee: epoch.committee.members().iter().map(|member| member.key).collect(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::l1::testing::{POLL, TestChain, finalize};
+
+    #[tokio::test]
+    async fn a_restart_knows_the_epochs_before_the_running_one() {
+        let chain = TestChain::start_growing(|_| {}).await;
+        let opener = Opener {
+            facts: Arc::clone(&chain.facts),
+            client: chain.client.clone(),
+            ledger: chain.ledger(),
+            key: None,
+            poll: POLL,
+        };
+        let mut roots = vec![chain.facts.genesis.clone()];
+        for next in [3, 5] {
+            let running = opener.book().await.unwrap().running();
+            assert_eq!(running.root, roots[roots.len() - 1]);
+            let mut blocks = chain.blocks_of(&running, &running.root, 4, 0);
+            chain.hand_over(&mut blocks, Epoch::new(next)).await;
+            finalize(&*opener.ledger, &blocks);
+            roots.push(blocks[3].header.clone());
+        }
+        let book = opener.book().await.unwrap();
+        let known: Vec<_> = book.changes().borrow().iter().map(|of| (of.epoch.get(), of.committee.len())).collect();
+        assert_eq!(known, [(2, 4), (3, 5), (5, 5)]);
+        assert!(book.changes().borrow().iter().map(|of| &of.root).eq(&roots));
+    }
+}

@@ -1,0 +1,135 @@
+//! One epoch after another, while transactions flow: who was away walks through the epochs it missed, and who bonds joins at
+//! the committee that L1 names.
+
+use std::time::Duration;
+
+use alloy::signers::local::PrivateKeySigner;
+use alloy_primitives::{B256, U256};
+use anyhow::{Context as _, ensure};
+use baton_node::{
+    config::{Config, NodeKeys},
+    l1::{
+        ChainFacts, L1Client, coming_committees,
+        deploy::{Founder, register},
+    },
+    signer::keyfile,
+};
+use baton_proto::{Epoch, L1ChainId};
+use baton_tests::{
+    devnet::{Devnet, until},
+    rpc::quantity,
+    witness::facts,
+};
+use serde_json::{Value, json};
+
+use crate::load::Load;
+
+/// L1 blocks of an epoch, and so about as many seconds.
+const EPOCH_BLOCKS: u64 = 8;
+
+/// The node that joins.
+const JOINER: usize = 4;
+
+/// Epochs that a node misses.
+const MISSED: u64 = 2;
+
+/// How long one question to L1 may take.
+const L1_WITHIN: Duration = Duration::from_secs(30);
+
+async fn committee(devnet: &Devnet, node: usize) -> anyhow::Result<Value> {
+    devnet.rpc(node).call("baton_committee", json!([])).await
+}
+
+async fn epoch(devnet: &Devnet, node: usize) -> anyhow::Result<u64> {
+    committee(devnet, node).await?["epoch"].as_u64().context("an epoch is a number")
+}
+
+async fn until_epoch(devnet: &Devnet, node: usize, goal: u64) -> anyhow::Result<()> {
+    until("a later epoch", || async {
+        // A node that was just started does not answer yet.
+        let Ok(epoch) = epoch(devnet, node).await else { return Ok(None) };
+        Ok((epoch >= goal).then_some(()))
+    })
+    .await
+}
+
+/// Bonds the joiner as `owner` and returns the first epoch whose committee has it.
+async fn bond(devnet: &Devnet, owner: &PrivateKeySigner, facts: &ChainFacts) -> anyhow::Result<Epoch> {
+    let l1 = &devnet.info.l1;
+    let client = L1Client::new(std::slice::from_ref(&l1.rpc), L1ChainId::new(l1.chain_id), L1_WITHIN)?;
+    let balance = json!([owner.address(), U256::from(10_u64.pow(18))]);
+    devnet.l1().call("anvil_setBalance", balance).await?;
+    let config = Config::load(Some(&devnet.info.nodes[JOINER].config), NodeKeys::default())?;
+    let key = keyfile::load(config.consensus_key.as_deref().context("it has a key")?)?;
+    // As much as all others together: what it leads is seen soon.
+    let bond = U256::from(100) * U256::from(10_u64.pow(18));
+    let founder = Founder { owner, fee_recipient: owner.address(), key: &key, bond };
+    register(&client, &facts.domain, l1.token.parse()?, &founder).await?;
+    until("a committee with the newcomer", || async {
+        let coming = coming_committees(&client, facts).await?;
+        let seat = coming.into_iter().find(|(_, members)| members.iter().any(|member| member.owner == owner.address()));
+        Ok(seat.map(|(epoch, _)| epoch))
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn epochs_follow_one_another_and_a_sequencer_joins_while_transactions_flow() -> anyhow::Result<()> {
+    let epoch_blocks = format!("epochBlocks={EPOCH_BLOCKS}");
+    let mut devnet = Devnet::start(&["--spec", &epoch_blocks, "--unbonded", "1"]).await?;
+    let facts = facts(&devnet.info.nodes[0].data_dir)?;
+    let load = Load::start(&devnet, 0, &[0, 1, 2])?;
+    until_epoch(&devnet, 0, 3).await?;
+
+    // A node that is away for whole epochs learns of each one's end from those who were there.
+    devnet.signal(devnet.info.nodes[3].pid, "KILL").await?;
+    let left_in = epoch(&devnet, 0).await?;
+    let owner = PrivateKeySigner::from_bytes(&B256::repeat_byte(0x4a))?;
+    let seat = bond(&devnet, &owner, &facts).await?;
+    until_epoch(&devnet, 0, left_in + MISSED).await?;
+    devnet.restart(3)?;
+    until_epoch(&devnet, 3, left_in + MISSED).await?;
+
+    // It is told of its seat an epoch ahead, follows until then, and decides from there on.
+    devnet.restart(JOINER)?;
+    until_epoch(&devnet, 0, seat.get()).await?;
+    let members = committee(&devnet, 0).await?["members"].as_array().context("members are a list")?.len();
+    ensure!(members == 5, "epoch {seat} has {members} members");
+    until_epoch(&devnet, JOINER, seat.get()).await?;
+    let newcomer = format!("{:#x}", owner.address());
+    let joined_at = devnet.rpc(0).height().await?;
+    let led = until("a block of the newcomer", || async {
+        let rpc = devnet.rpc(0);
+        for height in joined_at..=rpc.height().await? {
+            if rpc.block(height).await?["miner"] == json!(newcomer) {
+                return Ok(Some(height));
+            }
+        }
+        Ok(None)
+    })
+    .await?;
+
+    // All that was accepted is final, and the same everywhere.
+    let sent = load.stop().await?;
+    ensure!(sent > 0, "nobody could send anything");
+    let sender = &devnet.info.accounts[0].address;
+    for node in 0..=JOINER {
+        let rpc = devnet.rpc(node);
+        until("all transactions to be final", || async {
+            let count = rpc.call("eth_getTransactionCount", json!([sender, "latest"])).await?;
+            Ok((quantity(&count)? == sent).then_some(()))
+        })
+        .await?;
+        let got = rpc.block(led).await?["hash"].clone();
+        ensure!(got == devnet.rpc(0).block(led).await?["hash"], "node {node} has another block {led}");
+    }
+
+    // L1 takes the batches of one epoch after another.
+    let goal = devnet.rpc(0).height().await?;
+    until("L1 to hold all of it", || async {
+        let status = devnet.rpc(0).call("baton_status", json!([])).await?;
+        Ok((status["postedHeight"].as_u64() >= Some(goal)).then_some(()))
+    })
+    .await?;
+    devnet.stop().await
+}
