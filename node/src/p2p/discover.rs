@@ -80,11 +80,12 @@ impl Discovery {
 }
 
 impl Service {
-    /// Makes targets of the peers in the book; they do not count as strangers when they dial us.
+    /// Makes targets of the peers in the book; they do not count as strangers when they dial us. Those that are configured
+    /// are dialled where the configuration says: a name there outlives the addresses that it had.
     pub(super) fn dial_book(&mut self) {
         let ours = *self.swarm.local_peer_id();
         for (peer, addresses) in self.discovery.book.peers() {
-            if peer != ours {
+            if peer != ours && !self.reserved.contains(&peer) {
                 self.swarm.behaviour_mut().limits.bypass_peer_id(&peer);
                 self.dialer.add(peer, addresses.to_vec(), KNOWN_BACKOFF, Duration::ZERO);
             }

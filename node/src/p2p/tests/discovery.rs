@@ -56,6 +56,24 @@ async fn a_chain_of_nodes_that_each_know_one_becomes_a_mesh() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_configured_peer_is_dialled_where_it_is_configured_whatever_the_book_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let book = folder.path().join("peers.txt");
+    let mut one = Node::start(member(1, &[])).await;
+    // Where it was before it moved: nobody answers there any more.
+    let gone = TcpSocket::new_v4().unwrap();
+    gone.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = gone.local_addr().unwrap().port();
+    let peer = one.network.peer_id();
+    std::fs::write(&book, format!("baton peers 1\n/ip4/127.0.0.1/tcp/{port}/p2p/{peer}\n")).unwrap();
+    let mut config = member(0, &[(1, &one.address())]);
+    config.book = Some(book);
+    let zero = Node::start(config).await;
+    becomes(|| zero.network.connected_members() == [index(1)]).await;
+    one.connected(0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_book_finds_members_after_a_restart_without_any_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let book = folder.path().join("peers.txt");
