@@ -146,6 +146,12 @@ impl EpochBook {
         self.recent.borrow().iter().find(|known| known.epoch == epoch).cloned()
     }
 
+    /// Returns whether this node has a seat in one of the epochs.
+    #[must_use]
+    pub fn has_seat(&self) -> bool {
+        self.recent.borrow().iter().any(|known| known.signer.is_some())
+    }
+
     /// Returns a receiver that is told whenever an epoch is added.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<Vec<Arc<EpochContext>>> {

@@ -235,6 +235,10 @@ pub struct Driver {
     asking_for_end: Option<JoinHandle<Option<Verified<Certificate>>>>,
     /// How this epoch ended, once it has.
     ended: Option<DriverEnd>,
+    /// Somebody spoke of a later epoch, and nobody has denied since that this one is over.
+    may_be_over: bool,
+    /// A block of this epoch became final under our eyes, and others of it can follow.
+    has_lived: bool,
     key_watch: KeyWatch,
     /// Members that evidence was found against: one pair is all that L1 punishes.
     reported: BTreeSet<MemberIndex>,
@@ -262,6 +266,8 @@ impl Driver {
             catching_up: None,
             asking_for_end: None,
             ended: None,
+            may_be_over: false,
+            has_lived: false,
             reported: BTreeSet::new(),
             forget_at: 0,
             status,
@@ -325,7 +331,10 @@ impl Driver {
                 // When the watcher has ended, the node is ending.
                 Ok(()) = l1.changed() => if self.is_epoch_due() { self.input(Input::WorkArrived).await? },
                 _ = look.tick(), if self.key_watch.is_arriving() => {
-                    let is_settled = self.is_quorum_connected() && self.catching_up.is_none() && checked.is_empty();
+                    // An epoch that is over looks quiet too; none but the running one makes blocks final.
+                    let runs = self.has_lived && !self.may_be_over && self.asking_for_end.is_none();
+                    let is_settled =
+                        runs && self.is_quorum_connected() && self.catching_up.is_none() && checked.is_empty();
                     tokio::task::block_in_place(|| self.key_watch.look(is_settled, self.machine.view()))?;
                 }
                 _ = judge_again.tick(), if !self.waiting.is_empty() => self.judge_waiting().await?,
@@ -383,6 +392,7 @@ impl Driver {
             Checked::Evidence(evidence) => self.report(evidence).await,
             Checked::Connected(member) => self.input(Input::Connected(member)).await,
             Checked::LaterEpoch => {
+                self.may_be_over = true;
                 self.ask_for_end();
                 Ok(())
             }
@@ -405,7 +415,10 @@ impl Driver {
     }
 
     async fn on_end_found(&mut self, end: Option<Verified<Certificate>>) -> Result<(), DriverError> {
-        let Some(end) = end else { return Ok(()) };
+        let Some(end) = end else {
+            self.may_be_over = false;
+            return Ok(());
+        };
         info!(epoch = %self.context.epoch.epoch, "the others have gone on to a later epoch; following");
         self.key_watch.on_certificate(&end, self.machine.final_view())?;
         self.input(Input::Certificate(end)).await

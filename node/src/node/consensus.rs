@@ -19,11 +19,12 @@ use baton_proto::{Epoch, Evidence, Height, MemberIndex, wire::ConsensusMessage};
 use tokio::{
     runtime::Handle,
     sync::{Notify, mpsc, oneshot, watch},
+    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use super::{open::recovered, opener::Opener};
+use super::{LAST_WORD_WITHIN, open::recovered, opener::Opener};
 use crate::{
     driver::{
         ANNOUNCED_QUEUE_MAX, CHECKED_QUEUE_MAX, Certified, Checked, Driver, DriverContext, DriverEnd, DriverError,
@@ -209,10 +210,14 @@ impl Ready {
             // A stage ends with the driver, whose word counts.
             biased;
             ended = &mut driver => ended.map_err(|_| DriverError::StageEnded("the driver"))?,
-            Ok(stage) = stage_ended => {
-                error!(stage, "a stage ended before the driver");
-                Err(DriverError::StageEnded(stage))
-            }
+            // The driver lets go of what feeds it a moment before its word arrives: at an epoch's end that is no failure.
+            Ok(stage) = stage_ended => match timeout(LAST_WORD_WITHIN, driver).await {
+                Ok(ended) => ended.map_err(|_| DriverError::StageEnded("the driver"))?,
+                Err(_) => {
+                    error!(stage, "a stage ended before the driver");
+                    Err(DriverError::StageEnded(stage))
+                }
+            },
         }
     }
 }

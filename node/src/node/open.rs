@@ -226,7 +226,7 @@ pub(super) async fn open(config: &Config, held: Held) -> Result<(Opened, Journal
     };
     let epochs = opener.book().await?;
     let epoch = epochs.running();
-    opener.check_seat(&epoch).await?;
+    opener.check_seat(&epochs).await?;
     let network_config = network_config(config, identity, epochs.clone(), opener.key.clone());
     let recovered = recovered(ledger.as_ref(), &epoch)?;
     info!(%head, certificates = recovered.certificates.len(), statements = recovered.statements.len(), "state opened");

@@ -107,19 +107,26 @@ impl Opener {
     ///
     /// # Errors
     /// [`OpenError::NotInCommittee`].
-    pub(super) async fn check_seat(&self, epoch: &EpochContext) -> Result<(), OpenError> {
+    pub(super) async fn check_seat(&self, epochs: &EpochBook) -> Result<(), OpenError> {
+        let epoch = epochs.running();
         let Some(key) = self.key.as_ref().map(|key| key.public_key()) else {
             info!("no consensus key: this node follows the committee and signs nothing");
             return Ok(());
         };
-        if epoch.signer.is_some() {
+        if epochs.has_seat() {
+            if epoch.signer.is_none() {
+                info!(running = %epoch.epoch, "this key has no seat in the running epoch any more; following");
+            }
             return Ok(());
         }
         // L1 may be epochs ahead of the final chain, and fixes committees one more ahead.
-        let coming = coming_committees(&self.client, &self.facts).await.unwrap_or_else(|error| {
-            warn!(%error, "L1 does not say whether this key has a seat in a coming epoch");
-            Vec::new()
-        });
+        let coming = match coming_committees(&self.client, &self.facts).await {
+            Ok(coming) => coming,
+            Err(error) => {
+                warn!(%error, "L1 does not say whether this key has a seat in a coming epoch; following");
+                return Ok(());
+            }
+        };
         let seat = coming.iter().find(|(_, committee)| committee.iter().any(|member| member.key == key));
         if let Some((seat, _)) = seat {
             info!(running = %epoch.epoch, %seat, "this key has a seat in a coming epoch; following until then");
