@@ -125,6 +125,10 @@ pub fn contracts_tool(name: &str) -> PathBuf {
     path
 }
 
+/// Arguments that keep a devnet in one epoch for as long as a story takes: views count from one in every epoch, and who
+/// compares views has to stay in one.
+pub const ONE_EPOCH: [&str; 2] = ["--spec", "epochBlocks=512"];
+
 impl Devnet {
     /// Starts `baton devnet --headless` with more arguments and waits until all nodes are ready.
     ///

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, ensure};
 use baton_proto::View;
 use baton_tests::{
-    devnet::{Devnet, until},
+    devnet::{Devnet, ONE_EPOCH, until},
     witness::{Seat, facts},
 };
 use serde_json::json;
@@ -18,8 +18,10 @@ async fn the_largest_node_is_killed_and_catches_up_without_contradicting_itself(
     let seat = Seat::new();
     let observer = seat.argument();
     // Node 0 has most stake. Blocks come faster than on an ordinary devnet, so that a thousand of them take a minute.
-    let mut devnet =
-        Devnet::start(&["--observer", &observer, "--spec", "minBlockMs=20", "--spec", "idleBlockMs=60"]).await?;
+    let mut devnet = Devnet::start(
+        &[&["--observer", &observer, "--spec", "minBlockMs=20", "--spec", "idleBlockMs=60"], &ONE_EPOCH[..]].concat(),
+    )
+    .await?;
     let witness = seat.watch(&devnet).await?;
     let load = Load::start(&devnet, 0, &[1, 2, 3])?;
     until("the chain to run", || async { Ok((devnet.rpc(1).height().await? >= 20).then_some(())) }).await?;

@@ -19,7 +19,7 @@ use baton_proto::{
     wire::{SyncRequest, SyncResponse},
 };
 use baton_tests::{
-    devnet::{Devnet, program, until},
+    devnet::{Devnet, ONE_EPOCH, program, until},
     reserved::Reserved,
     rpc::{Rpc, quantity},
     transactions::transfer,
@@ -37,7 +37,7 @@ const EACH: u64 = 50;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn large_blocks_of_one_nodes_transactions_reach_everybody_and_a_follower() -> anyhow::Result<()> {
-    let devnet = Devnet::start(&[]).await?;
+    let devnet = Devnet::start(&ONE_EPOCH).await?;
     let follower = Follower::start(&devnet).await?;
     let height = devnet.rpc(0).height().await?;
     until("the follower to follow", || async { Ok((follower.rpc.height().await? > height).then_some(())) }).await?;

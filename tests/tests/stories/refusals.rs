@@ -4,7 +4,7 @@ use std::{path::Path, process::Stdio, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use baton_tests::{
-    devnet::{Devnet, EVENTUALLY, program, until},
+    devnet::{Devnet, EVENTUALLY, ONE_EPOCH, program, until},
     rpc::Rpc,
 };
 use serde_json::json;
@@ -71,7 +71,7 @@ fn set(table: &mut toml::Table, section: &str, key: &str, value: impl Into<toml:
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_does_not_fit_is_refused_and_l1_outages_are_survived() -> anyhow::Result<()> {
-    let mut devnet = Devnet::start(&[]).await?;
+    let mut devnet = Devnet::start(&ONE_EPOCH).await?;
     let own = devnet.info.nodes[0].config.clone();
 
     // A second process with the key of a running one: nothing may sign twice.

@@ -3,7 +3,7 @@
 use alloy::{hex, signers::local::PrivateKeySigner};
 use anyhow::{Context as _, ensure};
 use baton_tests::{
-    devnet::{Devnet, until},
+    devnet::{Devnet, ONE_EPOCH, until},
     rpc::Rpc,
     transactions::transfer,
 };
@@ -18,7 +18,7 @@ const GAPPED: u64 = 5;
 #[tokio::test(flavor = "multi_thread")]
 async fn accepted_transactions_survive_the_death_of_all_nodes_and_are_included_once_their_gap_closes()
 -> anyhow::Result<()> {
-    let mut devnet = Devnet::start(&[]).await?;
+    let mut devnet = Devnet::start(&ONE_EPOCH).await?;
     let key: PrivateKeySigner = devnet.info.accounts[0].private_key.parse()?;
     let chain_id = devnet.info.chain_id;
     let send = async |node: &Rpc, nonce: u64, tip: u128| -> anyhow::Result<String> {
