@@ -19,7 +19,17 @@ use super::{process, samples::Samples, say};
 use crate::devnet::Devnet;
 
 /// Chain parameters of the run.
-const SPEC: [&str; 6] = ["--spec", "minBlockMs=0", "--spec", "idleBlockMs=0", "--spec", "batchAgeBlocks=100000"];
+const SPEC: [&str; 8] = [
+    "--spec",
+    "minBlockMs=0",
+    "--spec",
+    "idleBlockMs=0",
+    "--spec",
+    "batchAgeBlocks=100000",
+    // Views count from one in every epoch.
+    "--spec",
+    "epochBlocks=512",
+];
 
 /// One line for each block built and for each block final, and nothing else.
 const LOG: [(&str, &str); 2] = [
