@@ -197,6 +197,41 @@ impl Watch {
         }
     }
 
+    /// An honest member votes for a block (I4): whatever liars propose, it stands on a block that is final or notarized here,
+    /// no handover block of this epoch, and every view between is nullified. A handover block proposed again stands on itself.
+    pub(crate) fn may_notarize(&self, at: usize, statement: &Statement, ledger: &Ledger) {
+        let Statement::Notarize { epoch, view, block } = *statement else { return };
+        let text = report::statement(statement);
+        // That the body is there is checked when the vote leaves.
+        let Some(header) = ledger.body(block) else { return };
+        let notarized = |view, block| {
+            ledger.proves(&Statement::Notarize { epoch, view, block })
+                || ledger.proves(&Statement::Finalize { epoch, view, block })
+        };
+        let below = if header.view < view {
+            assert!(self.is_last(header, epoch), "node {at} votes again for an ordinary block: {text}");
+            (header.view.get()..view.get()).rev().map(View::new).find(|view| notarized(*view, block))
+        } else {
+            let parent =
+                if header.parent == self.genesis.digest() { Some(&self.genesis) } else { ledger.body(header.parent) };
+            let parent = parent.unwrap_or_else(|| panic!("node {at} votes for a block whose parent it lacks: {text}"));
+            assert!(!self.is_last(parent, epoch), "node {at} votes for a block on a handover block: {text}");
+            let is_genesis = parent.height == self.genesis.height;
+            let parent_view = if is_genesis || parent.epoch < epoch { View::ZERO } else { parent.view };
+            let is_final = is_genesis || ledger.is_final(header.parent);
+            (is_final || notarized(parent_view, header.parent)).then_some(parent_view)
+        };
+        let below = below.unwrap_or_else(|| panic!("node {at} votes for a block on an unproven one: {text}"));
+        for between in (below.get() + 1..view.get()).map(View::new) {
+            let nullified = ledger.proves(&Statement::Nullify { epoch, view: between });
+            assert!(nullified, "node {at} votes over view {between}, which is not nullified: {text}");
+        }
+    }
+
+    fn is_last(&self, header: &BlockHeader, epoch: Epoch) -> bool {
+        self.epochs.of(header.origin.number) > epoch
+    }
+
     /// An honest process says something: it is durable, and nothing it ever said, in any life, is punishable beside it.
     pub(crate) fn leaves(&mut self, at: usize, packet: &Packet, record: &Record, ledger: &Ledger) {
         let vote = match packet {

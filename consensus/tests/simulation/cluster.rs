@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use baton_consensus::{Config, Input};
-use baton_proto::View;
+use baton_proto::{BlockHeader, View};
 
 use crate::{
     actors::Lore,
@@ -35,9 +35,10 @@ const BLOCKS_DEMANDED: u64 = 10;
 /// a quorum of the others beside it nothing is final without it. 2: the last block is final two views after its own.
 const VIEWS_LOST_MAX: u64 = 2 + 8 + 8 + 2;
 
-/// The same for the end of an epoch: the handover block proposed again, and first views of the next epoch whose proposal came
-/// before some were there to hear it.
-const HANDOVER_VIEWS_MAX: u64 = 6;
+/// The same for each epoch that somebody still has to leave: the handover block proposed again, first views of the next epoch
+/// whose proposal came before some were there to hear it, and a latecomer that asks, is told how the epoch ended, and fetches
+/// its blocks, while the others go on.
+const HANDOVER_VIEWS_MAX: u64 = 10;
 
 /// Views of the longest kind for which time is given.
 const VIEWS_IN_TIME: u64 = 200;
@@ -253,8 +254,12 @@ impl Cluster {
         // No view is longer than an idle leader and the longest timer, and some hops.
         let longest_ms = self.world.config.idle_block_ms + TIMER_MS_MAX + 10 * HEALED_DELAY_MS;
         let end_ms = self.clock.now_ms() + VIEWS_IN_TIME * longest_ms;
-        // L1 stands still, so at most one more epoch ends, and each node leaves it in its own time.
-        let allowed = BLOCKS_DEMANDED + VIEWS_LOST_MAX + if self.plan.epoch_ms > 0 { HANDOVER_VIEWS_MAX } else { 0 };
+        // L1 stands still, so the last epoch is the one that it is in now.
+        let genesis = self.world.genesis.clone();
+        let epoch_of = |header: &BlockHeader| self.world.config.epochs.of(header.origin.number);
+        let first = self.honest().map(|node| epoch_of(node.ledger.live().chain().last().unwrap_or(&genesis))).min();
+        let epochs = self.world.config.epochs.of(self.l1_now()).get() - first.unwrap_or_default().get();
+        let allowed = BLOCKS_DEMANDED + VIEWS_LOST_MAX + HANDOVER_VIEWS_MAX * epochs;
         while self.lowest_height() < target {
             for _ in 0..STEPS_BETWEEN_LOOKS {
                 self.step();

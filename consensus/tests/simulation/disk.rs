@@ -183,8 +183,19 @@ impl Ledger {
     }
 
     pub(crate) fn holds(&self, certificate: &Certificate) -> bool {
-        let key = (turn_of(&certificate.statement), certificate.statement.kind());
-        self.certificates.get(&key).is_some_and(|held| held.statement == certificate.statement)
+        self.proves(&certificate.statement)
+    }
+
+    /// Returns whether a certificate of exactly this statement is here.
+    pub(crate) fn proves(&self, statement: &Statement) -> bool {
+        let held = self.certificates.get(&(turn_of(statement), statement.kind()));
+        held.is_some_and(|held| held.statement == *statement)
+    }
+
+    pub(crate) fn is_final(&self, block: BlockDigest) -> bool {
+        let header = self.bodies.get(&block);
+        let index = header.and_then(|header| usize::try_from(header.height.previous()?.get()).ok());
+        index.and_then(|index| self.chain.get(index)).is_some_and(|at_height| at_height.digest() == block)
     }
 
     /// Returns final blocks above `height`, at most `blocks_max`, and the finalization that proves them

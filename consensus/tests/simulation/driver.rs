@@ -142,6 +142,10 @@ impl Cluster {
             Effect::SafetyBroken(certificates) if self.plan.lawless => {
                 let certificates: Vec<_> = certificates.into_iter().map(|held| self.verified(held)).collect();
                 self.nodes[at].contradictions.extend(certificates);
+                // The machine takes no more ranges, so the ledger must not either.
+                if let Some(process) = &mut self.nodes[at].process {
+                    process.catching_up = None;
+                }
             }
             Effect::SafetyBroken(certificates) => {
                 let shown: Vec<String> = certificates.iter().map(|held| report::statement(&held.statement)).collect();
@@ -247,6 +251,10 @@ impl Cluster {
         }
         if !record.live().holds(&statement) {
             record.write(statement);
+            let node = &self.nodes[at];
+            if self.plan.craft(at).is_none() {
+                self.watch.may_notarize(at, &statement, node.ledger.live());
+            }
         }
         self.answer(at, Input::Signed(signed), answers);
     }

@@ -25,7 +25,7 @@ pub(crate) fn turn_of(statement: &Statement) -> Turn {
     (statement.epoch(), statement.view().expect("nobody attests here"))
 }
 
-/// How long a member must wait before it is told again how an old epoch ended.
+/// How long a member must wait before it is told again how the same epoch ended.
 const TELL_PAUSE_MS: u64 = 200;
 
 /// L1 blocks that a leader leaves between the newest one it has seen and the one it names.
@@ -53,11 +53,19 @@ impl Cluster {
         after.and_then(|after| self.worlds.get(after)).unwrap_or(&self.world)
     }
 
-    /// Returns the newest L1 block that a node has seen final. Each sees L1 with a delay of its own; after healing L1 stands
-    /// still.
+    /// Returns the newest L1 block. After healing L1 stands still.
+    pub(crate) fn l1_now(&self) -> L1BlockNumber {
+        L1BlockNumber::new(self.l1_seen_after(0))
+    }
+
+    /// Returns the newest L1 block that a node has seen final. Each sees L1 with a delay of its own.
     fn l1_seen(&self, at: usize) -> u64 {
+        self.l1_seen_after(self.l1_lag_ms[at])
+    }
+
+    fn l1_seen_after(&self, lag_ms: u64) -> u64 {
         let genesis = self.world.genesis.origin.number.get();
-        let until = self.clock.now_ms().saturating_sub(self.l1_lag_ms[at]).min(self.l1_end_ms);
+        let until = self.clock.now_ms().saturating_sub(lag_ms).min(self.l1_end_ms);
         let blocks = self.world.config.epochs.blocks * until;
         genesis + blocks.checked_div(self.plan.epoch_ms).unwrap_or_default()
     }
@@ -128,10 +136,11 @@ impl Cluster {
         let now = self.clock.now_ms();
         let node = &mut self.nodes[at];
         let (Some(process), Some(certificate)) = (&mut node.process, node.ledger.live().end_of(epoch)) else { return };
-        if process.listening.is_some() || process.told.get(&to).is_some_and(|told| now < told + TELL_PAUSE_MS) {
+        if process.listening.is_some() || process.told.get(&(to, epoch)).is_some_and(|told| now < told + TELL_PAUSE_MS)
+        {
             return;
         }
-        process.told.insert(to, now);
+        process.told.insert((to, epoch), now);
         self.counts.latecomers += 1;
         let packet = Rc::new(Packet::Certificate((**certificate).clone()));
         self.send(at, to, &packet);

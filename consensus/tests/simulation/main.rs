@@ -60,7 +60,6 @@ mod timing;
 mod trouble;
 
 use crate::{
-    accountability::Outcome,
     cluster::Cluster,
     plan::{Craft, Flaw, Plan},
     report::Counts,
@@ -83,10 +82,10 @@ fn clusters_agree_under_faults_and_go_on_when_they_heal() {
         }
     }
     if let Some(seeds) = seeds::asked() {
-        seeds::run_all(seeds);
+        seeds::run_all(seeds, &[Scenario::lawful, Scenario::lawless]);
         return;
     }
-    let total = seeds::run_all(seeds::DEFAULT);
+    let total = seeds::run_all(seeds::DEFAULT, &[Scenario::lawful]);
     let Counts { blocks, torn_turns, lost_writes, blackouts, replays, convictions, ranges, forgeries, .. } = total;
     let Counts { waited, stopped, handovers, again, latecomers, .. } = total;
     let faults = [blocks, torn_turns, lost_writes, blackouts, replays, convictions, ranges, forgeries];
@@ -135,16 +134,7 @@ fn a_vote_without_the_body_is_found() {
 /// or more of the weight.
 #[test]
 fn liars_of_more_than_a_third_break_agreement_and_are_named_for_it() {
-    let mut broken = 0;
-    let mut pairs = [0; 3];
-    for seed in 1..=LAWLESS_SEEDS {
-        let mut cluster = Cluster::new(Scenario::lawless(seed));
-        if let Outcome::Broken { guilty } = cluster.live_lawlessly() {
-            println!("seed {seed}: {guilty} of {} named", cluster.plan.weights.iter().sum::<u64>());
-            broken += 1;
-            (0..3).for_each(|kind| pairs[kind] += cluster.counts.pairs[kind]);
-        }
-    }
+    let Counts { broken, pairs, .. } = seeds::run_all(1..LAWLESS_SEEDS + 1, &[Scenario::lawless]);
     println!("agreement is broken by {broken} of {LAWLESS_SEEDS} seeds, {pairs:?} pairs of certificates");
     assert!(broken > LAWLESS_SEEDS / 5, "only {broken} seeds broke agreement");
     assert!(pairs.iter().all(|count| *count > 0), "a kind of pair never came: {pairs:?}");

@@ -59,7 +59,7 @@ pub(crate) struct Process {
     pub(crate) fetching: BTreeSet<BlockDigest>,
     pub(crate) catching_up: Option<CatchUp>,
     /// When each member was told last how an old epoch ended.
-    pub(crate) told: BTreeMap<usize, u64>,
+    pub(crate) told: BTreeMap<(usize, Epoch), u64>,
     /// Effects and writes until the process dies.
     pub(crate) fuse: Option<u64>,
 }

@@ -79,6 +79,8 @@ pub(crate) struct Counts {
     pub(crate) stopped: u64,
     /// Offences reported.
     pub(crate) convictions: u64,
+    /// Runs in which liars of more than a third broke agreement, and were named for it.
+    pub(crate) broken: u64,
     /// Contradicting certificates held by honest nodes: two notarizations, two finalizations, a finalization and a
     /// nullification.
     pub(crate) pairs: [u64; 3],
@@ -109,6 +111,7 @@ impl AddAssign for Counts {
         self.blackouts += other.blackouts;
         self.replays += other.replays;
         self.acts.iter_mut().zip(other.acts).for_each(|(acts, more)| *acts += more);
+        self.broken += other.broken;
         self.pairs.iter_mut().zip(other.pairs).for_each(|(pairs, more)| *pairs += more);
         self.messages += other.messages;
         self.forgeries += other.forgeries;

@@ -46,6 +46,11 @@ impl Scenario {
         Self { seed, plan, troubles }
     }
 
+    /// The run of a seed without a planted mistake.
+    pub(crate) fn lawful(seed: u64) -> Self {
+        Self::of(seed, None)
+    }
+
     /// The run of a seed in which more than a third of the weight lies, and less than two thirds.
     pub(crate) fn lawless(seed: u64) -> Self {
         let mut random = Random::new(seed);
@@ -59,11 +64,11 @@ impl Scenario {
         Self { seed, plan, troubles: Vec::new() }
     }
 
-    /// Plays it, from faults to progress.
+    /// Plays it, from faults to progress; or, with too many liars, to the end of agreement.
     #[expect(clippy::result_large_err, reason = "a run ends with at most one")]
     pub(crate) fn run(&self) -> Result<Counts, Failure> {
         let mut cluster = Cluster::new(self.clone());
-        let lived = catch(|| cluster.live());
+        let lived = catch(|| if self.plan.lawless { cluster.live_lawlessly() } else { cluster.live() });
         lived.map(|()| cluster.counts).map_err(|complaint| Failure {
             scenario: self.clone(),
             step: cluster.counts.steps,

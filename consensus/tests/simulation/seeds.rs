@@ -46,17 +46,20 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Runs seeds until one fails, and says about every second how far it is. Returns what all of them were made of.
-pub(crate) fn run_all(seeds: Range<u64>) -> Counts {
+/// Runs seeds, each in all of `worlds`, until one fails, and says about every second how far it is. Returns what all of them
+/// were made of.
+pub(crate) fn run_all(seeds: Range<u64>, worlds: &[fn(u64) -> Scenario]) -> Counts {
     let (first, wanted) = (seeds.start, seeds.end - seeds.start);
     let begin = Instant::now();
     let mut reported = begin;
     let mut total = Counts::default();
     println!("seeds {first} to {}", seeds.end - 1);
     for seed in seeds {
-        match Scenario::of(seed, None).run() {
-            Ok(counts) => total += counts,
-            Err(failure) => panic!("{}", make_small(failure)),
+        for world in worlds {
+            match world(seed).run() {
+                Ok(counts) => total += counts,
+                Err(failure) => panic!("{}", make_small(failure)),
+            }
         }
         if reported.elapsed() >= REPORT_EVERY {
             reported = Instant::now();

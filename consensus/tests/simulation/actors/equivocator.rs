@@ -42,17 +42,21 @@ impl Cluster {
         }
     }
 
-    /// Makes a second block of a view: valid, invalid, or on a parent that leaves blocks out.
+    /// Makes a second block of a view: valid, invalid, on a parent that leaves blocks out, on the block itself, which a
+    /// handover block never bears, or an old one once more, which only a handover block is.
     fn second_block(&mut self, at: usize, turn: Turn, header: &BlockHeader) {
+        let (epoch, view) = turn;
         let head = self.nodes[at].ledger.live().chain().last().unwrap_or(&self.world.genesis).clone();
         let salt = self.clock.coming();
-        let (epoch, view) = turn;
-        let other = self.world_of(epoch).block(view.get(), &head, salt);
-        let second = match self.random.below(4) {
+        let world = Rc::clone(self.world_of(epoch));
+        let on = |parent: &BlockHeader| world.block(view.get(), parent, salt);
+        let old = self.lore.blocks.range(..turn).next_back().and_then(|(_, blocks)| blocks.values().next()?.1.clone());
+        let second = match self.random.below(6) {
             0 => BlockHeader { declared_gas: INVALID_GAS, ..header.clone() },
-            // Beside a handover block proposed again this is a new one.
-            1 => other,
-            _ => BlockHeader { payload_root: other.payload_root, ..header.clone() },
+            1 => on(&head),
+            2 => on(header),
+            3 => old.unwrap_or_else(|| on(&head)),
+            _ => BlockHeader { payload_root: on(&head).payload_root, ..header.clone() },
         };
         let known = self.lore.blocks.get(&turn).map_or(0, BTreeMap::len);
         if known < 2 {
