@@ -11,7 +11,7 @@ use baton_proto::{
     BlsPublicKey, BlsSignature, Domain, MemberIndex, PEER_DST, POSSESSION_DST, PeerProof, STATEMENT_DST,
     SignedStatement, Statement,
 };
-use blst::{BLST_ERROR, MultiPoint as _, min_sig};
+use blst::{BLST_ERROR, MultiPoint as _, blst_p1_affine, blst_p2_affine, min_sig};
 use zeroize::Zeroizing;
 
 use crate::{Scheme, Verified};
@@ -126,14 +126,24 @@ pub fn verify_possession(domain: &Domain, owner: Address, key: &BlsPublicKey, pr
 /// # Errors
 /// [`BlsError`] if there are none, one is not a valid point, or the sum is zero.
 pub fn aggregate(signatures: &[BlsSignature]) -> Result<BlsSignature, BlsError> {
-    let points = signatures.iter().map(decode_signature).collect::<Result<Vec<_>, _>>()?;
+    sum(signatures, decode_signature)
+}
+
+/// Adds up what `decode` makes of the signatures; a sum of points of the subgroup is one too.
+fn sum(
+    signatures: &[BlsSignature],
+    decode: impl Fn(&BlsSignature) -> Result<min_sig::Signature, BlsError>,
+) -> Result<BlsSignature, BlsError> {
+    let points = signatures.iter().map(decode).collect::<Result<Vec<_>, _>>()?;
     let points: Vec<&min_sig::Signature> = points.iter().collect();
     if points.is_empty() {
         return Err(BlsError::Nothing);
     }
     let sum = min_sig::AggregateSignature::aggregate(&points, false).map_err(|error| named(&error))?;
     let sum = sum.to_signature();
-    sum.validate(true).map_err(|error| named(&error))?;
+    if blst_p1_affine::from(sum) == blst_p1_affine::default() {
+        return Err(BlsError::Zero);
+    }
     Ok(BlsSignature::new(sum.compress()))
 }
 
@@ -178,8 +188,8 @@ impl Scheme for MinSig {
         verify_message(&key.0, message, STATEMENT_DST, signature)
     }
 
-    /// One pairing check for all: the sums of keys and signatures, each multiplied by a factor of its own. Plain sums would
-    /// not do, for two members together could shift their signatures so that the errors cancel.
+    /// One pairing check for all: the sums of keys and signatures, each but the first multiplied by a factor of its own. Plain
+    /// sums would not do, for two members together could shift their signatures so that the errors cancel.
     ///
     /// The factors are a hash of all that is checked, so the answer is the same everywhere, and whoever wants a batch with a
     /// wrong signature to pass has to find one among 2¹²⁷ (small exponents: Bellare, Garay and Rabin 1998).
@@ -194,25 +204,29 @@ impl Scheme for MinSig {
         let Ok(points) = decoded else { return false };
         let keys: Vec<min_sig::PublicKey> = keys.iter().map(|key| key.0).collect();
         let factors = factors(&keys, message, signatures);
-        let signature = points.as_slice().mult(&factors, FACTOR_BITS).to_signature();
-        let key = keys.as_slice().mult(&factors, FACTOR_BITS).to_public_key();
-        signature.verify(false, message.as_slice(), STATEMENT_DST, &[], &key, true) == BLST_ERROR::BLST_SUCCESS
+        let (Some((first_point, points)), Some((first_key, keys))) = (points.split_first(), keys.split_first()) else {
+            return false;
+        };
+        let mut signature = min_sig::AggregateSignature::from(points.mult(&factors, FACTOR_BITS));
+        let mut key = min_sig::AggregatePublicKey::from(keys.mult(&factors, FACTOR_BITS));
+        let added = signature.add_signature(first_point, false).and_then(|()| key.add_public_key(first_key, false));
+        added.is_ok() && holds(&key.to_public_key(), message, STATEMENT_DST, &signature.to_signature())
     }
 
+    /// That each lies in its subgroup was found when it was verified, so their bytes are only decoded.
     fn aggregate(signatures: &[BlsSignature]) -> Result<BlsSignature, BlsError> {
-        aggregate(signatures)
+        sum(signatures, |signature| min_sig::Signature::uncompress(signature.as_bytes()).map_err(|error| named(&error)))
     }
 
     fn verify_aggregate(keys: &[&DecodedKey], message: &B256, signature: &BlsSignature) -> bool {
         let keys: Vec<&min_sig::PublicKey> = keys.iter().map(|key| &key.0).collect();
-        // Fails for no keys. Two members can hold keys that cancel out, so the sum is checked to be a key.
+        // Fails for no keys.
         let Ok(sum) = min_sig::AggregatePublicKey::aggregate(&keys, false) else { return false };
-        let key = sum.to_public_key();
-        key.validate().is_ok() && verify_message(&key, message, STATEMENT_DST, signature)
+        verify_message(&sum.to_public_key(), message, STATEMENT_DST, signature)
     }
 }
 
-/// Returns a number of [`FACTOR_BITS`] for each signature, none of them zero, little-endian.
+/// Returns a number of [`FACTOR_BITS`] for each signature but the first, none of them zero, little-endian.
 fn factors(keys: &[min_sig::PublicKey], message: &B256, signatures: &[BlsSignature]) -> Vec<u8> {
     let mut all = message.to_vec();
     for (key, signature) in keys.iter().zip(signatures) {
@@ -224,12 +238,18 @@ fn factors(keys: &[min_sig::PublicKey], message: &B256, signatures: &[BlsSignatu
         let [first, rest @ ..] = keccak256([all.as_slice(), &place.to_le_bytes()].concat()).0;
         std::iter::once(first | 1).chain(rest).take(FACTOR_BITS / 8)
     };
-    (0..).take(signatures.len()).flat_map(factor).collect()
+    (0..).take(signatures.len()).skip(1).flat_map(factor).collect()
 }
 
 fn verify_message(key: &min_sig::PublicKey, message: &B256, dst: &[u8], signature: &BlsSignature) -> bool {
-    let Ok(point) = decode_signature(signature) else { return false };
-    point.verify(false, message.as_slice(), dst, &[], key, false) == BLST_ERROR::BLST_SUCCESS
+    decode_signature(signature).is_ok_and(|point| holds(key, message, dst, &point))
+}
+
+/// Checks the pairing equation for points of their subgroups. Several members can hold keys that cancel out: their sum is no
+/// key, and nothing holds under it.
+fn holds(key: &min_sig::PublicKey, message: &B256, dst: &[u8], signature: &min_sig::Signature) -> bool {
+    blst_p2_affine::from(*key) != blst_p2_affine::default()
+        && signature.verify(false, message.as_slice(), dst, &[], key, false) == BLST_ERROR::BLST_SUCCESS
 }
 
 fn decode_signature(signature: &BlsSignature) -> Result<min_sig::Signature, BlsError> {

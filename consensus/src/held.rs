@@ -13,7 +13,9 @@
 //! that was checked elsewhere, hands out everything that it was waited for. The connection has proven who sent a vote, so
 //! nobody can make another's wait or seem to contradict itself; one with a wrong signature costs its sender a charge when it
 //! is found out, and holds up nobody else's, because the next one to say the same makes the quorum possible again. Once a
-//! statement has its certificate, what else is said for it waits for a contradiction that may never come.
+//! statement has its certificate, what else is said for it waits for a contradiction that may never come. Where enough was
+//! checked for a Notarize or Finalize to have its certificate as soon as we say it too, which we mostly are about to, the
+//! others wait for their signers to say it again: if we never say it, those who do spread the certificate before that.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -54,6 +56,8 @@ struct ViewVotes {
     waiting: Vec<Held>,
     /// Who rightly said what.
     checked: Vec<(Statement, SignerSet)>,
+    /// Whose vote the machine has, or gets before anything that is handed on later: the first of each kind, as it counts them.
+    counted: BTreeMap<(StatementKind, MemberIndex), Statement>,
 }
 
 impl HeldVotes {
@@ -77,9 +81,13 @@ impl HeldVotes {
         let is_due = signer == leader || is_quiet || contradicts || !now.is_empty();
         // Said again, it replaces what waits: the leader's Notarize may have come with it only now.
         let is_same = |waits: &Held| waits.vote.signer == signer && waits.vote.statement == statement;
+        let waited = votes.waiting.len();
         votes.waiting.retain(|waits| !is_same(waits));
+        let is_said_again = votes.waiting.len() < waited;
         votes.waiting.push(held);
-        now.extend(self.completed(view, &statement, is_certified));
+        if is_said_again || !self.is_enough_with_us(&statement) {
+            now.extend(self.completed(view, &statement, is_certified));
+        }
         if is_due {
             now.extend(self.view(view).waiting.extract_if(.., |waits| is_same(waits)));
         }
@@ -103,6 +111,32 @@ impl HeldVotes {
         let mut now = votes.take_rivals(signed);
         now.extend(self.completed(view, &signed.statement, is_certified));
         now
+    }
+
+    /// Takes note of what is handed on to the machine: a vote whose signatures hold. `leader` leads its view.
+    ///
+    /// Only what the machine will count is noted: the first of its kind from its signer, and a Notarize only with the leader's
+    /// own. Whoever counted more here could be made to wait for a certificate that nobody can make.
+    pub fn on_handed_on(&mut self, vote: &SignedStatement, leaders: Option<&SignedStatement>, leader: MemberIndex) {
+        let Some(view) = vote.statement.view() else { return };
+        let kind = vote.statement.kind();
+        let needs_leader = kind == StatementKind::Notarize && vote.signer != leader;
+        if needs_leader && leaders.is_none() {
+            return;
+        }
+        let counted = &mut self.view(view).counted;
+        for signed in [leaders, Some(vote)].into_iter().flatten() {
+            counted.entry((signed.statement.kind(), signed.signer)).or_insert(signed.statement);
+        }
+    }
+
+    /// Whether the machine counts enough for `statement` to have its certificate once we say it too. A Nullify is never
+    /// enough: we say it later than others as a rule, when our own timer fires.
+    fn is_enough_with_us(&self, statement: &Statement) -> bool {
+        let votes = statement.view().and_then(|view| self.views.get(&view));
+        let (Some(me), Some(votes)) = (self.me, votes) else { return false };
+        let counted = votes.counted.iter().filter(|(_, said)| *said == statement).map(|((_, signer), _)| *signer);
+        statement.kind() != StatementKind::Nullify && self.committee.is_quorum(counted.chain([me]).collect())
     }
 
     /// Takes out what waits for `statement` if those who said it, and we, could be a quorum.
@@ -205,6 +239,49 @@ mod tests {
             votes.on_checked(&by(signer, finalize(1)), false);
         }
         assert_eq!(take_in(&mut votes, by(4, finalize(1))), [4]);
+    }
+
+    /// Checks and hands on what 1 to `last` say; member 0 leads.
+    fn hand_on(votes: &mut HeldVotes, last: u8, statement: Statement, leaders: Option<&SignedStatement>) {
+        for signer in 1..=last {
+            let vote = by(signer, statement);
+            votes.on_checked(&vote, false);
+            votes.on_handed_on(&vote, leaders, MemberIndex::new(0));
+        }
+    }
+
+    #[test]
+    fn what_comes_after_enough_waits_until_it_is_said_again() {
+        let leaders = by(0, notarize(1));
+        for (statement, leaders, last) in [(notarize(1), Some(&leaders), 3), (finalize(1), None, 4)] {
+            let mut votes = votes();
+            hand_on(&mut votes, last - 1, statement, leaders);
+            assert!(!votes.is_enough_with_us(&statement));
+            hand_on(&mut votes, last, statement, leaders);
+            assert!(votes.is_enough_with_us(&statement), "with ours they are five");
+            assert!(take_in(&mut votes, by(5, statement)).is_empty());
+            assert_eq!(take_in(&mut votes, by(5, statement)), [5], "we do not say it: without us they are five too");
+        }
+        let mut votes = votes();
+        hand_on(&mut votes, 4, NULLIFY, None);
+        assert_eq!(take_in(&mut votes, by(5, NULLIFY)), [5], "our own timer may fire much later");
+    }
+
+    #[test]
+    fn what_the_machine_does_not_count_is_never_enough() {
+        // Without the leader's own.
+        let mut votes = votes();
+        hand_on(&mut votes, 4, notarize(1), None);
+        assert_eq!(take_in(&mut votes, by(5, notarize(1))), [5]);
+        // Second statements of their signers.
+        let mut votes = super::tests::votes();
+        hand_on(&mut votes, 1, finalize(2), None);
+        hand_on(&mut votes, 4, finalize(1), None);
+        assert_eq!(take_in(&mut votes, by(5, finalize(1))), [5]);
+        // Of nobody's concern: we have no place in the committee.
+        let mut votes = HeldVotes::new(World::new(&[1; 7]).committee, None, 20);
+        hand_on(&mut votes, 5, finalize(1), None);
+        assert_eq!(take_in(&mut votes, by(5, finalize(1))), [5]);
     }
 
     #[test]

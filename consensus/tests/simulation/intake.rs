@@ -337,7 +337,13 @@ impl Cluster {
             match (holds(&vote), leader.as_ref().map(holds)) {
                 (None, _) => self.refuse(at, vote.signer, "a vote with an invalid signature"),
                 (_, Some(None)) => self.refuse(at, vote.signer, "a vote with an invalid leader signature"),
-                (Some(vote), leader) => found.push_back(Checked::Vote { vote, leader: leader.flatten() }),
+                (Some(vote), leader) => {
+                    let leader = leader.flatten();
+                    if let (Some(view), Some(process)) = (vote.statement.view(), &mut self.nodes[at].process) {
+                        process.intake.held.on_handed_on(&vote, leader.as_deref(), world.schedule.leader(view));
+                    }
+                    found.push_back(Checked::Vote { vote, leader });
+                }
             }
         }
     }

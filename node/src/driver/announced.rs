@@ -5,7 +5,8 @@
 //! size and shape were checked where the bytes were decoded, then epoch and window, then "known already", then the
 //! signature. Only what was found true counts as known, so that nobody can make a false one stand in a true one's way.
 //! Certificates of one statement differ in who signed; the first true one is enough for everyone, the others go no
-//! further.
+//! further. Members send each other theirs anyway: where nobody else is connected, one of a statement that has its
+//! certificate here is not even looked at.
 
 use std::{num::NonZeroUsize, sync::Arc};
 
@@ -17,7 +18,7 @@ use baton_proto::{
 use lru::LruCache;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{epoch_end::LaterEpochs, intake::Checked, window::ViewWindow};
+use super::{certified::Certified, epoch_end::LaterEpochs, intake::Checked, window::ViewWindow};
 use crate::p2p::{Acceptance, Fault};
 
 /// Announcements that may wait to be judged: as many as the network holds back at once.
@@ -39,19 +40,29 @@ pub struct GossipChecks {
     later: LaterEpochs,
     window: Arc<ViewWindow>,
     verifier: Arc<Verifier>,
+    certified: Arc<Certified>,
+    has_followers: Box<dyn Fn() -> bool + Send>,
     finals: LruCache<Statement, ()>,
     offences: LruCache<(MemberIndex, View, Offence), ()>,
 }
 
 impl GossipChecks {
-    /// Makes the stage for the committee's epoch.
+    /// Makes the stage for the committee's epoch. `has_followers` says whether anybody is connected who is no member.
     #[must_use]
-    pub fn new(committee: &Committee, window: Arc<ViewWindow>, verifier: Arc<Verifier>) -> Self {
+    pub fn new(
+        committee: &Committee,
+        window: Arc<ViewWindow>,
+        verifier: Arc<Verifier>,
+        certified: Arc<Certified>,
+        has_followers: impl Fn() -> bool + Send + 'static,
+    ) -> Self {
         Self {
             epoch: committee.epoch(),
             later: LaterEpochs::default(),
             window,
             verifier,
+            certified,
+            has_followers: Box::new(has_followers),
             finals: LruCache::new(FINALS_REMEMBERED),
             offences: LruCache::new(OFFENCES_REMEMBERED),
         }
@@ -92,9 +103,13 @@ impl GossipChecks {
         {
             return (Acceptance::Ignore, None);
         }
+        if self.certified.contains(&statement) && !(self.has_followers)() {
+            return (Acceptance::Ignore, None);
+        }
         match self.verifier.verify_certificate(finalization) {
             Ok(certificate) => {
                 self.finals.put(statement, ());
+                self.certified.insert(&certificate);
                 (Acceptance::Accept, (view > final_view).then_some(Checked::Certificate(certificate)))
             }
             Err(error) => (rejected(&error), None),

@@ -69,8 +69,9 @@ impl Driver {
             Effect::Sign(statement) => answers.extend(self.sign(statement)?),
             Effect::Persist(certificate) => {
                 self.note_notarized(&certificate)?;
-                tokio::task::block_in_place(|| self.context.ledger.store_certificate(&certificate))?;
+                // No second one is checked while this one is on its way to the disk: if it does not get there, the node ends.
                 self.context.certified.insert(&certificate);
+                tokio::task::block_in_place(|| self.context.ledger.store_certificate(&certificate))?;
             }
             Effect::Broadcast(outgoing) => {
                 if let Some(message) = self.message(outgoing)? {

@@ -298,7 +298,13 @@ impl Intake {
             match (holds(&vote), leader.as_ref().map(holds)) {
                 (None, _) => self.refuse(from, "a vote with an invalid signature"),
                 (_, Some(None)) => self.refuse(from, "a vote with an invalid leader signature"),
-                (Some(vote), leader) => found.push(Checked::Vote { vote, leader: leader.flatten() }),
+                (Some(vote), leader) => {
+                    let leader = leader.flatten();
+                    if let Some(view) = vote.statement.view() {
+                        self.held.on_handed_on(&vote, leader.as_deref(), self.schedule.leader(view));
+                    }
+                    found.push(Checked::Vote { vote, leader });
+                }
             }
         }
     }

@@ -107,11 +107,17 @@ impl Consensus {
             inactive_views: self.facts.spec.inactive_views,
             window: Arc::clone(&window),
             certified: Arc::clone(&certified),
-            network,
+            network: network.clone(),
             rebuilder: rebuilder.clone(),
         })
         .counting(self.metrics.clone());
-        let gossip_checks = GossipChecks::new(&epoch.committee, Arc::clone(&window), Arc::clone(&epoch.verifier));
+        let gossip_checks = GossipChecks::new(
+            &epoch.committee,
+            Arc::clone(&window),
+            Arc::clone(&epoch.verifier),
+            Arc::clone(&certified),
+            move || network.peer_count() > network.connected_members().len(),
+        );
         let stage_ended = run_stages(vec![
             ("intake", {
                 let checked = checked.clone();

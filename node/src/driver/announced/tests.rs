@@ -1,3 +1,5 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use alloy_primitives::B256;
 use baton_proto::{BlockDigest, Certificate};
 
@@ -7,6 +9,8 @@ use crate::driver::testing::{World, block_of};
 struct Stage {
     world: World,
     window: Arc<ViewWindow>,
+    certified: Arc<Certified>,
+    has_followers: Arc<AtomicBool>,
     stage: GossipChecks,
 }
 
@@ -14,8 +18,17 @@ fn stage() -> Stage {
     let world = World::new(&[1, 1, 1, 1]);
     let window = Arc::new(ViewWindow::default());
     window.set(View::new(1_000), View::new(1_001));
-    let stage = GossipChecks::new(&world.committee, Arc::clone(&window), Arc::clone(&world.verifier));
-    Stage { world, window, stage }
+    let certified = Arc::new(Certified::new(Some(MemberIndex::new(0))));
+    let has_followers = Arc::new(AtomicBool::new(true));
+    let asked = Arc::clone(&has_followers);
+    let stage = GossipChecks::new(
+        &world.committee,
+        Arc::clone(&window),
+        Arc::clone(&world.verifier),
+        Arc::clone(&certified),
+        move || asked.load(Ordering::Relaxed),
+    );
+    Stage { world, window, certified, has_followers, stage }
 }
 
 /// A final header of `view` whose certificate these members signed.
@@ -38,6 +51,20 @@ fn a_true_certificate_goes_on_once_whoever_signed() {
 }
 
 #[test]
+fn what_is_certified_here_is_checked_for_followers_alone() {
+    let Stage { world, certified, has_followers, mut stage, .. } = stage();
+    let first = announced(&world, 1_005, &[0, 1, 2]);
+    certified.insert(&announced(&world, 1_005, &[1, 2, 3]).finalization);
+    has_followers.store(false, Ordering::Relaxed);
+    assert_eq!(stage.judge(Announcement::Final(first.clone())).0, Acceptance::Ignore);
+    let unknown = announced(&world, 1_006, &[0, 1, 2]);
+    assert_eq!(stage.judge(Announcement::Final(unknown.clone())).0, Acceptance::Accept, "news");
+    assert!(certified.contains(&unknown.finalization.statement), "nobody checks another one of it");
+    has_followers.store(true, Ordering::Relaxed);
+    assert_eq!(stage.judge(Announcement::Final(first)).0, Acceptance::Accept, "they have no other way to hear of it");
+}
+
+#[test]
 fn a_false_certificate_is_charged_and_does_not_stand_in_the_true_ones_way() {
     let Stage { world, mut stage, .. } = stage();
     let good = announced(&world, 1_005, &[0, 1, 2]);
@@ -56,7 +83,7 @@ fn a_false_certificate_is_charged_and_does_not_stand_in_the_true_ones_way() {
 
 #[test]
 fn what_is_past_goes_no_further_and_what_is_known_is_no_news() {
-    let Stage { world, window, mut stage } = stage();
+    let Stage { world, window, mut stage, .. } = stage();
     let oldest = 1_000 - RETENTION_VIEWS;
     assert_eq!(stage.judge(Announcement::Final(announced(&world, oldest - 1, &[0, 1, 2]))).0, Acceptance::Ignore);
     // Others may not have it yet, so it goes on; this node has.
