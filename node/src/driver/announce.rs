@@ -6,7 +6,7 @@ use baton_proto::{
     wire::{Announcement, FinalHeader},
 };
 
-use super::Driver;
+use super::{Driver, turn::Said};
 
 /// Returns whether `me` is one of the two who publish the finalization of `view`: its leader, and the leader of the view
 /// after it.
@@ -19,13 +19,13 @@ fn publishes(me: MemberIndex, view: View, leaders: &Schedule) -> bool {
 }
 
 impl Driver {
-    /// Gossips the finalization of the last block of `chain`, if that is ours to do.
-    pub(super) fn announce_final(&self, chain: &[BlockHeader], certificate: &Certificate) {
+    /// Gossips the finalization of the last block of `chain` at the end of the turn, if that is ours to do.
+    pub(super) fn announce_final(&mut self, chain: &[BlockHeader], certificate: &Certificate) {
         let (Some(me), Some(header)) = (self.context.epoch.me(), chain.last()) else { return };
         let (Some(block), Some(view)) = (certificate.statement.block(), certificate.statement.view()) else { return };
         if block == header.digest() && publishes(me, view, &self.context.epoch.leaders) {
             let announced = FinalHeader { header: header.clone(), finalization: certificate.clone() };
-            self.context.network.announce(Announcement::Final(announced));
+            self.turn.say(Said::Announce(Announcement::Final(announced)));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Making blocks final: execute in order, store in one step, then tell everybody.
+//! Making blocks final: execute in order, store in one step, and tell everybody at the end of the turn.
 
 use std::{
     collections::BTreeMap,
@@ -7,10 +7,10 @@ use std::{
 
 use alloy_primitives::{Address, TxHash};
 use baton_execution::{Executed, StateError, StateView};
-use baton_proto::{Block, Certificate};
+use baton_proto::{Block, BlockHeader, Certificate};
 use tracing::{debug, info};
 
-use super::{Driver, DriverError};
+use super::{Driver, DriverError, turn::Said};
 use crate::ledger::{FinalStep, Ledger, LedgerError};
 
 /// The ledger's state with the results of blocks that are about to be stored with it.
@@ -37,10 +37,18 @@ pub(super) enum Came {
     InARange,
 }
 
+/// Blocks that became final in one step, ascending.
+#[derive(Debug)]
+pub(super) struct NewlyFinal {
+    headers: Vec<BlockHeader>,
+    came: Came,
+    signers: u32,
+}
+
 impl Driver {
     /// Makes `blocks` final, in order, on top of the ledger's head. `certificate` finalizes the last one or a descendant.
     ///
-    /// Head, results and certificate reach the disk in one synced step; pool and readers hear of it afterwards.
+    /// Head, results and certificate are written in one step; readers hear of it when the disk has it.
     pub(super) fn commit(
         &mut self,
         blocks: Vec<Arc<Block>>,
@@ -59,11 +67,11 @@ impl Driver {
         let signers = certificate.signers.len();
         let nonces: Vec<_> = results.iter().map(|executed| executed.nonces.clone()).collect();
         let step = FinalStep { blocks: blocks.iter().map(|block| Block::clone(block)).collect(), certificate, results };
-        if let Err(error) = tokio::task::block_in_place(|| ledger.finalize(&step)) {
-            if let LedgerError::SafetyBroken { .. } = error {
+        if let Err(error) = self.turn.finalize(&step) {
+            if let DriverError::Ledger(error @ LedgerError::SafetyBroken { .. }) = &error {
                 self.halt(&error.to_string())?;
             }
-            return Err(error.into());
+            return Err(error);
         }
 
         let pool = Arc::clone(&self.context.pool);
@@ -75,20 +83,26 @@ impl Driver {
         }
         self.status.final_height = last.height;
         self.status.notarized_height = self.status.notarized_height.max(last.height);
+        let headers = blocks.iter().map(|block| block.header.clone()).collect();
+        self.turn.say(Said::Final(NewlyFinal { headers, came, signers }));
+        Ok(())
+    }
+
+    /// Tells everybody in this process of blocks that are final, now that the disk has them.
+    pub(super) fn tell_final(&mut self, NewlyFinal { headers, came, signers }: NewlyFinal) {
+        let Some(last) = headers.last() else { return };
         self.context.notarized.on_final(last.height);
         self.context.heads.send_replace(last.height);
         if came == Came::InARange {
-            debug!(height = %last.height, blocks = blocks.len(), signers, "range final");
-            return Ok(());
+            debug!(height = %last.height, blocks = headers.len(), signers, "range final");
+            return;
         }
         let time_to_final_ms = self.now().get().saturating_sub(last.timestamp_ms.get());
         self.status.time_to_final_ms = Some(time_to_final_ms);
         self.context.metrics.final_after(time_to_final_ms);
-        for block in &blocks {
-            let header = &block.header;
+        for header in &headers {
             info!(height = %header.height, view = %header.view, proposer = %header.proposer,
                 transactions = header.transaction_count, signers, "block final");
         }
-        Ok(())
     }
 }

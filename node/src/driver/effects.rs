@@ -10,7 +10,8 @@ use baton_proto::{
 use tracing::{debug, error, info, warn};
 
 use super::{
-    Driver, DriverEnd, DriverError, FETCHED_QUEUE_MAX, blocks::LedgerNonces, commit::Came, fetch, waiting::Proposed,
+    Driver, DriverEnd, DriverError, FETCHED_QUEUE_MAX, blocks::LedgerNonces, commit::Came, fetch, turn::Said,
+    waiting::Proposed,
 };
 use crate::{
     l1::OriginVerdict,
@@ -63,6 +64,22 @@ impl Driver {
         Ok(offered.unwrap_or(Offered::Refused))
     }
 
+    /// Ends the turn: once the disk has what was written in it, others hear of it.
+    ///
+    /// # Errors
+    /// [`DriverError`] if the disk may not have it: nobody hears of anything any more.
+    pub(super) fn end_turn(&mut self) -> Result<(), DriverError> {
+        for said in tokio::task::block_in_place(|| self.turn.end())? {
+            match said {
+                Said::Broadcast(message) => self.context.outbound.broadcast(message),
+                Said::Send(member, message) => self.context.outbound.send(member, message),
+                Said::Announce(announcement) => self.context.network.announce(announcement),
+                Said::Final(blocks) => self.tell_final(blocks),
+            }
+        }
+        Ok(())
+    }
+
     /// Runs one effect; answers that are at hand at once are appended to `answers`.
     async fn run_effect(&mut self, effect: Effect, answers: &mut VecDeque<Input>) -> Result<(), DriverError> {
         match effect {
@@ -71,16 +88,16 @@ impl Driver {
                 self.note_notarized(&certificate)?;
                 // No second one is checked while this one is on its way to the disk: if it does not get there, the node ends.
                 self.context.certified.insert(&certificate);
-                tokio::task::block_in_place(|| self.context.ledger.store_certificate(&certificate))?;
+                self.turn.store_certificate(&certificate)?;
             }
             Effect::Broadcast(outgoing) => {
                 if let Some(message) = self.message(outgoing)? {
-                    self.context.outbound.broadcast(message);
+                    self.turn.say(Said::Broadcast(message));
                 }
             }
             Effect::Send(member, outgoing) => {
                 if let Some(message) = self.message(outgoing)? {
-                    self.context.outbound.send(member, message);
+                    self.turn.say(Said::Send(member, message));
                 }
             }
             Effect::Build { view, parent, ancestors } => answers.push_back(self.build(view, &parent, &ancestors)?),
@@ -102,7 +119,9 @@ impl Driver {
             Effect::SetTimer { timer, after_ms } => self.timers.set(timer, after_ms),
             Effect::Report(evidence) => self.report(evidence).await?,
             Effect::SafetyBroken(certificates) => {
-                tokio::task::block_in_place(|| self.context.ledger.persist(&[], &certificates))?;
+                for certificate in &certificates {
+                    self.turn.store_certificate(certificate)?;
+                }
                 error!(
                     ?certificates,
                     "certificates contradict each other: a third of the stake lied; this node signs nothing more"
@@ -127,10 +146,9 @@ impl Driver {
     }
 
     /// Records, then signs. A refusal of the record is the machine's to know; a failure of the disk ends the node.
-    fn sign(&self, statement: Statement) -> Result<Option<Input>, DriverError> {
-        let Some(signer) = &self.context.epoch.signer else { return Ok(None) };
-        match tokio::task::block_in_place(|| signer.sign(&[statement])) {
-            Ok(signed) => Ok(signed.into_iter().next().map(Input::Signed)),
+    fn sign(&mut self, statement: Statement) -> Result<Option<Input>, DriverError> {
+        match self.turn.sign(statement) {
+            Ok(signed) => Ok(signed.map(Input::Signed)),
             Err(error) if error.is_refusal() => {
                 // Whoever listens refuses in every view, and said so once.
                 if !matches!(error, SignError::Listening { .. }) {
@@ -191,7 +209,7 @@ impl Driver {
             &self.context.pool,
             &LedgerNonces(self.context.ledger.as_ref()),
         );
-        tokio::task::block_in_place(|| self.context.ledger.store_block(&block))?;
+        self.turn.store_block(&block)?;
         let header = block.header.clone();
         self.context.metrics.proposals_created.inc();
         debug!(height = %header.height, %view, transactions = header.transaction_count, "block built");
@@ -232,7 +250,7 @@ impl Driver {
         );
         let verdict = match judgement {
             Judgement::Valid => {
-                tokio::task::block_in_place(|| self.context.ledger.store_block(&block))?;
+                self.turn.store_block(&block)?;
                 Verdict::Valid
             }
             Judgement::Wait(reason) => {
@@ -265,7 +283,7 @@ impl Driver {
     /// Gets a block that a quorum voted for: from memory, or from peers.
     fn fetch(&mut self, digest: BlockDigest, from: Option<MemberIndex>) -> Result<Option<Input>, DriverError> {
         if let Some(block) = self.blocks.get(&digest)? {
-            tokio::task::block_in_place(|| self.context.ledger.store_block(&block))?;
+            self.turn.store_block(&block)?;
             return Ok(Some(Input::Fetched { header: block.header.clone() }));
         }
         if self.fetching.len() >= FETCHED_QUEUE_MAX || !self.fetching.insert(digest) {
@@ -297,7 +315,7 @@ impl Driver {
             debug!(%digest, %epoch, %view, "a fetched block is of no view that anybody was in");
             return Ok(());
         }
-        tokio::task::block_in_place(|| self.context.ledger.store_block(&block))?;
+        self.turn.store_block(&block)?;
         let header = block.header.clone();
         self.blocks.insert(Arc::new(block));
         self.input(Input::Fetched { header }).await

@@ -8,8 +8,9 @@
 //!  pool, L1 ───────────────────────┼──▶│ machine │────────▶├─▶ network
 //!  catch-up, fetched blocks ───────┘   └─────────┘         └─▶ heads: "this height is final"
 //! ```
-//! Durable before visible: effects run in the order the machine gave them, every write is synced before the next effect
-//! starts, and a failed write ends the process before anything else is sent. What the network has seen is on this disk.
+//! Durable before visible: effects run in the order the machine gave them, and what they want said waits until the disk has
+//! all that the turn wrote ([`turn`]); a failed write ends the process before anything else is sent. What the network has seen
+//! is on this disk.
 
 mod announce;
 mod announced;
@@ -27,6 +28,7 @@ mod rebuild;
 #[cfg(test)]
 pub(crate) mod testing;
 mod timers;
+mod turn;
 mod waiting;
 mod window;
 
@@ -58,7 +60,8 @@ pub use self::{
     window::ViewWindow,
 };
 use self::{
-    blocks::Blocks, catching_up::CatchingUp, effects::Offered, key_watch::KeyWatch, timers::Timers, waiting::Waiting,
+    blocks::Blocks, catching_up::CatchingUp, effects::Offered, key_watch::KeyWatch, timers::Timers, turn::Turn,
+    waiting::Waiting,
 };
 use crate::{
     epoch::EpochContext,
@@ -71,6 +74,9 @@ use crate::{
 
 /// Checked messages that may wait for the driver.
 pub const CHECKED_QUEUE_MAX: usize = 256;
+
+/// Checked messages of one turn: what they make us say waits for the last of them.
+const TURN_INPUTS_MAX: usize = 16;
 
 /// Fetched blocks that may wait for the driver.
 const FETCHED_QUEUE_MAX: usize = 64;
@@ -225,6 +231,7 @@ pub enum DriverEnd {
 pub struct Driver {
     context: DriverContext,
     machine: Machine,
+    turn: Turn,
     blocks: Blocks,
     timers: Timers,
     waiting: Waiting,
@@ -257,6 +264,7 @@ impl Driver {
         let status = DriverStatus { final_height: context.ledger.head()?.height, ..DriverStatus::default() };
         Ok(Self {
             key_watch: KeyWatch::new(context.epoch.signer.clone(), context.epoch.epoch),
+            turn: Turn::new(Arc::clone(&context.ledger), context.epoch.signer.clone(), context.epoch.me()),
             machine,
             blocks,
             timers: Timers::default(),
@@ -291,6 +299,7 @@ impl Driver {
             }
         }
         self.input(Input::Started).await?;
+        self.end_turn()?;
         // After a restart the checks must know at once which views matter now.
         self.publish();
         let mut judge_again = tokio::time::interval(JUDGE_AGAIN_EVERY);
@@ -339,6 +348,15 @@ impl Driver {
                 }
                 _ = judge_again.tick(), if !self.waiting.is_empty() => self.judge_waiting().await?,
             }
+            // What waits already shares this turn's syncs.
+            for _ in 1..TURN_INPUTS_MAX {
+                if self.ended.is_some() {
+                    break;
+                }
+                let Ok(message) = checked.try_recv() else { break };
+                self.on_checked(message).await?;
+            }
+            self.end_turn()?;
             self.publish();
         }
     }

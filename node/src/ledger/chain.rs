@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{Mutex, PoisonError, RwLock},
+    sync::{Mutex, MutexGuard, PoisonError, RwLock},
 };
 
 use alloy_primitives::{Address, TxHash};
@@ -27,8 +27,9 @@ const UNFINAL_HEADERS_MAX: usize = 4_096;
 pub struct StoreLedger<S> {
     pub(super) store: S,
     identity: ChainIdentity,
-    /// Held by every step that writes what it has read.
-    writer: Mutex<()>,
+    /// Held by every step that writes what it has read. Holds the head that was written last.
+    writer: Mutex<Option<Head>>,
+    /// The head that the disk has.
     head: RwLock<Option<Head>>,
     cache: BlockCache,
 }
@@ -38,7 +39,7 @@ impl<S: Store> StoreLedger<S> {
     ///
     /// # Errors
     /// [`LedgerError`] if it cannot be read or its head is not what it says.
-    pub(super) fn over(store: S, identity: &ChainIdentity) -> Result<Self, LedgerError> {
+    pub(crate) fn over(store: S, identity: &ChainIdentity) -> Result<Self, LedgerError> {
         let head = match store.get(Family::Meta, keys::HEAD)? {
             None => None,
             Some(bytes) => Some(
@@ -49,7 +50,7 @@ impl<S: Store> StoreLedger<S> {
         let ledger = Self {
             store,
             identity: *identity,
-            writer: Mutex::new(()),
+            writer: Mutex::new(head),
             head: RwLock::new(head),
             cache: BlockCache::new(),
         };
@@ -60,6 +61,10 @@ impl<S: Store> StoreLedger<S> {
             }
         }
         Ok(ledger)
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Option<Head>> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn current_head(&self) -> Option<Head> {
@@ -149,7 +154,7 @@ impl<S: Store> Ledger for StoreLedger<S> {
     }
 
     fn init_genesis(&self, genesis: &BlockHeader) -> Result<(), LedgerError> {
-        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut written = self.writer();
         let digest = genesis.digest();
         if let Some(stored) = self.final_digest(Height::ZERO)? {
             return if stored == digest { Ok(()) } else { Err(LedgerError::OtherGenesis { stored, got: digest }) };
@@ -160,6 +165,7 @@ impl<S: Store> Ledger for StoreLedger<S> {
         batch.push(Change::Put(Family::Blocks, keys::final_digest(Height::ZERO), digest.get().to_vec()));
         batch.push(Change::Put(Family::Meta, keys::HEAD.into(), records::head_to_bytes(head)));
         self.store.write(batch, Durability::Synced)?;
+        *written = Some(head);
         self.set_head(head);
         Ok(())
     }
@@ -197,8 +203,8 @@ impl<S: Store> Ledger for StoreLedger<S> {
             .collect()
     }
 
-    fn persist(&self, blocks: &[Block], certificates: &[Certificate]) -> Result<(), LedgerError> {
-        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+    fn stage(&self, blocks: &[Block], certificates: &[Certificate]) -> Result<(), LedgerError> {
+        let _writer = self.writer();
         let mut batch = Vec::new();
         let mut stored = Vec::new();
         for block in blocks {
@@ -215,10 +221,20 @@ impl<S: Store> Ledger for StoreLedger<S> {
             self.add_certificate(certificate, &mut batch)?;
         }
         if !batch.is_empty() {
-            self.store.write(batch, Durability::Synced)?;
+            self.store.write(batch, Durability::Buffered)?;
         }
         for (digest, block) in stored {
             self.cache.insert(digest, block);
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), LedgerError> {
+        // What is written meanwhile is for the next call to sync.
+        let written = *self.writer();
+        self.store.sync()?;
+        if let Some(head) = written {
+            self.set_head(head);
         }
         Ok(())
     }
@@ -240,9 +256,9 @@ impl<S: Store> Ledger for StoreLedger<S> {
         found.iter().map(|(key, bytes)| decode_certificate(key, bytes)).collect()
     }
 
-    fn finalize(&self, step: &FinalStep) -> Result<(), LedgerError> {
-        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let head = self.head()?;
+    fn stage_final(&self, step: &FinalStep) -> Result<(), LedgerError> {
+        let mut written = self.writer();
+        let head = written.ok_or(LedgerError::NoGenesis)?;
         let digests: Vec<BlockDigest> = step.blocks.iter().map(|block| block.header.digest()).collect();
         let known = self.check_step(step, &digests, head)?;
 
@@ -263,7 +279,7 @@ impl<S: Store> Ledger for StoreLedger<S> {
             batch.push(Change::Put(Family::Meta, keys::HEAD.into(), records::head_to_bytes(head)));
         }
         if !batch.is_empty() {
-            self.store.write(batch, Durability::Synced)?;
+            self.store.write(batch, Durability::Buffered)?;
         }
         for digest in dropped {
             self.cache.remove(digest);
@@ -271,8 +287,8 @@ impl<S: Store> Ledger for StoreLedger<S> {
         for (block, digest) in new() {
             self.cache.insert(digest, block);
         }
-        if let Some(head) = new_head {
-            self.set_head(head);
+        if new_head.is_some() {
+            *written = new_head;
         }
         Ok(())
     }
@@ -310,7 +326,7 @@ impl<S: Store> Ledger for StoreLedger<S> {
     }
 
     fn put_batch(&self, batch: &BatchRecord) -> Result<(), LedgerError> {
-        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let _writer = self.writer();
         let index = batch.header.index;
         let (key, data_key) = (keys::batch(index), keys::batch_data(index));
         // Data is up to a megabyte and mostly stays what it is while the record moves on.

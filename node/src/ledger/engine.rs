@@ -238,6 +238,11 @@ impl Engine {
         self.db.write_opt(batch, &options).map_err(|error| self.classify("write to", &error))
     }
 
+    /// Waits until the disk has everything that was written.
+    pub(crate) fn sync(&self) -> Result<(), EngineError> {
+        self.db.flush_wal(true).map_err(|error| self.classify("sync", &error))
+    }
+
     /// Waits until nothing is written out or compacted any more.
     #[cfg(test)]
     pub(crate) fn wait_until_still(&self) {

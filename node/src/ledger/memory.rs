@@ -65,4 +65,8 @@ impl Store for MemoryStore {
         }
         Ok(())
     }
+
+    fn sync(&self) -> Result<(), LedgerError> {
+        Ok(())
+    }
 }

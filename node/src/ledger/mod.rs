@@ -8,7 +8,8 @@
 //!   MemoryStore   RocksStore   ordered bytes: get, scan, one atomic batch
 //! ```
 //! - A step is one atomic batch: after a crash it happened whole or not at all.
-//! - Writes on which safety rests are on the disk before the call returns; each method says whether it is one of them.
+//! - Writes on which safety rests are on the disk before the call returns, or before [`Ledger::sync`] does where a method
+//!   only stages them; each says which it is.
 //! - A folder belongs to one chain and one process, and is opened only whole: a torn last record, which nobody was ever
 //!   told about, is dropped; damage anywhere else is refused with what to do.
 
@@ -60,7 +61,7 @@ pub trait Ledger: Send + Sync {
     /// [`LedgerError::OtherGenesis`] if the chain already starts from another one.
     fn init_genesis(&self, genesis: &BlockHeader) -> Result<(), LedgerError>;
 
-    /// Returns the last final block.
+    /// Returns the last final block that the disk has.
     ///
     /// # Errors
     /// [`LedgerError::NoGenesis`] before [`Self::init_genesis`].
@@ -91,15 +92,30 @@ pub trait Ledger: Send + Sync {
     /// See [`Self::header`].
     fn unfinal_headers(&self) -> Result<Vec<BlockHeader>, LedgerError>;
 
-    /// Stores blocks that are not final yet and certificates, durably, in one step with one sync.
+    /// Stores blocks that are not final yet and certificates, in one step. Reads see it at once; the disk has it when
+    /// [`Self::sync`] has returned, and never without what was staged before.
     ///
-    /// A block is stored before this node votes for it. It is dropped when another block of its height, or one of its view or
-    /// a later one, becomes final without it.
+    /// A block is dropped when another block of its height, or one of its view or a later one, becomes final without it.
     /// What is stored already costs nothing.
     ///
     /// # Errors
+    /// [`LedgerError`] if it cannot be written.
+    fn stage(&self, blocks: &[Block], certificates: &[Certificate]) -> Result<(), LedgerError>;
+
+    /// Waits until the disk has everything that was staged.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if that is not known.
+    fn sync(&self) -> Result<(), LedgerError>;
+
+    /// [`Self::stage`], durably.
+    ///
+    /// # Errors
     /// [`LedgerError`] if it is not on the disk.
-    fn persist(&self, blocks: &[Block], certificates: &[Certificate]) -> Result<(), LedgerError>;
+    fn persist(&self, blocks: &[Block], certificates: &[Certificate]) -> Result<(), LedgerError> {
+        self.stage(blocks, certificates)?;
+        self.sync()
+    }
 
     /// [`Self::persist`] for one block.
     ///
@@ -139,7 +155,8 @@ pub trait Ledger: Send + Sync {
         Ok(self.certificates_of(epoch, view)?.into_iter().next())
     }
 
-    /// Makes blocks final with their results, durably, in one step: head, transaction index, outcomes and nonces.
+    /// Makes blocks final with their results in one step: transaction index, outcomes, nonces and head. Reads of the blocks
+    /// see it at once; [`Self::head`] is that block when [`Self::sync`] has returned, for only then the disk has it.
     ///
     /// Blocks at or below the head with the digests that are final already are passed over with their results, so a step
     /// that a crash interrupted may be repeated.
@@ -149,7 +166,16 @@ pub trait Ledger: Send + Sync {
     /// the head: two quorums contradict each other. [`LedgerError::Gap`], [`LedgerError::Unlinked`],
     /// [`LedgerError::NotAFinalization`] and [`LedgerError::ResultCount`] name a step that is wrong in itself. Nothing is changed
     /// then.
-    fn finalize(&self, step: &FinalStep) -> Result<(), LedgerError>;
+    fn stage_final(&self, step: &FinalStep) -> Result<(), LedgerError>;
+
+    /// [`Self::stage_final`], durably.
+    ///
+    /// # Errors
+    /// See [`Self::stage_final`]; [`LedgerError`] too if it is not on the disk.
+    fn finalize(&self, step: &FinalStep) -> Result<(), LedgerError> {
+        self.stage_final(step)?;
+        self.sync()
+    }
 
     /// Returns the lowest final block at or above `height` whose own finalization is stored, and that finalization.
     ///

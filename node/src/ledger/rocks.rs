@@ -101,4 +101,8 @@ impl Store for RocksStore {
             .collect();
         Ok(self.0.write(edits, durability)?)
     }
+
+    fn sync(&self) -> Result<(), LedgerError> {
+        Ok(self.0.sync()?)
+    }
 }

@@ -93,4 +93,10 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`LedgerError`] if it is not applied as `durability` demands.
     fn write(&self, batch: Vec<Change>, durability: Durability) -> Result<(), LedgerError>;
+
+    /// Waits until the disk has every batch that was applied before the call.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if that is not known; what the disk has is then unknown until the store is opened again.
+    fn sync(&self) -> Result<(), LedgerError>;
 }

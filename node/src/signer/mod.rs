@@ -100,6 +100,24 @@ impl Signer {
         Ok(statements.iter().map(|statement| self.key.sign_as(self.me, statement, &self.domain)).collect())
     }
 
+    /// Records and signs one statement. The signature must not leave this process, nor anything that holds it reach another
+    /// file, before [`Self::sync`] has returned.
+    ///
+    /// # Errors
+    /// See [`Self::sign`].
+    pub(crate) fn stage(&self, statement: Statement) -> Result<Verified<SignedStatement>, SignError> {
+        self.record().stage(&[statement])?;
+        Ok(self.key.sign_as(self.me, &statement, &self.domain))
+    }
+
+    /// Waits until the disk has every statement that was staged.
+    ///
+    /// # Errors
+    /// [`SignError`] if that is not known: nothing more is signed before a restart.
+    pub(crate) fn sync(&self) -> Result<(), SignError> {
+        self.record().sync()
+    }
+
     /// See [`SignRecord::listens_in`].
     #[must_use]
     pub fn listens_in(&self, epoch: Epoch) -> bool {

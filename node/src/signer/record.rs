@@ -151,6 +151,8 @@ pub struct SignRecord {
     floor: (Epoch, View),
     /// The last epoch in which nothing is signed, of a record that must listen; until it is settled, nothing is in any.
     quiet: Option<Epoch>,
+    /// Whether the disk may lack statements that are recorded.
+    is_staged: bool,
     /// Set when a write failed: what the disk holds is then unknown, and a sync that is tried again proves nothing.
     is_closed: bool,
 }
@@ -196,7 +198,15 @@ impl SignRecord {
         ];
         engine.write(edits, Durability::Synced)?;
         engine.complete()?;
-        Ok(Self { engine, key: *key, origin, floor: (Epoch::ZERO, View::ZERO), quiet: None, is_closed: false })
+        Ok(Self {
+            engine,
+            key: *key,
+            origin,
+            floor: (Epoch::ZERO, View::ZERO),
+            quiet: None,
+            is_staged: false,
+            is_closed: false,
+        })
     }
 
     /// Opens the record of `key`.
@@ -222,7 +232,7 @@ impl SignRecord {
                 Some(Epoch::new(epoch.map_err(|_| engine.damaged("the epoch in which it listens does not decode"))?))
             }
         };
-        Ok(Self { engine, key: stored, origin, floor, quiet, is_closed: false })
+        Ok(Self { engine, key: stored, origin, floor, quiet, is_staged: false, is_closed: false })
     }
 
     /// Returns whose record it is.
@@ -331,6 +341,16 @@ impl SignRecord {
     /// # Errors
     /// [`SignError`] if one of them may not be signed, or is not known to be on the disk.
     pub(super) fn record(&mut self, statements: &[Statement]) -> Result<(), SignError> {
+        self.stage(statements)?;
+        self.sync()
+    }
+
+    /// Records all of `statements`, or none of them, so that nothing that contradicts them is recorded later. The disk has
+    /// them when [`Self::sync`] has returned; no signature may be shown to anybody before.
+    ///
+    /// # Errors
+    /// See [`Self::record`].
+    pub(super) fn stage(&mut self, statements: &[Statement]) -> Result<(), SignError> {
         if self.is_closed {
             return Err(SignError::Closed);
         }
@@ -353,10 +373,28 @@ impl SignRecord {
         if edits.is_empty() {
             return Ok(());
         }
-        self.engine.write(edits, Durability::Synced).map_err(|error| {
-            self.is_closed = true;
-            SignError::Record(error.into())
-        })
+        self.is_staged = true;
+        self.engine.write(edits, Durability::Buffered).map_err(|error| self.closed_by(error))
+    }
+
+    /// Waits until the disk has every statement that was staged; at once if it has.
+    ///
+    /// # Errors
+    /// [`SignError`] if that is not known: nothing is signed any more.
+    pub(super) fn sync(&mut self) -> Result<(), SignError> {
+        if self.is_closed {
+            return Err(SignError::Closed);
+        }
+        if self.is_staged {
+            self.engine.sync().map_err(|error| self.closed_by(error))?;
+            self.is_staged = false;
+        }
+        Ok(())
+    }
+
+    fn closed_by(&mut self, error: EngineError) -> SignError {
+        self.is_closed = true;
+        SignError::Record(error.into())
     }
 
     /// Returns whether the key may have said this as far as the record goes: exactly this statement is recorded, or it lies
@@ -403,10 +441,7 @@ impl SignRecord {
         }
         let floor = view_key(epoch, view);
         let edits = vec![Edit::Put(META, FLOOR.into(), floor.clone()), Edit::DeleteRange(VOTES, Vec::new(), floor)];
-        self.engine.write(edits, Durability::Synced).map_err(|error| {
-            self.is_closed = true;
-            SignError::Record(error.into())
-        })?;
+        self.engine.write(edits, Durability::Synced).map_err(|error| self.closed_by(error))?;
         self.floor = (epoch, view);
         Ok(())
     }

@@ -1,0 +1,170 @@
+//! One turn of the driver: what it writes, and what it may say once the disk has that.
+//!
+//! ```text
+//!   inputs that are ready ─▶ machine ─▶ statements ─▶ sign record ──┐
+//!                                  ├──▶ blocks, certificates,       ├─▶ one sync of each file ─▶ messages, heads
+//!                                  │    final steps ─▶ ledger ──────┘                               ▲
+//!                                  └──▶ what others shall hear ─────────────────────────────────────┘
+//! ```
+//! Nothing leaves the process while a write that came before it in the turn may be lost, and after a failed write nothing
+//! leaves it at all. The two files are synced side by side, because neither needs the other, but for one case: a certificate
+//! that our own signature of this turn completed must never survive a power cut that our record of it does not, or the
+//! restarted node would find its key in a statement that its record lacks. So the record is synced before such a certificate
+//! is written. A block's body needs no sync of its own before we vote for it: both later syncs of its view, for our Finalize
+//! and for the block's being final, come after it in the same log.
+
+use std::sync::Arc;
+
+use baton_consensus::Verified;
+use baton_proto::{
+    Block, Certificate, MemberIndex, SignedStatement, Statement,
+    wire::{Announcement, ConsensusMessage},
+};
+
+use super::{DriverError, commit::NewlyFinal};
+use crate::{
+    ledger::{FinalStep, Ledger, LedgerError},
+    signer::{SignError, Signer},
+};
+
+/// What others hear of at the end of a turn.
+#[derive(Debug)]
+pub(super) enum Said {
+    /// A message to every other member.
+    Broadcast(ConsensusMessage),
+    /// A message to one member.
+    Send(MemberIndex, ConsensusMessage),
+    /// News for everybody.
+    Announce(Announcement),
+    /// Blocks are final.
+    Final(NewlyFinal),
+}
+
+/// Where statements are recorded: [`Signer`], but for tests.
+pub(super) trait Statements: Send + Sync {
+    /// See [`Signer::stage`].
+    fn stage(&self, statement: Statement) -> Result<Verified<SignedStatement>, SignError>;
+
+    /// See [`Signer::sync`].
+    fn sync(&self) -> Result<(), SignError>;
+}
+
+impl Statements for Signer {
+    fn stage(&self, statement: Statement) -> Result<Verified<SignedStatement>, SignError> {
+        Self::stage(self, statement)
+    }
+
+    fn sync(&self) -> Result<(), SignError> {
+        Self::sync(self)
+    }
+}
+
+/// The turn that is running.
+pub(super) struct Turn<R = Signer> {
+    ledger: Arc<dyn Ledger>,
+    record: Option<Arc<R>>,
+    me: Option<MemberIndex>,
+    /// Whether the disk may lack what the ledger, or the record, was given in this turn.
+    is_ledger_staged: bool,
+    is_record_staged: bool,
+    /// Set by a failed write: nothing is said any more.
+    is_broken: bool,
+    said: Vec<Said>,
+}
+
+impl<R: Statements> Turn<R> {
+    /// Begins the first turn. `record` is that of the member `me`; a follower has neither.
+    pub(super) fn new(ledger: Arc<dyn Ledger>, record: Option<Arc<R>>, me: Option<MemberIndex>) -> Self {
+        Self {
+            ledger,
+            record,
+            me,
+            is_ledger_staged: false,
+            is_record_staged: false,
+            is_broken: false,
+            said: Vec::new(),
+        }
+    }
+
+    /// Records and signs; `None` without a key.
+    pub(super) fn sign(&mut self, statement: Statement) -> Result<Option<Verified<SignedStatement>>, SignError> {
+        let Some(record) = &self.record else { return Ok(None) };
+        let signed = record.stage(statement);
+        self.is_record_staged = true;
+        self.is_broken |= signed.as_ref().is_err_and(|error| !error.is_refusal());
+        signed.map(Some)
+    }
+
+    /// Stores a body. It reaches the disk with the next certificate, if not before.
+    pub(super) fn store_block(&mut self, block: &Block) -> Result<(), LedgerError> {
+        let stored = self.ledger.stage(std::slice::from_ref(block), &[]);
+        self.watch(stored)
+    }
+
+    pub(super) fn store_certificate(&mut self, certificate: &Certificate) -> Result<(), DriverError> {
+        self.record_before(certificate)?;
+        self.is_ledger_staged = true;
+        let stored = self.ledger.stage(&[], std::slice::from_ref(certificate));
+        Ok(self.watch(stored)?)
+    }
+
+    pub(super) fn finalize(&mut self, step: &FinalStep) -> Result<(), DriverError> {
+        self.record_before(&step.certificate)?;
+        self.is_ledger_staged = true;
+        let stored = self.ledger.stage_final(step);
+        Ok(self.watch(stored)?)
+    }
+
+    /// Says something at the end of the turn, after what was said before.
+    pub(super) fn say(&mut self, said: Said) {
+        self.said.push(said);
+    }
+
+    /// Ends the turn and begins the next one. Waits for the disk, and returns what may be said now, in order.
+    ///
+    /// # Errors
+    /// [`DriverError`] if something of the turn may not be on the disk: then nothing of it may be said, now or later.
+    pub(super) fn end(&mut self) -> Result<Vec<Said>, DriverError> {
+        let said = std::mem::take(&mut self.said);
+        let synced = self.sync();
+        self.watch(synced)?;
+        Ok(if self.is_broken { Vec::new() } else { said })
+    }
+
+    fn sync(&mut self) -> Result<(), DriverError> {
+        let record = self.record.as_ref().filter(|_| std::mem::take(&mut self.is_record_staged));
+        let ledger = std::mem::take(&mut self.is_ledger_staged).then_some(&self.ledger);
+        let sync_record = |record: &Arc<R>| record.sync().map_err(DriverError::Signer);
+        match (record, ledger) {
+            (None, None) => Ok(()),
+            (Some(record), None) => sync_record(record),
+            (None, Some(ledger)) => Ok(ledger.sync()?),
+            (Some(record), Some(ledger)) => std::thread::scope(|both| {
+                let synced = both.spawn(|| ledger.sync());
+                sync_record(record)?;
+                Ok(synced.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?)
+            }),
+        }
+    }
+
+    /// Makes the record durable before a certificate is written that may hold a statement of this turn.
+    fn record_before(&mut self, certificate: &Certificate) -> Result<(), DriverError> {
+        if let Some(record) = &self.record
+            && self.is_record_staged
+            && self.me.is_some_and(|me| certificate.signers.contains(me))
+        {
+            let synced = record.sync().map_err(DriverError::Signer);
+            self.watch(synced)?;
+            self.is_record_staged = false;
+        }
+        Ok(())
+    }
+
+    fn watch<T, E>(&mut self, result: Result<T, E>) -> Result<T, E> {
+        self.is_broken |= result.is_err();
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests;

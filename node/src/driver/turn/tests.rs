@@ -1,0 +1,263 @@
+//! What has reached which disk is told from a log of everything that happened, in the order in which it did.
+
+use std::sync::{Arc, Mutex};
+
+use alloy_primitives::{Address, B256};
+use baton_proto::{BlockDigest, Domain, Epoch, L1BlockNumber, L1ChainId, L1Origin, View, wire::certificate_from_bytes};
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    driver::testing::{L2, World, block_of},
+    ledger::{ChainIdentity, Change, Durability, EngineError, Entry, Family, MemoryStore, Order, Store, StoreLedger},
+};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Event {
+    Recorded(Statement),
+    RecordSynced,
+    /// A body alone.
+    BodyWritten,
+    /// With the statements of the certificates in it that hold our signature.
+    Written(Vec<Statement>),
+    LedgerSynced,
+    Said,
+}
+
+/// Both disks. The write or sync whose number is `fails_at` fails, and every one after it.
+#[derive(Debug)]
+struct Disks {
+    log: Mutex<Vec<Event>>,
+    left: Mutex<usize>,
+}
+
+impl Disks {
+    fn until(fails_at: usize) -> Arc<Self> {
+        Arc::new(Self { log: Mutex::default(), left: Mutex::new(fails_at) })
+    }
+
+    fn works(&self) -> bool {
+        let mut left = self.left.lock().unwrap();
+        *left = left.saturating_sub(1);
+        *left > 0
+    }
+
+    fn note(&self, event: Event) {
+        self.log.lock().unwrap().push(event);
+    }
+}
+
+fn broken() -> EngineError {
+    EngineError::DiskFull { path: "disk".into(), detail: "full".into() }
+}
+
+struct LedgerDisk {
+    memory: MemoryStore,
+    disks: Arc<Disks>,
+}
+
+impl Store for LedgerDisk {
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, LedgerError> {
+        self.memory.get(family, key)
+    }
+
+    fn scan(
+        &self,
+        family: Family,
+        from: &[u8],
+        to: &[u8],
+        order: Order,
+        limit: usize,
+    ) -> Result<Vec<Entry>, LedgerError> {
+        self.memory.scan(family, from, to, order, limit)
+    }
+
+    fn write(&self, batch: Vec<Change>, durability: Durability) -> Result<(), LedgerError> {
+        if !self.disks.works() {
+            return Err(broken().into());
+        }
+        let certificates = batch.iter().filter_map(|change| match change {
+            Change::Put(Family::Certificates, _, value) => certificate_from_bytes(value).ok(),
+            _ => None,
+        });
+        let certificates: Vec<Certificate> = certificates.collect();
+        let ours = certificates.iter().filter(|certificate| certificate.signers.contains(ME));
+        let ours = ours.map(|certificate| certificate.statement).collect();
+        self.disks.note(if certificates.is_empty() { Event::BodyWritten } else { Event::Written(ours) });
+        self.memory.write(batch, durability)
+    }
+
+    fn sync(&self) -> Result<(), LedgerError> {
+        if !self.disks.works() {
+            return Err(broken().into());
+        }
+        self.disks.note(Event::LedgerSynced);
+        Ok(())
+    }
+}
+
+struct RecordDisk {
+    world: Arc<World>,
+    disks: Arc<Disks>,
+}
+
+impl Statements for RecordDisk {
+    fn stage(&self, statement: Statement) -> Result<Verified<SignedStatement>, SignError> {
+        if !self.disks.works() {
+            return Err(SignError::Closed);
+        }
+        self.disks.note(Event::Recorded(statement));
+        Ok(self.world.key(ME.get()).sign_as(ME, &statement, &self.world.domain))
+    }
+
+    fn sync(&self) -> Result<(), SignError> {
+        if !self.disks.works() {
+            return Err(SignError::Closed);
+        }
+        self.disks.note(Event::RecordSynced);
+        Ok(())
+    }
+}
+
+const ME: MemberIndex = MemberIndex::new(0);
+
+/// What a turn does.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Sign(u8),
+    /// Stores the certificate of what [`Step::Sign`] says of that view, with our signature in it or without.
+    Certificate(u8, bool),
+    Block(u8),
+    Say,
+    End,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        3 => (1..6_u8).prop_map(Step::Sign),
+        3 => (1..6_u8, any::<bool>()).prop_map(|(view, ours)| Step::Certificate(view, ours)),
+        1 => (1..6_u8).prop_map(Step::Block),
+        2 => Just(Step::Say),
+        2 => Just(Step::End),
+    ];
+    prop::collection::vec(step, 1..40)
+}
+
+fn statement(view: u8) -> Statement {
+    let block = BlockDigest::new(B256::repeat_byte(view));
+    Statement::Notarize { epoch: Epoch::new(2), view: View::new(view.into()), block }
+}
+
+struct Fixture {
+    world: Arc<World>,
+    disks: Arc<Disks>,
+    turn: Turn<RecordDisk>,
+}
+
+fn fixture(world: &Arc<World>, fails_at: usize) -> Fixture {
+    let disks = Disks::until(usize::MAX);
+    let domain = Domain { l1_chain_id: L1ChainId::new(1), registry: Address::ZERO, l2_chain_id: L2 };
+    let chain = ChainIdentity { domain, inbox: Address::ZERO, slasher: Address::ZERO };
+    let store = LedgerDisk { memory: MemoryStore::default(), disks: Arc::clone(&disks) };
+    let ledger: Arc<dyn Ledger> = Arc::new(StoreLedger::over(store, &chain).unwrap());
+    let origin = L1Origin { number: L1BlockNumber::new(1), hash: B256::ZERO };
+    ledger.init_genesis(&baton_proto::BlockHeader::genesis(L2, origin, 1)).unwrap();
+    disks.log.lock().unwrap().clear();
+    *disks.left.lock().unwrap() = fails_at;
+    let record = Arc::new(RecordDisk { world: Arc::clone(world), disks: Arc::clone(&disks) });
+    Fixture { world: Arc::clone(world), turn: Turn::new(ledger, Some(record), Some(ME)), disks }
+}
+
+impl Fixture {
+    fn run(&mut self, step: Step) -> Result<(), DriverError> {
+        match step {
+            Step::Sign(view) => self.turn.sign(statement(view)).map(drop).map_err(DriverError::Signer),
+            Step::Certificate(view, ours) => {
+                let signers: &[u8] = if ours { &[0, 1, 2] } else { &[1, 2, 3] };
+                self.turn.store_certificate(&self.world.certify(signers, statement(view)))
+            }
+            Step::Block(view) => Ok(self.turn.store_block(&block_of(view.into(), view.into(), Vec::new()))?),
+            Step::Say => {
+                self.turn.say(Said::Broadcast(ConsensusMessage::CertificateRequest {
+                    epoch: Epoch::new(2),
+                    view: View::new(1),
+                }));
+                Ok(())
+            }
+            Step::End => {
+                for _ in self.turn.end()? {
+                    self.disks.note(Event::Said);
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+fn world() -> Arc<World> {
+    Arc::new(World::new(&[1, 1, 1, 1]))
+}
+
+fn log_of(steps: &[Step]) -> Vec<Event> {
+    let mut fixture = fixture(&world(), usize::MAX);
+    for step in steps {
+        fixture.run(*step).unwrap();
+    }
+    fixture.disks.log.lock().unwrap().clone()
+}
+
+#[test]
+fn a_turn_syncs_each_file_once() {
+    let log =
+        log_of(&[Step::Sign(1), Step::Sign(2), Step::Certificate(3, false), Step::Certificate(4, false), Step::End]);
+    let syncs = |event| log.iter().filter(|seen| **seen == event).count();
+    assert_eq!((syncs(Event::RecordSynced), syncs(Event::LedgerSynced)), (1, 1));
+    // What was not written needs no sync, and a body none of its own.
+    assert!(!log_of(&[Step::Sign(1), Step::Block(1), Step::End]).contains(&Event::LedgerSynced));
+    assert!(!log_of(&[Step::Certificate(1, true), Step::End]).contains(&Event::RecordSynced));
+    assert_eq!(log_of(&[Step::Say, Step::End]), [Event::Said]);
+}
+
+#[test]
+fn our_record_is_on_the_disk_before_a_certificate_that_our_signature_completed() {
+    let log = log_of(&[Step::Sign(1), Step::Certificate(1, true), Step::End]);
+    let written = Event::Written(vec![statement(1)]);
+    assert_eq!(log, [Event::Recorded(statement(1)), Event::RecordSynced, written, Event::LedgerSynced]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    /// Wherever the disks fail, and so wherever the process or the machine ends.
+    #[test]
+    fn nothing_is_said_before_the_disk_has_it(steps in steps(), fails_at in 1..40_usize) {
+        let world = world();
+        let mut fixture = fixture(&world, fails_at);
+        let mut failed = false;
+        for step in &steps {
+            failed = fixture.run(*step).is_err();
+            if failed {
+                break;
+            }
+        }
+        let log = fixture.disks.log.lock().unwrap().clone();
+        let (mut unrecorded, mut unstored) = (Vec::new(), false);
+        for event in &log {
+            match event {
+                Event::Recorded(statement) => unrecorded.push(*statement),
+                Event::RecordSynced => unrecorded.clear(),
+                // From now on it may survive, whoever syncs the file.
+                Event::Written(ours) => {
+                    unstored = true;
+                    prop_assert!(ours.iter().all(|statement| !unrecorded.contains(statement)), "{log:?}");
+                }
+                Event::LedgerSynced => unstored = false,
+                Event::BodyWritten => {}
+                Event::Said => prop_assert!(unrecorded.is_empty() && !unstored, "{log:?}"),
+            }
+        }
+        if failed {
+            prop_assert!(fixture.turn.end().map_or(true, |said| said.is_empty()), "{log:?}");
+        }
+    }
+}
