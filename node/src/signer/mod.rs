@@ -1,13 +1,13 @@
-//! The only holder of the consensus key: it records durably, then signs.
+//! The only holder of the consensus key: it records, then signs, and shows nothing before the record is on the disk.
 //!
 //! ```text
-//!   statements ──▶ all allowed beside what is recorded? ──▶ one synced write ──▶ signatures
-//!                          │ no                                  │ failed
-//!                          ▼                                     ▼
-//!                  none of them is signed              nothing is signed any more
+//!   statements ──▶ all allowed beside what is recorded? ──▶ one write ──▶ signatures ──▶ sync ──▶ others
+//!                          │ no                                 │ failed                   │ failed
+//!                          ▼                                    ▼                          ▼
+//!                  none of them is signed              nothing is signed, and nothing shown, any more
 //! ```
-//! So a crash at any point leaves either no record and no signature, or a record from which exactly the same statement is
-//! signed again: BLS signatures are a function of key and message, the bytes are identical too. Signing the same
+//! So a crash at any point leaves either no record and no signature that anybody saw, or a record from which exactly the same
+//! statement is signed again: BLS signatures are a function of key and message, the bytes are identical too. Signing the same
 //! statement twice is harmless and free; anything that could be held against the key is refused. There is no way to have
 //! a digest of one's choice signed.
 
