@@ -4,7 +4,8 @@
 //! quorum, and what comes after the quorum changes nothing. So a vote waits unchecked until one of these is true:
 //!
 //! - those who said the same would be a quorum if all that wait are right and we say it too: they are checked together;
-//! - its signer leads the view: a leader that gives its view up is believed alone (R6);
+//! - it is a Nullify or Notarize of the view's leader: a leader that gives its view up is believed alone (R6), and nobody's
+//!   Notarize counts without the leader's;
 //! - its signer, or the leader whose Notarize came with it, seems to have said something else in its place: the two may be
 //!   evidence;
 //! - nothing that its signer said was checked for a few views: the machine must not take it for absent.
@@ -65,7 +66,7 @@ impl HeldVotes {
     #[must_use]
     pub fn new(committee: Arc<Committee>, me: Option<MemberIndex>, inactive_views: u64) -> Self {
         let heard = vec![View::ZERO; committee.len()];
-        Self { committee, me, heard_every: (inactive_views / 4).max(1), heard, views: BTreeMap::new() }
+        Self { committee, me, heard_every: (inactive_views / 2).max(1), heard, views: BTreeMap::new() }
     }
 
     /// Takes a vote of `view` in and returns what is to be checked now, which it may or may not be among.
@@ -78,7 +79,8 @@ impl HeldVotes {
         let said = [Some(&held.vote), held.leader.as_ref()];
         let contradicts = said.into_iter().flatten().any(|signed| votes.contradicts(signed));
         let mut now: Vec<Held> = said.into_iter().flatten().flat_map(|signed| votes.take_rivals(signed)).collect();
-        let is_due = signer == leader || is_quiet || contradicts || !now.is_empty();
+        let speaks_alone = signer == leader && statement.kind() != StatementKind::Finalize;
+        let is_due = speaks_alone || is_quiet || contradicts || !now.is_empty();
         // Said again, it replaces what waits: the leader's Notarize may have come with it only now.
         let is_same = |waits: &Held| waits.vote.signer == signer && waits.vote.statement == statement;
         let waited = votes.waiting.len();
@@ -297,8 +299,10 @@ mod tests {
     }
 
     #[test]
-    fn the_leader_is_checked_at_once() {
-        assert_eq!(take_in(&mut votes(), by(0, NULLIFY)), [0]);
+    fn a_leader_is_checked_at_once_where_it_counts_alone() {
+        for (statement, checked) in [(NULLIFY, &[0][..]), (notarize(1), &[0]), (finalize(1), &[])] {
+            assert_eq!(take_in(&mut votes(), by(0, statement)), checked);
+        }
     }
 
     #[test]
@@ -323,7 +327,7 @@ mod tests {
 
     #[test]
     fn whoever_is_checked_at_once_brings_along_those_that_waited_for_it() {
-        // The leader comes last; somebody quiet comes last; what completes the quorum was checked with its proposal.
+        // The leader gives up last; somebody quiet comes last; what completes the quorum was checked with its proposal.
         let mut with_leader = votes();
         let mut with_quiet = votes();
         let mut with_proposal = votes();
@@ -387,7 +391,7 @@ mod tests {
                 checked.push(view);
             }
         }
-        assert_eq!(checked, [5, 10, 15, 20]);
+        assert_eq!(checked, [10, 20]);
     }
 
     #[test]
