@@ -91,7 +91,9 @@ pub enum Effect {
     ///
     /// This machine signs nothing any more. As long as it is kept, others learn the end from it: it repeats the last
     /// finalization at each retry, to whoever connects, and to whoever asks about a view, and it still reports evidence.
-    /// Once it is dropped, whoever is left behind in this epoch must be given that certificate from the ledger.
+    /// Once it is dropped, whoever is left behind in this epoch must be given that certificate from the ledger. Whoever knows
+    /// it may have no seat in the next epoch and say nothing, so a driver does not only wait for a word of a later epoch: it
+    /// also asks at a retry ([`Timer::Retry`]) while this epoch is over on L1.
     EpochEnded {
         /// The epoch's last block.
         last: BlockHeader,

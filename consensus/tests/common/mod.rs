@@ -59,27 +59,32 @@ pub(crate) struct World {
     pub(crate) config: Config,
 }
 
+fn key_of(number: u8) -> BlsPublicKey {
+    BlsPublicKey::new([number; 256])
+}
+
 pub(crate) const EPOCH: Epoch = Epoch::new(2);
 
 impl World {
     pub(crate) fn new(weights: &[u64]) -> Self {
-        Self::of_epoch(EPOCH, weights)
+        Self::of_members(EPOCH, &(1..).zip(weights.iter().copied()).collect::<Vec<_>>())
     }
 
-    /// The world of another epoch, whose members are the same and whose schedule is another one.
-    pub(crate) fn of_epoch(epoch: Epoch, weights: &[u64]) -> Self {
+    /// The world of an epoch with these members: a number from 1 on, ascending, that names the same one in every epoch, and a
+    /// weight.
+    pub(crate) fn of_members(epoch: Epoch, members: &[(u8, u64)]) -> Self {
         let domain = Domain {
             l1_chain_id: L1ChainId::new(31_337),
             registry: Address::repeat_byte(0x52),
             l2_chain_id: L2ChainId::new(42_069),
         };
-        let member = |(number, weight): (u8, &u64)| CommitteeMember {
-            owner: Address::repeat_byte(number),
-            fee_recipient: Address::repeat_byte(number),
+        let member = |(number, weight): &(u8, u64)| CommitteeMember {
+            owner: Address::repeat_byte(*number),
+            fee_recipient: Address::repeat_byte(*number),
             weight: Weight::new(*weight),
-            key: BlsPublicKey::new([number; 256]),
+            key: key_of(*number),
         };
-        let committee = Arc::new(Committee::new(epoch, (1..).zip(weights).map(member).collect()).unwrap());
+        let committee = Arc::new(Committee::new(epoch, members.iter().map(member).collect()).unwrap());
         let origin = L1Origin { number: L1BlockNumber::new(100), hash: B256::repeat_byte(9) };
         Self {
             domain,
@@ -96,6 +101,16 @@ impl World {
             },
             committee,
         }
+    }
+
+    /// Returns the seat of a member by its number, if it has one in this epoch.
+    pub(crate) fn seat(&self, number: u8) -> Option<MemberIndex> {
+        self.committee.index_of_key(&key_of(number))
+    }
+
+    /// Returns the number of the member in a seat.
+    pub(crate) fn number(&self, seat: MemberIndex) -> u8 {
+        self.committee.member(seat).unwrap().owner[0]
     }
 
     pub(crate) fn leader(&self, view: u64) -> MemberIndex {

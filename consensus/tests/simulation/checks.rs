@@ -16,8 +16,9 @@ use crate::{
     actors::INVALID_GAS,
     common::{Insecure, World},
     disk::{Ledger, Record},
-    epochs::{Turn, turn_of},
+    epochs::{Turn, sequencer, turn_of},
     network::Packet,
+    plan::Plan,
     report,
 };
 
@@ -52,9 +53,9 @@ impl Marks {
 
 /// Sees everything and believes nobody.
 pub(crate) struct Watch {
-    /// By epoch.
-    weights: BTreeMap<Epoch, Vec<u64>>,
+    worlds: BTreeMap<Epoch, Rc<World>>,
     epochs: Epochs,
+    /// Sequencers; the followers are honest too and speak nowhere.
     honest: Vec<bool>,
     genesis: BlockHeader,
     /// What keys of honest members have signed, and what of it was sent.
@@ -71,7 +72,7 @@ pub(crate) struct Watch {
     /// The one final chain, by height from 1, and how much of it each node has promised to keep.
     finals: Vec<BlockDigest>,
     kept: Vec<u64>,
-    convicted: BTreeSet<(MemberIndex, Turn, Offence)>,
+    convicted: BTreeSet<(usize, Turn, Offence)>,
     turns: u64,
     /// Agreement may break: that it did is noted, and no failure.
     lawless: bool,
@@ -82,28 +83,24 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(crate) fn new(worlds: &[Rc<World>], is_honest: impl Fn(usize) -> bool, lawless: bool) -> Self {
-        let (world, members) = (&worlds[0], worlds[0].committee.len());
-        let weights = |world: &Rc<World>| {
-            let members = world.committee.members().iter();
-            (world.committee.epoch(), members.map(|member| member.weight.get()).collect())
-        };
+    pub(crate) fn new(worlds: &[Rc<World>], plan: &Plan) -> Self {
+        let (world, nodes) = (&worlds[0], plan.nodes());
         Self {
-            weights: worlds.iter().map(weights).collect(),
+            worlds: worlds.iter().map(|world| (world.committee.epoch(), Rc::clone(world))).collect(),
             epochs: world.config.epochs,
-            honest: (0..members).map(is_honest).collect(),
+            honest: (0..plan.weights.len()).map(|sequencer| !plan.liars.contains_key(&sequencer)).collect(),
             genesis: world.genesis.clone(),
             signed: BTreeMap::new(),
             sent: BTreeMap::new(),
-            spoke: vec![(Epoch::ZERO, View::ZERO); members],
+            spoke: vec![(Epoch::ZERO, View::ZERO); nodes],
             certified: BTreeMap::new(),
             tops: BTreeMap::from([(world.committee.epoch(), View::ZERO)]),
             ended: BTreeMap::new(),
             finals: Vec::new(),
-            kept: vec![0; members],
+            kept: vec![0; nodes],
             convicted: BTreeSet::new(),
             turns: 0,
-            lawless,
+            lawless: plan.lawless,
             broken: false,
             built: BTreeMap::new(),
             latencies_ms: Vec::new(),
@@ -136,7 +133,11 @@ impl Watch {
     }
 
     pub(crate) fn convicted_members(&self) -> BTreeSet<usize> {
-        self.convicted.iter().map(|(member, _, _)| member.as_usize()).collect()
+        self.convicted.iter().map(|(sequencer, _, _)| *sequencer).collect()
+    }
+
+    fn sequencer(&self, epoch: Epoch, seat: MemberIndex) -> usize {
+        sequencer(&self.worlds[&epoch], seat)
     }
 
     pub(crate) fn latencies_ms(&self) -> &[u64] {
@@ -154,7 +155,7 @@ impl Watch {
     /// After one input: nothing falls, nothing grows without bound, and a refused input did nothing.
     pub(crate) fn turn(
         &mut self,
-        (at, epoch): (usize, Epoch),
+        (at, epoch, stored): (usize, Epoch, usize),
         before: Marks,
         machine: &Machine<Insecure>,
         result: &Result<(), Rejected>,
@@ -169,19 +170,28 @@ impl Watch {
         self.reached((epoch, after.view));
         self.turns += 1;
         if self.turns.is_multiple_of(MEASURE_EVERY) {
-            self.measure((at, epoch), machine);
+            self.measure((at, epoch, stored), machine);
         }
     }
 
-    fn measure(&self, (at, epoch): (usize, Epoch), machine: &Machine<Insecure>) {
+    /// `stored`: blocks that the machine was given at its start.
+    fn measure(&self, (at, epoch, stored): (usize, Epoch, usize), machine: &Machine<Insecure>) {
         let held = machine.remembered();
         let open = self.tops[&epoch].get().saturating_sub(machine.final_view().get());
         let views = usize::try_from(RETENTION_VIEWS + open + AHEAD_VIEWS + 1).unwrap();
         assert!(held.views <= views, "node {at} remembers {held:?}, more than {views} views");
         let votes = held.views * VOTES_PER_VIEW * self.honest.len();
         assert!(held.votes <= votes, "node {at} remembers {held:?}, more than {votes} votes");
-        let blocks = held.views * BLOCKS_PER_VIEW;
+        let blocks = held.views * BLOCKS_PER_VIEW + stored;
         assert!(held.blocks <= blocks, "node {at} remembers {held:?}, more than {blocks} blocks");
+    }
+
+    /// A sign record that forgets holds three statements for each view that it need not have forgotten.
+    pub(crate) fn record(at: usize, statements: usize, views: u64) {
+        assert!(
+            statements as u64 <= 3 * views,
+            "the record of node {at} holds {statements} statements of {views} views"
+        );
     }
 
     pub(crate) fn timer(at: usize, after_ms: u64, pending: usize) {
@@ -249,9 +259,9 @@ impl Watch {
         };
         let statement = vote.statement;
         let text = report::statement(&statement);
-        assert!(vote.signer.as_usize() == at, "node {at} sent what {} signed", vote.signer);
-        assert!(record.holds(&statement), "node {at} sent what is not on its disk: {text}");
         let turn = turn_of(&statement);
+        assert_eq!(self.sequencer(turn.0, vote.signer), at, "node {at} sent what {} signed", vote.signer);
+        assert!(record.accounts_for(&statement), "node {at} sent what is not on its disk: {text}");
         if let (StatementKind::Notarize, Some(block)) = (statement.kind(), statement.block()) {
             // A body is dropped when another block of its height is final. The vote may still go out: it can convict.
             let is_over = ledger.chain().last().is_some_and(|head| (head.epoch, head.view) >= turn);
@@ -283,11 +293,12 @@ impl Watch {
         let statement = certificate.statement;
         let turn = turn_of(&statement);
         let text = report::statement(&statement);
-        let weights = &self.weights[&turn.0];
-        let weight: u64 = certificate.signers.iter().map(|signer| weights[signer.as_usize()]).sum();
-        let total: u64 = weights.iter().sum();
+        let members = self.worlds[&turn.0].committee.members();
+        let weight: u64 = certificate.signers.iter().map(|signer| members[signer.as_usize()].weight.get()).sum();
+        let total: u64 = members.iter().map(|member| member.weight.get()).sum();
         assert!(3 * weight > 2 * total, "a certificate of {weight} of {total}: {text}");
-        for signer in certificate.signers.iter().map(MemberIndex::as_usize).filter(|signer| self.honest[*signer]) {
+        let signers = certificate.signers.iter().map(|signer| self.sequencer(turn.0, signer));
+        for signer in signers.filter(|signer| self.honest[*signer]) {
             let signed = self.signed.get(&(signer, turn)).is_some_and(|signed| signed.contains(&statement));
             assert!(signed, "a certificate names {signer}, who never signed it: {text}");
         }
@@ -353,8 +364,8 @@ impl Watch {
     }
 
     pub(crate) fn reports(&mut self, evidence: &Evidence) {
-        let honest = self.honest[evidence.signer().as_usize()];
-        assert!(!honest, "an honest member is accused: {evidence:?}");
-        self.convicted.insert((evidence.signer(), (evidence.epoch(), evidence.view()), evidence.offence()));
+        let signer = self.sequencer(evidence.epoch(), evidence.signer());
+        assert!(!self.honest[signer], "an honest member is accused: {evidence:?}");
+        self.convicted.insert((signer, (evidence.epoch(), evidence.view()), evidence.offence()));
     }
 }

@@ -23,6 +23,8 @@ pub(crate) enum Event {
     Fetched { at: usize, life: u64, block: BlockDigest, first: Option<usize> },
     /// Peers have answered a request for a range of final blocks.
     Range { at: usize, life: u64 },
+    /// Members have answered the question how the running epoch ended.
+    EpochEnd { at: usize, life: u64 },
     /// A transaction comes.
     Work { at: usize, life: u64 },
     /// A restarted process has listened long enough.
@@ -52,6 +54,7 @@ impl Event {
             | Self::Judge { at, life, .. }
             | Self::Fetched { at, life, .. }
             | Self::Range { at, life }
+            | Self::EpochEnd { at, life }
             | Self::Work { at, life }
             | Self::Started { at, life } => Some((*at, *life)),
             Self::Arrive { .. }

@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use baton_consensus::{Config, Input};
-use baton_proto::{BlockHeader, View};
+use baton_consensus::{Config, Input, Timer};
+use baton_proto::BlockHeader;
 
 use crate::{
     actors::Lore,
@@ -92,7 +92,7 @@ impl Cluster {
             drift_percent: (0..nodes).map(|_| 100 - drift + random.below(2 * drift + 1)).collect(),
             l1_lag_ms: (0..nodes).map(|_| random.below(L1_LAG_MS_MAX)).collect(),
             l1_end_ms: u64::MAX,
-            watch: Watch::new(&worlds, |member| !plan.liars.contains_key(&member), plan.lawless),
+            watch: Watch::new(&worlds, &plan),
             world: Rc::clone(&worlds[0]),
             worlds,
             clock: Clock::default(),
@@ -155,10 +155,9 @@ impl Cluster {
         match event {
             Event::Arrive { from, to, packet } => self.arrive(to, from, &packet),
             Event::Connected { at, peer } => {
-                let member = self.plan.member(peer);
-                self.hear(at, Checked::Connected(member));
+                self.connected(at, peer);
                 if self.nodes[at].past.is_some() {
-                    self.in_the_past(at, |cluster| cluster.hear(at, Checked::Connected(member)));
+                    self.in_the_past(at, |cluster| cluster.connected(at, peer));
                 }
             }
             Event::Timer { at, timer, set, .. } => {
@@ -166,6 +165,9 @@ impl Cluster {
                 if process.timers.get(&timer) == Some(&set) {
                     process.timers.remove(&timer);
                     let _ = self.offer(at, Input::TimerFired(timer));
+                    if matches!(timer, Timer::Retry(_)) && self.is_epoch_due(at) {
+                        self.ask_how_it_ended(at);
+                    }
                 }
             }
             Event::Answer { at, input, .. } => {
@@ -193,6 +195,7 @@ impl Cluster {
             }
             Event::Fetched { at, block, first, .. } => self.fetched(at, block, first),
             Event::Range { at, .. } => self.range(at),
+            Event::EpochEnd { at, .. } => self.hear_how_it_ended(at),
             Event::Work { at, .. } => {
                 let _ = self.offer(at, Input::WorkArrived);
             }
@@ -204,6 +207,13 @@ impl Cluster {
             }
             Event::Trouble(trouble) => self.trouble(&trouble),
             Event::FaultsEnd => {}
+        }
+    }
+
+    fn connected(&mut self, at: usize, peer: usize) {
+        let epoch = self.nodes[at].process.as_ref().map(|process| process.epoch);
+        if let Some(member) = epoch.and_then(|epoch| self.seat(peer, epoch)) {
+            self.hear(at, Checked::Connected(member));
         }
     }
 
@@ -283,8 +293,9 @@ impl Cluster {
     fn views_since(&self, from: Turn) -> (u64, u64) {
         let mut counts = (0, 0);
         for (epoch, top) in self.watch.tops().range(from.0..) {
-            let schedule = &self.world_of(*epoch).schedule;
-            let is_honest = |view| !self.plan.liars.contains_key(&schedule.leader(View::new(view)).as_usize());
+            let world = self.world_of(*epoch);
+            let leader = |view| epochs::sequencer(world, world.leader(view));
+            let is_honest = |view| !self.plan.liars.contains_key(&leader(view));
             let first = if *epoch == from.0 { from.1.get() + 1 } else { 1 };
             counts.1 += (top.get() + 1).saturating_sub(first);
             counts.0 += (first..=top.get()).filter(|view| is_honest(*view) && is_honest(*view - 1)).count() as u64;

@@ -78,27 +78,63 @@ impl<S: State> Store<S> {
     }
 }
 
-/// Everything that this key signed (`node/src/signer/record.rs`).
+/// Everything that this key signed, or all of it from some view on (`node/src/signer/record.rs`).
 #[derive(Clone, Default)]
-pub(crate) struct Record(BTreeMap<(Turn, StatementKind), Statement>);
+pub(crate) struct Record {
+    said: BTreeMap<(Turn, StatementKind), Statement>,
+    floor: Turn,
+}
+
+/// One write to the sign record.
+#[derive(Clone)]
+pub(crate) enum RecordWrite {
+    Said(Statement),
+    /// What was said in earlier views is forgotten, and nothing is signed in them.
+    Forget(Turn),
+}
 
 impl State for Record {
-    type Write = Statement;
+    type Write = RecordWrite;
 
-    fn apply(&mut self, statement: Statement) {
-        self.0.insert((turn_of(&statement), statement.kind()), statement);
+    fn apply(&mut self, write: RecordWrite) {
+        match write {
+            RecordWrite::Said(statement) => {
+                self.said.insert((turn_of(&statement), statement.kind()), statement);
+            }
+            RecordWrite::Forget(floor) => {
+                self.said = self.said.split_off(&(floor, StatementKind::Notarize));
+                self.floor = floor;
+            }
+        }
     }
 }
 
 impl Record {
     pub(crate) fn holds(&self, statement: &Statement) -> bool {
-        self.0.get(&(turn_of(statement), statement.kind())) == Some(statement)
+        self.said.get(&(turn_of(statement), statement.kind())) == Some(statement)
+    }
+
+    pub(crate) fn is_forgotten(&self, statement: &Statement) -> bool {
+        turn_of(statement) < self.floor
+    }
+
+    /// Whether the key may have said this as far as the record goes.
+    pub(crate) fn accounts_for(&self, statement: &Statement) -> bool {
+        self.is_forgotten(statement) || self.holds(statement)
+    }
+
+    pub(crate) const fn floor(&self) -> Turn {
+        self.floor
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.said.len()
     }
 
     /// Returns what forbids to sign `asked` (`node/src/signer/rules.rs`).
     pub(crate) fn against(&self, asked: &Statement) -> Option<&Statement> {
         let turn = turn_of(asked);
-        let said = self.0.range((turn, StatementKind::Notarize)..).take_while(|((at, _), _)| *at == turn);
+        let said = self.said.range((turn, StatementKind::Notarize)..).take_while(|((at, _), _)| *at == turn);
         let given_up = |said: &Statement| {
             said.kind() == StatementKind::Nullify && asked.kind() == StatementKind::Notarize && !self.holds(asked)
         };
@@ -241,7 +277,7 @@ pub(crate) fn recovered(
     // Not only those of the running epoch.
     let above = ledger.bodies.values().filter(|header| header.height > head.height);
     let recovered = Recovered {
-        statements: record.0.range(from..).map(|(_, statement)| *statement).collect(),
+        statements: record.said.range(from..).map(|(_, statement)| *statement).collect(),
         certificates: ledger.certificates.range(from..).map(|(_, certificate)| certificate.clone()).collect(),
         headers: above.cloned().collect(),
         head,
@@ -259,9 +295,9 @@ mod tests {
         let mut left = [0; 4];
         for seed in 0..100 {
             let mut store = Store::<Record>::default();
-            store.write(nullify(1));
+            store.write(RecordWrite::Said(nullify(1)));
             store.sync();
-            (2..=4).for_each(|view| store.write(nullify(view)));
+            (2..=4).for_each(|view| store.write(RecordWrite::Said(nullify(view))));
             assert!((1..=4).all(|view| store.live().holds(&nullify(view))));
             let lost = store.crash(&mut Random::new(seed));
             assert!((1..=4).all(|view| store.live().holds(&nullify(view)) == (view <= 4 - lost as u64)));
@@ -273,10 +309,12 @@ mod tests {
     #[test]
     fn the_record_forbids_what_is_punishable() {
         let mut record = Record::default();
-        record.apply(nullify(3));
+        record.apply(RecordWrite::Said(nullify(3)));
         let block = BlockDigest::ZERO;
         assert_eq!(record.against(&finalize(3, block)), Some(&nullify(3)));
         assert_eq!(record.against(&crate::common::notarize(3, block)), Some(&nullify(3)));
         assert_eq!((record.against(&nullify(3)), record.against(&finalize(4, block))), (None, None));
+        record.apply(RecordWrite::Forget(turn_of(&nullify(4))));
+        assert!(record.len() == 0 && record.is_forgotten(&nullify(3)) && !record.is_forgotten(&nullify(4)));
     }
 }

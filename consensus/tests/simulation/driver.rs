@@ -3,14 +3,16 @@
 use std::{collections::VecDeque, rc::Rc};
 
 use baton_consensus::{Effect, Input, Outgoing, Rejected, Verdict, Verified};
-use baton_proto::{BlockDigest, BlockHeader, Certificate, Epoch, Evidence, SignedStatement, Statement, View};
+use baton_proto::{
+    BlockDigest, BlockHeader, Certificate, Epoch, Evidence, SignedStatement, Statement, StatementKind, View,
+};
 
 use crate::{
     actors::INVALID_GAS,
     checks::{Marks, Watch},
     clock::Event,
     cluster::Cluster,
-    disk::LedgerWrite,
+    disk::{LedgerWrite, RecordWrite},
     network::Packet,
     node::CatchUp,
     plan::{Answers, Craft, Flaw, Syncing},
@@ -47,7 +49,7 @@ impl Cluster {
                 Ok(()) => self.trace.note(now, at, format_args!("{heard}")),
                 Err(rejected) => self.trace.note(now, at, format_args!("{heard}, refuses: {rejected}")),
             }
-            self.watch.turn((at, process.epoch), before, &process.machine, &result, &effects);
+            self.watch.turn((at, process.epoch, process.stored), before, &process.machine, &result, &effects);
             first.get_or_insert(result);
             for effect in effects {
                 self.trace.note(now, at, format_args!("{}", report::effect(&effect)));
@@ -90,12 +92,13 @@ impl Cluster {
             }
             Effect::Broadcast(message) => self.say(at, others(), message),
             Effect::Send(to, message) => {
-                let to = (0..nodes).filter(|node| *node != at && self.plan.member(*node) == to).collect();
+                let Some(epoch) = self.nodes[at].process.as_ref().map(|process| process.epoch) else { return };
+                let to = (0..nodes).filter(|node| *node != at && self.seat(*node, epoch) == Some(to)).collect();
                 self.say(at, to, message);
             }
             Effect::Build { view, parent, .. } => self.build(at, view, &parent, answers),
             Effect::Validate { header, .. } => {
-                let waits = !self.has_seen_origin(at, &header);
+                let waits = self.plan.flaw != Some(Flaw::TakesAnyOrigin) && !self.has_seen_origin(at, &header);
                 if waits || self.random.chance(self.plan.slow_percent) {
                     let block = header.digest();
                     let process = self.nodes[at].process.as_mut().expect("it runs an effect");
@@ -156,6 +159,7 @@ impl Cluster {
                 process.timers.retain(|timer, _| timer.view() >= view);
                 let (epoch, life) = (process.epoch, process.life);
                 self.entered(at, (epoch, view));
+                self.forget_statements(at);
                 if self.is_epoch_due(at) || self.random.chance(self.plan.work_percent) {
                     answers.push_back(Input::WorkArrived);
                 } else if self.random.chance(20) {
@@ -172,7 +176,7 @@ impl Cluster {
         if self.plan.craft(at).is_none() {
             self.watch.reports(&evidence);
         }
-        if signer == self.plan.member(at) {
+        if Some(signer) == self.seat(at, evidence.epoch()) {
             // Liars do not mind; whoever only has a second speaker does.
             if self.plan.craft(at).is_some_and(Craft::keeps_record) && !self.plan.lawless {
                 self.stop(at);
@@ -240,23 +244,47 @@ impl Cluster {
 
     /// The record first, then the signature (`Signer::sign`). Most liars keep no record.
     fn sign(&mut self, at: usize, statement: Statement, answers: &mut Inputs) {
-        let signed = self.world_of(statement.epoch()).sign(self.plan.member(at), statement);
+        let seat = self.seat(at, statement.epoch()).expect("a machine without a seat asks for no signature");
+        let signed = self.world_of(statement.epoch()).sign(seat, statement);
         if self.plan.craft(at).is_some_and(|craft| !craft.keeps_record()) {
             return answers.push_back(Input::Signed(signed));
         }
         let record = &mut self.nodes[at].record;
+        if record.live().is_forgotten(&statement) {
+            self.counts.forgotten += 1;
+            return answers.push_back(Input::SignRefused(statement));
+        }
         if let Some(said) = record.live().against(&statement) {
             let (said, asked) = (report::statement(said), report::statement(&statement));
             panic!("node {at} is asked to sign {asked} after {said}");
         }
         if !record.live().holds(&statement) {
-            record.write(statement);
+            record.write(RecordWrite::Said(statement));
             let node = &self.nodes[at];
             if self.plan.craft(at).is_none() {
                 self.watch.may_notarize(at, &statement, node.ledger.live());
             }
         }
         self.answer(at, Input::Signed(signed), answers);
+    }
+
+    /// Lets the record forget what lies so far below the final view that nobody asks for it again
+    /// (`Driver::forget_old_statements`).
+    fn forget_statements(&mut self, at: usize) {
+        let Some(remembered) = self.plan.remembered_views else { return };
+        let node = &mut self.nodes[at];
+        let Some(process) = &node.process else { return };
+        let final_view = process.machine.final_view();
+        let below = (process.epoch, View::new(final_view.get().saturating_sub(remembered)));
+        if self.plan.craft(at).is_some() || below <= node.record.live().floor() {
+            return;
+        }
+        node.record.write(RecordWrite::Forget(below));
+        if self.plan.syncing == Syncing::EachWrite {
+            node.record.sync();
+        }
+        let open = process.machine.view().get() - final_view.get();
+        Watch::record(at, node.record.live().len(), remembered + open + 1);
     }
 
     fn build(&mut self, at: usize, view: View, parent: &BlockHeader, answers: &mut Inputs) {
@@ -381,6 +409,8 @@ impl Cluster {
             let block = header.digest();
             assert!(self.body(at, block).is_some(), "the body of final block {} is lost", report::short(block));
             if !liar {
+                let text = report::short(block);
+                assert!(self.is_origin_final(header), "node {at} finalizes {text}, whose origin is not final on L1");
                 self.watch.is_final(at, head, header, self.clock.now_ms());
             }
             head = Some(header);
@@ -402,6 +432,10 @@ impl Cluster {
     /// Sends, after all that was written before is on the disk.
     fn say(&mut self, at: usize, to: Vec<usize>, message: Outgoing) {
         let Some(epoch) = self.nodes[at].process.as_ref().map(|process| process.epoch) else { return };
+        if self.seat(at, epoch).is_none() {
+            // Nobody takes what comes from whoever has no seat.
+            return;
+        }
         let packet = packet(message, epoch);
         if self.plan.craft(at).is_some() {
             self.nodes[at].ledger.sync();
@@ -433,14 +467,20 @@ impl Cluster {
         if self.plan.craft(at).is_some() {
             self.watch.lies(self.plan.owner(at), packet);
         }
+        // Whoever has no key hears what gossip carries: finalizations.
+        let is_gossip =
+            matches!(&**packet, Packet::Certificate(held) if held.statement.kind() == StatementKind::Finalize);
+        if self.plan.is_follower(to) && !is_gossip {
+            return;
+        }
         self.counts.messages += 1;
         for delay in self.network.carry(at, to, packet, &mut self.random) {
             self.clock.after(delay, Event::Arrive { from: at, to, packet: Rc::clone(packet) });
         }
     }
 
-    /// Whether `peer` answers what `at` asks.
-    fn serves(&self, peer: usize, at: usize) -> bool {
+    /// Whether `peer` answers what `at` asks: a member of the epoch that `at` is in.
+    pub(crate) fn serves(&self, peer: usize, at: usize) -> bool {
         let withholds = self.lies(peer)
             && match self.plan.craft(peer) {
                 Some(Craft::Withholder) => true,
@@ -449,10 +489,12 @@ impl Cluster {
                 None => false,
             };
         let up = self.nodes[peer].process.is_some();
-        peer != at && up && !withholds && self.network.is_reachable(peer, at)
+        let epoch = self.nodes[at].process.as_ref().map(|process| process.epoch);
+        let is_member = epoch.is_some_and(|epoch| self.seat(peer, epoch).is_some());
+        peer != at && is_member && up && !withholds && self.network.is_reachable(peer, at)
     }
 
-    fn round_trip(&mut self) -> u64 {
+    pub(crate) fn round_trip(&mut self) -> u64 {
         self.network.delay(&mut self.random) + self.network.delay(&mut self.random)
     }
 }

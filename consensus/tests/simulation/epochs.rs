@@ -1,17 +1,22 @@
 //! One epoch after another: what nodes see of L1, which committee an epoch has, and the machine that follows a machine.
 //!
-//! A node runs one process a machine, and when an epoch ends it starts the next one's on the handover block. The machine of
-//! the epoch before stays, to tell those that are late how it ended. Of epochs further back, and after a restart, the ledger
-//! tells: whoever still speaks in one is sent the finalization that ended it.
+//! A node runs one process a machine, and when an epoch ends it starts the next one's on the handover block. In some runs the
+//! machine of the epoch before stays, to tell those that are late how it ended. Otherwise the ledger tells whoever asks: who
+//! hears of a later epoch, and who hears nothing while L1 has gone on.
+//!
+//! A sequencer has a seat in some epochs; without one its node follows like any other without a key.
 
 use std::rc::Rc;
 
+use alloy_primitives::B256;
 use baton_consensus::Input;
-use baton_proto::{BlockHeader, Epoch, L1BlockNumber, L1Origin, Statement, View};
+use baton_proto::{BlockHeader, Epoch, L1BlockNumber, L1Origin, MemberIndex, Statement, View};
 
 use crate::{
+    clock::Event,
     cluster::Cluster,
     common::{EPOCH, World},
+    intake::Checked,
     network::Packet,
     node::Process,
     plan::Plan,
@@ -25,25 +30,31 @@ pub(crate) fn turn_of(statement: &Statement) -> Turn {
     (statement.epoch(), statement.view().expect("nobody attests here"))
 }
 
-/// How long a member must wait before it is told again how the same epoch ended.
-const TELL_PAUSE_MS: u64 = 200;
+/// Pause between two questions how an epoch ended, and members asked at a time (`node/src/driver/epoch_end.rs`).
+const ASK_PAUSE_MS: u64 = 200;
+const ASKED_MAX: usize = 4;
 
 /// L1 blocks that a leader leaves between the newest one it has seen and the one it names.
 const SETTLE_BLOCKS: u64 = 1;
 
-/// The worlds of all epochs that a run can reach: the same members, liars with the same weight in all of them, and the weights
-/// of the others change places.
+/// The worlds of all epochs that a run can reach.
 pub(crate) fn worlds(plan: &Plan) -> Vec<Rc<World>> {
-    let honest: Vec<usize> = (0..plan.weights.len()).filter(|member| !plan.liars.contains_key(member)).collect();
-    let last = plan.faults_ms.checked_div(plan.epoch_ms).map_or(0, |epochs| epochs + 1);
-    let weights = |epoch: u64| {
-        let mut weights = plan.weights.clone();
-        for (place, member) in honest.iter().enumerate() {
-            weights[*member] = plan.weights[honest[(place + usize::try_from(epoch).unwrap()) % honest.len()]];
-        }
-        weights
+    let world = |after| {
+        let members: Vec<(u8, u64)> =
+            plan.committee(after).into_iter().map(|(sequencer, weight)| (number(sequencer), weight)).collect();
+        Rc::new(World::of_members(Epoch::new(EPOCH.get() + after), &members))
     };
-    (0..=last).map(|after| Rc::new(World::of_epoch(Epoch::new(EPOCH.get() + after), &weights(after)))).collect()
+    (0..=plan.epochs()).map(world).collect()
+}
+
+/// Returns the number by which committees know a sequencer.
+fn number(sequencer: usize) -> u8 {
+    u8::try_from(sequencer + 1).expect("few sequencers")
+}
+
+/// Returns the sequencer in a seat.
+pub(crate) fn sequencer(world: &World, seat: MemberIndex) -> usize {
+    usize::from(world.number(seat)) - 1
 }
 
 impl Cluster {
@@ -51,6 +62,11 @@ impl Cluster {
     pub(crate) fn world_of(&self, epoch: Epoch) -> &Rc<World> {
         let after = epoch.get().checked_sub(EPOCH.get()).and_then(|after| usize::try_from(after).ok());
         after.and_then(|after| self.worlds.get(after)).unwrap_or(&self.world)
+    }
+
+    /// Returns the seat that a node's key has in an epoch.
+    pub(crate) fn seat(&self, at: usize, epoch: Epoch) -> Option<MemberIndex> {
+        self.world_of(epoch).seat(number(self.plan.owner(at)))
     }
 
     /// Returns the newest L1 block. After healing L1 stands still.
@@ -77,9 +93,24 @@ impl Cluster {
         L1Origin { number, ..parent.origin }
     }
 
+    /// An L1 block that is never final: one that a reorganization will have replaced.
+    pub(crate) fn lost_origin(&self) -> L1Origin {
+        L1Origin { number: L1BlockNumber::new(self.l1_now().get() + 1), hash: B256::repeat_byte(0xee) }
+    }
+
     /// Whether a node has seen a block's origin final: before that it neither votes for it nor against it.
     pub(crate) fn has_seen_origin(&self, at: usize, header: &BlockHeader) -> bool {
-        header.origin.number.get() <= self.l1_seen(at)
+        header.origin.number.get() <= self.l1_seen(at) && self.is_on_l1(header)
+    }
+
+    /// Whether a block's origin is, or will be, a final L1 block; their hashes are all alike.
+    fn is_on_l1(&self, header: &BlockHeader) -> bool {
+        header.origin.hash == self.world.genesis.origin.hash
+    }
+
+    /// Whether a block's origin is final by now, whoever has seen it.
+    pub(crate) fn is_origin_final(&self, header: &BlockHeader) -> bool {
+        header.origin.number <= self.l1_now() && self.is_on_l1(header)
     }
 
     /// Whether the running epoch is over on L1, as far as a node knows.
@@ -99,7 +130,7 @@ impl Cluster {
         let fuse = process.fuse.take();
         let process = Process { fuse, ..self.process(at) };
         let node = &mut self.nodes[at];
-        node.past = node.process.replace(process).map(Box::new);
+        node.past = node.process.replace(process).filter(|_| self.plan.keeps_past).map(Box::new);
         let _ = self.offer(at, Input::Started);
     }
 
@@ -126,23 +157,34 @@ impl Cluster {
             self.take(at, from, packet);
         } else if node.past.as_ref().is_some_and(|past| past.epoch == epoch) {
             self.in_the_past(at, |cluster| cluster.take(at, from, packet));
-        } else if epoch < running {
-            self.tell_how_it_ended(at, from, epoch);
+        } else if epoch > running {
+            self.ask_how_it_ended(at);
         }
         // Nothing is kept of an epoch that has not begun here: it is said again.
     }
 
-    fn tell_how_it_ended(&mut self, at: usize, to: usize, epoch: Epoch) {
-        let now = self.clock.now_ms();
-        let node = &mut self.nodes[at];
-        let (Some(process), Some(certificate)) = (&mut node.process, node.ledger.live().end_of(epoch)) else { return };
-        if process.listening.is_some() || process.told.get(&(to, epoch)).is_some_and(|told| now < told + TELL_PAUSE_MS)
-        {
-            return;
+    /// Asks how the running epoch ended: somebody speaks of a later one, or it is over on L1 and nothing goes on here. The last
+    /// matters where those that know have no seat any more, and say nothing.
+    pub(crate) fn ask_how_it_ended(&mut self, at: usize) {
+        let (now, wait) = (self.clock.now_ms(), self.round_trip());
+        let Some(process) = &mut self.nodes[at].process else { return };
+        let lately = process.asked_for_end.is_some_and(|asked| now < asked + ASK_PAUSE_MS);
+        if !lately && !process.machine.has_ended() {
+            process.asked_for_end = Some(now);
+            let life = process.life;
+            self.clock.after(wait, Event::EpochEnd { at, life });
         }
-        process.told.insert((to, epoch), now);
-        self.counts.latecomers += 1;
-        let packet = Rc::new(Packet::Certificate((**certificate).clone()));
-        self.send(at, to, &packet);
+    }
+
+    /// Members have been asked: the first that knows how the epoch ended and says so.
+    pub(crate) fn hear_how_it_ended(&mut self, at: usize) {
+        let Some(epoch) = self.nodes[at].process.as_ref().map(|process| process.epoch) else { return };
+        let (nodes, first) = (self.nodes.len(), self.random.index(self.nodes.len()));
+        let members = (0..nodes).map(|next| (first + next) % nodes).filter(|peer| self.serves(*peer, at));
+        let end = members.take(ASKED_MAX).find_map(|peer| self.nodes[peer].ledger.live().end_of(epoch).cloned());
+        if let Some(certificate) = end {
+            self.counts.latecomers += 1;
+            self.hear(at, Checked::Certificate(certificate));
+        }
     }
 }

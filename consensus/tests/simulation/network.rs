@@ -73,6 +73,8 @@ pub(crate) struct Network {
     pub(crate) twice_percent: u64,
     /// Kinds of messages that get lost, all of them.
     pub(crate) swallowed: Vec<Kind>,
+    /// Nodes whose Finalize votes and finalizations reach only one another.
+    pub(crate) whisperers: Vec<usize>,
     /// Every way takes exactly `delay_ms`.
     steady: bool,
     history: VecDeque<(usize, usize, Rc<Packet>)>,
@@ -81,12 +83,16 @@ pub(crate) struct Network {
 impl Network {
     pub(crate) fn new(nodes: usize, delay_ms: u64, twice_percent: u64, steady: bool) -> Self {
         let open = vec![vec![true; nodes]; nodes];
-        Self { open, delay_ms, loss_percent: 0, twice_percent, swallowed: Vec::new(), steady, history: VecDeque::new() }
+        let (swallowed, whisperers, history) = (Vec::new(), Vec::new(), VecDeque::new());
+        Self { open, delay_ms, loss_percent: 0, twice_percent, swallowed, whisperers, steady, history }
     }
 
     /// Returns after how long each copy of a message arrives; none if it is lost.
     pub(crate) fn carry(&mut self, from: usize, to: usize, packet: &Rc<Packet>, random: &mut Random) -> Vec<u64> {
-        let lost = !self.open[from][to] || self.swallowed.contains(&packet.kind());
+        let is_final =
+            matches!(packet.kind(), Kind::Vote(StatementKind::Finalize) | Kind::Certificate(StatementKind::Finalize));
+        let whispers = is_final && self.whisperers.contains(&from) && !self.whisperers.contains(&to);
+        let lost = !self.open[from][to] || self.swallowed.contains(&packet.kind()) || whispers;
         if lost || random.chance(self.loss_percent) {
             return Vec::new();
         }
@@ -130,6 +136,7 @@ impl Network {
     /// Opens every link to everything and returns the pairs that come together again.
     pub(crate) fn mend(&mut self) -> Vec<(usize, usize)> {
         self.swallowed.clear();
+        self.whisperers.clear();
         let nodes = self.open.len();
         let pairs = (0..nodes).flat_map(|a| (0..nodes).map(move |b| (a, b)));
         let apart = pairs.filter(|(a, b)| !self.is_reachable(*a, *b)).collect();

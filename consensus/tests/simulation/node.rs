@@ -45,6 +45,8 @@ pub(crate) struct Process {
     /// The epoch has ended, and the next machine is due.
     pub(crate) follow: Option<Epoch>,
     pub(crate) machine: Machine<Insecure>,
+    /// Blocks that were on the disk when it started.
+    pub(crate) stored: usize,
     /// Nothing is said yet; what comes in is checked, and waits.
     pub(crate) listening: Option<VecDeque<Checked>>,
     pub(crate) intake: Intake,
@@ -58,8 +60,8 @@ pub(crate) struct Process {
     pub(crate) timers: BTreeMap<Timer, u64>,
     pub(crate) fetching: BTreeSet<BlockDigest>,
     pub(crate) catching_up: Option<CatchUp>,
-    /// When each member was told last how an old epoch ended.
-    pub(crate) told: BTreeMap<(usize, Epoch), u64>,
+    /// When it was asked last how this epoch ended.
+    pub(crate) asked_for_end: Option<u64>,
     /// Effects and writes until the process dies.
     pub(crate) fuse: Option<u64>,
 }
@@ -81,6 +83,7 @@ impl Cluster {
         }
         let mut process = self.process(at);
         process.listening = Some(VecDeque::new());
+        self.counts.walks += u64::from(process.epoch.get() + 2 <= self.watch.top_turn().0.get());
         self.nodes[at].process = Some(process);
         if at >= self.plan.weights.len() {
             self.counts.acts[Craft::Twin as usize] += 1;
@@ -101,8 +104,10 @@ impl Cluster {
         let (epoch, root, recovered) = recovered(node.record.live(), node.ledger.live(), genesis, &config.epochs);
         let world = self.world_of(epoch);
         let (committee, schedule) = (Arc::clone(&world.committee), world.schedule.clone());
-        let me = Some(self.plan.member(at));
+        let me = self.seat(at, epoch);
+        self.counts.seatless += u64::from(me.is_none() && !self.plan.is_follower(at));
         let intake = Intake::new(Arc::clone(&committee), me, config.inactive_views);
+        let stored = recovered.headers.len();
         let machine = Machine::with_scheme(config, committee, schedule, me, &root, recovered);
         let node = &mut self.nodes[at];
         node.life += 1;
@@ -111,6 +116,7 @@ impl Cluster {
             epoch,
             follow: None,
             machine,
+            stored,
             listening: None,
             intake,
             reported: BTreeSet::new(),
@@ -119,7 +125,7 @@ impl Cluster {
             timers: BTreeMap::new(),
             fetching: BTreeSet::new(),
             catching_up: None,
-            told: BTreeMap::new(),
+            asked_for_end: None,
             fuse: None,
         }
     }
@@ -149,11 +155,24 @@ impl Cluster {
         }
     }
 
-    /// Kills the process. What it did not sync may be lost; most come back after a while.
+    /// Kills the process; most come back after a while.
     pub(crate) fn crash(&mut self, at: usize) {
+        if self.kill(at) && self.random.chance(90) {
+            let down = 20 + self.random.pick(&[50, 500, 4_000]);
+            self.come_back(at, down);
+        }
+    }
+
+    pub(crate) fn come_back(&mut self, at: usize, after_ms: u64) {
+        let life = self.nodes[at].life;
+        self.clock.after(after_ms, Event::Restart { at, life });
+    }
+
+    /// Kills the process. What it did not sync may be lost. Returns whether there was one.
+    pub(crate) fn kill(&mut self, at: usize) -> bool {
         let node = &mut self.nodes[at];
         if node.process.take().is_none() {
-            return;
+            return false;
         }
         node.past = None;
         node.life += 1;
@@ -173,11 +192,7 @@ impl Cluster {
             self.counts.blackouts += 1;
         }
         self.trace.note(self.clock.now_ms(), at, format_args!("crashes and loses {lost} writes"));
-        if self.random.chance(90) {
-            let life = self.nodes[at].life;
-            let down = 20 + self.random.pick(&[50, 500, 4_000]);
-            self.clock.after(down, Event::Restart { at, life });
-        }
+        true
     }
 
     /// Ends the process for good (exit code 3).

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use baton_proto::MemberIndex;
 use serde::{Deserialize, Serialize};
 
 use crate::random::Random;
@@ -109,13 +108,16 @@ pub(crate) enum Flaw {
     OvertakesPersist,
     /// A block is called valid before its body is stored.
     VotesWithoutBody,
+    /// A block is judged before its L1 origin was seen final.
+    TakesAnyOrigin,
 }
 
 /// The world of one run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Plan {
+    /// Of the sequencers, in the first epoch.
     pub(crate) weights: Vec<u64>,
-    /// By member.
+    /// By sequencer.
     pub(crate) liars: BTreeMap<usize, Craft>,
     /// Keepers of a record stop when a certificate shows that their key said more than their record holds.
     pub(crate) notices_own_bits: bool,
@@ -140,6 +142,15 @@ pub(crate) struct Plan {
     pub(crate) slow_percent: u64,
     /// How long an epoch is on L1; 0: the first one never ends.
     pub(crate) epoch_ms: u64,
+    /// Epochs, counted from the first one, from which on and until which a sequencer has no seat: it joins later, or leaves, or
+    /// comes back.
+    pub(crate) away: BTreeMap<usize, (u64, u64)>,
+    /// Nodes without a key, which follow the chain.
+    pub(crate) followers: usize,
+    /// Views below the final one whose statements a sign record keeps, if it forgets any.
+    pub(crate) remembered_views: Option<u64>,
+    /// The machine of an epoch that is over stays until the next one is over too.
+    pub(crate) keeps_past: bool,
     /// How long there are faults.
     pub(crate) faults_ms: u64,
     pub(crate) flaw: Option<Flaw>,
@@ -169,7 +180,7 @@ impl Plan {
                 liars.insert(liar, random.pick(&Craft::ALL));
             }
         }
-        Self {
+        let plan = Self {
             weights: weights.to_vec(),
             liars,
             notices_own_bits: random.chance(50),
@@ -184,20 +195,66 @@ impl Plan {
             calm_ms: random.pick(&[300, 1_000, 3_000]),
             work_percent: random.pick(&[0, 50, 100]),
             slow_percent: random.pick(&[0, 3, 10]),
-            epoch_ms: random.pick(&[0, 0, 1_500, 4_000]),
+            epoch_ms: random.pick(&[0, 1_000, 1_500, 4_000]),
+            away: BTreeMap::new(),
+            followers: random.pick(&[0, 0, 0, 1, 2]),
+            remembered_views: random.pick(&[None, Some(0), Some(4), Some(200)]),
+            keeps_past: random.chance(50),
             faults_ms: random.pick(&[5_000, 10_000, 20_000]),
             flaw: None,
             lawless: false,
             steady: false,
+        };
+        plan.with_some_away(random)
+    }
+
+    /// Liars stay below a third of every committee.
+    fn with_some_away(mut self, random: &mut Random) -> Self {
+        for _ in 0..if self.epoch_ms > 0 { random.below(4) } else { 0 } {
+            let (sequencer, from) = (random.index(self.weights.len()), random.below(4));
+            let away = (from, random.pick(&[from + 1, from + 3, u64::MAX]));
+            let mut plan = self.clone();
+            plan.away.insert(sequencer, away);
+            if (0..=plan.epochs()).all(|after| plan.is_lawful(after)) {
+                self = plan;
+            }
         }
+        self
+    }
+
+    fn is_lawful(&self, after: u64) -> bool {
+        let committee = self.committee(after);
+        let lying = committee.iter().filter(|(sequencer, _)| self.liars.contains_key(sequencer));
+        let weight: u64 = committee.iter().map(|(_, weight)| weight).sum();
+        3 * lying.map(|(_, weight)| weight).sum::<u64>() < weight
+    }
+
+    /// Returns how many epochs can follow the first one.
+    pub(crate) fn epochs(&self) -> u64 {
+        self.faults_ms.checked_div(self.epoch_ms).map_or(0, |epochs| epochs + 1)
+    }
+
+    /// Returns who has a seat in an epoch, counted from the first one, and with which weight: a liar with the same in all of
+    /// them, while the weights of the others change places.
+    pub(crate) fn committee(&self, after: u64) -> Vec<(usize, u64)> {
+        let honest: Vec<usize> = (0..self.weights.len()).filter(|member| !self.liars.contains_key(member)).collect();
+        let shift = usize::try_from(after).expect("few epochs");
+        let mut weights = self.weights.clone();
+        for (place, member) in honest.iter().enumerate() {
+            weights[*member] = self.weights[honest[(place + shift) % honest.len()]];
+        }
+        let is_away =
+            |member: &usize| self.away.get(member).is_some_and(|(from, until)| (*from..*until).contains(&after));
+        (0..weights.len()).filter(|member| !is_away(member)).map(|member| (member, weights[member])).collect()
     }
 
     /// As [`Self::of`], with a mistake and the world in which it can do harm.
     pub(crate) fn flawed(random: &mut Random, flaw: Flaw) -> Self {
         let plan = Self { flaw: Some(flaw), weights: FOUR.to_vec(), calm_ms: 300, ..Self::of(random) };
-        let plan = Self { liars: BTreeMap::new(), ..plan };
+        let plan = Self { liars: BTreeMap::new(), away: BTreeMap::new(), ..plan };
         match flaw {
             Flaw::ForgetsRecord => plan,
+            Flaw::TakesAnyOrigin => Self { liars: BTreeMap::from([(3, Craft::EquivocatingLeader)]), ..plan },
             Flaw::SpeaksBeforeRecord | Flaw::OvertakesPersist | Flaw::VotesWithoutBody => {
                 Self { syncing: Syncing::BeforeSpeaking, ..plan }
             }
@@ -222,7 +279,9 @@ impl Plan {
         }
         assert!(3 * lying > total, "these weights make no coalition of more than a third: {weights:?}");
         let calm_ms = random.pick(&[1_000, 3_000]);
-        Self { weights, liars, calm_ms, epoch_ms: 0, notices_own_bits: false, lawless: true, ..Self::of(random) }
+        let plan =
+            Self { weights, liars, calm_ms, epoch_ms: 0, away: BTreeMap::new(), followers: 0, ..Self::of(random) };
+        Self { notices_own_bits: false, lawless: true, ..plan }
     }
 
     /// Equal members, always with work, on links of one length.
@@ -231,26 +290,26 @@ impl Plan {
         Self { weights, delay_ms, answers: Answers::AtOnce, steady: true, ..Self::calm() }
     }
 
-    /// Nodes: one a member, and after them a second one for each twin.
+    /// Nodes: one a sequencer, after them a second one for each twin, and then the followers.
     pub(crate) fn nodes(&self) -> usize {
-        self.weights.len() + self.twins().count()
+        self.weights.len() + self.twins().count() + self.followers
+    }
+
+    pub(crate) fn is_follower(&self, at: usize) -> bool {
+        at >= self.nodes() - self.followers
     }
 
     fn twins(&self) -> impl Iterator<Item = usize> {
         self.liars.iter().filter(|(_, craft)| **craft == Craft::Twin).map(|(member, _)| *member)
     }
 
-    /// Returns the member whose key a node has.
+    /// Returns the sequencer whose key a node has; a follower is its own.
     pub(crate) fn owner(&self, at: usize) -> usize {
         let second = at.checked_sub(self.weights.len());
-        second.map_or(at, |second| self.twins().nth(second).expect("a node"))
+        second.and_then(|second| self.twins().nth(second)).unwrap_or(at)
     }
 
-    pub(crate) fn member(&self, at: usize) -> MemberIndex {
-        MemberIndex::new(u8::try_from(self.owner(at)).expect("a committee has at most 128 members"))
-    }
-
-    /// Returns what the member at a node is good at, if it lies.
+    /// Returns what the sequencer at a node is good at, if it lies.
     pub(crate) fn craft(&self, at: usize) -> Option<Craft> {
         if self.liars.is_empty() { None } else { self.liars.get(&self.owner(at)).copied() }
     }
@@ -273,6 +332,10 @@ impl Plan {
             work_percent: 100,
             slow_percent: 0,
             epoch_ms: 0,
+            away: BTreeMap::new(),
+            followers: 0,
+            remembered_views: None,
+            keeps_past: true,
             faults_ms: 0,
             flaw: None,
             lawless: false,

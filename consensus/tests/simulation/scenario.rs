@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    collections::BTreeMap,
     fs,
     panic::{self, AssertUnwindSafe},
     path::Path,
@@ -167,7 +168,10 @@ impl Scenario {
             Plan { work_percent: 100, ..plan.clone() },
             Plan { delay_ms: 10, ..plan.clone() },
             Plan { drift_percent_max: 0, ..plan.clone() },
-            Plan { epoch_ms: 0, ..plan.clone() },
+            Plan { epoch_ms: 0, away: BTreeMap::new(), ..plan.clone() },
+            Plan { away: BTreeMap::new(), ..plan.clone() },
+            Plan { followers: 0, ..plan.clone() },
+            Plan { remembered_views: None, ..plan.clone() },
             Plan { answers: Answers::AtOnce, ..plan.clone() },
             Plan { faults_ms: plan.faults_ms / 2, ..plan.clone() },
         ];

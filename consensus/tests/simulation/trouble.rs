@@ -16,6 +16,10 @@ use crate::{
 /// Longest time after which most disturbances of links are over.
 const BRIEF_MS_MAX: u64 = 1_500;
 
+/// Shortest and longest sleep: the shortest epochs end many times meanwhile.
+const SLEEP_MS_MIN: u64 = 3_000;
+const SLEEP_MS_MAX: u64 = 15_000;
+
 /// Messages that one burst brings back from the past.
 const BURST: usize = 30;
 
@@ -28,6 +32,11 @@ pub(crate) enum Trouble {
         at: usize,
         effects: u64,
     },
+    /// A node dies and comes back much later.
+    Sleep {
+        at: usize,
+        for_ms: u64,
+    },
     /// Every node dies.
     Blackout,
     /// Only nodes of the same side hear each other.
@@ -38,6 +47,8 @@ pub(crate) enum Trouble {
     Divide(Vec<(usize, usize)>),
     /// All messages of a kind get lost, by its index in `Kind::ALL`.
     Swallow(usize),
+    /// What these say of finality reaches only one another: they alone know when an epoch ends.
+    Whisper(Vec<usize>),
     /// All links are open again.
     Mend,
     LossPercent(u64),
@@ -68,13 +79,13 @@ impl Trouble {
     }
 
     const fn is_about_links(&self) -> bool {
-        matches!(self, Self::Split(_) | Self::Cut(_) | Self::Swallow(_))
+        matches!(self, Self::Split(_) | Self::Cut(_) | Self::Swallow(_) | Self::Whisper(_))
     }
 
     fn draw(plan: &Plan, random: &mut Random) -> Self {
         let nodes = plan.nodes();
         let at = random.index(nodes);
-        match random.below(18) {
+        match random.below(20) {
             // What liars of so much weight wait for; it takes them some views to use it.
             6..=14 if plan.lawless => Self::divide(plan, random),
             0 => Self::Crash(at),
@@ -89,6 +100,8 @@ impl Trouble {
             10..=14 => Self::Mend,
             15 => Self::LossPercent(random.below(plan.loss_percent_max)),
             16 => Self::DelayMs(random.pick(&[10, plan.delay_ms, 400])),
+            17 => Self::Sleep { at, for_ms: SLEEP_MS_MIN + random.below(SLEEP_MS_MAX - SLEEP_MS_MIN) },
+            18 => Self::Whisper((0..nodes).filter(|_| random.chance(50)).collect()),
             _ => Self::Burst,
         }
     }
@@ -119,6 +132,11 @@ impl Cluster {
                     process.fuse = Some(*effects);
                 }
             }
+            Trouble::Sleep { at, for_ms } => {
+                if self.kill(*at) {
+                    self.come_back(*at, *for_ms);
+                }
+            }
             Trouble::Blackout => (0..self.nodes.len()).for_each(|at| self.crash(at)),
             Trouble::Split(side) => self.network.split(side),
             Trouble::Cut(links) => links.iter().for_each(|(from, to)| self.network.cut(*from, *to)),
@@ -127,6 +145,7 @@ impl Cluster {
                 links.iter().for_each(|(from, to)| self.network.cut(*from, *to));
             }
             Trouble::Swallow(kind) => self.network.swallowed.push(Kind::ALL[*kind]),
+            Trouble::Whisper(nodes) => self.network.whisperers.clone_from(nodes),
             Trouble::Mend => self.mend(),
             Trouble::LossPercent(percent) => self.network.loss_percent = *percent,
             Trouble::DelayMs(delay_ms) => self.network.delay_ms = *delay_ms,

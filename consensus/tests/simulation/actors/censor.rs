@@ -2,9 +2,14 @@
 
 use std::rc::Rc;
 
-use baton_proto::{MemberIndex, Statement, StatementKind};
+use baton_proto::{SignedStatement, Statement, StatementKind};
 
-use crate::{cluster::Cluster, epochs::turn_of, network::Packet, plan::Craft};
+use crate::{
+    cluster::Cluster,
+    epochs::{sequencer, turn_of},
+    network::Packet,
+    plan::Craft,
+};
 
 impl Cluster {
     /// Whom a censor wants out: the next member in order.
@@ -12,22 +17,23 @@ impl Cluster {
         (self.plan.owner(at) + 1) % self.plan.weights.len()
     }
 
-    fn leader(&self, statement: &Statement) -> MemberIndex {
+    fn leader(&self, statement: &Statement) -> usize {
         let (epoch, view) = turn_of(statement);
-        self.world_of(epoch).schedule.leader(view)
+        let world = self.world_of(epoch);
+        sequencer(world, world.schedule.leader(view))
     }
 
     pub(super) fn censor(&mut self, at: usize, to: &[usize], packet: Packet) {
-        let (victim, me) = (self.victim(at), self.plan.member(at));
+        let victim = self.victim(at);
+        let is_against = |vote: &SignedStatement, leader: &Option<SignedStatement>| {
+            (leader.is_some() || vote.statement.kind() == StatementKind::Finalize)
+                && self.leader(&vote.statement) == victim
+        };
         let packet = match packet {
-            Packet::Vote { vote, leader }
-                if leader.as_ref().is_some_and(|leader| leader.signer.as_usize() == victim)
-                    || vote.statement.kind() == StatementKind::Finalize
-                        && self.leader(&vote.statement).as_usize() == victim =>
-            {
+            Packet::Vote { vote, leader } if is_against(&vote, &leader) => {
                 let (epoch, view) = turn_of(&vote.statement);
-                let given_up = Statement::Nullify { epoch, view };
-                Packet::Vote { vote: self.world.raw(me, given_up), leader: None }
+                let given_up = self.own(at, Statement::Nullify { epoch, view });
+                given_up.map_or(Packet::Vote { vote, leader }, |vote| Packet::Vote { vote, leader: None })
             }
             packet => packet,
         };

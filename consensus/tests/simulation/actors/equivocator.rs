@@ -42,8 +42,8 @@ impl Cluster {
         }
     }
 
-    /// Makes a second block of a view: valid, invalid, on a parent that leaves blocks out, on the block itself, which a
-    /// handover block never bears, or an old one once more, which only a handover block is.
+    /// Makes a second block of a view: valid, invalid, with an L1 origin that is never final, on a parent that leaves blocks
+    /// out, on the block itself, which a handover block never bears, or an old one once more, which only a handover block is.
     fn second_block(&mut self, at: usize, turn: Turn, header: &BlockHeader) {
         let (epoch, view) = turn;
         let head = self.nodes[at].ledger.live().chain().last().unwrap_or(&self.world.genesis).clone();
@@ -51,17 +51,17 @@ impl Cluster {
         let world = Rc::clone(self.world_of(epoch));
         let on = |parent: &BlockHeader| world.block(view.get(), parent, salt);
         let old = self.lore.blocks.range(..turn).next_back().and_then(|(_, blocks)| blocks.values().next()?.1.clone());
-        let second = match self.random.below(6) {
+        let second = match self.random.below(7) {
             0 => BlockHeader { declared_gas: INVALID_GAS, ..header.clone() },
             1 => on(&head),
             2 => on(header),
             3 => old.unwrap_or_else(|| on(&head)),
+            4 => BlockHeader { origin: self.lost_origin(), ..header.clone() },
             _ => BlockHeader { payload_root: on(&head).payload_root, ..header.clone() },
         };
         let known = self.lore.blocks.get(&turn).map_or(0, BTreeMap::len);
-        if known < 2 {
-            let signed =
-                self.world.raw(self.plan.member(at), Statement::Notarize { epoch, view, block: second.digest() });
+        let notarize = Statement::Notarize { epoch, view, block: second.digest() };
+        if let Some(signed) = self.own(at, notarize).filter(|_| known < 2) {
             self.lore.add_block(&signed, Some(&second));
             self.nodes[at].ledger.write(LedgerWrite::Body(second));
             self.nodes[at].ledger.sync();
@@ -72,13 +72,13 @@ impl Cluster {
     fn contradictions(&self, craft: Craft, at: usize, statement: &Statement) -> Vec<Rc<Packet>> {
         let turn = turn_of(statement);
         let (epoch, view) = turn;
-        let me = self.plan.member(at);
+        let Some(me) = self.seat(at, epoch) else { return Vec::new() };
         // A digest of nothing: votes for it count for nothing and still convict.
         let nothing = BlockDigest::new(keccak256(self.clock.coming().to_be_bytes()));
         let known = self.lore.blocks.get(&turn).into_iter().flatten();
         let others: Vec<_> = known.filter(|(block, _)| Some(**block) != statement.block()).collect();
         let vote = |statement: Statement, leader: Option<&SignedStatement>| {
-            Rc::new(Packet::Vote { vote: self.world.raw(me, statement), leader: leader.cloned() })
+            Rc::new(Packet::Vote { vote: self.world_of(epoch).raw(me, statement), leader: leader.cloned() })
         };
         let mut told: Vec<Rc<Packet>> = Vec::new();
         let (same, other) = (craft != Craft::Conflicter, craft != Craft::EquivocatingVoter);

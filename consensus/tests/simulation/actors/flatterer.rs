@@ -13,8 +13,8 @@ impl Cluster {
             Packet::Certificate(_) | Packet::Request(_) | Packet::Evidence(_) => return,
         };
         if self.plan.craft(from).is_none() {
+            let Some(own) = self.own(at, vote.statement) else { return };
             self.counts.acts[Craft::Flatterer as usize] += 1;
-            let own = self.world.raw(self.plan.member(at), vote.statement);
             self.send(at, from, &Rc::new(Packet::Vote { vote: own, leader: leader.cloned() }));
         }
     }

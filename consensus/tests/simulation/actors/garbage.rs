@@ -22,28 +22,27 @@ impl Cluster {
     }
 
     fn garbage(&mut self, at: usize) -> Packet {
-        let me = self.plan.member(at);
         let (epoch, now) = self.watch.top_turn();
         let now = now.get();
         let view = self.random.pick(&[0, 1, now.saturating_sub(3), now, now + 1, now + 2, now + 60, u64::MAX]);
         let block = BlockDigest::new(keccak256(self.clock.coming().to_be_bytes()));
         let near = self.random.pick(&[epoch, epoch, epoch, EPOCH, Epoch::new(epoch.get() + 1)]);
+        // Without a seat in that epoch it speaks as its first member.
+        let (world, me) = (Rc::clone(self.world_of(near)), self.seat(at, near).unwrap_or(MemberIndex::new(0)));
         let nullify = |view| Statement::Nullify { epoch: near, view: View::new(view) };
         let finalize = |view, block| Statement::Finalize { epoch: near, view: View::new(view), block };
         let notarize = |view, block| Statement::Notarize { epoch: near, view: View::new(view), block };
         match self.random.below(6) {
-            0 | 1 => {
-                Packet::Proposal { header: self.garbled(view), notarize: self.world.raw(me, notarize(view, block)) }
-            }
+            0 | 1 => Packet::Proposal { header: self.garbled(view), notarize: world.raw(me, notarize(view, block)) },
             2 => {
                 let header = self.garbled(view);
-                let notarize = self.world.raw(me, notarize(header.view.get(), header.digest()));
+                let notarize = world.raw(me, notarize(header.view.get(), header.digest()));
                 Packet::Proposal { header, notarize }
             }
             3 => {
                 let statement = self.random.pick(&[nullify(view), finalize(view, block), notarize(view, block)]);
-                let leader = self.random.chance(50).then(|| self.world.raw(me, nullify(view)));
-                Packet::Vote { vote: self.world.raw(me, statement), leader }
+                let leader = self.random.chance(50).then(|| world.raw(me, nullify(view)));
+                Packet::Vote { vote: world.raw(me, statement), leader }
             }
             4 => Packet::Request((near, View::new(view))),
             _ => {
@@ -52,8 +51,8 @@ impl Cluster {
                     finalize(view, block),
                     Statement::Nullify { epoch: Epoch::new(9), view: View::new(view) },
                 ]);
-                let signature = self.world.raw(me, statement).signature;
-                let bits = [u128::MAX, 0, 1 << me.get(), self.world.everybody().bits()];
+                let signature = world.raw(me, statement).signature;
+                let bits = [u128::MAX, 0, 1 << me.get(), world.everybody().bits()];
                 let signers = SignerSet::from_bits(self.random.pick(&bits));
                 Packet::Certificate(Certificate { statement, signers, signature })
             }

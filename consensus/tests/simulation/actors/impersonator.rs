@@ -19,8 +19,8 @@ impl Cluster {
         self.counts.acts[Craft::Impersonator as usize] += 1;
         let (epoch, view) = turn_of(&said.statement);
         let block = BlockDigest::new(keccak256(self.clock.coming().to_be_bytes()));
-        let me = self.plan.member(at);
-        let members = self.plan.weights.len();
+        let world = Rc::clone(self.world_of(epoch));
+        let (Some(me), members) = (self.seat(at, epoch), world.committee.len()) else { return };
         let victim = (me.as_usize() + 1 + self.random.index(members - 1)) % members;
         let signer = MemberIndex::new(u8::try_from(victim).unwrap());
         let statement = self.random.pick(&[
@@ -30,13 +30,13 @@ impl Cluster {
         ]);
         // Its own signature under another name, or its own words with it.
         let statement: Statement = if self.random.chance(50) { said.statement } else { statement };
-        let signature = self.world.raw(me, statement).signature;
+        let signature = world.raw(me, statement).signature;
         let vote = SignedStatement { statement, signer, signature };
         let other = Statement::Finalize { epoch, view, block: BlockDigest::ZERO };
-        let second = SignedStatement { statement: other, signer, signature: self.world.raw(me, other).signature };
+        let second = SignedStatement { statement: other, signer, signature: world.raw(me, other).signature };
         let forged = match (self.random.below(3), Evidence::new(vote.clone(), second)) {
             (0, Some(evidence)) => Packet::Evidence(evidence),
-            (1, _) => Packet::Certificate(Certificate { statement, signers: self.world.everybody(), signature }),
+            (1, _) => Packet::Certificate(Certificate { statement, signers: world.everybody(), signature }),
             _ => Packet::Vote { vote, leader: None },
         };
         let packet = Rc::new(forged);

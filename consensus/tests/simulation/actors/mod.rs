@@ -16,7 +16,7 @@ use std::{
     rc::Rc,
 };
 
-use baton_proto::{BlockDigest, BlockHeader, SignedStatement};
+use baton_proto::{BlockDigest, BlockHeader, SignedStatement, Statement};
 
 use crate::{
     cluster::Cluster,
@@ -115,6 +115,12 @@ impl Cluster {
             // These two err only in what their record holds.
             Some(Craft::Outdated | Craft::Twin) | None => self.tell(at, to, packet),
         }
+    }
+
+    /// Signs whatever a liar wants to say, if it has a seat in that epoch.
+    fn own(&self, at: usize, statement: Statement) -> Option<SignedStatement> {
+        let epoch = statement.epoch();
+        Some(self.world_of(epoch).raw(self.seat(at, epoch)?, statement))
     }
 
     /// The same to everybody.

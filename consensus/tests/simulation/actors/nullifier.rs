@@ -8,9 +8,9 @@ impl Cluster {
     /// A machine has entered a view.
     pub(crate) fn entered(&mut self, at: usize, (epoch, view): Turn) {
         if self.plan.craft(at) == Some(Craft::Nullifier) && self.lies(at) {
+            let Some(vote) = self.own(at, Statement::Nullify { epoch, view }) else { return };
             self.counts.acts[Craft::Nullifier as usize] += 1;
             let others: Vec<usize> = (0..self.nodes.len()).filter(|to| *to != at).collect();
-            let vote = self.world.raw(self.plan.member(at), Statement::Nullify { epoch, view });
             self.tell(at, &others, Packet::Vote { vote, leader: None });
         }
     }

@@ -9,17 +9,18 @@ impl Cluster {
     pub(super) fn repeat_history(&mut self, at: usize, to: &[usize], packet: Packet) {
         let packet = Rc::new(packet);
         to.iter().for_each(|to| self.send(at, *to, &packet));
-        let me = self.plan.member(at);
-        let is_own = |packet: &Packet| match packet {
-            Packet::Proposal { notarize: vote, .. } | Packet::Vote { vote, .. } => vote.signer == me,
-            Packet::Certificate(_) | Packet::Request(_) | Packet::Evidence(_) => true,
-        };
         for to in to {
             if self.lore.archive.is_empty() || !self.random.chance(30) {
                 continue;
             }
             let old = Rc::clone(&self.lore.archive[self.random.index(self.lore.archive.len())]);
-            if is_own(&old) {
+            let is_own = match &*old {
+                Packet::Proposal { notarize: vote, .. } | Packet::Vote { vote, .. } => {
+                    self.seat(at, old.epoch()) == Some(vote.signer)
+                }
+                Packet::Certificate(_) | Packet::Request(_) | Packet::Evidence(_) => true,
+            };
+            if is_own {
                 self.counts.acts[Craft::Replayer as usize] += 1;
                 self.send(at, *to, &old);
             }
