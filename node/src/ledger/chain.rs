@@ -274,9 +274,9 @@ impl<S: Store> Ledger for StoreLedger<S> {
         let mut dropped = Vec::new();
         let last = new().last();
         let new_head = last.map(|(block, digest)| Head { height: block.header.height, digest });
-        if let Some((head, (block, _))) = new_head.zip(last) {
-            dropped = self.add_dropped_bodies(&block.header, &newly_final, &mut batch)?;
-            batch.push(Change::Put(Family::Meta, keys::HEAD.into(), records::head_to_bytes(head)));
+        if let Some((new_head, (block, _))) = new_head.zip(last) {
+            dropped = self.add_dropped_bodies(head.height, &block.header, &newly_final, &mut batch)?;
+            batch.push(Change::Put(Family::Meta, keys::HEAD.into(), records::head_to_bytes(new_head)));
         }
         if !batch.is_empty() {
             self.store.write(batch, Durability::Buffered)?;

@@ -15,6 +15,10 @@ use super::{
 /// Bodies that one step looks at, and drops at most; what is left over goes with the next steps.
 const DROPPED_BODIES_MAX: usize = 4_096;
 
+/// How often, in heights, bodies are looked for below the head before: they come there late, or were left over. To look past
+/// what was dropped already costs more than all else in a step.
+const SWEEP_EVERY: u64 = 64;
+
 impl<S: Store> StoreLedger<S> {
     /// Adds the writes for a certificate that is not stored yet.
     pub(super) fn add_certificate(
@@ -111,14 +115,17 @@ impl<S: Store> StoreLedger<S> {
 
     /// Adds the writes that drop bodies which can never be final once the block of `head` is, and returns their digests: what
     /// is not above it, or of a view that is not. The latter is what a leader makes others fetch who names a parent that it
-    /// made up, at whatever height.
+    /// made up, at whatever height. `before` is the height of the head before.
     pub(super) fn add_dropped_bodies(
         &self,
+        before: Height,
         head: &BlockHeader,
         newly_final: &BTreeSet<BlockDigest>,
         batch: &mut Vec<Change>,
     ) -> Result<Vec<BlockDigest>, LedgerError> {
-        let (from, to) = (keys::unfinal_from(Height::ZERO), keys::unfinal_end());
+        let sweeps = before.get() / SWEEP_EVERY != head.height.get() / SWEEP_EVERY;
+        let from = if sweeps { Height::ZERO } else { before };
+        let (from, to) = (keys::unfinal_from(from), keys::unfinal_end());
         let mut dropped = Vec::new();
         for (key, place) in self.store.scan(Family::Blocks, &from, &to, Order::Ascending, DROPPED_BODIES_MAX)? {
             let (height, digest) = unfinal_in(&key)?;

@@ -148,7 +148,8 @@ async fn a_third_statement_in_one_place_is_neither_checked_nor_charged() {
     assert!(stage.vote(&first) && stage.vote(&second));
 
     // Places are those of one member, one view and one kind.
-    let (other_kind, other_view) = (stage.finalize(0, VIEW, 3), stage.notarize(0, View::new(VIEW.get() + 1), 3));
+    let other_kind = stage.world.sign(0, Statement::Nullify { epoch: stage.intake.epoch, view: VIEW });
+    let other_view = stage.notarize(0, View::new(VIEW.get() + 1), 3);
     let other_member = stage.notarize(1, VIEW, 3);
     assert!(stage.vote(&other_kind) && stage.vote(&other_view) && stage.vote(&other_member));
     assert_eq!(stage.charges(), 0);

@@ -182,9 +182,12 @@ fn bodies_that_lost_are_dropped(fixture: &mut dyn Fixture) {
     assert_eq!(ledger.block_by_digest(loser.header.digest()).unwrap(), None);
     assert_eq!(ledger.block_by_digest(ahead.header.digest()).unwrap(), Some(ahead.clone()));
     assert_eq!(ledger.block(Height::new(1)).unwrap().as_ref(), Some(&winners[0]));
-    // One that comes late is gone with the next step.
+    // One that comes late is gone some steps later.
     ledger.store_block(&loser).unwrap();
-    make_final(ledger, &[ahead]);
+    make_final(ledger, &[ahead.clone()]);
+    for block in chain_on(&ahead, 10, 64) {
+        make_final(ledger, &[block]);
+    }
     assert_eq!(ledger.block_by_digest(loser.header.digest()).unwrap(), None);
 }
 
