@@ -8,6 +8,10 @@ import {Statements} from "./libraries/Statements.sol";
 /// @title BatchInbox
 /// @notice The list of posted batches: each follows the one before it and carries a committee's certificate.
 /// @dev Writes O(1) storage for a batch. Nobody's permission is needed to post: the certificate is the permission.
+///
+/// Every window of the slasher and of the registry is counted from an epoch's close: the first batch of a later epoch. A
+/// chain without a batch for `abandonBlocks` can be abandoned by anyone, which closes what is open: nobody's bond is
+/// locked by a dead chain.
 contract BatchInbox {
     /// @notice Data kinds of a batch header.
     uint8 public constant BLOBS = 0;
@@ -20,26 +24,31 @@ contract BatchInbox {
     uint64 private immutable LIVE_EPOCHS;
     uint64 private immutable MAX_ORIGIN_AGE;
     uint64 private immutable BATCH_BYTES_MAX;
+    uint64 private immutable ABANDON_BLOCKS;
     bool private immutable EXECUTES;
     uint64 private immutable FIRST_EPOCH;
 
+    /// Two slots. Indexes, epochs and block numbers stay far below 2^48: L1 would need nine million years.
     struct Tip {
-        uint64 nextIndex;
+        uint48 nextIndex;
+        uint48 epoch;
+        uint48 acceptedAtBlock;
+        /// 0 while the chain lives.
+        uint48 abandonedAtBlock;
         uint64 lastHeight;
-        uint64 epoch;
-        uint64 acceptedAtBlock;
         bytes32 lastBatchHash;
     }
 
-    /// The first batch of an epoch: it closes every epoch before.
-    struct Opening {
-        uint64 epoch;
-        uint64 acceptedAtBlock;
+    /// What ended an epoch: the first batch of a later one.
+    struct Closing {
+        uint64 nextEpoch;
+        uint64 atBlock;
     }
 
     Tip private _tip;
-    /// One for each epoch with a batch, in ascending order.
-    Opening[] private _openings;
+    /// For each epoch with a batch whose successor is known; under 0 for what came before the first batch of all; and for
+    /// those skipped epochs that somebody named.
+    mapping(uint64 epoch => Closing) private _closings;
 
     /// @notice A batch was accepted.
     event BatchPosted(
@@ -53,6 +62,10 @@ contract BatchInbox {
     );
     /// @notice A batch was accepted whose last L1 origin is older than `oldestRewarded`: its epoch earns no reward.
     event OriginTooOld(uint64 indexed index, uint64 lastOriginNumber, uint64 oldestRewarded);
+    /// @notice An epoch without a batch closed with the one before it that has one.
+    event SkippedEpochClosed(uint64 indexed epoch, uint64 nextEpoch, uint64 atBlock);
+    /// @notice No batch will be accepted any more; every open epoch is closed.
+    event Abandoned(uint64 atBlock);
 
     error BatchInbox__NotTheRegistrysInbox(address inbox, address self);
     error BatchInbox__UnsupportedDataKind(uint8 kind);
@@ -68,6 +81,9 @@ contract BatchInbox {
     error BatchInbox__WrongCommitteeEpoch(uint64 oldest, uint64 newest, uint64 got);
     error BatchInbox__DataTooLong(uint64 bytesMax, uint256 got);
     error BatchInbox__WrongDataHash(bytes32 expected, bytes32 got);
+    error BatchInbox__NotSkipped(uint64 before, uint64 nextEpoch, uint64 epoch);
+    error BatchInbox__ChainIsAbandoned(uint64 atBlock);
+    error BatchInbox__NotDeadYet(uint256 firstBlock, uint256 currentBlock);
 
     /// @param registry A registry that was deployed with this contract's address as its inbox.
     constructor(SequencerRegistry registry) {
@@ -80,6 +96,7 @@ contract BatchInbox {
         LIVE_EPOCHS = spec.liveEpochs;
         MAX_ORIGIN_AGE = spec.maxOriginAge;
         BATCH_BYTES_MAX = spec.batchBytesMax;
+        ABANDON_BLOCKS = spec.abandonBlocks;
         EXECUTES = spec.executor != 0;
         FIRST_EPOCH = registry.FIRST_EPOCH();
     }
@@ -91,6 +108,7 @@ contract BatchInbox {
     /// @param data What `header.dataHash` is the keccak256 of.
     function post(BatchHeader calldata header, Certificate calldata certificate, bytes calldata data) external {
         Tip memory tip_ = _tip;
+        if (tip_.abandonedAtBlock != 0) revert BatchInbox__ChainIsAbandoned(tip_.abandonedAtBlock);
         uint64 currentEpoch = REGISTRY.epochOf(block.number);
         _checkOrder(header, tip_);
         _checkEpochs(header, certificate.committeeEpoch, tip_, currentEpoch);
@@ -104,11 +122,11 @@ contract BatchInbox {
             certificate.signature
         );
 
-        // Block numbers stay below 2^64.
-        uint64 blockNumber = uint64(block.number);
-        // The first batch of all opens its epoch too: what came before it had no batch and is closed.
-        if (header.epoch > tip_.epoch) _openings.push(Opening(header.epoch, blockNumber));
-        _tip = Tip(header.index + 1, header.lastHeight, header.epoch, blockNumber, batchHash);
+        // None of the casts can lose anything: see `Tip`. The index and the epoch were checked against the tip and L1.
+        uint48 blockNumber = uint48(block.number);
+        // The first batch of all closes what came before it.
+        if (header.epoch > tip_.epoch) _closings[tip_.epoch] = Closing(header.epoch, blockNumber);
+        _tip = Tip(uint48(header.index + 1), uint48(header.epoch), blockNumber, 0, header.lastHeight, batchHash);
         emit BatchPosted(
             header.index,
             batchHash,
@@ -121,6 +139,36 @@ contract BatchInbox {
         if (uint256(header.lastOriginNumber) + MAX_ORIGIN_AGE < blockNumber) {
             emit OriginTooOld(header.index, header.lastOriginNumber, blockNumber - MAX_ORIGIN_AGE);
         }
+    }
+
+    /// @notice Records when `epoch`, which has no batch although a later one has, was closed. Anyone may call.
+    /// @dev `closedAt` answers in O(1), so it knows skipped epochs only once they were named here.
+    /// @param before The last epoch before `epoch` that has a batch; 0 when there is none.
+    function closeSkipped(uint64 epoch, uint64 before) external {
+        Closing memory closing = _closings[before];
+        if (before >= epoch || closing.nextEpoch <= epoch) {
+            revert BatchInbox__NotSkipped(before, closing.nextEpoch, epoch);
+        }
+        _closings[epoch] = closing;
+        emit SkippedEpochClosed(epoch, closing.nextEpoch, closing.atBlock);
+    }
+
+    /// @notice Declares the chain dead: `post` refuses everything from now on, and every open epoch counts as closed at
+    /// this block. Anyone may call when no batch was accepted for `abandonBlocks` L1 blocks, counted from the last batch,
+    /// or from the start of the first epoch when there is none.
+    function abandon() external {
+        Tip memory tip_ = _tip;
+        if (tip_.abandonedAtBlock != 0) revert BatchInbox__ChainIsAbandoned(tip_.abandonedAtBlock);
+        uint256 since = tip_.nextIndex == 0 ? REGISTRY.epochStart(FIRST_EPOCH) : tip_.acceptedAtBlock;
+        uint256 firstBlock = since + ABANDON_BLOCKS + 1;
+        if (block.number < firstBlock) revert BatchInbox__NotDeadYet(firstBlock, block.number);
+        _tip.abandonedAtBlock = uint48(block.number);
+        emit Abandoned(uint64(block.number));
+    }
+
+    /// @notice L1 block at which the chain was abandoned; 0 while it lives.
+    function abandonedAt() external view returns (uint64) {
+        return _tip.abandonedAtBlock;
     }
 
     /// @notice Index that the next batch must have.
@@ -138,27 +186,19 @@ contract BatchInbox {
         return (tip_.nextIndex, tip_.lastHeight, tip_.epoch, tip_.acceptedAtBlock, tip_.lastBatchHash);
     }
 
-    /// @notice L1 block at which the first batch of an epoch later than `epoch` was accepted; 0 while there is none,
-    /// that is while `epoch` is open.
+    /// @notice L1 block at which `epoch` closed: that of the first batch of a later epoch, or of the abandonment. 0 while it
+    /// is open, and for a skipped epoch until `closeSkipped` names it.
     function closedAt(uint64 epoch) external view returns (uint64) {
-        return _openingAfter(epoch).acceptedAtBlock;
+        uint64 atBlock = _closings[epoch].atBlock;
+        if (atBlock != 0) return atBlock;
+        Tip storage tip_ = _tip;
+        return epoch < tip_.epoch ? 0 : tip_.abandonedAtBlock;
     }
 
-    /// @notice The first epoch later than `epoch` that has a batch; 0 while there is none.
+    /// @notice Epoch of the batch that closed `epoch`; 0 when none did, and for a skipped epoch until `closeSkipped` names
+    /// it. `nextEpochAfter(0)` is the first epoch of all that has a batch.
     function nextEpochAfter(uint64 epoch) external view returns (uint64) {
-        return _openingAfter(epoch).epoch;
-    }
-
-    function _openingAfter(uint64 epoch) private view returns (Opening memory opening) {
-        uint256 low = 0;
-        uint256 count = _openings.length;
-        uint256 high = count;
-        while (low < high) {
-            uint256 middle = (low + high) / 2;
-            if (_openings[middle].epoch <= epoch) low = middle + 1;
-            else high = middle;
-        }
-        if (low != count) opening = _openings[low];
+        return _closings[epoch].nextEpoch;
     }
 
     function _checkOrder(BatchHeader calldata header, Tip memory tip_) private pure {

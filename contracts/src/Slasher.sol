@@ -57,7 +57,8 @@ contract Slasher {
     }
 
     /// @notice Penalizes `owner` for two statements of one view of `epoch`. Anyone may call, until the evidence window
-    /// of the epoch closes: `evidenceBlocks` L1 blocks after the inbox accepted the first batch of a later epoch.
+    /// of the epoch closes: `evidenceBlocks` L1 blocks after the inbox says that the epoch closed. For a skipped epoch it
+    /// says so once somebody has named that epoch (`BatchInbox.closeSkipped`).
     /// @dev Accepted once for each (owner, epoch); the base penalty is taken once for each admission. The order of the
     /// pair does not matter. One pairing checks both signatures: e(a + b, g2) = e(H(first) + H(second), key). That is
     /// aggregate verification under one key, which is sound because the two messages differ.

@@ -349,53 +349,15 @@ contract PostTest is BatonTest {
         }
     }
 
-    function test_Given_NoLaterEpochHasABatch() external {
-        _started();
-        assertEq(inbox.closedAt(2), 0, "before any batch");
-        post(2);
-        assertEq(inbox.closedAt(2), 0, "epoch 2 is open");
-        assertEq(inbox.nextEpochAfter(2), 0, "none follows");
-    }
-
-    function test_Given_ALaterEpochHasABatch() external {
-        _started();
-        post(2);
-        rollToEpoch(6);
-        vm.roll(block.number + 3);
-        uint256 blockNumber = block.number;
-        post(5);
-        vm.roll(blockNumber + 1);
-        post(6);
-        post(6);
-        for (uint64 epoch = 2; epoch < 5; ++epoch) {
-            assertEq(inbox.closedAt(epoch), blockNumber, "closed by the batch of epoch 5");
-            assertEq(inbox.nextEpochAfter(epoch), 5, "next epoch");
-        }
-        assertEq(inbox.closedAt(5), blockNumber + 1, "closed by the first batch of epoch 6");
-        assertEq(inbox.nextEpochAfter(5), 6, "next epoch");
-        assertEq(inbox.closedAt(6) + inbox.closedAt(7), 0, "open");
-        // Before the first batch's epoch there was none with a batch: closed with it.
-        assertEq(inbox.nextEpochAfter(1), 2, "next epoch");
-    }
-
-    /// forge-config: default.fuzz.runs = 64
-    function testFuzz_It_MatchesASearchThroughAllBatches(uint8[5] memory steps) external {
-        _started();
-        uint64[5] memory epochs;
-        uint256[5] memory blocks;
-        uint64 epoch = 2;
-        for (uint256 i = 0; i < 5; ++i) {
-            epoch += steps[i] % 4;
-            if (registry.epochOf(block.number) < epoch) rollToEpoch(epoch);
-            post(epoch);
-            (epochs[i], blocks[i]) = (epoch, block.number);
-        }
-        for (uint64 asked = 0; asked <= epoch + 1; ++asked) {
-            uint256 found = 0;
-            while (found < 5 && epochs[found] <= asked) ++found;
-            assertEq(inbox.closedAt(asked), found == 5 ? 0 : blocks[found], "closed at");
-            assertEq(inbox.nextEpochAfter(asked), found == 5 ? 0 : epochs[found], "next epoch");
-        }
+    function test_RevertGiven_TheChainIsAbandoned() external {
+        BatchHeader memory header = _started();
+        _accept(header);
+        vm.roll(block.number + 2049);
+        inbox.abandon();
+        header = nextHeader(2, DATA);
+        _assertRefused(
+            header, abi.encodeWithSelector(BatchInbox.BatchInbox__ChainIsAbandoned.selector, uint64(block.number))
+        );
     }
 
     function _started() private returns (BatchHeader memory) {
