@@ -8,7 +8,8 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {LibBit} from "solady/utils/LibBit.sol";
 import {LibSort} from "solady/utils/LibSort.sol";
 
-import {ChainSpec, Member} from "./Types.sol";
+import {BatchInbox} from "./BatchInbox.sol";
+import {ChainSpec, Member, Stage} from "./Types.sol";
 import {Bls12381} from "./libraries/Bls12381.sol";
 import {ContentStore} from "./libraries/ContentStore.sol";
 import {LeaderSchedule} from "./libraries/LeaderSchedule.sol";
@@ -27,6 +28,10 @@ import {Weights} from "./libraries/Weights.sol";
 /// Seats. There are 128, and each keeps the list of who occupied it from which epoch on. That bounds every committee
 /// lookup, for past epochs too, however many sequencers have come and gone.
 ///
+/// A sequencer's way. `register` seats it, `exit` or a penalty takes the seat away two epochs later, and `withdraw` pays
+/// the bond when no evidence about its last epoch can come any more. Then it may register again, which is a new admission
+/// with a new key. An exit that would leave fewer than `minCommittee` waits, bonded, until another registers.
+///
 /// Amounts are base units of the bond token. The contract's balance is at all times at least the sum of all bonds plus
 /// what is waiting to be burned.
 contract SequencerRegistry is ReentrancyGuardTransient {
@@ -43,6 +48,10 @@ contract SequencerRegistry is ReentrancyGuardTransient {
     uint256 public constant CHUNK_KEYS = 64;
     /// @notice Where burned bonds go: nobody has the key, and every ERC-20 can be sent there.
     address public constant BURN_ADDRESS = 0x000000000000000000000000000000000000dEaD;
+    /// @notice L1 blocks added to every withdrawal's wait, so that what it rests on is final: two epochs of Ethereum.
+    uint256 public constant FINALITY_BLOCKS = 64;
+    /// @notice Longest peer record and longest metadata of `announce`, in bytes each.
+    uint256 public constant ANNOUNCED_BYTES_MAX = 1024;
 
     uint256 private constant BPS = 10_000;
     uint256 private constant POINTER_BYTES = 20;
@@ -51,6 +60,8 @@ contract SequencerRegistry is ReentrancyGuardTransient {
     uint256 private constant WEIGHT_CAP_MAX = 2 ** 56 - 1;
     /// What is allowed for numbers of blocks and epochs, so that sums of them never overflow 64 bits.
     uint256 private constant SPAN_MAX = 2 ** 48;
+    /// A withdrawal looks at every epoch within this distance of an offence.
+    uint256 private constant CORRELATION_EPOCHS_MAX = 1024;
 
     /// @notice The only contract that may penalize.
     address public immutable SLASHER;
@@ -63,22 +74,31 @@ contract SequencerRegistry is ReentrancyGuardTransient {
     uint256 private immutable WEIGHT_CAP;
     uint256 private immutable EPOCH_BLOCKS;
     uint256 private immutable BASE_SLASH_BPS;
+    uint256 private immutable MIN_COMMITTEE;
+    uint256 private immutable ACTIVATION_NEEDS;
+    uint64 private immutable L2_CHAIN_ID;
+    /// L1 blocks between the close of the last epoch that a sequencer served and its withdrawal.
+    uint256 private immutable RELEASE_BLOCKS;
+    /// The chain spec, ABI-encoded, as code.
+    address private immutable SPEC;
 
+    /// One slot: what a penalty changes lies together.
     struct Sequencer {
         uint128 bond;
         /// Counts how often the owner was admitted to the committee, from 1.
-        uint64 admission;
+        uint32 admission;
         uint32 checkpoints;
         uint8 seat;
-        bool ejected;
-        address feeRecipient;
+        Stage stage;
+        /// The epoch of the offence for which evidence against this admission was accepted last; 0: none was.
+        uint48 lastOffence;
     }
 
     /// A sequencer's standing from `effectiveEpoch` until its next checkpoint. Weight 0: not a member.
     struct Checkpoint {
         uint64 effectiveEpoch;
         uint64 weight;
-        uint64 admission;
+        uint32 admission;
         uint32 keyId;
     }
 
@@ -94,8 +114,6 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         uint8 members;
     }
 
-    ChainSpec private _spec;
-
     /// Seats whose latest occupant is not ejected.
     uint128 private _occupied;
     /// What waits to be burned, in base units.
@@ -107,12 +125,19 @@ contract SequencerRegistry is ReentrancyGuardTransient {
     uint8 private _seatsUsed;
     /// Whether the one member that is left stays only until another registers.
     bool private _ejectionWaits;
+    /// Exits that wait are `_exits[_exitsServed]` and those up to `_exitsQueued`.
+    uint64 private _exitsServed;
+    uint64 private _exitsQueued;
 
     mapping(address owner => Sequencer) private _sequencers;
     mapping(address owner => mapping(uint256 position => Checkpoint)) private _checkpoints;
-    mapping(address owner => mapping(uint64 admission => bool)) private _penalized;
+    /// Of earlier admissions; the present one's offences are in `Sequencer`.
+    mapping(address owner => mapping(uint64 admission => bool)) private _wasPenalized;
     mapping(uint256 seat => SeatTerm[]) private _terms;
     mapping(uint32 keyId => address pointer) private _keys;
+    /// Kept with the key, which belongs to one admission: what an old committee pays to never changes.
+    mapping(uint32 keyId => address) private _feeRecipients;
+    mapping(uint64 position => address owner) private _exits;
     mapping(uint64 epoch => Materialized) private _materialized;
 
     /// @notice The chain's first epoch began at this L1 block.
@@ -130,8 +155,27 @@ contract SequencerRegistry is ReentrancyGuardTransient {
     event CommitteeMaterialized(uint64 indexed epoch, uint256 members, uint64 totalWeight, address content);
     /// @notice `amount` moved from the bond to what waits to be burned.
     event Penalized(address indexed owner, uint64 indexed admission, uint64 epoch, uint256 amount);
-    /// @notice The sequencer is no member from `effectiveEpoch` on; its bond stays locked.
+    /// @notice The sequencer is no member from `effectiveEpoch` on; its bond stays locked until it may withdraw.
     event Ejected(address indexed owner, uint64 effectiveEpoch);
+    /// @notice The sequencer leaves as it asked: it is no member from `effectiveEpoch` on.
+    event Exited(address indexed owner, uint64 effectiveEpoch);
+    /// @notice The sequencer asked to leave, and stays a member until another registers.
+    event ExitDelayed(address indexed owner, uint64 position);
+    /// @notice The bond was paid out; `lost` of it went to what waits to be burned.
+    event Withdrawn(address indexed owner, uint64 indexed admission, uint256 amount, uint256 lost);
+    /// @notice The bond grew by `amount` to `bond`, which counts from `effectiveEpoch` on.
+    event BondAdded(address indexed owner, uint256 amount, uint256 bond, uint64 effectiveEpoch);
+    /// @notice From `effectiveEpoch` on the sequencer signs with another key; keys of earlier epochs stay punishable.
+    event KeyRotated(address indexed owner, uint64 effectiveEpoch, bytes32 keyHash);
+    /// @notice What a sequencer says about itself. Nothing on L1 depends on it.
+    /// @param reward Where it wants rewards.
+    /// @param poster The L1 account that posts its batches.
+    /// @param reporter The L1 account that submits its evidence.
+    /// @param peer Its peer record, as nodes write it.
+    /// @param metadata Anything for people, UTF-8.
+    event Announced(
+        address indexed owner, address reward, address poster, address reporter, bytes peer, string metadata
+    );
     /// @notice The sequencer is the last member, so it is ejected when another registers.
     event EjectionDelayed(address indexed owner);
     /// @notice `amount` was sent to `BURN_ADDRESS`.
@@ -162,6 +206,15 @@ contract SequencerRegistry is ReentrancyGuardTransient {
     error SequencerRegistry__NotAMember(address owner, uint64 epoch);
     error SequencerRegistry__OnlySlasher(address slasher, address caller);
     error SequencerRegistry__NothingToBurn();
+    error SequencerRegistry__NotSeated(address owner);
+    error SequencerRegistry__ExitWaits(address owner);
+    error SequencerRegistry__HasOffended(address owner);
+    error SequencerRegistry__NothingToWithdraw(address owner);
+    error SequencerRegistry__EpochIsOpen(uint64 epoch);
+    error SequencerRegistry__BondLocked(uint256 firstBlock, uint256 currentBlock);
+    error SequencerRegistry__NothingToAdd();
+    error SequencerRegistry__NotRegistered(address owner);
+    error SequencerRegistry__TooMuchAnnounced(uint256 bytesMax, uint256 got);
 
     /// @param spec The rules of the chain.
     /// @param slasher Address of the slasher, which is deployed after this contract: predicted from the deployer's
@@ -170,7 +223,6 @@ contract SequencerRegistry is ReentrancyGuardTransient {
     constructor(ChainSpec memory spec, address slasher, address inbox) {
         _checkSpec(spec);
         if (slasher == address(0) || inbox == address(0)) revert SequencerRegistry__ZeroAddress();
-        _spec = spec;
         SLASHER = slasher;
         INBOX = inbox;
         BOND_TOKEN = IERC20(spec.bondToken);
@@ -179,6 +231,11 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         WEIGHT_CAP = spec.weightCap;
         EPOCH_BLOCKS = spec.epochBlocks;
         BASE_SLASH_BPS = spec.baseSlashBps;
+        MIN_COMMITTEE = spec.minCommittee;
+        ACTIVATION_NEEDS = spec.allowSmall ? spec.minCommittee : ACTIVATION_MEMBERS;
+        L2_CHAIN_ID = spec.l2ChainId;
+        RELEASE_BLOCKS = spec.evidenceBlocks + uint256(spec.correlationEpochs) * spec.epochBlocks + FINALITY_BLOCKS;
+        SPEC = ContentStore.put(abi.encode(spec));
     }
 
     // ------------------------------------------------------------------------------------------------- actions
@@ -187,9 +244,8 @@ contract SequencerRegistry is ReentrancyGuardTransient {
     /// four, or the chain spec's `minCommittee` where it allows a small committee.
     function activate() external {
         if (_genesisL1Block != 0) revert SequencerRegistry__AlreadyActivated(_genesisL1Block);
-        uint256 needed = _spec.allowSmall ? _spec.minCommittee : ACTIVATION_MEMBERS;
         uint256 members = memberCount();
-        if (members < needed) revert SequencerRegistry__TooFewMembers(needed, members);
+        if (members < ACTIVATION_NEEDS) revert SequencerRegistry__TooFewMembers(ACTIVATION_NEEDS, members);
         uint64 genesis = (block.number + 1).toUint64();
         _genesisL1Block = genesis;
         emit Activated(genesis, members);
@@ -207,26 +263,93 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         if (feeRecipient == address(0)) revert SequencerRegistry__ZeroAddress();
         if (bond < MIN_BOND) revert SequencerRegistry__BondTooSmall(MIN_BOND, bond);
         Sequencer storage sequencer_ = _sequencers[msg.sender];
-        if (sequencer_.admission != 0) revert SequencerRegistry__AlreadyRegistered(msg.sender);
-        uint32 keyId = _storeKey(blsKey, possession);
+        if (sequencer_.stage != Stage.None) revert SequencerRegistry__AlreadyRegistered(msg.sender);
+        uint32 keyId = _storeKey(blsKey, possession, feeRecipient);
 
         uint64 effectiveEpoch = _changeEpoch();
-        address leaving = _ejectionWaits ? _latestOccupant(LibBit.ffs(_occupied)) : address(0);
+        address ejected = _ejectionWaits ? _latestOccupant(LibBit.ffs(_occupied)) : address(0);
+        if (sequencer_.lastOffence != 0) _wasPenalized[msg.sender][sequencer_.admission] = true;
+        uint32 admission = sequencer_.admission + 1;
         sequencer_.bond = bond.toUint128();
-        sequencer_.admission = 1;
-        sequencer_.feeRecipient = feeRecipient;
         sequencer_.seat = _takeSeat(msg.sender, effectiveEpoch);
-        _writeCheckpoint(msg.sender, Checkpoint(effectiveEpoch, _weightOf(bond), 1, keyId));
-        if (leaving != address(0)) {
-            _ejectionWaits = false;
-            _eject(leaving, effectiveEpoch);
+        sequencer_.admission = admission;
+        sequencer_.stage = Stage.Seated;
+        sequencer_.lastOffence = 0;
+        _writeCheckpoint(msg.sender, Checkpoint(effectiveEpoch, _weightOf(bond), admission, keyId));
+        if (ejected != address(0)) {
+            _leave(ejected, effectiveEpoch);
+            emit Ejected(ejected, effectiveEpoch);
         }
-        emit Registered(msg.sender, feeRecipient, bond, 1, effectiveEpoch, keccak256(blsKey));
+        _serveExits(effectiveEpoch);
+        emit Registered(msg.sender, feeRecipient, bond, admission, effectiveEpoch, keccak256(blsKey));
+        _pull(bond);
+    }
 
-        uint256 balance = BOND_TOKEN.balanceOf(address(this));
-        BOND_TOKEN.safeTransferFrom(msg.sender, address(this), bond);
-        uint256 received = BOND_TOKEN.balanceOf(address(this)) - balance;
-        if (received != bond) revert SequencerRegistry__TransferMismatch(bond, received);
+    /// @notice Adds to the caller's bond; the weight counts from two epochs after the present one. A sequencer that has
+    /// offended, or that has left, cannot add: a slashed bond never grows back.
+    /// @param amount In base units; the caller must have approved it.
+    function addBond(uint256 amount) external nonReentrant {
+        if (amount == 0) revert SequencerRegistry__NothingToAdd();
+        Checkpoint memory latest = _requireInGoodStanding(msg.sender);
+        uint256 bond = _sequencers[msg.sender].bond + amount;
+        _sequencers[msg.sender].bond = bond.toUint128();
+        latest.weight = _weightOf(bond);
+        latest.effectiveEpoch = _changeEpoch();
+        _writeCheckpoint(msg.sender, latest);
+        emit BondAdded(msg.sender, amount, bond, latest.effectiveEpoch);
+        _pull(amount);
+    }
+
+    /// @notice Gives the caller another consensus key, from two epochs after the present one on. What the old one signs
+    /// or signed stays punishable in the epochs in which it was the caller's.
+    /// @param blsKey As for `register`: never registered before by anyone, the caller included.
+    function rotateKey(bytes calldata blsKey, bytes calldata possession) external {
+        Checkpoint memory latest = _requireInGoodStanding(msg.sender);
+        latest.keyId = _storeKey(blsKey, possession, _feeRecipients[latest.keyId]);
+        latest.effectiveEpoch = _changeEpoch();
+        _writeCheckpoint(msg.sender, latest);
+        emit KeyRotated(msg.sender, latest.effectiveEpoch, keccak256(blsKey));
+    }
+
+    /// @notice Asks to leave. The caller is no member from two epochs after the present one on, or, where fewer than
+    /// `minCommittee` would be left, once another registers; who asked first leaves first. Nobody waits before the
+    /// activation or after the abandonment of the chain; who waited then calls again.
+    function exit() external {
+        Stage stage = _requireSeated(msg.sender);
+        bool free = _genesisL1Block == 0 || memberCount() > MIN_COMMITTEE || BatchInbox(INBOX).abandonedAt() != 0;
+        if (free) {
+            _exit(msg.sender, _changeEpoch());
+        } else {
+            if (stage == Stage.Leaving) revert SequencerRegistry__ExitWaits(msg.sender);
+            _sequencers[msg.sender].stage = Stage.Leaving;
+            uint64 position = _exitsQueued++;
+            _exits[position] = msg.sender;
+            emit ExitDelayed(msg.sender, position);
+        }
+    }
+
+    /// @notice Pays the caller's bond, once it has left and nothing that it signed can be punished any more: when
+    /// evidence blocks, correlation epochs and `FINALITY_BLOCKS` have passed since its last epoch closed. Where that
+    /// epoch was skipped, `BatchInbox.closeSkipped` has to name it first.
+    function withdraw() external nonReentrant {
+        Sequencer storage sequencer_ = _sequencers[msg.sender];
+        if (sequencer_.stage != Stage.Left) revert SequencerRegistry__NothingToWithdraw(msg.sender);
+        _requireReleased(_latestCheckpoint(msg.sender).effectiveEpoch);
+        uint256 amount = sequencer_.bond;
+        sequencer_.bond = 0;
+        sequencer_.stage = Stage.None;
+        emit Withdrawn(msg.sender, sequencer_.admission, amount, 0);
+        BOND_TOKEN.safeTransfer(msg.sender, amount);
+    }
+
+    /// @notice Publishes who acts for the caller and where its node is. Only an event: nobody is asked to believe it.
+    function announce(address reward, address poster, address reporter, bytes calldata peer, string calldata metadata)
+        external
+    {
+        if (_sequencers[msg.sender].stage == Stage.None) revert SequencerRegistry__NotRegistered(msg.sender);
+        uint256 longest = peer.length > bytes(metadata).length ? peer.length : bytes(metadata).length;
+        if (longest > ANNOUNCED_BYTES_MAX) revert SequencerRegistry__TooMuchAnnounced(ANNOUNCED_BYTES_MAX, longest);
+        emit Announced(msg.sender, reward, poster, reporter, peer, metadata);
     }
 
     /// @notice Stores the committee of `epoch` so that certificates of it can be checked; does nothing when it is
@@ -258,22 +381,28 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         if (msg.sender != SLASHER) revert SequencerRegistry__OnlySlasher(SLASHER, msg.sender);
         Checkpoint memory standing = _standingAt(owner, epoch);
         if (standing.weight == 0) revert SequencerRegistry__NotAMember(owner, epoch);
-        if (_penalized[owner][standing.admission]) return 0;
-        _penalized[owner][standing.admission] = true;
-
         Sequencer storage sequencer_ = _sequencers[owner];
+        // The bond of an earlier admission was paid out long ago.
+        if (standing.admission != sequencer_.admission || sequencer_.stage == Stage.None) return 0;
+        bool before = sequencer_.lastOffence != 0;
+        // Epochs stay below 2^48: each has at least one L1 block.
+        sequencer_.lastOffence = uint48(epoch);
+        if (before) return 0;
+
         uint256 bond = sequencer_.bond;
         amount = bond * BASE_SLASH_BPS / BPS;
         sequencer_.bond = (bond - amount).toUint128();
         _burnable += amount.toUint128();
         emit Penalized(owner, standing.admission, epoch, amount);
 
-        // Whoever is not penalized is seated, since nobody leaves in another way: if one is left, it is this one.
+        if (sequencer_.stage == Stage.Left) return amount;
         if (memberCount() == 1) {
             _ejectionWaits = true;
             emit EjectionDelayed(owner);
         } else {
-            _eject(owner, _changeEpoch());
+            uint64 effectiveEpoch = _changeEpoch();
+            _leave(owner, effectiveEpoch);
+            emit Ejected(owner, effectiveEpoch);
         }
     }
 
@@ -290,7 +419,10 @@ contract SequencerRegistry is ReentrancyGuardTransient {
 
     /// @notice The rules of the chain.
     function params() external view returns (ChainSpec memory) {
-        return _spec;
+        bytes memory encoded = ContentStore.get(SPEC);
+        assembly ("memory-safe") {
+            return(add(encoded, 0x20), mload(encoded))
+        }
     }
 
     /// @notice L1 block at which epoch 0 begins; 0 before activation.
@@ -324,10 +456,9 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         (uint256[] memory entries, uint64[] memory weights,) = _roster(epoch);
         members = new Member[](entries.length);
         for (uint256 i = 0; i < entries.length; ++i) {
-            address owner = _entryOwner(entries[i]);
-            members[i] = Member(
-                owner, _sequencers[owner].feeRecipient, weights[i], ContentStore.get(_keys[_entryKey(entries[i])])
-            );
+            uint32 keyId = _entryKey(entries[i]);
+            members[i] =
+                Member(_entryOwner(entries[i]), _feeRecipients[keyId], weights[i], ContentStore.get(_keys[keyId]));
         }
     }
 
@@ -407,14 +538,15 @@ contract SequencerRegistry is ReentrancyGuardTransient {
 
     /// @notice Whether the base penalty was taken for this admission of `owner`.
     function isPenalized(address owner, uint64 admission) external view returns (bool) {
-        return _penalized[owner][admission];
+        Sequencer storage sequencer_ = _sequencers[owner];
+        return admission == sequencer_.admission ? sequencer_.lastOffence != 0 : _wasPenalized[owner][admission];
     }
 
     /// @notice A sequencer's latest state; all zero for an owner that never registered.
     /// @return bond Locked, in base units.
     /// @return admission Counts admissions from 1.
-    /// @return ejected Whether it leaves, or has left, the committee for good under this admission.
-    /// @return feeRecipient Who is paid the fees of its blocks.
+    /// @return stage Where it is on its way from seat to withdrawal.
+    /// @return feeRecipient Who is paid the fees of its blocks; zero once it has left.
     /// @return weight Weight before clipping that its latest checkpoint gives.
     /// @return effectiveEpoch Epoch from which on that checkpoint holds.
     function sequencer(address owner)
@@ -423,20 +555,20 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         returns (
             uint256 bond,
             uint64 admission,
-            bool ejected,
+            Stage stage,
             address feeRecipient,
             uint64 weight,
             uint64 effectiveEpoch
         )
     {
         Sequencer storage sequencer_ = _sequencers[owner];
-        if (sequencer_.admission == 0) return (0, 0, false, address(0), 0, 0);
-        Checkpoint storage latest = _checkpoints[owner][sequencer_.checkpoints - 1];
+        if (sequencer_.admission == 0) return (0, 0, Stage.None, address(0), 0, 0);
+        Checkpoint memory latest = _latestCheckpoint(owner);
         return (
             sequencer_.bond,
             sequencer_.admission,
-            sequencer_.ejected,
-            sequencer_.feeRecipient,
+            sequencer_.stage,
+            _feeRecipients[latest.keyId],
             latest.weight,
             latest.effectiveEpoch
         );
@@ -466,7 +598,10 @@ contract SequencerRegistry is ReentrancyGuardTransient {
 
     /// @dev The pairing of the proof shows that the key is in the subgroup and that its secret is known, which is what
     /// makes summing keys safe: without it a member could register its key minus everybody else's.
-    function _storeKey(bytes calldata blsKey, bytes calldata possession) private returns (uint32 keyId) {
+    function _storeKey(bytes calldata blsKey, bytes calldata possession, address feeRecipient)
+        private
+        returns (uint32 keyId)
+    {
         if (blsKey.length != Bls12381.G2_BYTES) {
             revert SequencerRegistry__InvalidKeyLength(Bls12381.G2_BYTES, blsKey.length);
         }
@@ -480,6 +615,7 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         }
         keyId = ++_keyCount;
         _keys[keyId] = ContentStore.put(key);
+        _feeRecipients[keyId] = feeRecipient;
     }
 
     function _weightOf(uint256 bond) private view returns (uint64) {
@@ -498,6 +634,11 @@ contract SequencerRegistry is ReentrancyGuardTransient {
     /// @dev Of several changes in one epoch the last counts.
     function _writeCheckpoint(address owner, Checkpoint memory checkpoint) private {
         _checkpoints[owner][_sequencers[owner].checkpoints++] = checkpoint;
+    }
+
+    /// @dev Of an owner that registered at least once.
+    function _latestCheckpoint(address owner) private view returns (Checkpoint memory) {
+        return _checkpoints[owner][_sequencers[owner].checkpoints - 1];
     }
 
     /// @dev The checkpoint of `owner` in force at `epoch`, all zero if none is.
@@ -524,27 +665,85 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         if (epoch > latestFixed) revert SequencerRegistry__CommitteeNotFixed(latestFixed, epoch);
     }
 
+    // ------------------------------------------------------------------------------------------- ways in and out
+
+    function _requireSeated(address owner) private view returns (Stage stage) {
+        stage = _sequencers[owner].stage;
+        if (stage != Stage.Seated && stage != Stage.Leaving) revert SequencerRegistry__NotSeated(owner);
+    }
+
+    /// @dev Returns the latest checkpoint of a seated sequencer against which there is no evidence.
+    function _requireInGoodStanding(address owner) private view returns (Checkpoint memory) {
+        _requireSeated(owner);
+        if (_sequencers[owner].lastOffence != 0) revert SequencerRegistry__HasOffended(owner);
+        return _latestCheckpoint(owner);
+    }
+
+    /// @dev Reverts while something that a member signed before `untilEpoch`, its first epoch outside, can be punished.
+    function _requireReleased(uint64 untilEpoch) private view {
+        // Who left before the first committee was fixed has never been a member.
+        if (untilEpoch <= FIRST_EPOCH) return;
+        uint256 closedAt = BatchInbox(INBOX).closedAt(untilEpoch - 1);
+        if (closedAt == 0) revert SequencerRegistry__EpochIsOpen(untilEpoch - 1);
+        uint256 firstBlock = closedAt + RELEASE_BLOCKS + 1;
+        // An abandoned chain's epochs are closed before they run.
+        uint256 outside = _genesisL1Block + uint256(untilEpoch) * EPOCH_BLOCKS;
+        if (firstBlock < outside) firstBlock = outside;
+        if (block.number < firstBlock) revert SequencerRegistry__BondLocked(firstBlock, block.number);
+    }
+
+    function _exit(address owner, uint64 effectiveEpoch) private {
+        _leave(owner, effectiveEpoch);
+        emit Exited(owner, effectiveEpoch);
+    }
+
+    /// @dev Lets those go that wait longest, as far as enough members stay. Who left in another way is passed over.
+    function _serveExits(uint64 effectiveEpoch) private {
+        (uint64 next, uint64 queued) = (_exitsServed, _exitsQueued);
+        if (next == queued) return;
+        while (next != queued && memberCount() > MIN_COMMITTEE) {
+            address owner = _exits[next];
+            delete _exits[next++];
+            if (_sequencers[owner].stage == Stage.Leaving) _exit(owner, effectiveEpoch);
+        }
+        _exitsServed = next;
+    }
+
+    /// @dev Pulls exactly `amount` from the caller. Every number is written before, and a mismatch undoes it all.
+    function _pull(uint256 amount) private {
+        uint256 balance = BOND_TOKEN.balanceOf(address(this));
+        BOND_TOKEN.safeTransferFrom(msg.sender, address(this), amount);
+        uint256 received = BOND_TOKEN.balanceOf(address(this)) - balance;
+        if (received != amount) revert SequencerRegistry__TransferMismatch(amount, received);
+    }
+
     // --------------------------------------------------------------------------------------------------- seats
 
-    /// @dev Seats the owner on the lowest free seat.
+    /// @dev Seats the owner on the lowest free seat, or on the one that it had when nobody has taken that since: an owner
+    /// must never be the occupant of two seats in one epoch.
     function _takeSeat(address owner, uint64 effectiveEpoch) private returns (uint8) {
         uint256 occupied = _occupied;
-        uint256 seat = LibBit.ffs(~occupied);
-        if (seat >= MEMBERS_MAX) revert SequencerRegistry__CommitteeFull(MEMBERS_MAX);
+        uint256 seat = _sequencers[owner].seat;
+        bool again = _sequencers[owner].admission != 0 && _latestOccupant(seat) == owner;
+        if (!again) {
+            seat = LibBit.ffs(~occupied);
+            if (seat >= MEMBERS_MAX) revert SequencerRegistry__CommitteeFull(MEMBERS_MAX);
+            _terms[seat].push(SeatTerm(effectiveEpoch, owner));
+        }
         // Seats are below 128.
         _occupied = uint128(occupied | (1 << seat));
         if (seat >= _seatsUsed) _seatsUsed = uint8(seat + 1);
-        _terms[seat].push(SeatTerm(effectiveEpoch, owner));
         return uint8(seat);
     }
 
     /// @dev The owner keeps its place in the seat's list, with weight 0, until somebody else takes the seat.
-    function _eject(address owner, uint64 effectiveEpoch) private {
+    function _leave(address owner, uint64 effectiveEpoch) private {
         Sequencer storage sequencer_ = _sequencers[owner];
-        sequencer_.ejected = true;
+        sequencer_.stage = Stage.Left;
         _occupied &= ~uint128(1 << sequencer_.seat);
+        // While an ejection waits there is one member only, so it is this one.
+        if (_ejectionWaits) _ejectionWaits = false;
         _writeCheckpoint(owner, Checkpoint(effectiveEpoch, 0, sequencer_.admission, 0));
-        emit Ejected(owner, effectiveEpoch);
     }
 
     function _latestOccupant(uint256 seat) private view returns (address) {
@@ -660,8 +859,7 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         for (uint256 i = 0; i < entries.length; ++i) {
             addresses[i] = _entryOwner(entries[i]);
         }
-        inputs =
-            LeaderSchedule.Inputs(block.chainid, address(this), _spec.l2ChainId, epoch, randomness, addresses, weights);
+        inputs = LeaderSchedule.Inputs(block.chainid, address(this), L2_CHAIN_ID, epoch, randomness, addresses, weights);
     }
 
     // ---------------------------------------------------------------------------------------------- chain spec
@@ -674,7 +872,7 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         _require(spec.abandonBlocks != 0 && spec.abandonBlocks <= SPAN_MAX, "abandonBlocks");
         _require(spec.maxOriginAge != 0 && spec.maxOriginAge <= SPAN_MAX, "maxOriginAge");
         _require(spec.liveEpochs != 0 && spec.liveEpochs <= SPAN_MAX, "liveEpochs");
-        _require(spec.correlationEpochs <= SPAN_MAX, "correlationEpochs");
+        _require(spec.correlationEpochs <= CORRELATION_EPOCHS_MAX, "correlationEpochs");
         _require(spec.evidenceBlocks != 0 && spec.evidenceBlocks <= SPAN_MAX, "evidenceBlocks");
         _require(spec.batchBytesMax != 0, "batchBytesMax");
         _require(spec.baseSlashBps != 0 && spec.baseSlashBps <= BPS, "baseSlashBps");

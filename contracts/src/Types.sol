@@ -76,6 +76,18 @@ struct ChainSpec {
     address bondToken;
 }
 
+/// @notice Where a sequencer is on its way.
+enum Stage {
+    /// Never registered, or its bond is paid out: it may register.
+    None,
+    /// A member, or one from a coming epoch on.
+    Seated,
+    /// As `Seated`, and leaves when another registers.
+    Leaving,
+    /// Outside from the epoch of its latest checkpoint on; its bond is locked until it may withdraw.
+    Left
+}
+
 /// @notice One seat of a committee. The members of an epoch stand in ascending order of `owner`.
 struct Member {
     address owner;

@@ -23,7 +23,7 @@ contract RegistryConstructorTest is BatonTest {
         _assertRefused(spec, "maxOriginAge");
         (spec = _sound()).liveEpochs = 0;
         _assertRefused(spec, "liveEpochs");
-        (spec = _sound()).correlationEpochs = type(uint64).max;
+        (spec = _sound()).correlationEpochs = 1025;
         _assertRefused(spec, "correlationEpochs");
         (spec = _sound()).evidenceBlocks = 0;
         _assertRefused(spec, "evidenceBlocks");

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {SequencerRegistry} from "../../src/SequencerRegistry.sol";
+import {Stage} from "../../src/Types.sol";
 import {BatonTest} from "../support/BatonTest.sol";
 import {Bls} from "../support/Bls.sol";
 import {vm} from "../support/Vm.sol";
@@ -16,10 +17,10 @@ contract KeyOfTest is BatonTest {
     function test_RevertWhen_TheOwnerNeverRegistered() external {
         startDevnet();
         _assertNoMember(address(0x99), 2);
-        (uint256 bond, uint64 admission, bool ejected, address recipient, uint64 weight, uint64 effectiveEpoch) =
+        (uint256 bond, uint64 admission, Stage stage, address recipient, uint64 weight, uint64 effectiveEpoch) =
             registry.sequencer(address(0x99));
         assertEq(bond + admission + weight + effectiveEpoch, 0, "numbers");
-        assertTrue(!ejected && recipient == address(0), "state");
+        assertTrue(stage == Stage.None && recipient == address(0), "state");
     }
 
     function test_RevertWhen_TheOwnerIsAMemberLaterOnly() external {

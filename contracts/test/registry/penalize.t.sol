@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {SequencerRegistry} from "../../src/SequencerRegistry.sol";
-import {ChainSpec, Member} from "../../src/Types.sol";
+import {ChainSpec, Member, Stage} from "../../src/Types.sol";
 import {BatonTest} from "../support/BatonTest.sol";
 import {vm} from "../support/Vm.sol";
 
@@ -46,8 +46,8 @@ contract PenalizeTest is BatonTest {
         assertEq(registry.burnable(), 32 * UNIT / 20, "burnable");
         assertTrue(registry.isPenalized(owner, 1), "penalized");
         assertTrue(!registry.isPenalized(owner, 2), "not a later admission");
-        (,, bool ejected,, uint64 weight, uint64 effectiveEpoch) = registry.sequencer(owner);
-        assertTrue(ejected && weight == 0, "ejected");
+        (,, Stage stage,, uint64 weight, uint64 effectiveEpoch) = registry.sequencer(owner);
+        assertTrue(stage == Stage.Left && weight == 0, "ejected");
         assertEq(effectiveEpoch, 7, "effective epoch");
         assertEq(weightOf(owner, 6), 32, "the committee of the next epoch was fixed before");
     }
@@ -73,8 +73,7 @@ contract PenalizeTest is BatonTest {
         assertEq(_penalize(owner, 2), UNIT / 2, "amount");
         rollToEpoch(20);
         assertEq(registry.committee(20).length, 1, "still there");
-        (,, bool ejected,,,) = registry.sequencer(owner);
-        assertTrue(!ejected, "not yet");
+        assertStage(owner, Stage.Seated);
         assertEq(_penalize(owner, 20), 0, "never twice");
     }
 
@@ -94,6 +93,53 @@ contract PenalizeTest is BatonTest {
         members = registry.committee(12);
         assertEq(members.length, 1, "members");
         assertEq(members[0].owner, third, "the newcomer");
+    }
+
+    function test_Given_TheOffenderHasLeft() external {
+        startDevnet();
+        address owner = ownerOf(0);
+        exit(owner);
+        rollToEpoch(9);
+        vm.recordLogs();
+        assertEq(_penalize(owner, 3), 32 * UNIT / 20, "amount");
+        assertEq(vm.getRecordedLogs().length, 1, "the penalty and no ejection");
+        assertEq(registry.bondOf(owner), 32 * UNIT * 95 / 100, "bond");
+        assertEq(registry.memberCount(), 3, "members");
+    }
+
+    function test_Given_TheOffenderWaitsToLeave() external {
+        ChainSpec memory spec = defaultSpec();
+        spec.minCommittee = 4;
+        deploy(spec);
+        startDevnet();
+        address owner = ownerOf(0);
+        exit(owner);
+        _penalize(owner, 2);
+        assertStage(owner, Stage.Left);
+        // Its place in the queue helps nobody: four members stay four.
+        register(4, UNIT);
+        assertEq(registry.memberCount(), 4, "members");
+        exit(ownerOf(1));
+        assertStage(ownerOf(1), Stage.Leaving);
+        register(5, UNIT);
+        assertStage(ownerOf(1), Stage.Left);
+    }
+
+    function test_Given_TheAdmissionIsOver() external {
+        startDevnet();
+        address owner = ownerOf(0);
+        exit(owner);
+        rollToEpoch(4);
+        post(4);
+        inbox.closeSkipped(3, 0);
+        vm.roll(block.number + 512 + 8 * 16 + 64 + 1);
+        withdraw(owner);
+        assertEq(_penalize(owner, 2), 0, "paid out");
+        registerWith(owner, 10 * UNIT, 0xabcd);
+        assertEq(_penalize(owner, 2), 0, "another admission");
+        assertEq(registry.bondOf(owner), 10 * UNIT, "bond");
+        assertTrue(!registry.isPenalized(owner, 1) && !registry.isPenalized(owner, 2), "not penalized");
+        assertStage(owner, Stage.Seated);
     }
 
     function test_When_TheWholeBondIsThePenalty() external {

@@ -7,7 +7,7 @@ import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/Reentrancy
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
 import {SequencerRegistry} from "../../src/SequencerRegistry.sol";
-import {ChainSpec, Member} from "../../src/Types.sol";
+import {ChainSpec, Member, Stage} from "../../src/Types.sol";
 import {Bls12381} from "../../src/libraries/Bls12381.sol";
 import {Statements} from "../../src/libraries/Statements.sol";
 import {BatonTest} from "../support/BatonTest.sol";
@@ -206,11 +206,11 @@ contract RegisterTest is BatonTest {
         vm.expectEmit(address(registry));
         emit SequencerRegistry.Registered(OWNER, RECIPIENT, BOND, 1, 2, keccak256(key));
         _register();
-        (uint256 bond, uint64 admission, bool ejected, address recipient, uint64 weight, uint64 effectiveEpoch) =
+        (uint256 bond, uint64 admission, Stage stage, address recipient, uint64 weight, uint64 effectiveEpoch) =
             registry.sequencer(OWNER);
         assertEq(bond, BOND, "bond");
         assertEq(admission, 1, "admission");
-        assertTrue(!ejected, "not ejected");
+        assertTrue(stage == Stage.Seated, "stage");
         assertEq(recipient, RECIPIENT, "fee recipient");
         assertEq(weight, 10, "weight");
         assertEq(effectiveEpoch, 2, "effective epoch");
@@ -278,8 +278,7 @@ contract RegisterTest is BatonTest {
         assertEq(before[0].owner, last, "member of epoch 9");
         assertEq(afterwards.length, 1, "members of epoch 10");
         assertEq(afterwards[0].owner, next, "member of epoch 10");
-        (,, bool ejected,,,) = registry.sequencer(last);
-        assertTrue(ejected, "ejected");
+        assertStage(last, Stage.Left);
         assertEq(registry.memberCount(), 1, "seated");
         // The rule was used up: the next registration ejects nobody.
         register(2, BOND);

@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {BatchInbox} from "../../src/BatchInbox.sol";
 import {SequencerRegistry} from "../../src/SequencerRegistry.sol";
 import {Slasher} from "../../src/Slasher.sol";
-import {BatchHeader, Certificate, ChainSpec, Member, Vote} from "../../src/Types.sol";
+import {BatchHeader, Certificate, ChainSpec, Member, Stage, Vote} from "../../src/Types.sol";
 import {DevToken} from "../../src/devnet/DevToken.sol";
 import {Bls12381} from "../../src/libraries/Bls12381.sol";
 import {Statements} from "../../src/libraries/Statements.sol";
@@ -24,6 +24,9 @@ abstract contract BatonTest is Assertions {
     SequencerRegistry internal registry;
     Slasher internal slasher;
     BatchInbox internal inbox;
+
+    /// Secrets of the registered keys.
+    mapping(bytes32 keyHash => uint256) private _secrets;
 
     function setUp() public virtual {
         vm.chainId(31_337);
@@ -117,10 +120,53 @@ abstract contract BatonTest is Assertions {
 
     function registerWith(address owner, uint256 bond, uint256 secret) internal {
         fund(owner, bond);
+        _register(owner, bond, secret);
+    }
+
+    /// With what `fund` gave, so that a test can expect an event of the registration itself.
+    function registerFunded(address owner, uint256 bond) internal {
+        _register(owner, bond, secretOf(owner));
+    }
+
+    function _register(address owner, uint256 bond, uint256 secret) private {
         bytes memory key = Bls.publicKey(secret);
+        _secrets[keccak256(key)] = secret;
         bytes memory possession = possessionOf(owner, secret);
         vm.prank(owner);
         registry.register(recipientOf(owner), bond, key, possession);
+    }
+
+    /// Gives `owner` the key of `secret`.
+    function rotate(address owner, uint256 secret) internal {
+        bytes memory key = Bls.publicKey(secret);
+        bytes memory possession = possessionOf(owner, secret);
+        _secrets[keccak256(key)] = secret;
+        vm.prank(owner);
+        registry.rotateKey(key, possession);
+    }
+
+    /// The secret with which `owner` signs when its key is `key`.
+    function secretOf(address owner, bytes memory key) internal view returns (uint256 secret) {
+        secret = _secrets[keccak256(key)];
+        if (secret == 0) secret = secretOf(owner);
+    }
+
+    function exit(address owner) internal {
+        vm.prank(owner);
+        registry.exit();
+    }
+
+    function withdraw(address owner) internal {
+        vm.prank(owner);
+        registry.withdraw();
+    }
+
+    function stageOf(address owner) internal view returns (Stage stage) {
+        (,, stage,,,) = registry.sequencer(owner);
+    }
+
+    function assertStage(address owner, Stage expected) internal view {
+        assertEq(uint256(stageOf(owner)), uint256(expected), "stage");
     }
 
     /// Four members with the devnet's stakes, activated, at the first block of epoch 2, whose committee is stored.
@@ -166,7 +212,16 @@ abstract contract BatonTest is Assertions {
     }
 
     function signVote(address owner, uint64 epoch, Vote memory vote) internal view returns (bytes memory) {
-        return Bls.sign(secretOf(owner), digestOf(epoch, vote));
+        return Bls.sign(_secretIn(owner, epoch), digestOf(epoch, vote));
+    }
+
+    /// The secret that `owner` has in `epoch`; in one without its seat, its first.
+    function _secretIn(address owner, uint64 epoch) private view returns (uint256) {
+        try registry.memberAt(owner, epoch) returns (bytes memory key, uint64, uint64) {
+            return secretOf(owner, key);
+        } catch {
+            return secretOf(owner);
+        }
     }
 
     function evidence(address owner, uint64 epoch, Vote memory first, Vote memory second)
@@ -182,7 +237,8 @@ abstract contract BatonTest is Assertions {
         Member[] memory members = registry.committee(epoch);
         uint256 secretSum = 0;
         for (uint256 i = 0; i < members.length; ++i) {
-            if (bitmap & (1 << i) != 0) secretSum = addmod(secretSum, secretOf(members[i].owner), Bls.R);
+            if (bitmap & (1 << i) == 0) continue;
+            secretSum = addmod(secretSum, secretOf(members[i].owner, members[i].blsKey), Bls.R);
         }
         return Bls.sign(secretSum, digest);
     }

@@ -42,8 +42,8 @@ contract HookToken is ERC20 {
         callback = callback_;
     }
 
-    function transferFrom(address from, address to, uint256 value) public override returns (bool) {
-        if (target != address(0)) {
+    function _update(address from, address to, uint256 value) internal override {
+        if (from != address(0) && target != address(0)) {
             (bool ok, bytes memory reason) = target.call(callback);
             if (!ok) {
                 assembly ("memory-safe") {
@@ -51,6 +51,6 @@ contract HookToken is ERC20 {
                 }
             }
         }
-        return super.transferFrom(from, to, value);
+        super._update(from, to, value);
     }
 }

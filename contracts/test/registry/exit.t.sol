@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {SequencerRegistry} from "../../src/SequencerRegistry.sol";
+import {ChainSpec, Member, Stage} from "../../src/Types.sol";
+import {BatonTest} from "../support/BatonTest.sol";
+import {vm} from "../support/Vm.sol";
+
+contract ExitTest is BatonTest {
+    function test_RevertGiven_TheCallerNeverRegistered() external {
+        startDevnet();
+        _assertNotSeated(address(0x99));
+    }
+
+    function test_RevertGiven_TheCallerHasLeft() external {
+        startDevnet();
+        exit(ownerOf(0));
+        _assertNotSeated(ownerOf(0));
+        slashDoubleNotarize(ownerOf(1), 2);
+        _assertNotSeated(ownerOf(1));
+        rollToEpoch(4);
+        post(2);
+        post(4);
+        inbox.closeSkipped(3, 2);
+        vm.roll(block.number + 10_000);
+        withdraw(ownerOf(0));
+        _assertNotSeated(ownerOf(0));
+    }
+
+    function test_Given_EnoughMembersStay() external {
+        startDevnet();
+        address owner = ownerOf(0);
+        vm.expectEmit(address(registry));
+        emit SequencerRegistry.Exited(owner, 4);
+        exit(owner);
+        (uint256 bond,, Stage stage,, uint64 weight, uint64 effectiveEpoch) = registry.sequencer(owner);
+        assertEq(bond, 32 * UNIT, "bond");
+        assertTrue(stage == Stage.Left && weight == 0, "stage");
+        assertEq(effectiveEpoch, 4, "effective epoch");
+        assertEq(token.balanceOf(address(registry)), 100 * UNIT, "locked");
+        assertEq(registry.memberCount(), 3, "seated");
+        rollToEpoch(4);
+        assertEq(weightOf(owner, 3), 32, "epoch 3 was fixed before");
+        assertEq(weightOf(owner, 4), 0, "epoch 4");
+        assertEq(registry.committee(3).length, 4, "members of epoch 3");
+        assertEq(registry.committee(4).length, 3, "members of epoch 4");
+    }
+
+    function test_Given_ItIsTheLastBlockOfAnEpoch() external {
+        startDevnet();
+        vm.roll(registry.epochStart(6) - 1);
+        exit(ownerOf(0));
+        rollToEpoch(6);
+        exit(ownerOf(1));
+        rollToEpoch(8);
+        assertEq(weightOf(ownerOf(0), 6), 32, "epoch 6");
+        assertEq(weightOf(ownerOf(0), 7), 0, "epoch 7");
+        assertEq(weightOf(ownerOf(1), 7), 28, "one block later");
+        assertEq(weightOf(ownerOf(1), 8), 0, "epoch 8");
+    }
+
+    function test_Given_TooFewMembersWouldStay() external {
+        _deployWithMinimum(4);
+        startDevnet();
+        vm.expectEmit(address(registry));
+        emit SequencerRegistry.ExitDelayed(ownerOf(0), 0);
+        exit(ownerOf(0));
+        vm.expectEmit(address(registry));
+        emit SequencerRegistry.ExitDelayed(ownerOf(2), 1);
+        exit(ownerOf(2));
+        assertStage(ownerOf(0), Stage.Leaving);
+        rollToEpoch(9);
+        assertEq(registry.committee(9).length, 4, "members");
+        assertEq(weightOf(ownerOf(0), 9), 32, "weight");
+    }
+
+    function test_RevertGiven_TheCallerWaits() external {
+        _deployWithMinimum(4);
+        startDevnet();
+        exit(ownerOf(0));
+        vm.expectRevert(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__ExitWaits.selector, ownerOf(0)));
+        exit(ownerOf(0));
+    }
+
+    function test_Given_TwoWaitAndOthersRegister() external {
+        _deployWithMinimum(4);
+        startDevnet();
+        exit(ownerOf(2));
+        exit(ownerOf(0));
+        rollToEpoch(5);
+        address next = ownerOf(4);
+        fund(next, UNIT);
+        vm.expectEmit(address(registry));
+        emit SequencerRegistry.Exited(ownerOf(2), 7);
+        registerFunded(next, UNIT);
+        assertStage(ownerOf(0), Stage.Leaving);
+        rollToEpoch(7);
+        register(5, UNIT);
+        assertStage(ownerOf(0), Stage.Left);
+        register(6, UNIT);
+        assertEq(registry.memberCount(), 5, "nobody else leaves");
+        rollToEpoch(9);
+        for (uint64 epoch = 5; epoch < 9; ++epoch) {
+            assertEq(registry.committee(epoch).length, 4, "four at any time");
+            assertTrue((weightOf(ownerOf(2), epoch) != 0) == (epoch < 7), "the first");
+            assertEq(weightOf(ownerOf(0), epoch), 32, "the second");
+        }
+        assertEq(weightOf(ownerOf(0), 9), 0, "the second");
+        assertEq(registry.committee(9).length, 5, "members");
+    }
+
+    function test_Given_TheCommitteeWasDepletedByEjections() external {
+        _deployWithMinimum(4);
+        startDevnet();
+        exit(ownerOf(0));
+        slashDoubleNotarize(ownerOf(1), 2);
+        register(4, UNIT);
+        assertStage(ownerOf(0), Stage.Leaving);
+        register(5, UNIT);
+        assertStage(ownerOf(0), Stage.Left);
+        assertEq(registry.memberCount(), 4, "members");
+    }
+
+    function test_Given_TheChainIsNotActive() external {
+        _deployWithMinimum(4);
+        address owner = register(0, UNIT);
+        register(1, UNIT);
+        exit(owner);
+        assertEq(registry.memberCount(), 1, "members");
+        register(2, UNIT);
+        register(3, UNIT);
+        register(4, UNIT);
+        start();
+        assertEq(weightOf(owner, 2), 0, "never a member");
+        assertEq(registry.committee(2).length, 4, "members");
+    }
+
+    function test_Given_TheChainIsAbandoned() external {
+        _deployWithMinimum(4);
+        startDevnet();
+        exit(ownerOf(0));
+        vm.roll(block.number + 2049);
+        inbox.abandon();
+        uint64 epoch = registry.epochOf(block.number) + 2;
+        for (uint256 i = 0; i < 4; ++i) {
+            exit(ownerOf(i));
+            assertStage(ownerOf(i), Stage.Left);
+        }
+        rollToEpoch(epoch);
+        assertEq(registry.committee(epoch - 1).length, 4, "fixed before");
+        assertEq(registry.committee(epoch).length, 0, "nobody is left");
+    }
+
+    function test_Given_TheChainIsAbandonedAndTheLastEjectionWaits() external {
+        ChainSpec memory spec = defaultSpec();
+        spec.allowSmall = true;
+        deploy(spec);
+        address last = register(0, UNIT);
+        start();
+        slashDoubleNotarize(last, 2);
+        assertStage(last, Stage.Seated);
+        vm.roll(block.number + 2049);
+        inbox.abandon();
+        exit(last);
+        assertStage(last, Stage.Left);
+        // Nothing waits any more: who comes now ejects nobody.
+        address next = register(1, UNIT);
+        register(2, UNIT);
+        assertStage(next, Stage.Seated);
+    }
+
+    /// forge-config: default.fuzz.runs = 64
+    function testFuzz_It_ChangesNobodyElsesSeat(uint8 who, uint8 minimum, uint8 newcomers) external {
+        _deployWithMinimum(1 + minimum % 5);
+        startDevnet();
+        exit(ownerOf(who % 4));
+        for (uint256 i = 0; i < newcomers % 4; ++i) {
+            register(4 + i, UNIT);
+        }
+        rollToEpoch(4);
+        uint256 expected = 4 + newcomers % 4;
+        bool left = expected > 1 + minimum % 5;
+        Member[] memory members = registry.committee(4);
+        assertEq(members.length, left ? expected - 1 : expected, "members");
+        assertTrue((weightOf(ownerOf(who % 4), 4) == 0) == left, "the one that asked");
+        for (uint256 i = 0; i < 4; ++i) {
+            if (i != who % 4) assertEq(weightOf(ownerOf(i), 4), [uint256(32), 28, 22, 18][i], "weight");
+        }
+    }
+
+    function _deployWithMinimum(uint8 members) private {
+        ChainSpec memory spec = defaultSpec();
+        spec.minCommittee = members;
+        deploy(spec);
+    }
+
+    function _assertNotSeated(address owner) private {
+        vm.expectRevert(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__NotSeated.selector, owner));
+        exit(owner);
+    }
+}
