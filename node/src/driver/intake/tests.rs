@@ -105,10 +105,6 @@ impl Stage {
         self.world.sign(signer, Statement::Notarize { epoch: self.intake.epoch, view, block: digest(block) })
     }
 
-    fn finalize(&self, signer: u8, view: View, block: u8) -> SignedStatement {
-        self.world.sign(signer, Statement::Finalize { epoch: self.intake.epoch, view, block: digest(block) })
-    }
-
     /// `signed` with a signature that is not its signer's.
     fn forged(&self, signed: SignedStatement) -> SignedStatement {
         let other = if signed.signer == MemberIndex::new(2) { 3 } else { 2 };
