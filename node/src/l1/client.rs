@@ -345,27 +345,66 @@ impl L1Client {
         if majority == 1 {
             return Ok(candidate);
         }
-        let number = candidate.origin.number;
-        let mut votes: Vec<(L1Block, usize)> = Vec::new();
+        self.agreed_block(candidate.origin.number).await
+    }
+
+    /// Returns the block at `number`, which is not above one that is final, as a majority of all configured endpoints have it:
+    /// a block below a final one is final, but an endpoint may lie about that too.
+    ///
+    /// # Errors
+    /// The first endpoint's error when no majority answers; [`L1Error::Disagree`] when they answer differently.
+    pub async fn agreed_block(&self, number: L1BlockNumber) -> Result<L1Block, L1Error> {
+        let tag = BlockNumberOrTag::Number(number.get());
+        self.agreed("eth_getBlockByNumber", None, &format!("final block {number}"), |provider| async move {
+            provider.get_block_by_number(tag).await.map(|block| block.as_ref().map(block_from_rpc))
+        })
+        .await
+    }
+
+    /// Calls a view function whose answer no newer block changes, and returns what a majority of all configured endpoints say.
+    ///
+    /// # Errors
+    /// As [`Self::call`] and [`Self::agreed_block`].
+    pub async fn agreed_call<C: SolCall>(&self, to: Address, call: &C, at: At) -> Result<C::Return, L1Error> {
+        let request = TransactionRequest::default().with_to(to).with_input(call.abi_encode());
+        let data = self.agreed("eth_call", Some(to), C::SIGNATURE, |provider| {
+            let request = request.clone();
+            async move { provider.call(request).block(BlockId::Number(at.tag())).await.map(Some) }
+        });
+        decoded::<C>(to, &data.await?)
+    }
+
+    /// Asks every endpoint and returns what a majority of all say. `None` is no answer.
+    async fn agreed<T: PartialEq, F: Future<Output = Result<Option<T>, TransportError>>>(
+        &self,
+        method: &'static str,
+        to: Option<Address>,
+        what: &str,
+        call: impl Fn(RootProvider<Ethereum>) -> F,
+    ) -> Result<T, L1Error> {
+        let majority = self.endpoints.len() / 2 + 1;
+        let (mut votes, mut answered, mut first_error): (Vec<(T, usize)>, usize, Option<L1Error>) = (vec![], 0, None);
         for endpoint in self.endpoints.iter() {
-            let answer = self
-                .ask_one(endpoint, "eth_getBlockByNumber", None, |provider| async move {
-                    provider.get_block_by_number(BlockNumberOrTag::Number(number.get())).await
-                })
-                .await;
-            if let Ok(Some(block)) = answer {
-                let block = block_from_rpc(&block);
-                match votes.iter_mut().find(|(seen, _)| seen.origin == block.origin) {
-                    Some((_, count)) => *count += 1,
-                    None => votes.push((block, 1)),
+            match self.ask_one(endpoint, method, to, &call).await {
+                Ok(Some(said)) => {
+                    answered += 1;
+                    match votes.iter_mut().find(|(other, _)| *other == said) {
+                        Some((_, count)) => *count += 1,
+                        None => votes.push((said, 1)),
+                    }
                 }
+                Ok(None) => {}
+                Err(error) => first_error = first_error.or(Some(error)),
             }
         }
-        votes
-            .into_iter()
-            .find(|(_, count)| *count >= majority)
-            .map(|(block, _)| block)
-            .ok_or_else(|| L1Error::Disagree { what: format!("the hash of final block {number}") })
+        if let Some((agreed, _)) = votes.into_iter().find(|(_, count)| *count >= majority) {
+            return Ok(agreed);
+        }
+        Err(if answered >= majority {
+            L1Error::Disagree { what: what.to_owned() }
+        } else {
+            first_error.unwrap_or_else(|| L1Error::Missing { what: what.to_owned() })
+        })
     }
 
     /// Calls a view function.
@@ -374,11 +413,7 @@ impl L1Client {
     /// [`L1Error::Reverted`] with the named reason, [`L1Error::Unreadable`] when no such contract is there.
     pub async fn call<C: SolCall>(&self, to: Address, call: &C, at: At) -> Result<C::Return, L1Error> {
         let request = TransactionRequest::default().with_to(to).with_input(call.abi_encode());
-        let data = self.call_request(request, at).await?;
-        C::abi_decode_returns(&data).map_err(|error| L1Error::Unreadable {
-            method: "eth_call",
-            message: format!("{} of the contract at {to}: {error}", C::SIGNATURE),
-        })
+        decoded::<C>(to, &self.call_request(request, at).await?)
     }
 
     /// Simulates a transaction on the newest state.
@@ -504,6 +539,13 @@ impl L1Client {
             None => Err(first_error.unwrap_or(L1Error::EndpointCount { got: 0 })),
         }
     }
+}
+
+fn decoded<C: SolCall>(to: Address, data: &Bytes) -> Result<C::Return, L1Error> {
+    C::abi_decode_returns(data).map_err(|error| L1Error::Unreadable {
+        method: "eth_call",
+        message: format!("{} of the contract at {to}: {error}", C::SIGNATURE),
+    })
 }
 
 fn broadcast_refusal(message: String) -> Broadcast {

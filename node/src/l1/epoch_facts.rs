@@ -42,7 +42,7 @@ pub async fn read_epoch_facts(
     let previous = facts.epochs().start(epoch.previous().unwrap_or_default());
     let middle = L1BlockNumber::new(previous.get().saturating_add(facts.spec.epoch_blocks / 2));
     let finalized = wait_until_final(client, middle, poll).await?;
-    let randomness = client.existing_block(At::Number(middle)).await?.mix_hash;
+    let randomness = client.agreed_block(middle).await?.mix_hash;
     let committee = committee(client, facts, epoch, At::Number(finalized)).await?;
     Ok(EpochFacts { epoch, committee, randomness })
 }
@@ -72,6 +72,6 @@ pub(super) async fn committee(
     at: At,
 ) -> Result<Vec<CommitteeMember>, L1Error> {
     let call = SequencerRegistry::committeeCall { epoch: epoch.get() };
-    let members = client.call(facts.domain.registry, &call, at).await?;
+    let members = client.agreed_call(facts.domain.registry, &call, at).await?;
     members.iter().map(member_from_l1).collect::<Result<_, _>>().map_err(L1Error::Binding)
 }

@@ -227,11 +227,13 @@ pub async fn read_chain_facts(client: &L1Client, registry: Address, poll: Durati
         other => FactsError::L1(other),
     };
     // What never changes after deployment may be read from the newest block.
-    let spec = client.call(registry, &SequencerRegistry::paramsCall {}, At::Latest).await.map_err(not_a_registry)?;
+    let spec =
+        client.agreed_call(registry, &SequencerRegistry::paramsCall {}, At::Latest).await.map_err(not_a_registry)?;
     let spec = spec_from_l1(&spec).map_err(L1Error::Binding)?;
-    let inbox = client.call(registry, &SequencerRegistry::INBOXCall {}, At::Latest).await.map_err(not_a_registry)?;
+    let inbox =
+        client.agreed_call(registry, &SequencerRegistry::INBOXCall {}, At::Latest).await.map_err(not_a_registry)?;
     let slasher =
-        client.call(registry, &SequencerRegistry::SLASHERCall {}, At::Latest).await.map_err(not_a_registry)?;
+        client.agreed_call(registry, &SequencerRegistry::SLASHERCall {}, At::Latest).await.map_err(not_a_registry)?;
     check_relations(client, registry, inbox, slasher).await?;
 
     let genesis_l1 = wait_for_activation(client, registry, poll).await?;
@@ -242,7 +244,7 @@ pub async fn read_chain_facts(client: &L1Client, registry: Address, poll: Durati
 
     // The genesis block names the last block before epoch 2; what the epoch rests on is final before.
     wait_until_final(client, origin_number, poll).await?;
-    let origin = client.existing_block(At::Number(origin_number)).await?;
+    let origin = client.agreed_block(origin_number).await?;
     let genesis = BlockHeader::genesis(spec.l2_chain_id, origin.origin, origin.timestamp_s);
     let domain = Domain { l1_chain_id: client.chain_id(), registry, l2_chain_id: spec.l2_chain_id };
     let first = EpochFacts { epoch: FIRST_EPOCH, committee: Vec::new(), randomness: B256::ZERO };
@@ -257,11 +259,11 @@ async fn check_relations(
     inbox: Address,
     slasher: Address,
 ) -> Result<(), FactsError> {
-    let got = client.call(inbox, &BatchInbox::REGISTRYCall {}, At::Latest).await?;
+    let got = client.agreed_call(inbox, &BatchInbox::REGISTRYCall {}, At::Latest).await?;
     expect_address("the batch inbox", "registry", registry, got)?;
-    let got = client.call(slasher, &Slasher::REGISTRYCall {}, At::Latest).await?;
+    let got = client.agreed_call(slasher, &Slasher::REGISTRYCall {}, At::Latest).await?;
     expect_address("the slasher", "registry", registry, got)?;
-    let got = client.call(slasher, &Slasher::INBOXCall {}, At::Latest).await?;
+    let got = client.agreed_call(slasher, &Slasher::INBOXCall {}, At::Latest).await?;
     expect_address("the slasher", "batch inbox", inbox, got)
 }
 
@@ -283,11 +285,11 @@ async fn wait_for_activation(
     loop {
         // Read from the newest block: a reorg that moves the activation also moves every block that is waited for
         // below, and the number is read again from final state then.
-        let genesis = client.call(registry, &SequencerRegistry::genesisL1BlockCall {}, At::Latest).await?;
+        let genesis = client.agreed_call(registry, &SequencerRegistry::genesisL1BlockCall {}, At::Latest).await?;
         if genesis != 0 {
             let finalized = wait_until_final(client, L1BlockNumber::new(genesis), poll).await?;
             let genesis =
-                client.call(registry, &SequencerRegistry::genesisL1BlockCall {}, At::Number(finalized)).await?;
+                client.agreed_call(registry, &SequencerRegistry::genesisL1BlockCall {}, At::Number(finalized)).await?;
             if genesis != 0 {
                 return Ok(L1BlockNumber::new(genesis));
             }

@@ -153,7 +153,7 @@ impl Rounds {
                 continue;
             }
             // A block below a final one is final.
-            let block = self.client.existing_block(At::Number(number)).await?;
+            let block = self.client.agreed_block(number).await?;
             self.note(block.origin);
         }
         if finalized.origin.number > before

@@ -1,15 +1,16 @@
 //! Reading a chain from L1, and refusing everything else.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use alloy_primitives::Address;
 use baton_proto::{Epoch, L1BlockNumber, L1ChainId, View};
+use tokio_util::sync::CancellationToken;
 
 use crate::l1::{
-    At, ChainFacts, FactsError, L1Client, L1Error,
+    At, ChainFacts, FactsError, L1Client, L1Error, OriginVerdict, Watcher,
     bindings::SequencerRegistry,
-    chain_facts, read_chain_facts,
-    testing::{POLL, TestChain, start_anvil},
+    chain_facts, read_chain_facts, read_epoch_facts,
+    testing::{POLL, TestChain, client_of, eventually, mine_to, start_anvil},
 };
 
 #[tokio::test]
@@ -104,4 +105,40 @@ async fn another_chain_and_another_contract_are_refused_with_both_values() {
     assert!(matches!(L1Client::new(&[], L1ChainId::new(1), Duration::ZERO), Err(L1Error::EndpointCount { got: 0 })));
     let error = L1Client::new(&["not a url".into()], L1ChainId::new(1), Duration::ZERO).unwrap_err();
     assert_eq!(error, L1Error::BadUrl("not a url".into()));
+}
+
+#[tokio::test]
+async fn what_most_endpoints_say_counts_whichever_is_asked_first() {
+    let chain = TestChain::start().await;
+    // Another L1 under the same chain id, as far as this one.
+    let liar = start_anvil().await;
+    let head = chain.client.existing_block(At::Latest).await.unwrap().origin.number.get();
+    mine_to(&client_of(&liar), head).await;
+    let urls = [liar.url(), chain.anvil.url(), chain.anvil.url()].map(ToOwned::to_owned);
+    let client = L1Client::new(&urls, chain.client.chain_id(), Duration::from_secs(20)).unwrap();
+    let old = chain.facts.genesis.origin.number.previous().unwrap();
+    let truth = chain.client.existing_block(At::Number(old)).await.unwrap();
+    assert_ne!(client.existing_block(At::Number(old)).await.unwrap(), truth);
+    assert_eq!(client.agreed_block(old).await.unwrap(), truth);
+    assert_eq!(read_chain_facts(&client, chain.deployment.registry, POLL).await.unwrap(), *chain.facts);
+    let next = chain.facts.first.epoch.next().unwrap();
+    mine_to(&chain.client, chain.facts.epochs().start(next).get()).await;
+    let facts = async |client| read_epoch_facts(client, &chain.facts, next, POLL).await.unwrap();
+    assert_eq!(facts(&client).await, facts(&chain.client).await);
+
+    let cancel = CancellationToken::new();
+    let watcher = Watcher::spawn(client, Arc::clone(&chain.facts), chain.ledger(), POLL, cancel.clone());
+    let above = chain.facts.genesis.origin.number.next().unwrap();
+    let above = chain.client.existing_block(At::Number(above)).await.unwrap().origin;
+    eventually("an older final block is known by its hash", || async {
+        watcher.origins.judge(&above) == OriginVerdict::Final
+    })
+    .await;
+    cancel.cancel();
+    watcher.task.await.unwrap();
+
+    // One against one is nothing to go by.
+    let both = L1Client::new(&urls[..2], chain.client.chain_id(), Duration::from_secs(20)).unwrap();
+    let error = both.agreed_block(old).await.unwrap_err();
+    assert!(matches!(error, L1Error::Disagree { .. }) && error.is_retryable(), "{error}");
 }
