@@ -91,7 +91,7 @@ const MESH_PEERS_MIN: usize = 6;
 pub(super) const MESH_PEERS_MAX: usize = 12;
 
 /// How long a message id is remembered, so that a message is not taken twice.
-const GOSSIP_SEEN: Duration = Duration::from_secs(120);
+pub(super) const GOSSIP_SEEN: Duration = Duration::from_secs(120);
 
 pub(super) type Gossip = gossipsub::Behaviour<gossipsub::IdentityTransform, gossipsub::WhitelistSubscriptionFilter>;
 
@@ -287,7 +287,7 @@ fn scores(topics: &[&gossipsub::IdentTopic]) -> (gossipsub::PeerScoreParams, gos
 }
 
 /// The id of a gossip message: the first 20 bytes of SHA-256 over the topic, which names the chain, and the data.
-fn message_id(topic: &gossipsub::TopicHash, data: &[u8]) -> gossipsub::MessageId {
+pub(super) fn message_id(topic: &gossipsub::TopicHash, data: &[u8]) -> gossipsub::MessageId {
     let digest = Sha256::new().chain_update(topic.as_str()).chain_update(data).finalize();
     gossipsub::MessageId::new(&digest[..GOSSIP_ID_BYTES])
 }

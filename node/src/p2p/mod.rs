@@ -71,6 +71,7 @@ mod prove;
 mod queue;
 mod request;
 mod seats;
+mod seen;
 mod service;
 mod shared;
 mod stats;

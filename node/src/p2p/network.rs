@@ -31,6 +31,7 @@ use super::{
     protocol::ChainProtocols,
     request::answers,
     seats::Seats,
+    seen::Seen,
     service::{Reports, Service},
     shared::{Command, Shared},
 };
@@ -154,6 +155,7 @@ impl Network {
             reports,
             reserved,
             explicit: HashSet::new(),
+            seen: Seen::new(),
             discovery: Discovery::new(book),
             dialer,
             commands: command_inbox,

@@ -36,7 +36,7 @@ use super::{
     arrivals::Arrivals,
     backoff::Timers,
     bans::Bans,
-    behaviour::{Behaviour, BehaviourEvent, SYNC_TIMEOUT},
+    behaviour::{Behaviour, BehaviourEvent, SYNC_TIMEOUT, message_id},
     budget::{AskBudget, Taken},
     dialer::Dialer,
     discover::Discovery,
@@ -47,6 +47,7 @@ use super::{
     prove::Proofs,
     queue::DropQueue,
     seats::Seats,
+    seen::Seen,
     shared::{Command, Shared},
 };
 use crate::epoch::EpochContext;
@@ -110,6 +111,12 @@ impl Reports {
     }
 }
 
+/// When a message went out, or came in, for the first time.
+enum Published {
+    Now,
+    Before,
+}
+
 /// The state of the network's own task.
 pub(super) struct Service {
     pub(super) swarm: Swarm<Behaviour>,
@@ -131,6 +138,8 @@ pub(super) struct Service {
     pub(super) reserved: HashSet<PeerId>,
     /// Proven members that gossip goes to whatever their score.
     pub(super) explicit: HashSet<PeerId>,
+    /// What need not be published again.
+    pub(super) seen: Seen,
     pub(super) discovery: Discovery,
     pub(super) dialer: Dialer,
     pub(super) commands: mpsc::Receiver<Command>,
@@ -301,6 +310,7 @@ impl Service {
             BehaviourEvent::Gossip(gossipsub::Event::Message { propagation_source, message_id, message })
                 if message.topic != self.protocols.transactions.hash() =>
             {
+                self.seen.note(message_id.clone(), Instant::now());
                 let decoded = if message.topic == self.protocols.finals.hash() {
                     Announcement::decode_final(&message.data)
                 } else {
@@ -309,6 +319,7 @@ impl Service {
                 self.on_announced(message_id, propagation_source, decoded, running);
             }
             BehaviourEvent::Gossip(gossipsub::Event::Message { propagation_source, message_id, message }) => {
+                self.seen.note(message_id.clone(), Instant::now());
                 let received = Received { id: message_id, source: propagation_source, data: message.data };
                 if let Some(unjudged) = running.judge.push(received) {
                     self.on_judged(unjudged);
@@ -448,6 +459,21 @@ impl Service {
         }
     }
 
+    /// Publishes what neither came nor went lately.
+    fn publish_once(
+        &mut self,
+        topic: gossipsub::TopicHash,
+        data: Vec<u8>,
+    ) -> Result<Published, gossipsub::PublishError> {
+        let (id, now) = (message_id(&topic, &data), Instant::now());
+        if self.seen.contains(&id, now) {
+            return Ok(Published::Before);
+        }
+        self.swarm.behaviour_mut().gossip.publish(topic, data)?;
+        self.seen.note(id, now);
+        Ok(Published::Now)
+    }
+
     // Transactions
 
     /// Publishes `first` and what else waits, several transactions per message.
@@ -460,9 +486,9 @@ impl Service {
         }
         let topic = self.protocols.transactions.hash();
         for message in TransactionGossip::encode(&transactions) {
-            match self.swarm.behaviour_mut().gossip.publish(topic.clone(), message) {
-                Ok(_) => self.shared.stats.gossip_published.add(1),
-                Err(gossipsub::PublishError::Duplicate) => {}
+            match self.publish_once(topic.clone(), message) {
+                Ok(Published::Now) => self.shared.stats.gossip_published.add(1),
+                Ok(Published::Before) | Err(gossipsub::PublishError::Duplicate) => {}
                 Err(error) => {
                     debug!(%error, "transactions not published");
                     self.shared.stats.gossip_unsent.add(1);
@@ -502,9 +528,10 @@ impl Service {
             Announcement::Final(_) => &self.protocols.finals,
             Announcement::Evidence(_) => &self.protocols.evidence,
         };
-        match self.swarm.behaviour_mut().gossip.publish(topic.hash(), announcement.encode()) {
-            Ok(_) => self.shared.stats.announcements_published.add(1),
-            // Gossip brought it already, or nobody listens yet.
+        match self.publish_once(topic.hash(), announcement.encode()) {
+            Ok(Published::Now) => self.shared.stats.announcements_published.add(1),
+            Ok(Published::Before) => self.shared.stats.announcements_known.add(1),
+            // Nobody listens yet, or gossip is about to tell us that it knows it.
             Err(error) => debug!(%error, "announcement not published"),
         }
     }

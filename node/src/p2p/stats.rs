@@ -47,6 +47,8 @@ pub struct NetworkStats {
     pub gossip_ignored: Counter,
     /// Final headers and evidence published.
     pub announcements_published: Counter,
+    /// Final headers and evidence that were not published because gossip knew them already.
+    pub announcements_known: Counter,
     /// Final headers and evidence of others, accepted and forwarded.
     pub announcements_accepted: Counter,
     /// Transactions that peers handed over directly and that were taken in.

@@ -122,3 +122,34 @@ async fn what_does_not_decode_is_charged_before_the_node_sees_it() {
     becomes(|| one.network.stats().faults_charged.get() == 4).await;
     assert_eq!(one.network.stats().gossip_rejected.get(), 4);
 }
+
+/// Waits until `node` is told this; others may have reached it as well once it knows both ends.
+async fn hears(node: &mut Node, announcement: &Announcement) {
+    while announced(node).await.1 != *announcement {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_gossip_brought_is_not_published_again() {
+    let (zero, mut one, mut two) = line().await;
+    let (_, _, verdict) = publish_until_heard(&zero, &mut one).await;
+    verdict.send(Acceptance::Ignore).unwrap();
+    let (brought, ours) = (final_header(100_001), final_header(100_002));
+    zero.network.announce(brought.clone());
+    loop {
+        let (_, announcement, verdict) = announced(&mut one).await;
+        if announcement == brought {
+            verdict.send(Acceptance::Accept).unwrap();
+            break;
+        }
+    }
+    hears(&mut two, &brought).await;
+    for _ in 0..2 {
+        for announcement in [&brought, &ours] {
+            one.network.announce(announcement.clone());
+        }
+    }
+    hears(&mut two, &ours).await;
+    let stats = one.network.stats();
+    becomes(|| stats.announcements_known.get() == 3).await;
+    assert_eq!((stats.announcements_published.get(), stats.announcements_accepted.get()), (1, 1));
+}

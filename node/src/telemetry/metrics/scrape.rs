@@ -129,6 +129,11 @@ impl Collector for NetworkSource {
             ("p2p_requests_over_budget", "Questions above their peer's budget", &stats.requests_over_budget),
             ("p2p_announcements_published", "Final headers and evidence published", &stats.announcements_published),
             (
+                "p2p_announcements_known",
+                "Final headers and evidence not published because gossip knew them already",
+                &stats.announcements_known,
+            ),
+            (
                 "p2p_announcements_accepted",
                 "Final headers and evidence of others, forwarded",
                 &stats.announcements_accepted,
