@@ -13,8 +13,8 @@
 //!   post. Source: protocol section 8.
 //! - A batch is of one epoch, and its committee closes, attests and posts it, also when the next one decides blocks already.
 //!   One epoch is worked on at a time: that of the first block that L1 lacks. What is said about another one is ignored. Once L1
-//!   takes the word of the batch's own committee no more, because that is LIVE_EPOCHS back, the running one's stands for it;
-//!   the streams bring a proposal only to those of it who sat in the batch's epoch as well, so they must be a quorum.
+//!   takes the word of the batch's own committee no more, because that is LIVE_EPOCHS back, the running one's stands for it.
+//!   An epoch so old that this node has forgotten it is read from L1 again.
 //! - All state follows from what L1 holds: when L1 moves, forwards or back, a new round begins after its tip. So an L1
 //!   reorg, a lost message or a restart leaves nothing to repair. While L1 is down nothing is closed, attested or posted,
 //!   and nothing is lost: the final chain is in the ledger, and the age rule holds when L1 returns.
@@ -22,6 +22,7 @@
 
 mod blocks;
 mod duties;
+mod forgotten;
 mod recorder;
 mod round;
 mod rules;

@@ -21,6 +21,7 @@ use super::{
     BatchMessage, BatchStatus, BatcherContext, BatcherError, Charge,
     blocks::{final_blocks, unposted_blocks},
     duties::{Counted, DutyCount},
+    forgotten::Forgotten,
     round::{Held, Progress, Round},
     rules::{BLOCK_OVERHEAD_BYTES, ProposalError, Situation, rank},
 };
@@ -57,10 +58,17 @@ pub(super) fn spawn(
     let epoch = context.epochs.running();
     let duties = DutyCount::open(Arc::clone(&context.ledger), Arc::clone(&epoch))?;
     let (status, receiver) = watch::channel(BatchStatus::default());
+    let forgotten = Forgotten::new(
+        context.client.clone(),
+        Arc::clone(&context.facts),
+        Arc::clone(&context.ledger),
+        context.config.retry,
+    );
     let work = Work {
         added: context.epochs.changes(),
         by: Arc::clone(&epoch),
         epoch,
+        forgotten,
         duties,
         context,
         inbox,
@@ -96,6 +104,8 @@ struct Work {
     epoch: Arc<EpochContext>,
     /// Whose committee closes, attests and posts that batch.
     by: Arc<EpochContext>,
+    /// Opens `epoch` where the book has it no more.
+    forgotten: Forgotten,
     /// Of `epoch`.
     duties: DutyCount,
     inbox: watch::Receiver<Option<InboxView>>,
@@ -152,7 +162,10 @@ impl Work {
     async fn advance(&mut self) -> Result<(), BatcherError> {
         let final_height = self.final_height();
         let Some(view) = *self.inbox.borrow_and_update() else { return Ok(()) };
-        self.follow(&view)?;
+        let cancel = self.context.cancel.clone();
+        // It can wait for L1.
+        let Some(followed) = cancel.run_until_cancelled(self.follow(&view)).await else { return Ok(()) };
+        followed?;
         let healthy = self.context.l1.borrow_and_update().healthy;
         let broken = self.broken.borrow_and_update().clone();
         if healthy && broken.is_empty() {
@@ -167,8 +180,8 @@ impl Work {
     }
 
     /// Begins anew when L1 waits for another batch than before, or when another committee has to certify it.
-    fn follow(&mut self, view: &InboxView) -> Result<(), LedgerError> {
-        let Some((epoch, by)) = self.assigned(view)? else {
+    async fn follow(&mut self, view: &InboxView) -> Result<(), LedgerError> {
+        let Some((epoch, by)) = self.assigned(view).await? else {
             self.round = None;
             return Ok(());
         };
@@ -189,8 +202,8 @@ impl Work {
 
     /// Returns the epoch of the batch that L1 waits for and the one whose committee certifies it; `None` if this node does not
     /// know one of them.
-    fn assigned(&mut self, view: &InboxView) -> Result<Option<Assigned>, LedgerError> {
-        let (facts, epochs) = (&self.context.facts, &self.context.epochs);
+    async fn assigned(&mut self, view: &InboxView) -> Result<Option<Assigned>, LedgerError> {
+        let (facts, running) = (&self.context.facts, self.context.epochs.running());
         let wanted = match self.context.ledger.header(view.posted.last_height)? {
             Some(last) => epoch_after(&facts.epochs(), &last),
             // Where L1 is ahead of this node there is nothing to do but to follow.
@@ -198,14 +211,17 @@ impl Work {
         };
         // What is certified now is in a later L1 block.
         let certifiers = facts.certifiers(wanted, view.head.next().unwrap_or(view.head));
-        let epoch = epochs.of(wanted);
+        let epoch = match self.context.epochs.of(wanted) {
+            None if wanted < running.epoch => self.forgotten.open(wanted).await?,
+            known => known,
+        };
         let by = match &epoch {
             Some(epoch) if certifiers.contains(&wanted) => Some(Arc::clone(epoch)),
-            _ => Some(epochs.running()).filter(|running| certifiers.contains(&running.epoch)),
+            _ => Some(&running).filter(|running| certifiers.contains(&running.epoch)).cloned(),
         };
         let assigned = epoch.zip(by);
         if assigned.is_none() && self.unknown != Some(wanted) {
-            warn!(epoch = %wanted, running = %epochs.running().epoch,
+            warn!(epoch = %wanted, running = %running.epoch,
                 "nobody whom this node knows can certify the next batch: it attests and posts nothing until L1 has moved on");
         }
         self.unknown = assigned.is_none().then_some(wanted);
@@ -246,7 +262,7 @@ impl Work {
             return Ok(());
         };
         match message.message {
-            ConsensusMessage::BatchProposal { header, data } => {
+            ConsensusMessage::BatchProposal { header, data, .. } => {
                 self.on_proposal(from, Held::new(header, data));
                 Ok(())
             }
@@ -506,10 +522,16 @@ impl Work {
         self.proposed_by_me = Some(held.header.clone());
         // Durable with the attestation, before it is sent.
         self.store(&held.header, &held.data, None)?;
-        self.context
-            .outbound
-            .broadcast(ConsensusMessage::BatchProposal { header: held.header.clone(), data: held.data.clone() });
+        self.tell_proposal(&held);
         self.attest(me, &held).await
+    }
+
+    fn tell_proposal(&self, Held { header, data, .. }: &Held) {
+        self.context.outbound.broadcast(ConsensusMessage::BatchProposal {
+            committee_epoch: self.by.epoch,
+            header: header.clone(),
+            data: data.clone(),
+        });
     }
 
     async fn build(
@@ -598,8 +620,7 @@ impl Work {
             && let Some(me) = self.by.me()
             && let Some(held) = round.proposal_of(me)
         {
-            let (header, data) = (held.header.clone(), held.data.clone());
-            self.context.outbound.broadcast(ConsensusMessage::BatchProposal { header, data });
+            self.tell_proposal(held);
         }
         for signed in &round.mine {
             self.context.outbound.broadcast(ConsensusMessage::Attestation(signed.clone()));

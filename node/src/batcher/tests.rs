@@ -7,8 +7,8 @@ use std::{
 
 use alloy_primitives::B256;
 use baton_proto::{
-    Attestation, BatchIndex, Block, BlockHeader, ChainSpec, Epoch, Height, MemberIndex, SignedStatement, Statement,
-    wire::ConsensusMessage,
+    Attestation, BatchIndex, Block, BlockHeader, BlsPublicKey, ChainSpec, Epoch, Height, MemberIndex, SignedStatement,
+    Statement, Weight, wire::ConsensusMessage,
 };
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -25,9 +25,10 @@ use crate::{
     signer::OwnKey,
 };
 
-/// Delivers to every other node at once; what a full inbox does not take is lost.
+/// Delivers at once to every other node that sits in the epoch that a message is about; what a full inbox does not take is
+/// lost.
 #[derive(Clone, Default)]
-struct Hub(Arc<Mutex<Vec<Option<mpsc::Sender<BatchMessage>>>>>);
+struct Hub(Arc<Mutex<Vec<Option<(BlsPublicKey, mpsc::Sender<BatchMessage>)>>>>);
 
 struct Port {
     hub: Hub,
@@ -35,28 +36,16 @@ struct Port {
     epochs: EpochBook,
 }
 
-impl Port {
-    /// As the sender is in the epoch that it speaks about, or else in its running one.
-    fn message(&self, message: ConsensusMessage) -> Option<BatchMessage> {
-        let about = match &message {
-            ConsensusMessage::BatchProposal { header, .. } => header.epoch,
-            ConsensusMessage::Attestation(signed) => signed.statement.epoch(),
-            _ => return None,
-        };
-        let seats = [self.epochs.of(about), Some(self.epochs.running())];
-        let (epoch, from) = seats.into_iter().flatten().find_map(|epoch| Some((epoch.epoch, epoch.me()?)))?;
-        Some(BatchMessage { epoch, from, message })
-    }
-}
-
 impl Outbound for Port {
     fn broadcast(&self, message: ConsensusMessage) {
-        let Some(message) = self.message(message) else { return };
-        for (place, inbox) in self.hub.0.lock().unwrap().iter().enumerate() {
+        let Some(about) = self.epochs.of(message.epoch()) else { return };
+        let Some(from) = about.me() else { return };
+        for (place, node) in self.hub.0.lock().unwrap().iter().enumerate() {
             if place != self.place
-                && let Some(inbox) = inbox
+                && let Some((key, inbox)) = node
+                && about.committee.index_of_key(key).is_some()
             {
-                let _ = inbox.try_send(message.clone());
+                let _ = inbox.try_send(BatchMessage { epoch: about.epoch, from, message: message.clone() });
             }
         }
     }
@@ -108,6 +97,25 @@ impl Cluster {
     }
 
     fn join(&mut self, index: u8) {
+        let (key, record) = self.key_of(index);
+        let epochs = self.chain.epochs(Some(&key));
+        self.join_with(index, key, record, epochs);
+    }
+
+    /// Has a node join that knows no other epoch than this one.
+    async fn join_at(&mut self, index: u8, epoch: Epoch, root: &BlockHeader) {
+        let (key, record) = self.key_of(index);
+        let epochs = EpochBook::new(self.chain.epoch(epoch, root, Some(&key)).await);
+        self.join_with(index, key, record, epochs);
+    }
+
+    fn key_of(&self, index: u8) -> (OwnKey, tempfile::TempDir) {
+        let record = tempfile::tempdir().unwrap();
+        let key = self.chain.keys.get(usize::from(index)).unwrap_or(&self.chain.joiner);
+        (self.chain.own_key(key, record.path()), record)
+    }
+
+    fn join_with(&mut self, index: u8, key: OwnKey, record: tempfile::TempDir, epochs: EpochBook) {
         let chain = &self.chain;
         let place = usize::from(index);
         let ledger = chain.ledger();
@@ -115,10 +123,7 @@ impl Cluster {
         let watcher =
             Watcher::spawn(chain.client.clone(), Arc::clone(&chain.facts), Arc::clone(&ledger), POLL, cancel.clone());
         let (inbox, messages) = mpsc::channel(256);
-        self.hub.0.lock().unwrap()[place] = Some(inbox);
-        let record = tempfile::tempdir().unwrap();
-        let key = chain.own_key(chain.keys.get(place).unwrap_or(&chain.joiner), record.path());
-        let epochs = chain.epochs(Some(&key));
+        self.hub.0.lock().unwrap()[place] = Some((key.public_key(), inbox));
         let (heads, head) = watch::channel(Height::ZERO);
         let charged: Arc<Mutex<Vec<(Epoch, MemberIndex, String)>>> = Arc::default();
         let charges = Arc::clone(&charged);
@@ -158,10 +163,10 @@ impl Cluster {
         let signature = chain.keys[1].sign(&statement, &chain.facts.domain);
         let attestation = SignedStatement { statement, signer: MemberIndex::new(1), signature };
         let said = [
-            ConsensusMessage::BatchProposal { header, data: b"another".into() },
+            ConsensusMessage::BatchProposal { committee_epoch: other, header, data: b"another".into() },
             ConsensusMessage::Attestation(attestation),
         ];
-        for inbox in self.hub.0.lock().unwrap().iter().flatten() {
+        for (_, inbox) in self.hub.0.lock().unwrap().iter().flatten() {
             for message in said.clone() {
                 let (epoch, from) = (chain.facts.first.epoch, MemberIndex::new(0));
                 inbox.try_send(BatchMessage { epoch, from, message }).unwrap();
@@ -409,5 +414,27 @@ async fn a_later_committee_certifies_what_is_too_old_for_its_own() {
     let epochs: Vec<_> =
         batches.iter().map(|batch| (batch.header.epoch.get(), batch.certificate.statement.epoch().get())).collect();
     assert_eq!(epochs, [(2, 4), (4, 4)]);
+    cluster.nobody_is_charged();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_forgotten_epoch_is_certified_by_who_runs_though_a_quorum_of_it_had_no_seat_then() {
+    let chain = TestChain::start_growing(|spec| spec.live_epochs = 1).await;
+    let mut cluster = Cluster::of(chain, &[]);
+    let (blocks, root) = blocks_of_two_epochs(&cluster, Epoch::new(4)).await;
+    // The other three of the first epoch hold 78 of 120 now, and the one who joined 20.
+    let absent =
+        cluster.chain.committee.members().iter().position(|member| member.weight == Weight::new(22_000_000)).unwrap();
+    for index in (0..5).filter(|index| usize::from(*index) != absent) {
+        cluster.join_at(index, Epoch::new(4), &root).await;
+    }
+    cluster.finalize(&blocks);
+    // All turns have come already. No more L1 blocks, for the last epoch must not get too old as well.
+    eventually("the first epoch is on L1", || async { cluster.posted_height().await == root.height }).await;
+    // anvil shows a block's state a moment before the block.
+    eventually("it is read back", || async { !cluster.replay().await.batches.is_empty() }).await;
+    let batch = &cluster.replay().await.batches[0];
+    assert_eq!((batch.header.epoch.get(), batch.certificate.statement.epoch().get()), (2, 4));
+    assert_eq!(batch.certificate.signers.len(), 4);
     cluster.nobody_is_charged();
 }

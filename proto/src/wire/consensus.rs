@@ -57,6 +57,8 @@ pub enum ConsensusMessage {
     Evidence(Evidence),
     /// A batch that the poster closed, for members to compare and attest.
     BatchProposal {
+        /// Whose members are to attest it: the batch's own epoch, or a later one where that is too old for L1.
+        committee_epoch: Epoch,
         /// What to attest.
         header: BatchHeader,
         /// See [`crate::batch_data`]; at most [`BATCH_DATA_BYTES_MAX`] bytes.
@@ -76,7 +78,7 @@ impl ConsensusMessage {
             Self::Certificate(certificate) => certificate.statement.epoch(),
             Self::CertificateRequest { epoch, .. } => *epoch,
             Self::Evidence(evidence) => evidence.epoch(),
-            Self::BatchProposal { header, .. } => header.epoch,
+            Self::BatchProposal { committee_epoch, .. } => *committee_epoch,
         }
     }
 
@@ -103,9 +105,11 @@ impl ConsensusMessage {
                 Kind::CertificateRequest(pb::CertificateRequest { epoch: epoch.get(), view: view.get() })
             }
             Self::Evidence(evidence) => Kind::Evidence(evidence.into()),
-            Self::BatchProposal { header, data } => {
-                Kind::BatchProposal(pb::BatchProposal { header: Some(header.into()), data: data.0.clone() })
-            }
+            Self::BatchProposal { committee_epoch, header, data } => Kind::BatchProposal(pb::BatchProposal {
+                header: Some(header.into()),
+                data: data.0.clone(),
+                committee_epoch: committee_epoch.get(),
+            }),
             Self::Attestation(attestation) => Kind::Attestation(attestation.into()),
         };
         pb::ConsensusMessage { message: Some(message) }.encode_to_vec()
@@ -161,7 +165,8 @@ impl ConsensusMessage {
             Kind::BatchProposal(proposal) => {
                 check_length("batch_proposal.data", &proposal.data, BATCH_DATA_BYTES_MAX)?;
                 let header = fields::required("batch_proposal.header", proposal.header)?.try_into()?;
-                Self::BatchProposal { header, data: Bytes(proposal.data) }
+                let committee_epoch = Epoch::new(proposal.committee_epoch);
+                Self::BatchProposal { committee_epoch, header, data: Bytes(proposal.data) }
             }
             Kind::Attestation(attestation) => {
                 let attestation: SignedStatement = attestation.try_into()?;

@@ -439,8 +439,9 @@ pub(crate) fn consensus_message() -> BoxedStrategy<ConsensusMessage> {
             ConsensusMessage::CertificateRequest { epoch: Epoch::new(epoch), view: View::new(view) }
         }),
         1 => evidence().prop_map(ConsensusMessage::Evidence),
-        1 => (batch_header(), data())
-            .prop_map(|(header, data)| ConsensusMessage::BatchProposal { header, data }),
+        1 => (number(), batch_header(), data()).prop_map(|(epoch, header, data)| {
+            ConsensusMessage::BatchProposal { committee_epoch: Epoch::new(epoch), header, data }
+        }),
         1 => sign_with(attest()).prop_map(ConsensusMessage::Attestation),
     ]
     .boxed()

@@ -539,6 +539,7 @@ fn the_encoding_is_pinned() {
     };
     let announced = FinalHeader { header: block.header.clone(), finalization };
     let raw: Vec<Bytes> = transactions.iter().map(|tx| tx.raw().clone()).collect();
+    let data = Bytes::from_static(b"\x01data");
     let lines = [
         ("proposal", proposal(block.clone()).encode()),
         ("vote notarize", ConsensusMessage::Vote { vote: signed(notarize(digest(1))), leader }.encode()),
@@ -546,7 +547,7 @@ fn the_encoding_is_pinned() {
         ("certificate", ConsensusMessage::Certificate(certificate).encode()),
         ("certificate request", ConsensusMessage::CertificateRequest { epoch, view }.encode()),
         ("evidence", ConsensusMessage::Evidence(evidence).encode()),
-        ("batch proposal", ConsensusMessage::BatchProposal { header, data: Bytes::from_static(b"\x01data") }.encode()),
+        ("batch proposal", ConsensusMessage::BatchProposal { committee_epoch: Epoch::new(300), header, data }.encode()),
         ("attestation", ConsensusMessage::Attestation(signed(attestation)).encode()),
         ("compact proposal", compact(&block, signed(notarize(block.header.digest()))).encode()),
         ("final header", Announcement::Final(announced.clone()).encode()),

@@ -230,7 +230,7 @@ fn batch_data_at_the_bound_and_one_over() {
             data_hash: B256::ZERO,
             duties_root: B256::ZERO,
         };
-        ConsensusMessage::BatchProposal { header, data: Bytes::from(vec![7; length]) }
+        ConsensusMessage::BatchProposal { committee_epoch: Epoch::new(2), header, data: Bytes::from(vec![7; length]) }
     };
     let most = with(BATCH_DATA_BYTES_MAX);
     assert_eq!(decode(&most), Ok(most));

@@ -150,7 +150,7 @@ async fn the_largest_proposal_passes() {
         data_hash: B256::ZERO,
         duties_root: B256::ZERO,
     };
-    zero.network.broadcast(ConsensusMessage::BatchProposal { header, data });
+    zero.network.broadcast(ConsensusMessage::BatchProposal { committee_epoch: EPOCH, header, data });
     zero.network.broadcast(request(2));
     assert_eq!(one.message().await, (index(0), request(2)));
 }

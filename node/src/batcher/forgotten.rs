@@ -1,0 +1,114 @@
+//! Epochs that the book has forgotten, opened again from what L1 says of them: the next batch can be that old.
+
+use std::{sync::Arc, time::Duration};
+
+use baton_proto::Epoch;
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use crate::{
+    epoch::EpochContext,
+    l1::{ChainFacts, L1Client, read_epoch_facts},
+    ledger::{Ledger, LedgerError, root_of_epoch},
+};
+
+/// How long L1 may take to say who sat in an epoch; then it is asked again when the batcher next looks.
+const READ_WITHIN: Duration = Duration::from_secs(15);
+
+/// Opens one epoch at a time, for batches are made in order.
+pub(super) struct Forgotten {
+    client: L1Client,
+    facts: Arc<ChainFacts>,
+    ledger: Arc<dyn Ledger>,
+    retry: Duration,
+    opened: Option<Arc<EpochContext>>,
+    /// What the operator was told last.
+    said: String,
+}
+
+impl Forgotten {
+    pub(super) const fn new(
+        client: L1Client,
+        facts: Arc<ChainFacts>,
+        ledger: Arc<dyn Ledger>,
+        retry: Duration,
+    ) -> Self {
+        Self { client, facts, ledger, retry, opened: None, said: String::new() }
+    }
+
+    /// Returns an epoch that was over long since, the same one as before if it was opened last; `None` while L1 does not say
+    /// what it was. Nobody has a seat in it: L1 takes its own committee's word no more.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger cannot be read.
+    pub(super) async fn open(&mut self, epoch: Epoch) -> Result<Option<Arc<EpochContext>>, LedgerError> {
+        if let Some(opened) = self.opened.as_ref().filter(|opened| opened.epoch == epoch) {
+            return Ok(Some(Arc::clone(opened)));
+        }
+        let facts = if epoch == self.facts.first.epoch {
+            Ok(self.facts.first.clone())
+        } else {
+            match timeout(READ_WITHIN, read_epoch_facts(&self.client, &self.facts, epoch, self.retry)).await {
+                Ok(read) => read.map_err(|error| error.to_string()),
+                Err(_) => Err("L1 did not answer in time".into()),
+            }
+        };
+        let root = root_of_epoch(self.ledger.as_ref(), epoch)?;
+        let opened = facts.and_then(|facts| {
+            EpochContext::new(self.facts.domain, &facts, root, None).map_err(|error| error.to_string())
+        });
+        match opened {
+            Ok(opened) => {
+                info!(%epoch, members = opened.committee.len(), "an epoch that was forgotten is known again for its batches");
+                self.said.clear();
+                Ok(Some(Arc::clone(self.opened.insert(Arc::new(opened)))))
+            }
+            Err(error) => {
+                if self.said != error {
+                    warn!(%epoch, %error, "the epoch of the next batch cannot be opened again");
+                    self.said = error;
+                }
+                Ok(None)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::l1::{
+        L1Client,
+        testing::{POLL, TestChain, finalize},
+    };
+
+    #[tokio::test]
+    async fn an_old_epoch_is_read_from_l1_once() {
+        let chain = TestChain::start_growing(|_| {}).await;
+        let first = chain.first_epoch(None);
+        let mut blocks = chain.blocks_of(&first, &chain.facts.genesis, 4, 0);
+        chain.hand_over(&mut blocks, Epoch::new(3)).await;
+        let ledger = chain.ledger();
+        finalize(&*ledger, &blocks);
+        let third = chain.epoch(Epoch::new(3), &blocks[3].header, None).await;
+
+        let forgotten =
+            |client: &L1Client| Forgotten::new(client.clone(), Arc::clone(&chain.facts), Arc::clone(&ledger), POLL);
+        let mut there = forgotten(&chain.client);
+        let opened = there.open(third.epoch).await.unwrap().expect("L1 knows it");
+        assert_eq!((&opened.committee, &opened.root), (&third.committee, &third.root));
+        let leader = |of: &EpochContext| (1..200).map(|view| of.leaders.leader(baton_proto::View::new(view))).collect();
+        let leaders: [Vec<_>; 2] = [leader(&opened), leader(&third)];
+        assert_eq!(leaders[0], leaders[1]);
+
+        // Without L1 it stays known, and the first epoch stands with the chain's facts; no other is there.
+        let dead = "http://127.0.0.1:1".to_owned();
+        let dead = L1Client::new(&[dead], chain.client.chain_id(), Duration::from_secs(5)).unwrap();
+        there.client = dead.clone();
+        assert!(Arc::ptr_eq(&there.open(third.epoch).await.unwrap().unwrap(), &opened));
+        let mut gone = forgotten(&dead);
+        assert!(gone.open(third.epoch).await.unwrap().is_none());
+        let again = gone.open(first.epoch).await.unwrap().expect("known without L1");
+        assert_eq!((&again.committee, &again.root), (&first.committee, &first.root));
+    }
+}
