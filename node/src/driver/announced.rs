@@ -1,25 +1,31 @@
 //! Judging what gossip says about views: final headers with their certificates, and evidence.
 //!
 //! Who brought it says nothing about who made it, so nothing here is anybody's vote: a certificate carries its own proof,
-//! and so does evidence; votes come over proven streams only (protocol section 5, R11). The order is cheap before dear:
+//! and so does evidence; votes come over proven streams only (protocol section 5, R11). Evidence of an earlier epoch comes
+//! here also where a member's stream brought it: whoever signed against itself is punished after the epoch has ended, and
+//! who brings it need not sit in the running one. The order is cheap before dear:
 //! size and shape were checked where the bytes were decoded, then epoch and window, then "known already", then the
 //! signature. Only what was found true counts as known, so that nobody can make a false one stand in a true one's way.
 //! Certificates of one statement differ in who signed; the first true one is enough for everyone, the others go no
 //! further. Members send each other theirs anyway: where nobody else is connected, one of a statement that has its
 //! certificate here is not even looked at.
 
-use std::{num::NonZeroUsize, sync::Arc};
+use std::{cmp::Ordering, num::NonZeroUsize, sync::Arc};
 
-use baton_consensus::{Committee, RETENTION_VIEWS, Verifier, VerifyError};
+use baton_consensus::{RETENTION_VIEWS, VerifyError};
 use baton_proto::{
     Epoch, Evidence, MemberIndex, Offence, Statement, View,
+    limits::COMMITTEE_MEMBERS_MAX,
     wire::{Announcement, FinalHeader},
 };
 use lru::LruCache;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{certified::Certified, epoch_end::LaterEpochs, intake::Checked, window::ViewWindow};
-use crate::p2p::{Acceptance, Fault};
+use crate::{
+    epoch::{EPOCHS_KEPT, EpochBook, EpochContext},
+    p2p::{Acceptance, Fault},
+};
 
 /// Announcements that may wait to be judged: as many as the network holds back at once.
 pub const ANNOUNCED_QUEUE_MAX: usize = 64;
@@ -30,41 +36,48 @@ const FINALS_REMEMBERED: NonZeroUsize = NonZeroUsize::new(1_024).expect("not zer
 /// Offences that are remembered. One member alone can commit three in each view of the window.
 const OFFENCES_REMEMBERED: NonZeroUsize = NonZeroUsize::new(4_096).expect("not zero");
 
+/// Offenders of earlier epochs that are remembered: everybody in each epoch that the book knows.
+const OFFENDERS_REMEMBERED: NonZeroUsize = NonZeroUsize::new(EPOCHS_KEPT * COMMITTEE_MEMBERS_MAX).expect("not zero");
+
 /// Something that gossip brought, and where its judgement goes.
 pub type Heard = (Announcement, oneshot::Sender<Acceptance>);
 
 /// Judges announcements on a thread of its own, apart from the checks of members' messages: strangers can gossip too,
 /// and must not hold up votes.
 pub struct GossipChecks {
-    epoch: Epoch,
+    running: Arc<EpochContext>,
+    book: EpochBook,
     later: LaterEpochs,
     window: Arc<ViewWindow>,
-    verifier: Arc<Verifier>,
     certified: Arc<Certified>,
     has_followers: Box<dyn Fn() -> bool + Send>,
     finals: LruCache<Statement, ()>,
     offences: LruCache<(MemberIndex, View, Offence), ()>,
+    /// Who was seen to have signed against itself in an earlier epoch: one pair for each is all that L1 punishes.
+    offenders: LruCache<(Epoch, MemberIndex), ()>,
 }
 
 impl GossipChecks {
-    /// Makes the stage for the committee's epoch. `has_followers` says whether anybody is connected who is no member.
+    /// Makes the stage for the epoch that is running; `book` knows those before it. `has_followers` says whether anybody is
+    /// connected who is no member.
     #[must_use]
     pub fn new(
-        committee: &Committee,
+        running: Arc<EpochContext>,
+        book: EpochBook,
         window: Arc<ViewWindow>,
-        verifier: Arc<Verifier>,
         certified: Arc<Certified>,
         has_followers: impl Fn() -> bool + Send + 'static,
     ) -> Self {
         Self {
-            epoch: committee.epoch(),
+            running,
+            book,
             later: LaterEpochs::default(),
             window,
-            verifier,
             certified,
             has_followers: Box::new(has_followers),
             finals: LruCache::new(FINALS_REMEMBERED),
             offences: LruCache::new(OFFENCES_REMEMBERED),
+            offenders: LruCache::new(OFFENDERS_REMEMBERED),
         }
     }
 
@@ -96,17 +109,17 @@ impl GossipChecks {
         let final_view = self.window.final_view();
         // A view far ahead is what a node that is behind has to hear of: it has no upper bound, and costs no more.
         let is_past = view.get() < final_view.get().saturating_sub(RETENTION_VIEWS);
-        if statement.epoch() > self.epoch {
+        let running = self.running.epoch;
+        if statement.epoch() > running {
             return (Acceptance::Ignore, self.later.is_news().then_some(Checked::LaterEpoch));
         }
-        if statement.epoch() != self.epoch || header.epoch != self.epoch || is_past || self.finals.contains(&statement)
-        {
+        if statement.epoch() != running || header.epoch != running || is_past || self.finals.contains(&statement) {
             return (Acceptance::Ignore, None);
         }
         if self.certified.contains(&statement) && !(self.has_followers)() {
             return (Acceptance::Ignore, None);
         }
-        match self.verifier.verify_certificate(finalization) {
+        match self.running.verifier.verify_certificate(finalization) {
             Ok(certificate) => {
                 self.finals.put(statement, ());
                 self.certified.insert(&certificate);
@@ -118,17 +131,28 @@ impl GossipChecks {
 
     fn evidence(&mut self, evidence: Evidence) -> (Acceptance, Option<Checked>) {
         let offence = (evidence.signer(), evidence.view(), evidence.offence());
-        // Who signs against itself may do so for any number of views; only those that matter are passed on.
-        let matters = evidence.epoch() == self.epoch && self.window.contains(evidence.view());
-        if !matters || self.offences.contains(&offence) {
+        let offender = (evidence.epoch(), evidence.signer());
+        // Who signs against itself may do so for any number of views; only those that matter are passed on. Of an epoch that
+        // has ended, one is enough. L1 takes evidence of any epoch that the book knows.
+        let age = self.running.epoch.cmp(&evidence.epoch());
+        let matters = match age {
+            Ordering::Equal => self.window.contains(evidence.view()) && !self.offences.contains(&offence),
+            Ordering::Greater => !self.offenders.contains(&offender),
+            Ordering::Less => false,
+        };
+        let Some(context) = matters.then(|| self.book.of(evidence.epoch())).flatten() else {
             return (Acceptance::Ignore, None);
-        }
+        };
         for signed in [evidence.first(), evidence.second()] {
-            if let Err(error) = self.verifier.verify(signed.clone()) {
+            if let Err(error) = context.verifier.verify(signed.clone()) {
                 return (rejected(&error), None);
             }
         }
-        self.offences.put(offence, ());
+        if age.is_eq() {
+            self.offences.put(offence, ());
+        } else {
+            self.offenders.put(offender, ());
+        }
         (Acceptance::Accept, Some(Checked::Evidence(evidence)))
     }
 }

@@ -108,7 +108,7 @@ impl Driver {
             Effect::Finalized { certificate, chain } => {
                 self.finalize(&chain, certificate.clone())?;
                 let epochs = self.context.facts.epochs();
-                self.has_lived |= chain.last().is_some_and(|last| !epochs.ends_with(last));
+                self.life.on_final(chain.last().is_some_and(|last| !epochs.ends_with(last)));
                 self.announce_final(&chain, &certificate);
             }
             Effect::Behind { certificate } => self.catch_up(&certificate)?,

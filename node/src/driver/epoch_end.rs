@@ -2,13 +2,14 @@
 //!
 //! Nothing of a later epoch can be checked here before this one has ended: its committee follows from the last block. But
 //! that anybody speaks of one is reason enough to ask, and the answer, the finalization of this epoch's last block, proves
-//! itself with the committee that is known. What lies before that block comes as it does for anybody who is behind.
+//! itself with the committee that is known. What lies before that block comes as it does for anybody who is behind. Where
+//! nobody speaks, it is asked all the same once L1 is in a later epoch and nothing becomes final any more.
 
 use std::time::{Duration, Instant};
 
 use baton_consensus::{Verified, Verifier};
 use baton_proto::{
-    Certificate, Epochs, MemberIndex,
+    Certificate, Epochs, Height, MemberIndex,
     wire::{FinalHeader, SyncRequest, SyncResponse},
 };
 use tracing::{debug, warn};
@@ -18,6 +19,9 @@ use crate::p2p::Fault;
 
 /// How often it is worth asking: strangers can speak of any epoch.
 const ASK_EVERY: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether anything became final in an epoch that is due to end.
+pub(super) const SEEK_EVERY: Duration = Duration::from_secs(3);
 
 /// Members asked before whoever speaks of a later epoch next is the reason to ask again.
 const ASKED_MAX: usize = 4;
@@ -37,6 +41,47 @@ impl LaterEpochs {
             self.said = Some(now);
         }
         is_news
+    }
+}
+
+/// What speaks for this epoch being over, and what against.
+#[derive(Debug, Default)]
+pub(super) struct Life {
+    /// A block became final under our eyes, and others of this epoch can follow it.
+    has_lived: bool,
+    /// Somebody spoke of a later epoch, and nobody has denied since that this one is over.
+    may_be_over: bool,
+    /// The final height at the last look while the epoch was due to end.
+    looked_at: Option<Height>,
+}
+
+impl Life {
+    /// A block became final under our eyes; `can_go_on` says whether others of this epoch can follow it.
+    pub(super) const fn on_final(&mut self, can_go_on: bool) {
+        self.has_lived |= can_go_on;
+    }
+
+    /// Somebody speaks of a later epoch.
+    pub(super) const fn on_later_epoch(&mut self) {
+        self.may_be_over = true;
+    }
+
+    /// Who was asked knows no end of this epoch.
+    pub(super) const fn on_denied(&mut self) {
+        self.may_be_over = false;
+    }
+
+    /// Returns whether this epoch surely runs, which a quiet moment alone does not show: one that is over is quiet too, and
+    /// none but the running one makes blocks final.
+    pub(super) const fn is_sure(&self, is_asking: bool) -> bool {
+        self.has_lived && !self.may_be_over && !is_asking
+    }
+
+    /// Returns whether nothing became final since the last look, though L1 is in a later epoch (`is_due`), which the next
+    /// block of any leader would show.
+    pub(super) fn is_stalled(&mut self, is_due: bool, final_height: Height) -> bool {
+        let looked_at = std::mem::replace(&mut self.looked_at, is_due.then_some(final_height));
+        is_due && looked_at == Some(final_height)
     }
 }
 
@@ -145,6 +190,30 @@ mod tests {
         let in_the_middle = SyncResponse::EpochEnd(last(&world, &[0, 1, 2], 29));
         let (found, asked, charged) = find_among(vec![in_the_middle]).await;
         assert_eq!((found, asked, charged), (None, vec![0, 1, 2, 3], vec![0]));
+    }
+
+    #[test]
+    fn an_epoch_surely_runs_only_where_blocks_become_final_and_nobody_speaks_of_a_later_one() {
+        let mut life = Life::default();
+        assert!(!life.is_sure(false), "quiet as an epoch that is over");
+        life.on_final(false);
+        assert!(!life.is_sure(false), "its last block says nothing of what comes");
+        life.on_final(true);
+        assert!(life.is_sure(false) && !life.is_sure(true));
+        life.on_later_epoch();
+        life.on_final(true);
+        assert!(!life.is_sure(false));
+        life.on_denied();
+        assert!(life.is_sure(false));
+    }
+
+    #[test]
+    fn the_end_is_sought_where_nothing_becomes_final_though_it_is_due() {
+        let (mut life, at) = (Life::default(), Height::new);
+        assert!(!life.is_stalled(false, at(7)) && !life.is_stalled(false, at(7)), "the epoch goes on, however slowly");
+        assert!(!life.is_stalled(true, at(7)), "a leader may be about to end it");
+        assert!(life.is_stalled(true, at(7)) && life.is_stalled(true, at(7)));
+        assert!(!life.is_stalled(true, at(8)) && life.is_stalled(true, at(8)));
     }
 
     #[test]

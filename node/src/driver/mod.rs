@@ -60,11 +60,11 @@ pub use self::{
     window::ViewWindow,
 };
 use self::{
-    blocks::Blocks, catching_up::CatchingUp, effects::Offered, key_watch::KeyWatch, timers::Timers, turn::Turn,
-    waiting::Waiting,
+    blocks::Blocks, catching_up::CatchingUp, effects::Offered, epoch_end::Life, key_watch::KeyWatch, timers::Timers,
+    turn::Turn, waiting::Waiting,
 };
 use crate::{
-    epoch::EpochContext,
+    epoch::{EpochBook, EpochContext},
     l1::{ChainFacts, L1View, Origins},
     ledger::{Ledger, LedgerError},
     p2p::{Network, Outbound},
@@ -151,6 +151,8 @@ pub struct DriverContext {
     pub facts: Arc<ChainFacts>,
     /// The epoch that the machine runs.
     pub epoch: Arc<EpochContext>,
+    /// Those before it, for what was signed in them.
+    pub book: EpochBook,
     /// Blocks, certificates and state.
     pub ledger: Arc<dyn Ledger>,
     /// Executes final blocks.
@@ -242,13 +244,10 @@ pub struct Driver {
     asking_for_end: Option<JoinHandle<Option<Verified<Certificate>>>>,
     /// How this epoch ended, once it has.
     ended: Option<DriverEnd>,
-    /// Somebody spoke of a later epoch, and nobody has denied since that this one is over.
-    may_be_over: bool,
-    /// A block of this epoch became final under our eyes, and others of it can follow.
-    has_lived: bool,
+    life: Life,
     key_watch: KeyWatch,
     /// Members that evidence was found against: one pair is all that L1 punishes.
-    reported: BTreeSet<MemberIndex>,
+    reported: BTreeSet<(Epoch, MemberIndex)>,
     /// Final view from which the sign record is made smaller again.
     forget_at: u64,
     status: DriverStatus,
@@ -274,8 +273,7 @@ impl Driver {
             catching_up: None,
             asking_for_end: None,
             ended: None,
-            may_be_over: false,
-            has_lived: false,
+            life: Life::default(),
             reported: BTreeSet::new(),
             forget_at: 0,
             status,
@@ -306,6 +304,8 @@ impl Driver {
         let mut look = tokio::time::interval(LISTEN_FOR);
         // Two looks tell something only with time between them.
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut seek_end = tokio::time::interval(epoch_end::SEEK_EVERY);
+        seek_end.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let work = Arc::clone(&self.context.work);
         let mut l1 = self.context.l1.clone();
         loop {
@@ -340,12 +340,13 @@ impl Driver {
                 // When the watcher has ended, the node is ending.
                 Ok(()) = l1.changed() => if self.is_epoch_due() { self.input(Input::WorkArrived).await? },
                 _ = look.tick(), if self.key_watch.is_arriving() => {
-                    // An epoch that is over looks quiet too; none but the running one makes blocks final.
-                    let runs = self.has_lived && !self.may_be_over && self.asking_for_end.is_none();
-                    let is_settled =
-                        runs && self.is_quorum_connected() && self.catching_up.is_none() && checked.is_empty();
+                    let is_settled = self.life.is_sure(self.asking_for_end.is_some())
+                        && self.is_quorum_connected() && self.catching_up.is_none() && checked.is_empty();
                     tokio::task::block_in_place(|| self.key_watch.look(is_settled, self.machine.view()))?;
                 }
+                _ = seek_end.tick() => if self.life.is_stalled(self.is_epoch_due(), self.status.final_height) {
+                    self.ask_for_end();
+                },
                 _ = judge_again.tick(), if !self.waiting.is_empty() => self.judge_waiting().await?,
             }
             // What waits already shares this turn's syncs.
@@ -410,7 +411,7 @@ impl Driver {
             Checked::Evidence(evidence) => self.report(evidence).await,
             Checked::Connected(member) => self.input(Input::Connected(member)).await,
             Checked::LaterEpoch => {
-                self.may_be_over = true;
+                self.life.on_later_epoch();
                 self.ask_for_end();
                 Ok(())
             }
@@ -434,7 +435,7 @@ impl Driver {
 
     async fn on_end_found(&mut self, end: Option<Verified<Certificate>>) -> Result<(), DriverError> {
         let Some(end) = end else {
-            self.may_be_over = false;
+            self.life.on_denied();
             return Ok(());
         };
         info!(epoch = %self.context.epoch.epoch, "the others have gone on to a later epoch; following");
@@ -451,16 +452,18 @@ impl Driver {
     /// Stores evidence with the reporter, unless it is against ourselves: then another process signs with our key, and
     /// the only safe thing is to stop.
     async fn report(&mut self, evidence: Evidence) -> Result<(), DriverError> {
-        if Some(evidence.signer()) == self.context.epoch.me() {
+        // An index is a place in the epoch in which it signed.
+        let me = self.context.book.of(evidence.epoch()).and_then(|epoch| epoch.me());
+        if Some(evidence.signer()) == me {
             return Err(DriverError::OwnKeyEquivocates { view: evidence.view() });
         }
-        if !self.reported.insert(evidence.signer()) {
+        if !self.reported.insert((evidence.epoch(), evidence.signer())) {
             return Ok(());
         }
         self.context.metrics.byzantine_validators.inc();
-        warn!(offender = %evidence.signer(), view = %evidence.view(), offence = ?evidence.offence(),
+        warn!(offender = %evidence.signer(), epoch = %evidence.epoch(), view = %evidence.view(), offence = ?evidence.offence(),
             "a member signed two conflicting statements");
-        // At most one for each member ever waits, so the queue has room for all of them.
+        // At most one for each member and epoch ever waits: the queue has room for those of many liars.
         self.context.evidence.send(evidence.clone()).await.map_err(|_| DriverError::StageEnded("evidence reporter"))?;
         self.context.network.announce(Announcement::Evidence(evidence.clone()));
         self.context.outbound.broadcast(ConsensusMessage::Evidence(evidence));

@@ -55,8 +55,24 @@ impl World {
     }
 
     fn epoch_with(&self, randomness: B256) -> Arc<EpochContext> {
-        let facts =
-            EpochFacts { epoch: self.committee.epoch(), committee: self.committee.members().to_vec(), randomness };
+        self.follow(EpochFacts {
+            epoch: self.committee.epoch(),
+            committee: self.committee.members().to_vec(),
+            randomness,
+        })
+    }
+
+    /// Any epoch, in which these members sit in this order.
+    pub(crate) fn epoch_of(&self, epoch: u64, seats: &[u8]) -> Arc<EpochContext> {
+        let seat = |(place, member): (u8, &u8)| {
+            let member = self.committee.members()[usize::from(*member)].clone();
+            CommitteeMember { owner: Address::repeat_byte(place), ..member }
+        };
+        let committee = (0..).zip(seats).map(seat).collect();
+        self.follow(EpochFacts { epoch: Epoch::new(epoch), committee, randomness: B256::repeat_byte(1) })
+    }
+
+    fn follow(&self, facts: EpochFacts) -> Arc<EpochContext> {
         let origin = L1Origin { number: L1BlockNumber::new(1), hash: B256::ZERO };
         Arc::new(EpochContext::new(self.domain, &facts, BlockHeader::genesis(L2, origin, 1), None).unwrap())
     }

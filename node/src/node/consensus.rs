@@ -19,6 +19,7 @@ use baton_proto::{Epoch, Evidence, Height, MemberIndex, wire::ConsensusMessage};
 use tokio::{
     runtime::Handle,
     sync::{Notify, mpsc, oneshot, watch},
+    task::JoinHandle,
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -112,9 +113,9 @@ impl Consensus {
         })
         .counting(self.metrics.clone());
         let gossip_checks = GossipChecks::new(
-            &epoch.committee,
+            Arc::clone(&epoch),
+            self.epochs.clone(),
             Arc::clone(&window),
-            Arc::clone(&epoch.verifier),
             Arc::clone(&certified),
             move || network.peer_count() > network.connected_members().len(),
         );
@@ -161,6 +162,7 @@ impl Consensus {
             outbound: Arc::clone(&self.outbound),
             network: self.network.at(epoch.epoch),
             epoch,
+            book: self.epochs.clone(),
             rebuilder,
             l1: self.l1.clone(),
             origins: self.origins.clone(),
@@ -211,20 +213,28 @@ impl Ready {
         let Self { driver, checked, stage_ended } = self;
         // On a thread of its own: it waits for the disk all the time, and as a task each time would move all others elsewhere.
         let runtime = Handle::current();
-        let mut driver = tokio::task::spawn_blocking(move || runtime.block_on(driver.run(checked, stop)));
-        tokio::select! {
-            // A stage ends with the driver, whose word counts.
-            biased;
-            ended = &mut driver => ended.map_err(|_| DriverError::StageEnded("the driver"))?,
-            // The driver lets go of what feeds it a moment before its word arrives: at an epoch's end that is no failure.
-            Ok(stage) = stage_ended => match timeout(LAST_WORD_WITHIN, driver).await {
-                Ok(ended) => ended.map_err(|_| DriverError::StageEnded("the driver"))?,
-                Err(_) => {
-                    error!(stage, "a stage ended before the driver");
-                    Err(DriverError::StageEnded(stage))
-                }
-            },
-        }
+        let driver = tokio::task::spawn_blocking(move || runtime.block_on(driver.run(checked, stop)));
+        last_word(driver, stage_ended).await
+    }
+}
+
+/// Returns what the driver says at its end, or that a stage has left it.
+async fn last_word(
+    mut driver: JoinHandle<Result<DriverEnd, DriverError>>,
+    stage_ended: oneshot::Receiver<&'static str>,
+) -> Result<DriverEnd, DriverError> {
+    tokio::select! {
+        // A stage ends with the driver, whose word counts.
+        biased;
+        ended = &mut driver => ended.map_err(|_| DriverError::StageEnded("the driver"))?,
+        // The driver lets go of what feeds it a moment before its word arrives: at an epoch's end that is no failure.
+        Ok(stage) = stage_ended => match timeout(LAST_WORD_WITHIN, driver).await {
+            Ok(ended) => ended.map_err(|_| DriverError::StageEnded("the driver"))?,
+            Err(_) => {
+                error!(stage, "a stage ended before the driver");
+                Err(DriverError::StageEnded(stage))
+            }
+        },
     }
 }
 
@@ -259,5 +269,54 @@ impl Drop for Tell {
         if let Some(ended) = ended {
             let _ = ended.send(self.name);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use baton_proto::BlockHeader;
+
+    use super::*;
+    use crate::driver::testing::block_of;
+
+    /// Far less than the driver is waited for.
+    const A_MOMENT: Duration = LAST_WORD_WITHIN.checked_div(20).expect("not zero");
+
+    fn end() -> DriverEnd {
+        let last: BlockHeader = block_of(1, 1, vec![]).header;
+        DriverEnd::Epoch { last: Box::new(last), next: Epoch::new(3) }
+    }
+
+    #[tokio::test]
+    async fn the_driver_has_the_last_word_though_its_stages_end_first() {
+        let (tell, stage_ended) = oneshot::channel();
+        let driver = tokio::spawn(async {
+            tokio::time::sleep(A_MOMENT).await;
+            Ok(end())
+        });
+        tell.send("intake").unwrap();
+        assert_eq!(last_word(driver, stage_ended).await.unwrap(), end());
+    }
+
+    #[tokio::test]
+    async fn a_stage_that_leaves_the_driver_ends_the_epoch_with_an_error() {
+        let (tell, stage_ended) = oneshot::channel();
+        tell.send("intake").unwrap();
+        let ended = last_word(tokio::spawn(std::future::pending()), stage_ended).await;
+        assert!(matches!(ended, Err(DriverError::StageEnded("intake"))), "{ended:?}");
+        // A driver that panics has none.
+        let (_tell, stage_ended) = oneshot::channel();
+        let ended = last_word(tokio::spawn(async { panic!("a bug") }), stage_ended).await;
+        assert!(matches!(ended, Err(DriverError::StageEnded("the driver"))), "{ended:?}");
+        // The stages may all be gone without a word: their end is told by who is first.
+        let (tell, stage_ended) = oneshot::channel();
+        drop(tell);
+        let driver = tokio::spawn(async {
+            tokio::time::sleep(A_MOMENT).await;
+            Ok(DriverEnd::Stopped)
+        });
+        assert_eq!(last_word(driver, stage_ended).await.unwrap(), DriverEnd::Stopped);
     }
 }

@@ -18,7 +18,7 @@ use std::{sync::Arc, time::Duration};
 use baton_execution::NonceExecutor;
 use baton_proto::{Evidence, MemberIndex};
 use tokio::{
-    sync::{Notify, mpsc, watch},
+    sync::{Notify, Semaphore, mpsc, watch},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
@@ -30,7 +30,7 @@ use self::{
     forward::Forwarder,
     open::{hold_keys, open},
     parts::{Part, first_reason, part},
-    routing::Routing,
+    routing::{ENDS_AT_ONCE, Routing},
     status::StatusSources,
 };
 use crate::{
@@ -242,7 +242,7 @@ async fn start(
     let (stages, stages_seen) = watch::channel(stages);
 
     let account_config = || AccountConfig { replace_after: REPLACE_AFTER, fee_ceiling_wei: FEE_CEILING_WEI, poll };
-    let charged = network.clone();
+    let (charged, routed_outbound) = (network.clone(), Arc::clone(&outbound));
     let batcher = Batcher::spawn(BatcherContext {
         client: l1_client.clone(),
         facts: Arc::clone(&facts),
@@ -294,9 +294,18 @@ async fn start(
         ledger: Arc::clone(&ledger),
         epochs: facts.epochs(),
         book: epochs.clone(),
-        admission: Arc::clone(&admission),
+        gossiped: Box::new({
+            let admission = Arc::clone(&admission);
+            move |transactions| admission.gossiped(transactions)
+        }),
         stages: stages_seen,
         batches: batch_messages,
+        outbound: routed_outbound,
+        charge: Arc::new({
+            let network = network.clone();
+            move |epoch, member, fault| network.at(epoch).charge_member(member, fault)
+        }),
+        ends: Arc::new(Semaphore::new(ENDS_AT_ONCE)),
     };
     parts.push(part("message routing", routing.run(events)));
 

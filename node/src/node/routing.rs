@@ -4,15 +4,19 @@
 use std::sync::Arc;
 
 use baton_proto::{
-    Epoch, Epochs, MemberIndex,
-    wire::{ConsensusMessage, SyncRequest, SyncResponse},
+    Epoch, Epochs, Evidence, MemberIndex, Transaction,
+    wire::{Announcement, ConsensusMessage, SyncRequest, SyncResponse},
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tracing::{debug, info, warn};
 
 use super::{consensus::Stages, early::Early};
 use crate::{
-    admission::Admission, batcher::BatchMessage, driver::Checked, epoch::EpochBook, ledger::Ledger, p2p::NetworkEvent,
+    batcher::BatchMessage,
+    driver::Checked,
+    epoch::EpochBook,
+    ledger::{Ledger, end_of_epoch},
+    p2p::{Acceptance, Fault, NetworkEvent, Outbound},
     sync::answer,
 };
 
@@ -24,14 +28,25 @@ const ANSWERS_AT_ONCE: usize = 6;
 /// millisecond while the block is new.
 const PARTS_AT_ONCE: usize = 4;
 
+/// Members' questions about epochs that have ended that are answered at a time; who is not answered asks again.
+pub(super) const ENDS_AT_ONCE: usize = 2;
+
+/// Told about a fault of a member of an epoch.
+pub(super) type ChargeMember = Arc<dyn Fn(Epoch, MemberIndex, Fault) + Send + Sync>;
+
 /// Where messages go.
 pub(super) struct Routing {
     pub(super) ledger: Arc<dyn Ledger>,
     pub(super) epochs: Epochs,
     pub(super) book: EpochBook,
-    pub(super) admission: Arc<Admission>,
+    /// Takes in what gossip brought.
+    pub(super) gossiped: Box<dyn Fn(Vec<Transaction>) + Send + Sync>,
     pub(super) stages: watch::Receiver<Stages>,
     pub(super) batches: mpsc::Sender<BatchMessage>,
+    pub(super) outbound: Arc<dyn Outbound>,
+    pub(super) charge: ChargeMember,
+    /// Places for questions how an epoch ended.
+    pub(super) ends: Arc<Semaphore>,
 }
 
 impl Routing {
@@ -59,11 +74,17 @@ impl Routing {
                         && let Some(member) = self.book.of(epoch).and_then(|of| of.committee.member(from).cloned())
                     {
                         early.keep(member.key, &message);
+                        // It may have begun while the message was on its way here.
+                        let stages = self.stages.borrow().clone();
+                        if stages.epoch >= message.epoch() {
+                            self.hand_on(&mut early, &stages).await;
+                            continue;
+                        }
                     }
                     self.consensus(epoch, from, message).await;
                 }
                 NetworkEvent::Transactions { transactions, .. } => {
-                    self.admission.gossiped(transactions);
+                    (self.gossiped)(transactions);
                 }
                 NetworkEvent::Announced { announcement, verdict, .. } => {
                     // Dropped, it is ignored: gossip brings the next one.
@@ -114,6 +135,38 @@ impl Routing {
         }
     }
 
+    /// Has evidence of an epoch that has ended judged by who judges what strangers bring, for its sender may have no seat
+    /// in the running one; a false one is charged all the same.
+    fn late_evidence(&self, epoch: Epoch, from: MemberIndex, evidence: Evidence) {
+        let (verdict, judged) = oneshot::channel();
+        let heard = (Announcement::Evidence(evidence), verdict);
+        if self.stages.borrow().announced.try_send(heard).is_err() {
+            debug!(%epoch, %from, "dropped evidence of an earlier epoch");
+            return;
+        }
+        let charge = Arc::clone(&self.charge);
+        // One for each that waits in that queue.
+        tokio::spawn(async move {
+            if let Ok(Acceptance::Reject(fault)) = judged.await {
+                charge(epoch, from, fault);
+            }
+        });
+    }
+
+    /// Tells a member that asks about an epoch that has ended how it ended: whatever it missed, that proves that it is over.
+    fn tell_end(&self, epoch: Epoch, to: MemberIndex) {
+        let Ok(permit) = Arc::clone(&self.ends).try_acquire_owned() else { return };
+        let (ledger, epochs, outbound) = (Arc::clone(&self.ledger), self.epochs, Arc::clone(&self.outbound));
+        tokio::task::spawn_blocking(move || {
+            match end_of_epoch(ledger.as_ref(), epoch, |header| epochs.ends_with(header)) {
+                Ok(Some((_, finalization))) => outbound.send(to, ConsensusMessage::Certificate(finalization)),
+                Ok(None) => debug!(%epoch, %to, "the end of an epoch that a member asks about is not known here"),
+                Err(error) => warn!(%error, "the end of an epoch could not be read"),
+            }
+            drop(permit);
+        });
+    }
+
     /// `from` is a member of `epoch`, which the message is about, or which runs while it is about a later one.
     async fn consensus(&self, epoch: Epoch, from: MemberIndex, message: ConsensusMessage) {
         match message {
@@ -122,6 +175,12 @@ impl Routing {
                 if self.batches.try_send(BatchMessage { epoch, from, message }).is_err() {
                     debug!(%from, "dropped a batch message");
                 }
+            }
+            ConsensusMessage::Evidence(evidence) if epoch < self.stages.borrow().epoch => {
+                self.late_evidence(epoch, from, evidence);
+            }
+            ConsensusMessage::CertificateRequest { epoch: about, .. } if about < self.stages.borrow().epoch => {
+                self.tell_end(about, from);
             }
             message => {
                 let Some(stages) = stages_of(&self.stages, epoch).await else { return };
@@ -159,9 +218,19 @@ fn reply(
 mod tests {
     use std::time::Duration;
 
+    use alloy_primitives::{Address, B256};
+    use baton_proto::{BlockDigest, L1BlockNumber, Statement, View};
     use tokio::time::timeout;
 
     use super::*;
+    use crate::{
+        driver::{
+            Heard,
+            testing::{World, child},
+        },
+        l1::testing::finalize,
+        ledger::{ChainIdentity, MemoryLedger},
+    };
 
     /// Limit of every wait; a test that is well takes a fraction of it.
     const LIMIT: Duration = Duration::from_secs(60);
@@ -193,5 +262,126 @@ mod tests {
         // Nobody waits for an epoch that does not begin because the node ends.
         drop(begin);
         assert_eq!(epoch(6).await, None);
+    }
+
+    const EPOCHS: Epochs = Epochs { genesis: L1BlockNumber::ZERO, blocks: 10 };
+
+    /// Routing in epoch 3, where members 3 and 0 of epoch 2 sit in this order, with everything that it leads to.
+    struct Here {
+        world: World,
+        ledger: Arc<MemoryLedger>,
+        events: mpsc::Sender<NetworkEvent>,
+        consensus: mpsc::Receiver<(MemberIndex, ConsensusMessage)>,
+        announced: mpsc::Receiver<Heard>,
+        sent: mpsc::UnboundedReceiver<(MemberIndex, ConsensusMessage)>,
+        charged: mpsc::UnboundedReceiver<(Epoch, MemberIndex, Fault)>,
+        _stages: watch::Sender<Stages>,
+    }
+
+    struct Sent(mpsc::UnboundedSender<(MemberIndex, ConsensusMessage)>);
+
+    impl Outbound for Sent {
+        fn broadcast(&self, _: ConsensusMessage) {
+            unreachable!("an answer is for who asks")
+        }
+
+        fn send(&self, to: MemberIndex, message: ConsensusMessage) {
+            self.0.send((to, message)).unwrap();
+        }
+    }
+
+    fn here() -> Here {
+        let world = World::new(&[1, 1, 1, 1]);
+        let before = world.epoch();
+        let identity = ChainIdentity { domain: world.domain, inbox: Address::ZERO, slasher: Address::ZERO };
+        let ledger = Arc::new(MemoryLedger::new(&identity).unwrap());
+        ledger.init_genesis(&before.root).unwrap();
+        let book = EpochBook::new(before);
+        book.add(world.epoch_of(3, &[3, 0]));
+        let (consensus, messages) = mpsc::channel(8);
+        let (announced, heard) = mpsc::channel(8);
+        let running = Stages { epoch: Epoch::new(3), consensus, checked: mpsc::channel(1).0, announced };
+        let (running, stages) = watch::channel(running);
+        let (outbound, sent) = mpsc::unbounded_channel();
+        let (charge, charged) = mpsc::unbounded_channel();
+        let routing = Routing {
+            ledger: Arc::<MemoryLedger>::clone(&ledger),
+            epochs: EPOCHS,
+            book,
+            gossiped: Box::new(|_| {}),
+            stages,
+            batches: mpsc::channel(1).0,
+            outbound: Arc::new(Sent(outbound)),
+            charge: Arc::new(move |epoch, member, fault| charge.send((epoch, member, fault)).unwrap()),
+            ends: Arc::new(Semaphore::new(ENDS_AT_ONCE)),
+        };
+        let (events, inbox) = mpsc::channel(8);
+        tokio::spawn(routing.run(inbox));
+        Here { world, ledger, events, consensus: messages, announced: heard, sent, charged, _stages: running }
+    }
+
+    impl Here {
+        /// Has a member of epoch 2 say something.
+        async fn says(&self, from: u8, message: ConsensusMessage) {
+            let event = NetworkEvent::Consensus { epoch: Epoch::new(2), from: MemberIndex::new(from), message };
+            self.events.send(event).await.unwrap();
+        }
+    }
+
+    async fn next<T>(inbox: impl Future<Output = Option<T>>) -> T {
+        timeout(LIMIT, inbox).await.expect("in time").expect("routing runs")
+    }
+
+    #[tokio::test]
+    async fn what_was_taken_before_its_epoch_began_here_is_not_lost() {
+        let mut here = here();
+        let nullify = Statement::Nullify { epoch: Epoch::new(3), view: View::new(1) };
+        let message = ConsensusMessage::Vote { vote: here.world.sign(0, nullify), leader: None };
+        here.says(0, message.clone()).await;
+        // As from where that epoch has its sender.
+        assert_eq!(next(here.consensus.recv()).await, (MemberIndex::new(1), message));
+        // Who has left has no say there.
+        let message = ConsensusMessage::Vote { vote: here.world.sign(1, nullify), leader: None };
+        here.says(1, message).await;
+        let message = ConsensusMessage::Vote { vote: here.world.sign(3, nullify), leader: None };
+        here.says(3, message.clone()).await;
+        assert_eq!(next(here.consensus.recv()).await, (MemberIndex::new(0), message));
+    }
+
+    #[tokio::test]
+    async fn late_evidence_is_judged_and_who_brought_a_false_one_is_charged() {
+        let mut here = here();
+        let notarize = |fill| {
+            let block = BlockDigest::new(B256::repeat_byte(fill));
+            here.world.sign(1, Statement::Notarize { epoch: Epoch::new(2), view: View::new(9), block })
+        };
+        let evidence = Evidence::new(notarize(1), notarize(2)).unwrap();
+        // Who brings it has no seat any more.
+        for fault in [None, Some(Fault::InvalidSignature)] {
+            here.says(2, ConsensusMessage::Evidence(evidence.clone())).await;
+            let (announcement, verdict) = next(here.announced.recv()).await;
+            assert_eq!(announcement, Announcement::Evidence(evidence.clone()));
+            verdict.send(fault.map_or(Acceptance::Accept, Acceptance::Reject)).unwrap();
+        }
+        assert_eq!(next(here.charged.recv()).await, (Epoch::new(2), MemberIndex::new(2), Fault::InvalidSignature));
+        assert!(here.charged.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn who_asks_about_an_epoch_that_is_over_is_told_how_it_ended() {
+        let mut here = here();
+        let mut last = child(&here.world.epoch().root, Vec::new());
+        last.header.epoch = Epoch::new(2);
+        last.header.origin.number = EPOCHS.start(Epoch::new(3));
+        let mut first = child(&last.header, Vec::new());
+        (first.header.epoch, first.header.view) = (Epoch::new(3), View::new(1));
+        finalize(&*here.ledger, &[last.clone(), first]);
+        let view = View::new(7);
+        for (epoch, from) in [(3, 0), (1, 1), (2, 2)] {
+            here.says(from, ConsensusMessage::CertificateRequest { epoch: Epoch::new(epoch), view }).await;
+        }
+        let (to, told) = next(here.sent.recv()).await;
+        let ConsensusMessage::Certificate(end) = told else { panic!("{told:?}") };
+        assert_eq!((to, end.statement.block()), (MemberIndex::new(2), Some(last.header.digest())));
     }
 }

@@ -21,10 +21,11 @@ fn stage() -> Stage {
     let certified = Arc::new(Certified::new(Some(MemberIndex::new(0))));
     let has_followers = Arc::new(AtomicBool::new(true));
     let asked = Arc::clone(&has_followers);
+    let running = world.epoch();
     let stage = GossipChecks::new(
-        &world.committee,
+        Arc::clone(&running),
+        EpochBook::new(running),
         Arc::clone(&window),
-        Arc::clone(&world.verifier),
         Arc::clone(&certified),
         move || asked.load(Ordering::Relaxed),
     );
@@ -166,4 +167,37 @@ fn a_final_header_of_a_later_epoch_says_that_this_one_is_over() {
     assert_eq!(acceptance, Acceptance::Ignore, "nobody can check it here, so it goes no further");
     assert!(matches!(news, Some(Checked::LaterEpoch)));
     assert!(stage.judge(of_epoch(1)).1.is_none());
+}
+
+#[test]
+fn evidence_of_an_epoch_that_has_ended_is_judged_by_who_sat_in_it() {
+    let Stage { world, window, certified, .. } = stage();
+    // Member 3 has left, and another has its place.
+    let (before, running) = (world.epoch(), world.epoch_of(3, &[3, 0]));
+    let book = EpochBook::new(before);
+    book.add(Arc::clone(&running));
+    window.set(View::new(1), View::new(2));
+    let mut stage = GossipChecks::new(running, book.clone(), window, certified, || true);
+    let pair = evidence(&world, 3, 1_001, 1);
+    let mut forged = pair.second().clone();
+    forged.signature = pair.first().signature;
+    let (acceptance, news) = stage.judge(Announcement::Evidence(Evidence::new(pair.first().clone(), forged).unwrap()));
+    assert!(acceptance == Acceptance::Reject(Fault::InvalidSignature) && news.is_none());
+    let (acceptance, news) = stage.judge(Announcement::Evidence(pair.clone()));
+    let Some(Checked::Evidence(heard)) = news else { panic!("the driver hears of it") };
+    assert!(acceptance == Acceptance::Accept && heard == pair);
+    // One for each of them, whatever the view.
+    assert_eq!(stage.judge(Announcement::Evidence(evidence(&world, 3, 7, 1))).0, Acceptance::Ignore);
+    assert_eq!(stage.judge(Announcement::Evidence(evidence(&world, 0, 7, 1))).0, Acceptance::Accept);
+    // Nobody can say anything about an epoch that is forgotten, or yet to come.
+    for n in 0..EPOCHS_KEPT as u64 {
+        book.add(world.epoch_of(4 + n, &[0]));
+    }
+    assert_eq!(stage.judge(Announcement::Evidence(evidence(&world, 1, 7, 1))).0, Acceptance::Ignore);
+    let later = |fill| {
+        let block = BlockDigest::new(B256::repeat_byte(fill));
+        world.sign(0, Statement::Notarize { epoch: Epoch::new(4), view: View::new(1), block })
+    };
+    let later = Evidence::new(later(1), later(2)).unwrap();
+    assert_eq!(stage.judge(Announcement::Evidence(later)).0, Acceptance::Ignore);
 }
