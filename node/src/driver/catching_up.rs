@@ -59,7 +59,6 @@ impl Driver {
         let (height, target_height) = watch::channel(head.height);
         let run = CatchUp {
             source: self.context.network.clone(),
-            members: self.context.epoch.others().collect(),
             verifier: Arc::clone(&self.context.epoch.verifier),
             epochs: self.context.facts.epochs(),
             head: (head.height, head.digest),

@@ -9,13 +9,12 @@ use std::time::{Duration, Instant};
 
 use baton_consensus::{Verified, Verifier};
 use baton_proto::{
-    Certificate, Epochs, Height, MemberIndex,
+    Certificate, Epochs, Height,
     wire::{FinalHeader, SyncRequest, SyncResponse},
 };
 use tracing::{debug, warn};
 
-use super::rebuild::Servers;
-use crate::p2p::Fault;
+use crate::{p2p::Reach, sync::RangeSource};
 
 /// How often it is worth asking: strangers can speak of any epoch.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -23,7 +22,7 @@ const ASK_EVERY: Duration = Duration::from_secs(1);
 /// How often it is looked whether anything became final in an epoch that is due to end.
 pub(super) const SEEK_EVERY: Duration = Duration::from_secs(3);
 
-/// Members asked before whoever speaks of a later epoch next is the reason to ask again.
+/// Members, and others, asked before whoever speaks of a later epoch next is the reason to ask again.
 const ASKED_MAX: usize = 4;
 
 /// Says when it is time to ask, however many speak of later epochs.
@@ -53,6 +52,7 @@ pub(super) struct Life {
     may_be_over: bool,
     /// The final height at the last look while the epoch was due to end.
     looked_at: Option<Height>,
+    questions: usize,
 }
 
 impl Life {
@@ -77,6 +77,13 @@ impl Life {
         self.has_lived && !self.may_be_over && !is_asking
     }
 
+    /// Returns how many questions how this epoch ended came before this one.
+    pub(super) const fn next_question(&mut self) -> usize {
+        let before = self.questions;
+        self.questions = before.wrapping_add(1);
+        before
+    }
+
     /// Returns whether nothing became final since the last look, though L1 is in a later epoch (`is_due`), which the next
     /// block of any leader would show.
     pub(super) fn is_stalled(&mut self, is_due: bool, final_height: Height) -> bool {
@@ -85,25 +92,32 @@ impl Life {
     }
 }
 
-/// Asks members in `order` for the end of the verifier's epoch until one of them proves it.
-pub(super) async fn find<S: Servers>(
-    servers: &S,
-    order: &[MemberIndex],
+/// Asks for the end of the verifier's epoch until somebody proves it: some of its members, then some of all others on our chain,
+/// who came after them. `turn` says how often that was done before: others are asked each time, so that nobody can keep the
+/// honest ones out by being first.
+pub(super) async fn find<S: RangeSource>(
+    source: &S,
+    turn: usize,
     verifier: &Verifier,
     epochs: Epochs,
 ) -> Option<Verified<Certificate>> {
     let epoch = verifier.committee().epoch();
-    for member in order.iter().copied().take(ASKED_MAX) {
-        match servers.ask(member, SyncRequest::EpochEnd(epoch)).await {
+    let Reach { mut members, mut others } = source.reach();
+    for peers in [&mut members, &mut others] {
+        let first = turn.wrapping_mul(ASKED_MAX).checked_rem(peers.len()).unwrap_or(0);
+        peers.rotate_left(first);
+    }
+    for peer in members.into_iter().take(ASKED_MAX).chain(others.into_iter().take(ASKED_MAX)) {
+        match source.request(peer, SyncRequest::EpochEnd(epoch)).await {
             Ok(SyncResponse::EpochEnd(last)) => match prove(last, verifier, epochs) {
                 Some(end) => return Some(end),
                 None => {
-                    warn!(%member, %epoch, "a member served something else as the end of an epoch");
-                    servers.charge(member, Fault::InvalidAnswer);
+                    warn!(%peer, %epoch, "a peer served something else as the end of an epoch");
+                    source.charge(peer);
                 }
             },
-            Ok(_) => debug!(%member, %epoch, "a member knows no end of the epoch"),
-            Err(error) => debug!(%member, %error, "the end of the epoch is not known"),
+            Ok(_) => debug!(%peer, %epoch, "a peer knows no end of the epoch"),
+            Err(error) => debug!(%peer, %error, "the end of the epoch is not known"),
         }
     }
     None
@@ -121,35 +135,56 @@ fn prove(last: FinalHeader, verifier: &Verifier, epochs: Epochs) -> Option<Verif
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::sync::{Arc, Mutex};
 
     use baton_proto::{Epoch, L1BlockNumber, Statement, View};
 
     use super::*;
     use crate::{
         driver::testing::{World, block_of},
-        p2p::RequestError,
+        p2p::{PeerId, RequestError},
     };
 
     const EPOCHS: Epochs = Epochs { genesis: L1BlockNumber::ZERO, blocks: 10 };
 
-    /// What each member answers, and whom it was charged to.
-    struct Members {
+    /// What each peer answers, and whom it was charged to.
+    #[derive(Clone)]
+    struct Peers(Arc<Inner>);
+
+    struct Inner {
+        reach: Reach,
         answers: Vec<SyncResponse>,
-        asked: Mutex<Vec<u8>>,
-        charged: Mutex<Vec<u8>>,
+        asked: Mutex<Vec<usize>>,
+        charged: Mutex<Vec<usize>>,
     }
 
-    impl Servers for Members {
-        async fn ask(&self, member: MemberIndex, request: SyncRequest) -> Result<SyncResponse, RequestError> {
-            assert_eq!(request, SyncRequest::EpochEnd(Epoch::new(2)));
-            self.asked.lock().unwrap().push(member.get());
-            self.answers.get(member.as_usize()).cloned().ok_or(RequestError::NotConnected)
+    impl Peers {
+        /// The first `members` of those who answer so are members.
+        fn new(members: usize, answers: Vec<SyncResponse>) -> Self {
+            let mut named: Vec<PeerId> = answers.iter().map(|_| PeerId::random()).collect();
+            let others = named.split_off(members);
+            let reach = Reach { members: named, others };
+            Self(Arc::new(Inner { reach, answers, asked: Mutex::default(), charged: Mutex::default() }))
         }
 
-        fn charge(&self, member: MemberIndex, fault: Fault) {
-            assert_eq!(fault, Fault::InvalidAnswer);
-            self.charged.lock().unwrap().push(member.get());
+        fn place(&self, peer: PeerId) -> usize {
+            self.0.reach.members.iter().chain(&self.0.reach.others).position(|known| *known == peer).unwrap()
+        }
+    }
+
+    impl RangeSource for Peers {
+        async fn request(&self, peer: PeerId, request: SyncRequest) -> Result<SyncResponse, RequestError> {
+            assert_eq!(request, SyncRequest::EpochEnd(Epoch::new(2)));
+            self.0.asked.lock().unwrap().push(self.place(peer));
+            Ok(self.0.answers[self.place(peer)].clone())
+        }
+
+        fn reach(&self) -> Reach {
+            self.0.reach.clone()
+        }
+
+        fn charge(&self, peer: PeerId) {
+            self.0.charged.lock().unwrap().push(self.place(peer));
         }
     }
 
@@ -161,12 +196,11 @@ mod tests {
         FinalHeader { header, finalization: world.certify(signers, statement) }
     }
 
-    async fn find_among(answers: Vec<SyncResponse>) -> (Option<Certificate>, Vec<u8>, Vec<u8>) {
-        let world = World::new(&[1, 1, 1, 1]);
-        let members = Members { answers, asked: Mutex::default(), charged: Mutex::default() };
-        let order: Vec<MemberIndex> = world.committee.indices().collect();
-        let found = find(&members, &order, &world.verifier, EPOCHS).await.map(Verified::into_inner);
-        (found, members.asked.into_inner().unwrap(), members.charged.into_inner().unwrap())
+    async fn find_among(members: usize, answers: Vec<SyncResponse>) -> (Option<Certificate>, Vec<usize>, Vec<usize>) {
+        let (world, peers) = (World::new(&[1, 1, 1, 1]), Peers::new(members, answers));
+        let found = find(&peers, 0, &world.verifier, EPOCHS).await.map(Verified::into_inner);
+        let (asked, charged) = (peers.0.asked.lock().unwrap().clone(), peers.0.charged.lock().unwrap().clone());
+        (found, asked, charged)
     }
 
     #[tokio::test]
@@ -179,8 +213,28 @@ mod tests {
             SyncResponse::EpochEnd(good.clone()),
             SyncResponse::EpochEnd(good.clone()),
         ];
-        let (found, asked, charged) = find_among(answers).await;
+        let (found, asked, charged) = find_among(4, answers).await;
         assert_eq!((found, asked, charged), (Some(good.finalization), vec![0, 1, 2], vec![1]));
+    }
+
+    #[tokio::test]
+    async fn others_prove_it_where_no_member_does_and_each_has_a_turn() {
+        let good = last(&World::new(&[1, 1, 1, 1]), &[0, 1, 2], 30);
+        let mut answers = vec![SyncResponse::Unavailable; 3 * ASKED_MAX];
+        answers.push(SyncResponse::EpochEnd(good.clone()));
+        for members in [0, 3 * ASKED_MAX] {
+            let (world, peers) = (World::new(&[1, 1, 1, 1]), Peers::new(members, answers.clone()));
+            let (mut life, mut questions) = (Life::default(), 0);
+            let found = loop {
+                questions += 1;
+                if let Some(found) = find(&peers, life.next_question(), &world.verifier, EPOCHS).await {
+                    break found;
+                }
+                assert!(questions < 4, "{:?}", peers.0.asked);
+            };
+            assert_eq!(found.into_inner(), good.finalization);
+            assert!(peers.0.charged.lock().unwrap().is_empty());
+        }
     }
 
     #[tokio::test]
@@ -188,8 +242,8 @@ mod tests {
         let world = World::new(&[1, 1, 1, 1]);
         // L1 block 29 is the last of epoch 2.
         let in_the_middle = SyncResponse::EpochEnd(last(&world, &[0, 1, 2], 29));
-        let (found, asked, charged) = find_among(vec![in_the_middle]).await;
-        assert_eq!((found, asked, charged), (None, vec![0, 1, 2, 3], vec![0]));
+        let (found, asked, charged) = find_among(1, vec![in_the_middle]).await;
+        assert_eq!((found, asked, charged), (None, vec![0], vec![0]));
     }
 
     #[test]

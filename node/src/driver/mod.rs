@@ -423,14 +423,10 @@ impl Driver {
         if self.asking_for_end.is_some() {
             return;
         }
-        let mut order: Vec<MemberIndex> = self.context.network.connected_members();
-        // Another first in each view, so that nobody can always be asked first.
-        let first = usize::try_from(self.machine.view().get()).unwrap_or(0).checked_rem(order.len()).unwrap_or(0);
-        order.rotate_left(first);
         let (network, verifier) = (self.context.network.clone(), Arc::clone(&self.context.epoch.verifier));
-        let epochs = self.context.facts.epochs();
+        let (epochs, turn) = (self.context.facts.epochs(), self.life.next_question());
         self.asking_for_end =
-            Some(tokio::spawn(async move { epoch_end::find(&network, &order, &verifier, epochs).await }));
+            Some(tokio::spawn(async move { epoch_end::find(&network, turn, &verifier, epochs).await }));
     }
 
     async fn on_end_found(&mut self, end: Option<Verified<Certificate>>) -> Result<(), DriverError> {

@@ -90,7 +90,7 @@ use tokio::sync::oneshot;
 pub use announcements::Acceptance;
 pub use charges::Fault;
 pub use identity::{IdentityError, load_identity, load_or_create_identity};
-pub use network::Network;
+pub use network::{Network, Reach};
 pub(crate) use queue::DropQueue;
 pub use request::RequestError;
 pub use stats::{Counter, NetworkStats};

@@ -49,6 +49,15 @@ const REQUESTS_MAX: usize = 64;
 /// Longest wait for all listeners to have an address.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Connected peers that are on our chain: who can be asked for what proves itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// Those who speak for members of an epoch, in the order of their places.
+    pub members: Vec<PeerId>,
+    /// All others, members of other epochs and followers among them.
+    pub others: Vec<PeerId>,
+}
+
 /// A running network. Clones share it; it stops when the last one is dropped.
 ///
 /// A handle is of one epoch: the members that [`Self::request`], [`Self::charge_member`] and [`Self::connected_members`]
@@ -218,6 +227,17 @@ impl Network {
         }
         // The peer proven last: if the operator moved, that is where it moved to.
         let peer = self.inner.shared.members.borrow().peers(&key).last().copied().ok_or(RequestError::NotConnected)?;
+        self.request_of(peer, request).await
+    }
+
+    /// Asks any connected peer, as [`Self::request`]; whoever it is, only what proves itself may be asked of it.
+    ///
+    /// # Errors
+    /// [`RequestError`]; a faulty answer is charged to the peer already.
+    pub async fn request_of(&self, peer: PeerId, request: SyncRequest) -> Result<SyncResponse, RequestError> {
+        if self.inner.stop.is_cancelled() {
+            return Err(RequestError::ShutDown);
+        }
         let _slot = self.inner.requests.try_acquire().map_err(|_| RequestError::Busy)?;
         let result = self.ask(peer, request).await;
         if result.as_ref().is_err_and(RequestError::is_peer_fault) {
@@ -261,6 +281,22 @@ impl Network {
             context.committee.member(*index).is_some_and(|member| !members.peers(&member.key).is_empty())
         };
         context.committee.indices().filter(is_connected).collect()
+    }
+
+    /// Returns the connected peers that are on our chain; the members are those of this handle's epoch.
+    #[must_use]
+    pub fn reach(&self) -> Reach {
+        let introduced = self.inner.shared.introduced().clone();
+        let context = self.inner.seats.of(self.epoch);
+        let seats = context.iter().flat_map(|context| context.committee.members());
+        let speakers = self.inner.shared.members.borrow();
+        let members: Vec<PeerId> = seats
+            .filter_map(|member| speakers.peers(&member.key).last())
+            .filter(|peer| introduced.contains(peer))
+            .copied()
+            .collect();
+        let others = introduced.into_iter().filter(|peer| !members.contains(peer)).collect();
+        Reach { members, others }
     }
 
     /// Returns how many peers of any kind are connected.

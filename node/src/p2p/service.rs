@@ -378,6 +378,7 @@ impl Service {
     fn on_disconnected(&mut self, peer: PeerId, cause: &str, running: &mut Running) {
         debug!(%peer, %cause, "disconnected");
         self.forget_standing(&peer, cause, running);
+        self.shared.introduced().remove(&peer);
         self.lanes.close(&peer);
         self.discovery.disconnected(&peer);
         self.dialer.retry(peer);
@@ -388,6 +389,9 @@ impl Service {
         match event {
             identify::Event::Received { peer_id, info, .. } if info.protocol_version == self.protocols.version => {
                 self.dialer.succeeded(&peer_id);
+                if self.swarm.is_connected(&peer_id) {
+                    self.shared.introduced().insert(peer_id);
+                }
                 self.on_introduced(peer_id, &info);
                 self.challenge(peer_id, running);
             }

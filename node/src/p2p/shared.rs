@@ -1,7 +1,7 @@
 //! What the network's tasks and its handles have in common.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicUsize},
     time::Instant,
 };
@@ -40,6 +40,8 @@ pub(super) struct Shared {
     /// Transactions that wait to be published; when full, the stalest go.
     pub(super) publish: DropQueue<Transaction>,
     pub(super) peer_count: AtomicUsize,
+    /// Connected peers that have named our chain and version; only the network's own task changes it.
+    introduced: Mutex<BTreeSet<PeerId>>,
     lanes: Mutex<HashMap<PeerId, Arc<Lane>>>,
     listen: Mutex<Vec<Multiaddr>>,
     charges: Mutex<Charges>,
@@ -58,6 +60,7 @@ impl Shared {
             observers,
             publish: DropQueue::new(PUBLISH_TRANSACTIONS_MAX, PUBLISH_BYTES_MAX),
             peer_count: AtomicUsize::new(0),
+            introduced: Mutex::default(),
             lanes: Mutex::default(),
             listen: Mutex::default(),
             charges: Mutex::default(),
@@ -81,6 +84,11 @@ impl Shared {
     /// The ways to connected members and observers.
     pub(super) fn lanes(&self) -> MutexGuard<'_, HashMap<PeerId, Arc<Lane>>> {
         lock(&self.lanes)
+    }
+
+    /// Connected peers that are on our chain.
+    pub(super) fn introduced(&self) -> MutexGuard<'_, BTreeSet<PeerId>> {
+        lock(&self.introduced)
     }
 
     /// Addresses that we listen on.

@@ -1,4 +1,7 @@
-//! One run of catching up: ranges from several members at once, in order into the ledger.
+//! One run of catching up: ranges from several peers at once, in order into the ledger.
+//!
+//! Ranges prove themselves, so anybody on our chain may serve them; members of the epoch are asked first. Once none of them is
+//! there any more, whoever came after them still has their blocks.
 //!
 //! A run starts from the ledger's head and ends when it has handed on the block that the newest finalization names. Nothing of it is
 //! durable but what the ledger took: after a crash, or when the run is dropped, the next one goes on from there, and only
@@ -8,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 
 use baton_consensus::Verifier;
 use baton_proto::{
-    BlockDigest, Epochs, Height, MemberIndex,
+    BlockDigest, Epochs, Height,
     wire::{SyncRequest, SyncResponse},
 };
 use tokio::{
@@ -23,7 +26,7 @@ use super::{
     plan::{Answer, Ask, Plan},
     prove_range,
 };
-use crate::p2p::RequestError;
+use crate::p2p::{PeerId, Reach, RequestError};
 
 /// How often pauses and slow answers are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -38,8 +41,6 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(15);
 pub struct CatchUp<S> {
     /// Where to ask.
     pub source: S,
-    /// Who else is in the committee.
-    pub members: Vec<MemberIndex>,
     /// Checks certificates.
     pub verifier: Arc<Verifier>,
     /// Which L1 blocks make up which epoch.
@@ -55,15 +56,15 @@ pub struct CatchUp<S> {
 /// What a task of the run brings.
 enum Fetched {
     Range(Ask, Answer),
-    Target(MemberIndex, BlockDigest, Located),
+    Target(PeerId, BlockDigest, Located),
 }
 
-/// What a member said about a block's height.
+/// What a peer said about a block's height.
 enum Located {
     /// The header with that digest has it.
     At(Height),
     Nothing,
-    /// No honest member says such a thing.
+    /// No honest peer says such a thing.
     Lie,
 }
 
@@ -76,6 +77,8 @@ struct Run<S> {
     looked_at: BlockDigest,
     target_height: watch::Sender<Height>,
     plan: Plan,
+    /// Who could be asked in this turn of the loop.
+    reach: Reach,
     tasks: JoinSet<Fetched>,
     /// Whether the height of a target is being asked for.
     locating: bool,
@@ -96,13 +99,14 @@ impl<S: RangeSource> CatchUp<S> {
     pub async fn run(self, ranges: mpsc::Sender<Box<ProvenRange>>) -> BlockDigest {
         let looked_at = *self.target.borrow();
         let mut run = Run {
-            plan: Plan::new(self.head, self.members),
+            plan: Plan::new(self.head),
             source: self.source,
             verifier: self.verifier,
             epochs: self.epochs,
             looked_at,
             target: self.target,
             target_height: self.target_height,
+            reach: Reach::default(),
             tasks: JoinSet::new(),
             locating: false,
             located: None,
@@ -145,9 +149,9 @@ impl<S: RangeSource> Run<S> {
 
     /// Asks whatever can be asked now.
     fn ask(&mut self, now: Instant) {
-        let connected = self.source.connected();
-        self.locate(&connected, now);
-        while let Some(ask) = self.plan.next_ask(&connected, now) {
+        self.reach = self.source.reach();
+        self.locate(now);
+        while let Some(ask) = self.plan.next_ask(&self.reach, now) {
             let (source, verifier, epochs) = (self.source.clone(), Arc::clone(&self.verifier), self.epochs);
             self.tasks.spawn(async move { Fetched::Range(ask, fetch(&source, ask, verifier, epochs).await) });
         }
@@ -155,7 +159,7 @@ impl<S: RangeSource> Run<S> {
 
     /// Asks for the block that the newest finalization names: its header tells how far there is to go, and nobody can lie
     /// about a digest.
-    fn locate(&mut self, connected: &[MemberIndex], now: Instant) {
+    fn locate(&mut self, now: Instant) {
         let wanted = self.looked_at;
         let is_due = self.located.is_none_or(|(block, at)| {
             block != wanted && (at + TARGET_EVERY <= now || self.plan.head().0 >= self.plan.target())
@@ -163,32 +167,32 @@ impl<S: RangeSource> Run<S> {
         if self.locating || !is_due {
             return;
         }
-        let Some(member) = self.plan.anybody(connected, now) else { return };
+        let Some(peer) = self.plan.anybody(&self.reach, now) else { return };
         let source = self.source.clone();
         self.locating = true;
-        self.tasks.spawn(async move { Fetched::Target(member, wanted, locate(&source, member, wanted).await) });
+        self.tasks.spawn(async move { Fetched::Target(peer, wanted, locate(&source, peer, wanted).await) });
     }
 
     fn on_fetched(&mut self, fetched: Fetched, now: Instant) {
         match fetched {
             Fetched::Range(ask, answer) => {
                 if matches!(answer, Answer::Lie) {
-                    warn!(member = %ask.member, from = %ask.from, "a member that serves no proof is asked no more");
+                    warn!(peer = %ask.peer, from = %ask.from, "a peer that serves no proof is asked no more");
                 }
                 if matches!(answer, Answer::Proven(_)) {
                     self.served_at = now;
                 }
                 self.plan.on_answer(&ask, answer, now);
             }
-            Fetched::Target(member, wanted, located) => {
+            Fetched::Target(peer, wanted, located) => {
                 self.locating = false;
                 match located {
                     Located::At(height) => {
                         self.located = Some((wanted, now));
                         self.plan.raise_target(height);
                     }
-                    Located::Nothing => self.plan.pause_member(member, now),
-                    Located::Lie => self.plan.drop_member(member),
+                    Located::Nothing => self.plan.pause_peer(peer, now),
+                    Located::Lie => self.plan.drop_peer(peer),
                 }
             }
         }
@@ -206,7 +210,7 @@ impl<S: RangeSource> Run<S> {
             debug!(%head, "caught up with the newest finalization");
             return true;
         }
-        if self.plan.is_deserted() {
+        if self.plan.is_deserted(&self.reach) {
             warn!(%head, "every peer that was asked for final blocks lied, was too slow, or had none");
             return true;
         }
@@ -219,17 +223,17 @@ impl<S: RangeSource> Run<S> {
 }
 
 /// Asks for a block, for its height.
-async fn locate<S: RangeSource>(source: &S, member: MemberIndex, wanted: BlockDigest) -> Located {
-    match source.request(member, SyncRequest::Block(wanted)).await {
+async fn locate<S: RangeSource>(source: &S, peer: PeerId, wanted: BlockDigest) -> Located {
+    match source.request(peer, SyncRequest::Block(wanted)).await {
         Ok(SyncResponse::Block(Some(block))) if block.header.digest() == wanted => Located::At(block.header.height),
         Ok(SyncResponse::Block(Some(_))) => {
-            warn!(%member, %wanted, "a peer served another block than the one asked for");
-            source.charge(member);
+            warn!(%peer, %wanted, "a peer served another block than the one asked for");
+            source.charge(peer);
             Located::Lie
         }
         Ok(_) => Located::Nothing,
         Err(error) => {
-            debug!(%member, %error, "a block request failed");
+            debug!(%peer, %error, "a block request failed");
             if error.is_peer_fault() { Located::Lie } else { Located::Nothing }
         }
     }
@@ -237,12 +241,12 @@ async fn locate<S: RangeSource>(source: &S, member: MemberIndex, wanted: BlockDi
 
 /// Asks one question and proves the answer, off the driver's loop.
 async fn fetch<S: RangeSource>(source: &S, ask: Ask, verifier: Arc<Verifier>, epochs: Epochs) -> Answer {
-    let Ask { member, from, blocks_max } = ask;
-    let range = match source.request(member, SyncRequest::Range { from, blocks_max }).await {
+    let Ask { peer, from, blocks_max } = ask;
+    let range = match source.request(peer, SyncRequest::Range { from, blocks_max }).await {
         Ok(SyncResponse::Range(range)) => range,
         Ok(_) => return Answer::Nothing,
         Err(error) => {
-            debug!(%member, %from, %error, "a range request failed");
+            debug!(%peer, %from, %error, "a range request failed");
             return match error {
                 error if error.is_peer_fault() => Answer::Lie,
                 RequestError::Timeout => Answer::Late,
@@ -255,12 +259,12 @@ async fn fetch<S: RangeSource>(source: &S, ask: Ask, verifier: Arc<Verifier>, ep
     match proven {
         Ok(Ok(range)) => Answer::Proven(Box::new(range)),
         Ok(Err(error)) if error.is_peer_fault() => {
-            warn!(%member, %from, %error, "a peer served a range that proves nothing");
-            source.charge(member);
+            warn!(%peer, %from, %error, "a peer served a range that proves nothing");
+            source.charge(peer);
             Answer::Lie
         }
         Ok(Err(error)) => {
-            debug!(%member, %from, %error, "a range cannot be judged here");
+            debug!(%peer, %from, %error, "a range cannot be judged here");
             Answer::Nothing
         }
         Err(failure) => {

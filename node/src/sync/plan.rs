@@ -11,38 +11,42 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use baton_proto::{BlockDigest, Height, MemberIndex, limits::RANGE_BLOCKS_MAX};
+use baton_proto::{BlockDigest, Height, limits::RANGE_BLOCKS_MAX};
 use tokio::time::Instant;
 
 use super::range::{ANSWER_MEMORY_MAX, ProvenRange};
+use crate::p2p::{PeerId, Reach};
 
 /// Questions that are open at a time. Each answer holds up to [`RANGE_BLOCKS_MAX`] blocks, so even at a round trip of 200 ms
 /// this fetches thousands of blocks a second.
 pub(super) const REQUESTS_AT_ONCE: usize = 3;
 
-/// Questions that are open with one member: the second is on its way while the first is being answered.
-pub(super) const REQUESTS_PER_MEMBER: usize = 2;
+/// Questions that are open with one peer: the second is on its way while the first is being answered.
+pub(super) const REQUESTS_PER_PEER: usize = 2;
 
 /// Most bytes that proven ranges and open questions take together: every question, one more for the lowest span, and
 /// 16 MiB of ranges ahead of their turn even then.
 pub(super) const HELD_BYTES_MAX: usize = (REQUESTS_AT_ONCE + 1) * ANSWER_MEMORY_MAX + (16 << 20);
 
-/// How long the lowest span may be on its way before another member is asked for it as well: everything else waits for it.
+/// How long the lowest span may be on its way before another peer is asked for it as well: everything else waits for it.
 const HEDGE_AFTER: Duration = Duration::from_secs(2);
 
-/// How long a member that did not serve is left alone.
+/// How long a peer that did not serve is left alone.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Times in a row that a member may have nothing, for blocks that are proven to be final, before it is asked no more.
+/// Times in a row that a peer may have nothing, for blocks that are proven to be final, before it is asked no more.
 pub(super) const REFUSALS_MAX: u32 = 20;
 
-/// Times that a member may be too slow before it is asked no more; every answer in time makes up for one.
+/// Times that a peer may be too slow before it is asked no more; every answer in time makes up for one.
 const STRIKES_MAX: u32 = 3;
 
-/// A question to a member.
+/// Peers whose answers are remembered; beyond it those are forgotten that are gone. Far more than are ever connected.
+const SERVERS_MAX: usize = 4_096;
+
+/// A question to a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ask {
-    pub(super) member: MemberIndex,
+    pub(super) peer: PeerId,
     pub(super) from: Height,
     pub(super) blocks_max: u32,
 }
@@ -52,7 +56,7 @@ pub(super) struct Ask {
 pub(super) enum Answer {
     /// Final blocks, from the first that was asked for.
     Proven(Box<ProvenRange>),
-    /// Something that no honest member says.
+    /// Something that no honest peer says.
     Lie,
     /// No answer in time.
     Late,
@@ -68,7 +72,7 @@ pub(super) struct Plan {
     target: Height,
     /// By first height; side by side from the head on.
     spans: BTreeMap<Height, Span>,
-    servers: BTreeMap<MemberIndex, Server>,
+    servers: BTreeMap<PeerId, Server>,
     open: usize,
     held: usize,
     turn: u64,
@@ -84,7 +88,7 @@ struct Span {
 enum SpanState {
     Missing,
     /// Who is asked, and since when; a second one only where the first is slow.
-    Asked(Vec<(MemberIndex, Instant)>),
+    Asked(Vec<(PeerId, Instant)>),
     Held(Box<ProvenRange>),
 }
 
@@ -100,17 +104,9 @@ struct Server {
 }
 
 impl Plan {
-    /// Starts from the final head; `members` can be asked.
-    pub(super) fn new(head: (Height, BlockDigest), members: impl IntoIterator<Item = MemberIndex>) -> Self {
-        Self {
-            head,
-            target: head.0,
-            spans: BTreeMap::new(),
-            servers: members.into_iter().map(|member| (member, Server::default())).collect(),
-            open: 0,
-            held: 0,
-            turn: 0,
-        }
+    /// Starts from the final head.
+    pub(super) const fn new(head: (Height, BlockDigest)) -> Self {
+        Self { head, target: head.0, spans: BTreeMap::new(), servers: BTreeMap::new(), open: 0, held: 0, turn: 0 }
     }
 
     /// Returns height and digest up to which ranges were handed on.
@@ -139,60 +135,65 @@ impl Plan {
         self.held
     }
 
-    /// Returns whether nobody is left to ask.
-    pub(super) fn is_deserted(&self) -> bool {
-        self.servers.values().all(|server| server.dropped)
+    /// Returns whether somebody is within reach, and nobody of them is left to ask.
+    pub(super) fn is_deserted(&self, reach: &Reach) -> bool {
+        let mut within = reach.members.iter().chain(&reach.others).peekable();
+        within.peek().is_some() && within.all(|peer| self.servers.get(peer).is_some_and(|server| server.dropped))
     }
 
-    /// Returns the next question to ask, and counts it as open; `connected` are the members within reach.
-    pub(super) fn next_ask(&mut self, connected: &[MemberIndex], now: Instant) -> Option<Ask> {
+    /// Returns the next question to ask, and counts it as open; `reach` is who can be asked.
+    pub(super) fn next_ask(&mut self, reach: &Reach, now: Instant) -> Option<Ask> {
         if self.open >= REQUESTS_AT_ONCE {
             return None;
         }
         let lowest = self.head.0.next()?;
         self.open_span(lowest);
-        let (from, member) = self.hedge(lowest, connected, now).or_else(|| {
+        if self.servers.len() >= SERVERS_MAX {
+            let is_near = |peer: &PeerId| reach.members.contains(peer) || reach.others.contains(peer);
+            self.servers.retain(|peer, server| server.open > 0 || is_near(peer));
+        }
+        let (from, peer) = self.hedge(lowest, reach, now).or_else(|| {
             let missing = self.spans.iter().find(|(_, span)| matches!(span.state, SpanState::Missing));
             let (from, _) = missing.filter(|(from, _)| **from == lowest || self.has_room())?;
-            Some((*from, self.choose(connected, None, now)?))
+            Some((*from, self.choose(reach, None, now)?))
         })?;
         let span = self.spans.get_mut(&from)?;
         match &mut span.state {
-            SpanState::Asked(askers) => askers.push((member, now)),
-            state => *state = SpanState::Asked(vec![(member, now)]),
+            SpanState::Asked(askers) => askers.push((peer, now)),
+            state => *state = SpanState::Asked(vec![(peer, now)]),
         }
         let count = span.last.get().saturating_sub(from.get()).saturating_add(1);
         self.open += 1;
         self.turn += 1;
-        let server = self.servers.entry(member).or_default();
+        let server = self.servers.entry(peer).or_default();
         server.open += 1;
         server.turn = self.turn;
-        Some(Ask { member, from, blocks_max: u32::try_from(count).unwrap_or(u32::MAX) })
+        Some(Ask { peer, from, blocks_max: u32::try_from(count).unwrap_or(u32::MAX) })
     }
 
     /// Returns who can be asked something beside the spans.
-    pub(super) fn anybody(&mut self, connected: &[MemberIndex], now: Instant) -> Option<MemberIndex> {
-        let member = self.choose(connected, None, now)?;
+    pub(super) fn anybody(&mut self, reach: &Reach, now: Instant) -> Option<PeerId> {
+        let peer = self.choose(reach, None, now)?;
         self.turn += 1;
-        self.servers.entry(member).or_default().turn = self.turn;
-        Some(member)
+        self.servers.entry(peer).or_default().turn = self.turn;
+        Some(peer)
     }
 
-    /// Asks a member no more in this run.
-    pub(super) fn drop_member(&mut self, member: MemberIndex) {
-        self.servers.entry(member).or_default().dropped = true;
+    /// Asks a peer no more in this run.
+    pub(super) fn drop_peer(&mut self, peer: PeerId) {
+        self.servers.entry(peer).or_default().dropped = true;
     }
 
-    /// Leaves a member alone for a moment.
-    pub(super) fn pause_member(&mut self, member: MemberIndex, now: Instant) {
-        self.servers.entry(member).or_default().paused_until = Some(now + PAUSE);
+    /// Leaves a peer alone for a moment.
+    pub(super) fn pause_peer(&mut self, peer: PeerId, now: Instant) {
+        self.servers.entry(peer).or_default().paused_until = Some(now + PAUSE);
     }
 
     /// Takes the answer to a question.
     pub(super) fn on_answer(&mut self, ask: &Ask, answer: Answer, now: Instant) {
         self.open = self.open.saturating_sub(1);
         let was_awaited = self.leave(ask);
-        let server = self.servers.entry(ask.member).or_default();
+        let server = self.servers.entry(ask.peer).or_default();
         server.open = server.open.saturating_sub(1);
         match answer {
             Answer::Proven(range) => {
@@ -249,36 +250,41 @@ impl Plan {
         self.held + (self.open + 2) * ANSWER_MEMORY_MAX <= HELD_BYTES_MAX
     }
 
-    /// A second member for the lowest span, if the first is slow.
-    fn hedge(&self, lowest: Height, connected: &[MemberIndex], now: Instant) -> Option<(Height, MemberIndex)> {
+    /// A second peer for the lowest span, if the first is slow.
+    fn hedge(&self, lowest: Height, reach: &Reach, now: Instant) -> Option<(Height, PeerId)> {
         let SpanState::Asked(askers) = &self.spans.get(&lowest)?.state else { return None };
         match askers.as_slice() {
             [(slow, since)] if *since + HEDGE_AFTER <= now && self.has_room() => {
-                Some((lowest, self.choose(connected, Some(*slow), now)?))
+                Some((lowest, self.choose(reach, Some(*slow), now)?))
             }
             _ => None,
         }
     }
 
-    /// The member with the fewest open questions that was asked the longest ago.
-    fn choose(&self, connected: &[MemberIndex], except: Option<MemberIndex>, now: Instant) -> Option<MemberIndex> {
-        let can = |(member, server): &(&MemberIndex, &Server)| {
+    /// The peer with the fewest open questions that was asked the longest ago; a member, if one can be asked.
+    fn choose(&self, reach: &Reach, except: Option<PeerId>, now: Instant) -> Option<PeerId> {
+        let fresh = Server::default();
+        let server = |peer: &PeerId| self.servers.get(peer).unwrap_or(&fresh);
+        let can = |peer: &&PeerId| {
+            let server = server(peer);
             !server.dropped
-                && server.open < REQUESTS_PER_MEMBER
+                && server.open < REQUESTS_PER_PEER
                 && server.paused_until.is_none_or(|until| until <= now)
-                && Some(**member) != except
-                && connected.contains(member)
+                && Some(**peer) != except
         };
-        let chosen = self.servers.iter().filter(can).min_by_key(|(_, server)| (server.open, server.turn));
-        chosen.map(|(member, _)| *member)
+        let best = |peers: &[PeerId]| {
+            let key = |peer: &&PeerId| (server(peer).open, server(peer).turn);
+            peers.iter().filter(can).min_by_key(key).copied()
+        };
+        best(&reach.members).or_else(|| best(&reach.others))
     }
 
-    /// Takes the member off its span, and returns whether the span still waited for it.
+    /// Takes the peer off its span, and returns whether the span still waited for it.
     fn leave(&mut self, ask: &Ask) -> bool {
         let Some(span) = self.spans.get_mut(&ask.from) else { return false };
         let SpanState::Asked(askers) = &mut span.state else { return false };
         let before = askers.len();
-        askers.retain(|(member, _)| *member != ask.member);
+        askers.retain(|(peer, _)| *peer != ask.peer);
         let was_awaited = askers.len() < before;
         if askers.is_empty() {
             span.state = SpanState::Missing;
@@ -301,9 +307,9 @@ impl Plan {
         if let Some(rest) = last.next().filter(|rest| *rest <= planned) {
             self.spans.insert(rest, Span { last: planned, state: SpanState::Missing });
         }
-        for (member, since) in beaten {
+        for (peer, since) in beaten {
             if since + HEDGE_AFTER <= now {
-                self.servers.entry(member).or_default().strike(now);
+                self.servers.entry(peer).or_default().strike(now);
             }
         }
     }

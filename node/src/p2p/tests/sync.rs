@@ -9,7 +9,7 @@ use super::{
     raw::{Raw, Says},
     *,
 };
-use crate::p2p::{RequestError, behaviour::BehaviourEvent, service::STRANGERS_ANSWERED_MAX};
+use crate::p2p::{Reach, RequestError, behaviour::BehaviourEvent, service::STRANGERS_ANSWERED_MAX};
 
 /// Has a raw peer ask `to`.
 fn ask(asker: &Raw, to: PeerId, request: &SyncRequest) {
@@ -246,4 +246,36 @@ async fn parts_of_a_proposal_are_for_proven_members_only() {
     respond.send(served.clone()).unwrap();
     assert_eq!(answer(&mut voter).await, served);
     assert_eq!(zero.network.stats().faults_charged.get(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_on_our_chain_can_be_asked_for_what_proves_itself() {
+    let mut zero = Node::start(member(0, &[])).await;
+    let one = Node::start(member(1, &[(0, &zero.address())])).await;
+    zero.connected(1).await;
+    // A follower, and who has a key that no epoch knows here.
+    let mut follower = member(40, &[(0, &zero.address())]);
+    follower.speaker = None;
+    let mut follower = Node::start(follower).await;
+    let later = Node::start(member(MEMBERS, &[(0, &zero.address())])).await;
+    let mut others = vec![peer(40), peer(MEMBERS)];
+    others.sort_unstable();
+    becomes(|| zero.network.reach() == Reach { members: vec![peer(1)], others: others.clone() }).await;
+    // In an epoch that nobody knows there are no members.
+    assert_eq!(zero.network.at(Epoch::new(9)).reach().others.len(), 3);
+
+    let asked = zero.network.request_of(peer(40), SyncRequest::Head);
+    let answered = async {
+        let (from, request, respond) = question(&mut follower).await;
+        assert_eq!((from, request), (peer(0), SyncRequest::Head));
+        respond.send(head(7)).unwrap();
+    };
+    let (response, ()) = tokio::join!(within(asked), answered);
+    assert_eq!(response, Ok(head(7)));
+
+    for gone in [&one, &later, &follower] {
+        gone.network.shutdown().await;
+    }
+    becomes(|| zero.network.reach() == Reach::default()).await;
+    assert_eq!(zero.network.request_of(peer(40), SyncRequest::Head).await, Err(RequestError::NotConnected));
 }

@@ -20,6 +20,7 @@ use baton_proto::{
 use crate::{
     driver::testing::{child, transaction},
     ledger::{ChainIdentity, FinalState, FinalStep, Ledger, LedgerError},
+    p2p::{Keypair, PeerId},
 };
 
 const EPOCH: Epoch = Epoch::new(2);
@@ -40,8 +41,9 @@ fn identity() -> ChainIdentity {
     ChainIdentity { domain: domain(), inbox: Address::repeat_byte(0xa2), slasher: Address::repeat_byte(0xa3) }
 }
 
-fn index(member: u8) -> MemberIndex {
-    MemberIndex::new(member)
+/// A peer that may serve; 0 and on are members', unless a test says otherwise.
+fn peer(n: u8) -> PeerId {
+    Keypair::ed25519_from_bytes([n.wrapping_add(1); 32]).unwrap().public().to_peer_id()
 }
 
 fn key(member: u8) -> SecretKey {

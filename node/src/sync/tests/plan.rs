@@ -5,21 +5,30 @@ use std::time::Duration;
 use baton_proto::{Block, Height};
 use tokio::time::Instant;
 
-use super::{Chain, EPOCHS, L2_CHAIN, child, genesis, index, transaction, verifier};
-use crate::sync::{
-    HELD_BYTES_MAX, ProvenRange,
-    plan::{Answer, Ask, Plan, REFUSALS_MAX, REQUESTS_AT_ONCE},
-    prove_range,
-    range::ANSWER_MEMORY_MAX,
+use super::{Chain, EPOCHS, L2_CHAIN, child, genesis, peer, transaction, verifier};
+use crate::{
+    p2p::Reach,
+    sync::{
+        HELD_BYTES_MAX, ProvenRange,
+        plan::{Answer, Ask, Plan, REFUSALS_MAX, REQUESTS_AT_ONCE},
+        prove_range,
+        range::ANSWER_MEMORY_MAX,
+    },
 };
 
 /// [`REFUSALS_MAX`] as a count of questions.
 pub(super) const REFUSALS: usize = REFUSALS_MAX as usize;
 
-fn plan(target: u64, members: u8) -> Plan {
-    let mut plan = Plan::new((Height::ZERO, genesis().digest()), (0..members).map(index));
+fn plan(target: u64) -> Plan {
+    let mut plan = Plan::new((Height::ZERO, genesis().digest()));
     plan.raise_target(Height::new(target));
     plan
+}
+
+/// The first `members` peers, and as many `others` after them.
+fn reach(members: u8, others: u8) -> Reach {
+    let peers = |range: std::ops::Range<u8>| range.map(peer).collect();
+    Reach { members: peers(0..members), others: peers(members..members + others) }
 }
 
 fn proven(chain: &Chain, ask: &Ask) -> Answer {
@@ -30,18 +39,18 @@ fn proven(chain: &Chain, ask: &Ask) -> Answer {
 #[test]
 fn the_lowest_span_is_asked_for_a_second_time_when_it_is_slow() {
     let (chain, start) = (Chain::new(2_000), Instant::now());
-    let members = [index(0), index(1)];
-    let mut plan = plan(2_000, 2);
+    let members = reach(2, 0);
+    let mut plan = plan(2_000);
     let slow = plan.next_ask(&members, start).unwrap();
     assert_eq!((slow.from, slow.blocks_max), (Height::new(1), 256));
     let second = plan.next_ask(&members, start).unwrap();
-    assert_eq!((second.member, second.from), (index(1), Height::new(257)));
+    assert_eq!((second.peer, second.from), (peer(1), Height::new(257)));
     plan.on_answer(&second, proven(&chain, &second), start);
     assert!(plan.take_next().is_none(), "nothing follows the head yet");
 
     let later = start + Duration::from_secs(2);
     let hedge = plan.next_ask(&members, later).unwrap();
-    assert_eq!((hedge.member, hedge.from), (index(1), Height::new(1)), "the other member, the same span");
+    assert_eq!((hedge.peer, hedge.from), (peer(1), Height::new(1)), "the other member, the same span");
     plan.on_answer(&hedge, proven(&chain, &hedge), later);
     assert_eq!(plan.take_next().unwrap().last().0, Height::new(256));
     assert_eq!(plan.take_next().unwrap().last().0, Height::new(512));
@@ -54,10 +63,10 @@ fn the_lowest_span_is_asked_for_a_second_time_when_it_is_slow() {
 #[test]
 fn what_nobody_has_is_asked_for_again_and_after_a_while_of_others() {
     let mut now = Instant::now();
-    let mut plan = plan(100, 1);
+    let mut plan = plan(100);
     let mut asked = 0;
-    while !plan.is_deserted() {
-        match plan.next_ask(&[index(0)], now) {
+    while !plan.is_deserted(&reach(1, 0)) {
+        match plan.next_ask(&reach(1, 0), now) {
             Some(ask) => {
                 plan.on_answer(&ask, Answer::Nothing, now);
                 asked += 1;
@@ -66,14 +75,14 @@ fn what_nobody_has_is_asked_for_again_and_after_a_while_of_others() {
         }
     }
     assert_eq!(asked, REFUSALS);
-    assert_eq!(plan.next_ask(&[index(0)], now + Duration::from_secs(60)), None);
+    assert_eq!(plan.next_ask(&reach(1, 0), now + Duration::from_secs(60)), None);
 }
 
 #[test]
 fn nothing_is_asked_for_above_the_target_but_the_next_blocks() {
     let (chain, now) = (Chain::new(600), Instant::now());
-    let members = [index(0), index(1)];
-    let mut plan = plan(300, 2);
+    let members = reach(2, 0);
+    let mut plan = plan(300);
     let first = plan.next_ask(&members, now).unwrap();
     let second = plan.next_ask(&members, now).unwrap();
     assert_eq!((second.from, second.blocks_max), (Height::new(257), 44));
@@ -98,7 +107,7 @@ fn heavy(template: &ProvenRange, ask: &Ask, heavy: &[Block]) -> Answer {
 #[test]
 fn held_and_open_bytes_stay_within_their_bound_in_any_order_of_answers() {
     let chain = Chain::new(1);
-    let first = Ask { member: index(0), from: Height::new(1), blocks_max: 1 };
+    let first = Ask { peer: peer(0), from: Height::new(1), blocks_max: 1 };
     let Answer::Proven(template) = proven(&chain, &first) else { unreachable!() };
     // 24 transactions of 100 KB: 4.8 MB decoded, and more for some.
     let big = transaction(L2_CHAIN, 0, 100_000);
@@ -111,9 +120,9 @@ fn held_and_open_bytes_stay_within_their_bound_in_any_order_of_answers() {
             random ^= random << 17;
             random % below
         };
-        let members = [index(0), index(1), index(2)];
+        let members = reach(3, 0);
         let mut now = Instant::now();
-        let mut plan = plan(256 * 300, 3);
+        let mut plan = plan(256 * 300);
         let mut open: Vec<Ask> = Vec::new();
         let (mut fullest, mut taken) = (0, 0);
         for _ in 0..4_000 {
@@ -150,4 +159,23 @@ fn held_and_open_bytes_stay_within_their_bound_in_any_order_of_answers() {
         assert!(taken > 0, "seed {seed}: stuck");
         assert!(fullest > HELD_BYTES_MAX / 4, "seed {seed}: only {fullest} bytes were ever held");
     }
+}
+
+#[test]
+fn others_are_asked_where_no_member_can_be() {
+    let (chain, now) = (Chain::new(600), Instant::now());
+    let mut plan = plan(600);
+    let asked = |plan: &mut Plan, near: &Reach, now| plan.next_ask(near, now).map(|ask| ask.peer);
+    // Two questions are enough for one member.
+    assert_eq!([(); 2].map(|()| asked(&mut plan, &reach(1, 1), now)), [Some(peer(0)); 2]);
+    let other = plan.next_ask(&reach(1, 1), now).unwrap();
+    assert_eq!((other.peer, other.from), (peer(1), Height::new(513)));
+    plan.on_answer(&other, proven(&chain, &other), now);
+    assert!(plan.held() > 0, "what anybody proves is kept");
+    // Nobody is given up while nobody is there, nor while one is left.
+    assert!(!plan.is_deserted(&reach(0, 0)));
+    plan.drop_peer(peer(0));
+    assert!(plan.is_deserted(&reach(1, 0)) && !plan.is_deserted(&reach(1, 1)));
+    plan.drop_peer(peer(1));
+    assert!(plan.is_deserted(&reach(1, 1)));
 }

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::{
-    Chain, EPOCHS, L2_CHAIN, child, finalization, genesis, head_of, identity,
+    Chain, EPOCHS, L2_CHAIN, child, finalization, genesis, head_of, identity, peer,
     servers::{Servers, Way},
     take, transaction, verifier,
 };
@@ -37,7 +37,6 @@ fn start_towards(servers: &Servers, head: (Height, BlockDigest), target: BlockDi
     let (height, target_height) = watch::channel(head.0);
     let run = CatchUp {
         source: servers.clone(),
-        members: servers.members(),
         verifier: verifier(),
         epochs: EPOCHS,
         head,
@@ -87,6 +86,17 @@ async fn a_member_that_is_behind_is_not_at_fault() {
     let servers = Servers::new(Chain::new(900), &[Way::Behind(300), Way::Honest]);
     assert_eq!(all(start(&servers, from_genesis())).await, servers.chain().0);
     assert!(servers.seen().charges.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_the_blocks_serves_them_though_no_member_does() {
+    // The members are gone, or have nothing any more.
+    for members in [&[][..], &[Way::PromisesOnly, Way::Behind(100)]] {
+        let servers = Servers::beside(Chain::new(700), members, &[Way::ForgedCertificate, Way::Honest]);
+        assert_eq!(all(start(&servers, from_genesis())).await, servers.chain().0);
+        let liar = peer(members.len() as u8);
+        assert!(servers.seen().charges.keys().all(|charged| *charged == liar));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

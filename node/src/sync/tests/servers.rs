@@ -6,14 +6,17 @@ use std::{
 };
 
 use baton_proto::{
-    Height, MemberIndex, Statement, View,
+    Height, Statement, View,
     wire::{FinalRange, NOTHING_KNOWN, SyncRequest, SyncResponse},
 };
 
-use super::{Chain, L2_CHAIN, child, finalization, finalization_by, transaction};
-use crate::{p2p::RequestError, sync::RangeSource};
+use super::{Chain, L2_CHAIN, child, finalization, finalization_by, peer, transaction};
+use crate::{
+    p2p::{PeerId, Reach, RequestError},
+    sync::RangeSource,
+};
 
-/// How a member serves.
+/// How a peer serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
     Honest,
@@ -72,16 +75,18 @@ pub(super) struct Servers(Arc<Inner>);
 
 struct Inner {
     chain: Chain,
-    ways: BTreeMap<MemberIndex, Way>,
+    ways: BTreeMap<PeerId, Way>,
+    /// In the order in which they were given.
+    reach: Reach,
     seen: Mutex<Seen>,
 }
 
 /// What the servers saw.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
-    /// Ranges that each member was asked for, by first height.
-    pub(super) asked: BTreeMap<MemberIndex, Vec<u64>>,
-    pub(super) charges: BTreeMap<MemberIndex, u32>,
+    /// Ranges that each peer was asked for, by first height.
+    pub(super) asked: BTreeMap<PeerId, Vec<u64>>,
+    pub(super) charges: BTreeMap<PeerId, u32>,
     open: usize,
     pub(super) most_open: usize,
 }
@@ -98,16 +103,20 @@ impl Drop for Open<'_> {
 impl Servers {
     /// Members 0, 1, … in these ways.
     pub(super) fn new(chain: Chain, ways: &[Way]) -> Self {
-        let ways = ways.iter().zip(0..).map(|(way, member)| (MemberIndex::new(member), *way)).collect();
-        Self(Arc::new(Inner { chain, ways, seen: Mutex::default() }))
+        Self::beside(chain, ways, &[])
+    }
+
+    /// The same with others after them who are no members.
+    pub(super) fn beside(chain: Chain, members: &[Way], others: &[Way]) -> Self {
+        let named: Vec<(PeerId, Way)> = (0..).map(peer).zip(members.iter().chain(others).copied()).collect();
+        let members: Vec<PeerId> = named.iter().take(members.len()).map(|(peer, _)| *peer).collect();
+        let others = named.iter().skip(members.len()).map(|(peer, _)| *peer).collect();
+        let reach = Reach { members, others };
+        Self(Arc::new(Inner { chain, ways: named.into_iter().collect(), reach, seen: Mutex::default() }))
     }
 
     pub(super) fn chain(&self) -> &Chain {
         &self.0.chain
-    }
-
-    pub(super) fn members(&self) -> Vec<MemberIndex> {
-        self.0.ways.keys().copied().collect()
     }
 
     pub(super) fn seen(&self) -> Seen {
@@ -149,8 +158,8 @@ impl Servers {
 }
 
 impl RangeSource for Servers {
-    async fn request(&self, member: MemberIndex, request: SyncRequest) -> Result<SyncResponse, RequestError> {
-        let way = self.0.ways[&member];
+    async fn request(&self, peer: PeerId, request: SyncRequest) -> Result<SyncResponse, RequestError> {
+        let way = self.0.ways[&peer];
         self.note(|seen| {
             seen.open += 1;
             seen.most_open = seen.most_open.max(seen.open);
@@ -161,13 +170,13 @@ impl RangeSource for Servers {
         let response = match request {
             SyncRequest::Range { from: Height::ZERO, .. } => SyncResponse::Unavailable,
             SyncRequest::Range { from, blocks_max } => {
-                self.note(|seen| seen.asked.entry(member).or_default().push(from.get()));
+                self.note(|seen| seen.asked.entry(peer).or_default().push(from.get()));
                 match way {
                     Way::Silent => std::future::pending().await,
                     Way::TimesOut => return Err(RequestError::Timeout),
                     Way::PromisesOnly => SyncResponse::Unavailable,
                     Way::Endless => {
-                        self.charge(member);
+                        self.charge(peer);
                         return Err(RequestError::WrongLength);
                     }
                     way => {
@@ -189,17 +198,17 @@ impl RangeSource for Servers {
         SyncResponse::decode(&response.encode(), NOTHING_KNOWN).map_err(|error| {
             let error = RequestError::from(error);
             if error.is_peer_fault() {
-                self.charge(member);
+                self.charge(peer);
             }
             error
         })
     }
 
-    fn connected(&self) -> Vec<MemberIndex> {
-        self.members()
+    fn reach(&self) -> Reach {
+        self.0.reach.clone()
     }
 
-    fn charge(&self, member: MemberIndex) {
-        self.note(|seen| *seen.charges.entry(member).or_default() += 1);
+    fn charge(&self, peer: PeerId) {
+        self.note(|seen| *seen.charges.entry(peer).or_default() += 1);
     }
 }
