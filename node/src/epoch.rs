@@ -13,7 +13,7 @@
 use std::sync::Arc;
 
 use baton_consensus::{Committee, CommitteeError, KeyError, Schedule, Verifier};
-use baton_proto::{BlockHeader, Domain, Epoch, Epochs, MemberIndex};
+use baton_proto::{BlockHeader, BlsPublicKey, Domain, Epoch, Epochs, MemberIndex};
 use tokio::sync::watch;
 
 use crate::{
@@ -111,13 +111,15 @@ impl EpochContext {
 #[derive(Clone)]
 pub struct EpochBook {
     recent: Arc<watch::Sender<Vec<Arc<EpochContext>>>>,
+    /// The keys of the epoch after the running one, once L1 has fixed them.
+    coming: Arc<watch::Sender<Vec<BlsPublicKey>>>,
 }
 
 impl EpochBook {
     /// Begins with the running epoch.
     #[must_use]
     pub fn new(running: Arc<EpochContext>) -> Self {
-        Self { recent: Arc::new(watch::Sender::new(vec![running])) }
+        Self { recent: Arc::new(watch::Sender::new(vec![running])), coming: Arc::default() }
     }
 
     /// Adds an epoch. The newest one runs; a known one is replaced.
@@ -129,6 +131,17 @@ impl EpochBook {
             let gone = recent.len().saturating_sub(EPOCHS_KEPT);
             recent.drain(..gone);
         });
+    }
+
+    /// Says who sits in the epoch after the running one, which has not begun: nobody's word counts yet for that.
+    pub fn announce(&self, next: &EpochFacts) {
+        self.coming.send_replace(next.committee.iter().map(|member| member.key).collect());
+    }
+
+    /// Returns whether `key` has a seat in the epoch that was announced last.
+    #[must_use]
+    pub fn is_coming(&self, key: &BlsPublicKey) -> bool {
+        self.coming.borrow().contains(key)
     }
 
     /// Returns the running epoch.

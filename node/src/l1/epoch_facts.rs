@@ -28,6 +28,16 @@ pub struct EpochFacts {
     pub randomness: B256,
 }
 
+/// Returns the L1 block on which an epoch rests: the middle of the epoch before, whose randomness counts. Its committee was
+/// fixed before that.
+///
+/// Source: protocol section 2.
+#[must_use]
+pub fn decided_at(facts: &ChainFacts, epoch: Epoch) -> L1BlockNumber {
+    let previous = facts.epochs().start(epoch.previous().unwrap_or_default());
+    L1BlockNumber::new(previous.get().saturating_add(facts.spec.epoch_blocks / 2))
+}
+
 /// Reads `epoch` of a known chain from L1, and waits until all that it rests on is final: the end of the epoch before the
 /// one before, which fixes the committee, and the middle of the one before, whose randomness counts.
 ///
@@ -39,8 +49,7 @@ pub async fn read_epoch_facts(
     epoch: Epoch,
     poll: Duration,
 ) -> Result<EpochFacts, FactsError> {
-    let previous = facts.epochs().start(epoch.previous().unwrap_or_default());
-    let middle = L1BlockNumber::new(previous.get().saturating_add(facts.spec.epoch_blocks / 2));
+    let middle = decided_at(facts, epoch);
     let finalized = wait_until_final(client, middle, poll).await?;
     let randomness = client.agreed_block(middle).await?.mix_hash;
     let committee = committee(client, facts, epoch, At::Number(finalized)).await?;

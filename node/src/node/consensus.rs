@@ -23,7 +23,7 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::{LAST_WORD_WITHIN, open::recovered, opener::Opener};
 use crate::{
@@ -145,6 +145,23 @@ impl Consensus {
         ))
     }
 
+    /// Runs an epoch to its end, and meanwhile reads who decides in the one after it.
+    async fn run_one(&self, ready: Ready, stop: CancellationToken) -> Result<DriverEnd, DriverError> {
+        let running = ready.run(stop);
+        tokio::pin!(running);
+        tokio::select! {
+            biased;
+            ended = &mut running => return ended,
+            ahead = self.opener.read_ahead(self.epochs.running().epoch, self.l1.clone()) => match ahead {
+                Ok(Some(next)) => self.epochs.announce(&next),
+                Ok(None) => {}
+                // If L1 does not come to another mind, the next epoch cannot start, and the node says why.
+                Err(error) => warn!(%error, "the next epoch's committee is not known"),
+            },
+        }
+        running.await
+    }
+
     fn driver_context(
         &self,
         epoch: Arc<EpochContext>,
@@ -189,7 +206,7 @@ impl Consensus {
         stop: CancellationToken,
     ) -> Result<(), DriverError> {
         loop {
-            let (last, next) = match ready.run(stop.clone()).await? {
+            let (last, next) = match self.run_one(ready, stop.clone()).await? {
                 DriverEnd::Stopped => return Ok(()),
                 DriverEnd::Epoch { last, next } => (last, next),
             };

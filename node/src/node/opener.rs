@@ -3,12 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use baton_proto::{BlockHeader, Epoch, Height};
+use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::OpenError;
 use crate::{
     epoch::{EPOCHS_KEPT, EpochBook, EpochContext},
-    l1::{ChainFacts, EpochFacts, FactsError, L1Client, coming_committees, read_epoch_facts},
+    l1::{ChainFacts, EpochFacts, FactsError, L1Client, L1View, coming_committees, decided_at, read_epoch_facts},
     ledger::{Ledger, LedgerError, root_of_epoch},
     signer::OwnKey,
 };
@@ -60,17 +61,47 @@ impl Opener {
         if epoch == self.facts.first.epoch {
             return self.context(&self.facts.first, root);
         }
-        let mut stored = self.stored()?;
-        if let Some(facts) = stored.iter().find(|facts| facts.epoch == epoch) {
+        if let Some(facts) = self.stored()?.iter().find(|facts| facts.epoch == epoch) {
             return self.context(facts, root);
         }
         let facts = self.read(epoch).await?;
         let context = self.context(&facts, root)?;
+        self.store(facts)?;
+        Ok(context)
+    }
+
+    /// Reads what L1 says of the epoch after `running` as soon as that is final, so that it can begin while L1 is down. Returns
+    /// it; `None` if the watcher of L1 ends.
+    ///
+    /// # Errors
+    /// As [`Self::epoch`].
+    pub(super) async fn read_ahead(
+        &self,
+        running: Epoch,
+        mut l1: watch::Receiver<L1View>,
+    ) -> Result<Option<EpochFacts>, OpenError> {
+        let Some(next) = running.next() else { return Ok(None) };
+        if let Some(facts) = self.stored()?.into_iter().find(|facts| facts.epoch == next) {
+            return Ok(Some(facts));
+        }
+        let rests_on = decided_at(&self.facts, next);
+        let is_final = |view: &L1View| view.finalized.is_some_and(|(origin, _)| origin.number >= rests_on);
+        if l1.wait_for(is_final).await.is_err() {
+            return Ok(None);
+        }
+        let facts = self.read(next).await?;
+        self.store(facts.clone())?;
+        info!(epoch = %next, members = facts.committee.len(), "the next epoch's committee is known");
+        Ok(Some(facts))
+    }
+
+    fn store(&self, facts: EpochFacts) -> Result<(), OpenError> {
+        let mut stored = self.stored()?;
         stored.push(facts);
         let gone = stored.len().saturating_sub(EPOCHS_KEPT);
         let kept = serde_json::to_vec(&stored[gone..]).map_err(|error| FactsError::Unreadable(error.to_string()))?;
         self.ledger.put_l1_fact(EPOCHS_KEY, &kept)?;
-        Ok(context)
+        Ok(())
     }
 
     async fn read(&self, epoch: Epoch) -> Result<EpochFacts, OpenError> {
@@ -142,19 +173,60 @@ impl Opener {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::l1::testing::{POLL, TestChain, finalize};
+    use tokio::time::timeout;
+    use tokio_util::sync::CancellationToken;
 
-    #[tokio::test]
-    async fn a_restart_knows_the_epochs_before_the_running_one() {
-        let chain = TestChain::start_growing(|_| {}).await;
-        let opener = Opener {
+    use super::*;
+    use crate::l1::{
+        Watcher,
+        testing::{PATIENCE, POLL, TestChain, finalize, mine_to},
+    };
+
+    fn opener(chain: &TestChain) -> Opener {
+        Opener {
             facts: Arc::clone(&chain.facts),
             client: chain.client.clone(),
             ledger: chain.ledger(),
             key: None,
             poll: POLL,
-        };
+        }
+    }
+
+    #[tokio::test]
+    async fn an_epoch_that_was_read_ahead_begins_without_l1() {
+        let chain = TestChain::start_growing(|_| {}).await;
+        let opener = opener(&chain);
+        let cancel = CancellationToken::new();
+        let (client, facts) = (chain.client.clone(), Arc::clone(&chain.facts));
+        let watcher = Watcher::spawn(client, facts, Arc::clone(&opener.ledger), POLL, cancel.clone());
+        let (first, next) = (chain.facts.first.epoch, Epoch::new(3));
+        let root = chain.facts.genesis.clone();
+        let reading = opener.read_ahead(first, watcher.view.clone());
+        tokio::pin!(reading);
+        // L1 is at the start of the first epoch: nothing of the next one is final yet.
+        let too_early = timeout(10 * POLL, &mut reading).await;
+        assert!(too_early.is_err(), "{too_early:?}");
+        mine_to(&chain.client, decided_at(&chain.facts, next).get() + 4).await;
+        let read = timeout(PATIENCE, reading).await.expect("in time").unwrap().expect("L1 is watched");
+        assert_eq!((read.epoch, read.committee.len()), (next, 5));
+        cancel.cancel();
+        watcher.task.await.unwrap();
+
+        let dead = "http://127.0.0.1:1".to_owned();
+        let client = L1Client::new(&[dead], chain.client.chain_id(), Duration::from_secs(5)).unwrap();
+        let dead = Opener { client, ..opener.clone() };
+        let opened = timeout(PATIENCE, dead.epoch(next, root)).await.expect("without L1").unwrap();
+        assert_eq!(opened.committee.members(), read.committee);
+        // A restart goes on from it as well, and does not take it for one that was.
+        let book = dead.book().await.unwrap();
+        assert_eq!(book.running().epoch, first);
+        assert!(book.of(next).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_restart_knows_the_epochs_before_the_running_one() {
+        let chain = TestChain::start_growing(|_| {}).await;
+        let opener = opener(&chain);
         let mut roots = vec![chain.facts.genesis.clone()];
         for next in [3, 5] {
             let running = opener.book().await.unwrap().running();
