@@ -1,10 +1,7 @@
 //! Keeps peers connected: dials those configured for ever and others as long as they are wanted, with jittered back-off,
 //! one attempt per peer at a time.
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use libp2p::{
     Multiaddr, PeerId,
@@ -14,7 +11,7 @@ use libp2p::{
 
 use super::{
     NetworkConfig, StartError,
-    backoff::{Backoff, Timers},
+    backoff::{Backoff, Timers, jittered},
 };
 
 /// Returns the configured peers and observers with their addresses, ourselves left out.
@@ -41,9 +38,11 @@ pub(super) fn configured(config: &NetworkConfig) -> Result<HashMap<PeerId, Vec<M
 /// The peers to keep connected and when to try next.
 pub(super) struct Dialer {
     targets: HashMap<PeerId, Target>,
-    timers: Timers<PeerId>,
-    /// Peers with a timer: each has one at most.
-    waiting: HashSet<PeerId>,
+    timers: Timers<(PeerId, u64)>,
+    /// Peers that wait for a timer, each for the one that was set with this number: earlier ones do nothing.
+    waiting: HashMap<PeerId, u64>,
+    /// Timers that were set so far.
+    set: u64,
 }
 
 struct Target {
@@ -75,18 +74,32 @@ impl Dialer {
     pub(super) fn new(targets: HashMap<PeerId, Vec<Multiaddr>>) -> Self {
         let targets: HashMap<PeerId, Target> =
             targets.into_iter().map(|(peer, addresses)| (peer, Target::new(addresses, Backoff::new()))).collect();
-        let mut dialer = Self { waiting: targets.keys().copied().collect(), targets, timers: Timers::new() };
-        for peer in &dialer.waiting {
-            dialer.timers.after(Duration::ZERO, *peer);
-        }
+        let mut dialer = Self { waiting: HashMap::new(), targets, timers: Timers::new(), set: 0 };
+        dialer.hurry(Duration::ZERO);
         dialer
+    }
+
+    /// Has every target dialled within this time, as if no attempt had failed before. Who is connected is not dialled then.
+    pub(super) fn hurry(&mut self, within: Duration) {
+        let peers: Vec<PeerId> = self.targets.keys().copied().collect();
+        for peer in peers {
+            self.succeeded(&peer);
+            self.set(peer, jittered(within));
+        }
+    }
+
+    /// Sets the timer that `peer` waits for.
+    fn set(&mut self, peer: PeerId, wait: Duration) {
+        self.set = self.set.wrapping_add(1);
+        self.waiting.insert(peer, self.set);
+        self.timers.after(wait, (peer, self.set));
     }
 
     /// Adds a target that is dialled after `wait` and backs off up to `longest`; a known one gets these addresses.
     pub(super) fn add(&mut self, peer: PeerId, addresses: Vec<Multiaddr>, longest: Duration, wait: Duration) {
         self.targets.insert(peer, Target::new(addresses, Backoff::up_to(longest)));
-        if self.waiting.insert(peer) {
-            self.timers.after(wait, peer);
+        if !self.waiting.contains_key(&peer) {
+            self.set(peer, wait);
         }
     }
 
@@ -98,9 +111,10 @@ impl Dialer {
     /// Plans another attempt, after a failed one or a lost connection; nothing happens for peers that are no targets.
     pub(super) fn retry(&mut self, peer: PeerId) {
         if let Some(target) = self.targets.get_mut(&peer)
-            && self.waiting.insert(peer)
+            && !self.waiting.contains_key(&peer)
         {
-            self.timers.after(target.backoff.wait(), peer);
+            let wait = target.backoff.wait();
+            self.set(peer, wait);
         }
     }
 
@@ -115,7 +129,10 @@ impl Dialer {
     /// Returns the next peer to dial, with how. Nothing is lost when the future is dropped.
     pub(super) async fn due(&mut self) -> (PeerId, DialOpts) {
         loop {
-            let peer = self.timers.next().await;
+            let (peer, number) = self.timers.next().await;
+            if self.waiting.get(&peer) != Some(&number) {
+                continue;
+            }
             self.waiting.remove(&peer);
             if let Some(target) = self.targets.get_mut(&peer) {
                 let options = DialOpts::peer_id(peer)
@@ -134,6 +151,27 @@ impl Dialer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn in_a_hurry_nobody_waits_for_the_end_of_a_back_off() {
+        let peer = PeerId::random();
+        let address: Multiaddr = "/ip4/127.0.0.1/tcp/1".parse().unwrap();
+        let mut dialer = Dialer::new(HashMap::new());
+        let long = Duration::from_secs(3_600);
+        dialer.add(peer, vec![address], long, long);
+        for _ in 0..30 {
+            dialer.waiting.clear();
+            dialer.retry(peer);
+        }
+        dialer.hurry(Duration::from_millis(1));
+        let due = tokio::time::timeout(Duration::from_secs(60), dialer.due()).await;
+        assert_eq!(due.expect("it is dialled now").0, peer);
+        // And after that as soon as after a first failure; the timers from before do nothing.
+        dialer.retry(peer);
+        let due = tokio::time::timeout(Duration::from_secs(60), dialer.due()).await;
+        assert_eq!(due.expect("the back-off begins anew").0, peer);
+        assert!(dialer.waiting.is_empty());
+    }
 
     #[test]
     fn tcp_and_quic_take_turns_and_tcp_is_first() {

@@ -5,7 +5,7 @@
 //! liar wastes a bounded number of attempts. Configured peers are dialled whatever anybody says.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     time::{Duration, Instant},
 };
 
@@ -33,6 +33,9 @@ const ASK_FIRST: Duration = Duration::from_millis(500);
 const ASK_WHILE_INCOMPLETE: Duration = Duration::from_secs(10);
 const ASK_WHEN_COMPLETE: Duration = Duration::from_secs(300);
 
+/// Longest pause after an epoch's begin in which somebody is missing: time for the others to enter it as well.
+const ASK_SOON: Duration = Duration::from_secs(2);
+
 /// Learned peers are dialled one after the other, this far apart at most.
 const DIAL_APART: Duration = Duration::from_millis(20);
 
@@ -46,9 +49,9 @@ pub(super) struct Discovery {
     /// What connected peers say of themselves, and how near they are.
     announced: HashMap<PeerId, Vec<Multiaddr>>,
     near: HashMap<PeerId, Reach>,
-    /// Members' peers that are asked from time to time; each has one timer.
-    asked: HashSet<PeerId>,
-    pub(super) asks: Timers<PeerId>,
+    /// Members' peers that are asked from time to time, each with the number of the timer that it waits for.
+    asked: HashMap<PeerId, u64>,
+    pub(super) asks: Timers<(PeerId, u64)>,
 }
 
 impl Discovery {
@@ -58,7 +61,7 @@ impl Discovery {
             learned: Learned::default(),
             announced: HashMap::new(),
             near: HashMap::new(),
-            asked: HashSet::new(),
+            asked: HashMap::new(),
             asks: Timers::new(),
         }
     }
@@ -72,6 +75,13 @@ impl Discovery {
     pub(super) fn disconnected(&mut self, peer: &PeerId) {
         self.near.remove(peer);
         self.announced.remove(peer);
+    }
+
+    /// Has a peer asked after this time, whatever was planned before.
+    fn ask_after(&mut self, wait: Duration, peer: PeerId) {
+        let number = self.asked.get(&peer).map_or(0, |number| number.wrapping_add(1));
+        self.asked.insert(peer, number);
+        self.asks.after(wait, (peer, number));
     }
 
     fn near(&self, peer: &PeerId) -> Reach {
@@ -111,8 +121,8 @@ impl Service {
     pub(super) fn on_found(&mut self, peer: PeerId) {
         self.discovery.learned.proven(&peer);
         self.note_in_book(peer);
-        if self.discovery.asked.insert(peer) {
-            self.discovery.asks.after(jittered(ASK_FIRST), peer);
+        if !self.discovery.asked.contains_key(&peer) {
+            self.discovery.ask_after(jittered(ASK_FIRST), peer);
         }
     }
 
@@ -177,19 +187,36 @@ impl Service {
     }
 
     /// Asks a member whom it knows, and plans the next time.
-    pub(super) fn ask_directory(&mut self, peer: PeerId) {
+    pub(super) fn ask_directory(&mut self, (peer, number): (PeerId, u64)) {
+        if self.discovery.asked.get(&peer) != Some(&number) {
+            return;
+        }
         if !self.is_member(&peer) {
             self.discovery.asked.remove(&peer);
             return;
         }
         self.swarm.behaviour_mut().directory.send_request(&peer, directory::QUESTION.to_vec());
+        let pause = if self.is_complete() { ASK_WHEN_COMPLETE } else { ASK_WHILE_INCOMPLETE };
+        self.discovery.ask_after(jittered(pause), peer);
+    }
+
+    /// Returns whether all other members of the running epoch are connected.
+    fn is_complete(&self) -> bool {
         let context = self.seats.running();
         let members = self.shared.members.borrow();
         let found = context.committee.members().iter().filter(|member| !members.peers(&member.key).is_empty()).count();
-        drop(members);
-        let others = context.committee.len() - usize::from(self.seats.ours_in(&context).is_some());
-        let pause = if found < others { ASK_WHILE_INCOMPLETE } else { ASK_WHEN_COMPLETE };
-        self.discovery.asks.after(jittered(pause), peer);
+        found >= context.committee.len() - usize::from(self.seats.ours_in(&context).is_some())
+    }
+
+    /// Asks whom the members know soon, not when their next time has come, if somebody is missing in a new epoch.
+    pub(super) fn ask_directories_soon(&mut self) {
+        if self.is_complete() {
+            return;
+        }
+        let asked: Vec<PeerId> = self.discovery.asked.keys().copied().collect();
+        for peer in asked {
+            self.discovery.ask_after(jittered(ASK_SOON), peer);
+        }
     }
 
     pub(super) fn on_directory(&mut self, event: request_response::Event<Vec<u8>, Vec<u8>>, running: &mut Running) {

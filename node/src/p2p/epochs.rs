@@ -1,5 +1,7 @@
 //! Going along when epochs change: who joins, leaves or moves does so on the connection that it has.
 
+use std::time::Duration;
+
 use baton_proto::BlsPublicKey;
 use libp2p::PeerId;
 use tracing::info;
@@ -9,6 +11,9 @@ use super::{
     behaviour::connections,
     service::{Running, Service},
 };
+
+/// How long after an epoch's begin all who are not connected are dialled: others enter it in the same moment.
+const DIAL_WITHIN: Duration = Duration::from_millis(500);
 
 impl Service {
     /// There is another epoch. Proofs stay; what follows from them does not.
@@ -39,6 +44,9 @@ impl Service {
             return;
         }
         self.epoch = context.epoch;
+        // Whoever joins may have been told of too early, or have waited for us to know it.
+        self.dialer.hurry(DIAL_WITHIN);
+        self.ask_directories_soon();
         let (epoch, me) = (context.epoch, self.seats.ours_in(&context));
         info!(%epoch, members = context.committee.len(), ?me, "the network is in another epoch");
         for (member, key) in

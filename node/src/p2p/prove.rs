@@ -276,10 +276,14 @@ impl Service {
         let peer = check.peer;
         running.proofs.asked.remove(&peer);
         if self.swarm.is_connected(&peer) {
-            debug!(%peer, "a peer claims a key that has no seat");
+            let is_coming = self.seats.is_coming(&check.claim.key);
+            debug!(%peer, is_coming, "a peer claims a key that has no seat");
             running.proofs.candidates.insert(peer, check);
             self.shared.members.send_modify(|members| members.candidate(peer));
-            self.on_not_found_yet(peer);
+            // Who is about to join stays, though others who have entered its epoch told us of it too early.
+            if !is_coming {
+                self.on_not_found_yet(peer);
+            }
         }
     }
 

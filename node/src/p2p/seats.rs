@@ -68,6 +68,11 @@ impl Seats {
         self.newest(key).is_some()
     }
 
+    /// Returns whether `key` has a seat in the epoch after the running one, as far as that is known.
+    pub(super) fn is_coming(&self, key: &BlsPublicKey) -> bool {
+        self.epochs.is_coming(key)
+    }
+
     /// Returns whether `key` is ours.
     pub(super) fn is_ours(&self, key: &BlsPublicKey) -> bool {
         self.ours.as_ref() == Some(key)

@@ -207,7 +207,7 @@ impl Service {
                 Some(weighed) = running.announced.next() => self.on_weighed(weighed),
                 Some(answered) = running.answers.join_next() => self.on_answered(answered),
                 (peer, options) = self.dialer.due() => self.dial(peer, options),
-                peer = self.discovery.asks.next() => self.ask_directory(peer),
+                due = self.discovery.asks.next() => self.ask_directory(due),
                 _ = save.tick(), if running.saving.is_empty() => self.save_book(&mut running),
                 Some(_) = running.saving.join_next() => {}
                 peer = running.forgiven.next() => {

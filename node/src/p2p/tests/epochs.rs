@@ -315,3 +315,36 @@ async fn who_left_for_good_leaves_the_book() {
     let text = std::fs::read_to_string(&book).unwrap();
     assert_eq!([1, 2].map(|seed| text.contains(&peer(seed).to_string())), [false, true], "{text}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_told_of_before_its_epoch_began_here_stays_if_it_is_coming() {
+    let (mut zero, zero_epochs) = start(member(0, &[])).await;
+    let (mut one, one_epochs) = start(member(1, &[(0, &zero.address())])).await;
+    zero.connected_in(EPOCH, 1).await;
+    let facts = |seeds: [u8; 3]| {
+        let context = epoch(L2, NEXT, seeds);
+        let committee = context.committee.members().to_vec();
+        (context, EpochFacts { epoch: NEXT, committee, randomness: B256::ZERO })
+    };
+    let (next, coming) = facts([0, 1, JOINER]);
+    zero_epochs.announce(&coming);
+    // The other one has entered that epoch, and tells of who joined and of a stranger to us.
+    let mut raws = vec![];
+    for seed in [JOINER, JOINER + 1] {
+        let mut raw = Raw::start(seed).await;
+        raw.connect(one.network.peer_id(), one.address()).await;
+        raws.push(raw);
+    }
+    one_epochs.add(epoch(L2, NEXT, [0, 1, JOINER, JOINER + 1]));
+    for place in [2, 3] {
+        one.connected_in(NEXT, place).await;
+    }
+    let told = |raw: &Raw| zero.network.standing(&raw.peer) == Some(Standing::Candidate);
+    becomes(|| told(&raws[0])).await;
+    raws[1].until(|event| matches!(event, SwarmEvent::ConnectionClosed { .. }).then_some(())).await;
+    assert!(told(&raws[0]), "it is about to join");
+    let opened = zero.network.stats().connections_opened.get();
+    zero_epochs.add(next);
+    zero.connected_in(NEXT, 2).await;
+    assert_eq!(zero.network.stats().connections_opened.get(), opened);
+}
