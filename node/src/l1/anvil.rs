@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -10,6 +11,7 @@ use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
 };
+use tracing::debug;
 
 /// How long anvil may take to listen; it takes a tenth of a second.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
@@ -63,6 +65,31 @@ pub struct Anvil {
     child: Child,
     url: String,
     chain_id: u64,
+    // Dropped after the process.
+    states: StatesFolder,
+}
+
+/// Where anvil keeps the states of old blocks, some hundred megabytes an hour. In its own folder, which is where they are by
+/// default, they would stay for ever: anvil removes them only when it is asked to end.
+#[derive(Debug)]
+struct StatesFolder(PathBuf);
+
+impl StatesFolder {
+    fn new() -> std::io::Result<Self> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("baton-anvil-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for StatesFolder {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            debug!(path = %self.0.display(), %error, "anvil's states are left");
+        }
+    }
 }
 
 impl Anvil {
@@ -74,8 +101,11 @@ impl Anvil {
         if !options.binary.exists() {
             return Err(AnvilError::Absent(options.binary.clone()));
         }
+        let states = StatesFolder::new()?;
         let mut command = Command::new(&options.binary);
         command
+            .arg("--cache-path")
+            .arg(&states.0)
             // Blobs, the BLS precompiles and the gas cap of one transaction as on mainnet.
             .args(["--hardfork", "osaka", "--gas-limit", "60000000", "--enable-tx-gas-limit", "--host", "127.0.0.1"])
             .args(["--port", &options.port.to_string()])
@@ -110,7 +140,7 @@ impl Anvil {
         };
         // Keeps the pipe empty, as anvil logs every call.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Ok(Self { child, url, chain_id: options.chain_id })
+        Ok(Self { child, url, chain_id: options.chain_id, states })
     }
 
     /// Returns the URL of its JSON-RPC.
@@ -135,7 +165,24 @@ impl Anvil {
     ///
     /// # Errors
     /// When the process cannot be ended.
-    pub async fn stop(mut self) -> std::io::Result<()> {
-        self.child.kill().await
+    pub async fn stop(self) -> std::io::Result<()> {
+        let Self { mut child, states, .. } = self;
+        child.kill().await?;
+        drop(states);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::l1::testing::start_anvil;
+
+    #[tokio::test]
+    async fn nothing_is_left_of_it() {
+        let anvil = start_anvil().await;
+        let states = anvil.states.0.clone();
+        assert!(states.exists());
+        anvil.stop().await.unwrap();
+        assert!(!states.exists());
     }
 }
