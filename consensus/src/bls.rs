@@ -207,8 +207,8 @@ impl Scheme for MinSig {
         let (Some((first_point, points)), Some((first_key, keys))) = (points.split_first(), keys.split_first()) else {
             return false;
         };
-        let mut signature = min_sig::AggregateSignature::from(points.mult(&factors, FACTOR_BITS));
-        let mut key = min_sig::AggregatePublicKey::from(keys.mult(&factors, FACTOR_BITS));
+        let mut signature = points.mult(&factors, FACTOR_BITS);
+        let mut key = keys.mult(&factors, FACTOR_BITS);
         let added = signature.add_signature(first_point, false).and_then(|()| key.add_public_key(first_key, false));
         added.is_ok() && holds(&key.to_public_key(), message, STATEMENT_DST, &signature.to_signature())
     }

@@ -28,7 +28,10 @@ use crate::{
 /// Delivers at once to every other node that sits in the epoch that a message is about; what a full inbox does not take is
 /// lost.
 #[derive(Clone, Default)]
-struct Hub(Arc<Mutex<Vec<Option<(BlsPublicKey, mpsc::Sender<BatchMessage>)>>>>);
+struct Hub(Arc<Mutex<Vec<Option<Inbox>>>>);
+
+/// A node's key, and where what is meant for it goes.
+type Inbox = (BlsPublicKey, mpsc::Sender<BatchMessage>);
 
 struct Port {
     hub: Hub,

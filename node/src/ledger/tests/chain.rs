@@ -184,7 +184,7 @@ fn bodies_that_lost_are_dropped(fixture: &mut dyn Fixture) {
     assert_eq!(ledger.block(Height::new(1)).unwrap().as_ref(), Some(&winners[0]));
     // One that comes late is gone some steps later.
     ledger.store_block(&loser).unwrap();
-    make_final(ledger, &[ahead.clone()]);
+    make_final(ledger, std::slice::from_ref(&ahead));
     for block in chain_on(&ahead, 10, 64) {
         make_final(ledger, &[block]);
     }
