@@ -9,7 +9,7 @@
 //!  catch-up, fetched blocks ───────┘   └─────────┘         └─▶ heads: "this height is final"
 //! ```
 //! Durable before visible: effects run in the order the machine gave them, and what they want said waits until the disk has
-//! all that the turn wrote ([`turn`]); a failed write ends the process before anything else is sent. What the network has seen
+//! all that the turn wrote (see `turn.rs`); a failed write ends the process before anything else is sent. What the network has seen
 //! is on this disk.
 
 mod announce;
