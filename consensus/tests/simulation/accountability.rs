@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use baton_consensus::Verified;
 use baton_proto::{Certificate, StatementKind};
 
-use crate::{cluster::Cluster, report};
+use crate::{cluster::Cluster, epochs::sequencer, report};
 
 impl Cluster {
     /// Runs until two honest nodes finalize conflicting blocks, or the time is over. Panics if what honest nodes then have on
@@ -19,6 +19,7 @@ impl Cluster {
             return;
         }
         let guilty = self.guilty();
+        // In every epoch liars have the same weight, and all together too.
         let total = self.world.committee.total_weight().get();
         let weight: u64 = guilty.iter().map(|member| self.plan.weights[*member]).sum();
         assert!(3 * weight >= total, "agreement is broken, and only {guilty:?}, {weight} of {total}, can be named");
@@ -43,9 +44,10 @@ impl Cluster {
                 self.counts.pairs[pair_kind(first, second)] += 1;
                 for member in first.signers.iter().filter(|member| second.signers.contains(*member)) {
                     let (a, b) = (report::statement(&first.statement), report::statement(&second.statement));
-                    let honest = !self.plan.liars.contains_key(&member.as_usize());
-                    assert!(!honest, "honest member {member} is in both of {a} and {b}");
-                    guilty.insert(member.as_usize());
+                    let member = sequencer(self.world_of(first.statement.epoch()), member);
+                    let honest = !self.plan.liars.contains_key(&member);
+                    assert!(!honest, "honest sequencer {member} is in both of {a} and {b}");
+                    guilty.insert(member);
                 }
             }
         }

@@ -201,7 +201,10 @@ impl Cluster {
             }
             Event::Started { at, .. } => self.started(at),
             Event::Restart { at, life } => {
-                if self.nodes[at].process.is_none() && self.nodes[at].life == life && !self.nodes[at].stopped {
+                let node = &self.nodes[at];
+                // Whoever saw safety broken waits for its operator; liars do not.
+                let is_halted = self.plan.craft(at).is_none() && !node.contradictions.is_empty();
+                if node.process.is_none() && node.life == life && !node.stopped && !is_halted {
                     self.start(at);
                 }
             }

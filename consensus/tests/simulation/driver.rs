@@ -70,9 +70,11 @@ impl Cluster {
         let node = &self.nodes[at];
         if let Some(process) = &node.process {
             let (machine, ledger) = (process.machine.head().height.get(), node.ledger.live().height());
-            let next = process.machine.has_ended() && ledger > machine;
+            // The machine of an epoch that is over stays where that ended, whatever it sees afterwards.
+            let is_past = node.ledger.live().chain().last().is_some_and(|head| head.epoch > process.epoch);
+            let next = process.machine.has_ended() || is_past && !node.contradictions.is_empty();
             assert!(
-                machine == ledger || next,
+                machine == ledger || next && ledger > machine,
                 "final heights of machine, {machine}, and ledger, {ledger}, at node {at}"
             );
         }
@@ -250,10 +252,8 @@ impl Cluster {
             return answers.push_back(Input::Signed(signed));
         }
         let record = &mut self.nodes[at].record;
-        if record.live().is_forgotten(&statement) {
-            self.counts.forgotten += 1;
-            return answers.push_back(Input::SignRefused(statement));
-        }
+        let forgotten = record.live().is_forgotten(&statement);
+        assert!(!forgotten, "node {at} is asked to sign what is forgotten: {}", report::statement(&statement));
         if let Some(said) = record.live().against(&statement) {
             let (said, asked) = (report::statement(said), report::statement(&statement));
             panic!("node {at} is asked to sign {asked} after {said}");

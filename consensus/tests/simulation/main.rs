@@ -165,10 +165,11 @@ fn who_stays_learns_how_an_epoch_ended_from_those_that_left() {
 /// or more of the weight.
 #[test]
 fn liars_of_more_than_a_third_break_agreement_and_are_named_for_it() {
-    let Counts { broken, pairs, .. } = seeds::run_all(1..LAWLESS_SEEDS + 1, &[Scenario::lawless]);
+    let Counts { broken, pairs, handovers, .. } = seeds::run_all(1..LAWLESS_SEEDS + 1, &[Scenario::lawless]);
     println!("agreement is broken by {broken} of {LAWLESS_SEEDS} seeds, {pairs:?} pairs of certificates");
     assert!(broken > LAWLESS_SEEDS / 5, "only {broken} seeds broke agreement");
     assert!(pairs.iter().all(|count| *count > 0), "a kind of pair never came: {pairs:?}");
+    assert!(handovers > 0, "no epoch ended");
 }
 
 /// A planted mistake: what is found is made small, goes through a file, and fails again in the same way.

@@ -279,8 +279,8 @@ impl Plan {
         }
         assert!(3 * lying > total, "these weights make no coalition of more than a third: {weights:?}");
         let calm_ms = random.pick(&[1_000, 3_000]);
-        let plan =
-            Self { weights, liars, calm_ms, epoch_ms: 0, away: BTreeMap::new(), followers: 0, ..Self::of(random) };
+        let epoch_ms = random.pick(&[0, 1_500, 4_000]);
+        let plan = Self { weights, liars, calm_ms, epoch_ms, away: BTreeMap::new(), followers: 0, ..Self::of(random) };
         Self { notices_own_bits: false, lawless: true, ..plan }
     }
 

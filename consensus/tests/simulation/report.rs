@@ -99,8 +99,6 @@ pub(crate) struct Counts {
     pub(crate) seatless: u64,
     /// Processes that started two epochs or more behind the latest one.
     pub(crate) walks: u64,
-    /// Statements that a record refused because it has forgotten what was said in their view.
-    pub(crate) forgotten: u64,
     /// Views from healing to the last block demanded, at worst.
     pub(crate) views_to_heal_max: u64,
     /// Those of them in which an honest member led after an honest member, at worst.
@@ -131,7 +129,6 @@ impl AddAssign for Counts {
         self.latecomers += other.latecomers;
         self.seatless += other.seatless;
         self.walks += other.walks;
-        self.forgotten += other.forgotten;
         self.views_to_heal_max = self.views_to_heal_max.max(other.views_to_heal_max);
         self.good_views_max = self.good_views_max.max(other.good_views_max);
     }
@@ -142,7 +139,7 @@ impl fmt::Display for Counts {
         write!(
             f,
             "{} steps, {} blocks during faults, {} crashes ({} within a turn, {} of all nodes, {} writes lost), {} replays, {} lies, \
-             {} forgeries refused, {} votes waited, {} stopped by a stale record, {} offences reported, {} ranges, {} handovers ({} after healing, {} blocks proposed again, {} latecomers, {} machines without a seat, {} starts far behind), {} refusals by a forgetful record, healed within {} views, {} of them good",
+             {} forgeries refused, {} votes waited, {} stopped by a stale record, {} offences reported, {} ranges, {} handovers ({} after healing, {} blocks proposed again, {} latecomers, {} machines without a seat, {} starts far behind), healed within {} views, {} of them good",
             self.steps,
             self.blocks,
             self.crashes,
@@ -162,7 +159,6 @@ impl fmt::Display for Counts {
             self.latecomers,
             self.seatless,
             self.walks,
-            self.forgotten,
             self.views_to_heal_max,
             self.good_views_max
         )
