@@ -273,36 +273,6 @@ impl<S: Scheme> Machine<S> {
         }
     }
 
-    /// Returns whether a vote, not yet verified, is worth verifying: inside the window and not the one already held.
-    ///
-    /// A vote for a view that has its certificate is still wanted: only a vote at hand can convict a later second one.
-    #[must_use]
-    pub fn wants_vote(&self, vote: &SignedStatement) -> bool {
-        let Some(view) = vote.statement.view() else { return false };
-        if vote.statement.epoch() != self.epoch || self.check_window(view).is_err() {
-            return false;
-        }
-        let held = self.views.get(&view).and_then(|state| state.votes.vote(vote.statement.kind(), vote.signer));
-        held.is_none_or(|held| **held != *vote)
-    }
-
-    /// Returns whether a certificate, not yet verified, is worth verifying: of this epoch, above the highest finalization
-    /// and not held yet.
-    #[must_use]
-    pub fn wants_certificate(&self, certificate: &Certificate) -> bool {
-        let statement = &certificate.statement;
-        let Some(view) = statement.view() else { return false };
-        let held = self.views.get(&view).and_then(|state| match statement.kind() {
-            StatementKind::Notarize => state.notarization.as_ref(),
-            StatementKind::Nullify => state.nullification.as_ref(),
-            StatementKind::Finalize => state.finalization.as_ref(),
-            StatementKind::Attest => None,
-        });
-        // A different block under the same kind is wanted: the two together show that safety is broken.
-        let known = held.is_some_and(|held| held.statement == *statement);
-        statement.epoch() == self.epoch && view > self.final_view && !known
-    }
-
     fn on_proposal(
         &mut self,
         header: BlockHeader,
@@ -425,7 +395,11 @@ impl<S: Scheme> Machine<S> {
         }
     }
 
-    fn on_synced(&mut self, header: BlockHeader, certificate: Verified<Certificate>) -> Result<(), Rejected> {
+    fn on_synced(
+        &mut self,
+        header: BlockHeader,
+        certificate: Verified<Certificate>,
+    ) -> Result<(), Rejected> {
         let certified =
             certificate.statement.view().filter(|_| certificate.statement.kind() == StatementKind::Finalize);
         let epochs = [header.epoch, certificate.statement.epoch()];
@@ -444,7 +418,12 @@ impl<S: Scheme> Machine<S> {
         Ok(())
     }
 
-    fn on_built(&mut self, view: View, header: BlockHeader, effects: &mut Vec<Effect>) -> Result<(), Rejected> {
+    fn on_built(
+        &mut self,
+        view: View,
+        header: BlockHeader,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Rejected> {
         // Too late is no fault: the view can be over, or given up.
         let Some(parent) = self.entry.building.filter(|_| view == self.current) else { return Ok(()) };
         let height = self.chain.header(parent).and_then(|parent| parent.height.next());
@@ -694,21 +673,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_worth_verifying() {
-        let world = World::new(&[1, 1, 1, 1]);
+    fn the_weight_that_was_seen_is_ours_and_that_of_whoever_spoke() {
+        let world = World::new(&[4, 3, 2, 1]);
         let mut machine = started(&world, 1);
-        let vote = world.sign(MemberIndex::new(0), nullify(1));
-        assert!(machine.wants_vote(&vote));
-        tell(&mut machine, Input::Vote { vote: vote.clone(), leader: None });
-        assert!(!machine.wants_vote(&vote), "held already");
-        let other = world.sign(MemberIndex::new(0), finalize(1, BlockDigest::ZERO));
-        assert!(machine.wants_vote(&other), "beside the first it is evidence");
-        assert!(!machine.wants_vote(&world.sign(MemberIndex::new(0), nullify(4))), "too far ahead");
-        let certificate = world.certify(&[0, 2, 3], nullify(1));
-        assert!(machine.wants_certificate(&certificate));
-        tell(&mut machine, Input::Certificate(certificate.clone()));
-        assert!(!machine.wants_certificate(&certificate));
-        assert!(machine.wants_vote(&world.sign(MemberIndex::new(2), nullify(1))), "late votes can still convict");
-        assert_eq!(machine.seen_weight(), 4);
+        assert_eq!(machine.seen_weight(), 3);
+        tell(&mut machine, Input::Vote { vote: world.sign(MemberIndex::new(0), nullify(1)), leader: None });
+        assert_eq!(machine.seen_weight(), 7);
+        tell(&mut machine, Input::Certificate(world.certify(&[0, 1, 2], nullify(1))));
+        assert_eq!(machine.seen_weight(), 9);
     }
 }
