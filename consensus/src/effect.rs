@@ -12,9 +12,9 @@ use crate::Timer;
 /// ([`Broadcast`](Self::Broadcast), [`Send`](Self::Send)) overtakes a [`Persist`](Self::Persist) or
 /// [`Sign`](Self::Sign) before it. The machine for its part asks to broadcast a statement of our own only after
 /// [`Input::Signed`](crate::Input::Signed) said that it is signed. The driver may gather all `Sign` and `Persist`
-/// effects of one turn into one synced write each, if nothing of the turn leaves the process before both; a certificate that
-/// holds a statement of the turn must not become durable before the record of it. A block's body needs to be durable no later
-/// than the first `Persist` after it was stored. The driver may run [`Build`](Self::Build), [`Validate`](Self::Validate),
+/// effects of one turn into one synced write each, with the bodies that it stores, if nothing of the turn leaves the process
+/// before that; a certificate that holds a statement of the turn must not become durable before the record of it. The driver
+/// may run [`Build`](Self::Build), [`Validate`](Self::Validate),
 /// [`Fetch`](Self::Fetch) and catching up beside the loop: their answers are inputs, and can come late or never. A
 /// failed durable write ends the process before anything later is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub enum Effect {
     /// Send to one member.
     Send(MemberIndex, Outgoing),
     /// We lead `view`: build a block with `header.view = view`, epoch and proposer ours, height one above `parent` and
-    /// `parent.digest()` as parent; store its body; answer [`Input::Built`](crate::Input::Built), or
+    /// `parent.digest()` as parent; store its body durably; answer [`Input::Built`](crate::Input::Built), or
     /// [`Input::NotBuilt`](crate::Input::NotBuilt). The time for the block has come: pacing is done here.
     Build {
         /// The view.
@@ -41,7 +41,7 @@ pub enum Effect {
         ancestors: Vec<BlockHeader>,
     },
     /// Judge a proposal whose leader, view, parent and height are checked and whose ancestry is proven: everything else
-    /// that voters check. If valid, store the body. Answer [`Input::Validated`](crate::Input::Validated); when
+    /// that voters check. If valid, store the body durably. Answer [`Input::Validated`](crate::Input::Validated); when
     /// something is merely not seen yet, answer later.
     Validate {
         /// The proposed block.
@@ -51,7 +51,7 @@ pub enum Effect {
         /// The unfinalized ancestors: above the final head, ascending, `parent` last; empty if `parent` is final.
         ancestors: Vec<BlockHeader>,
     },
-    /// Get a block whole, store it, answer [`Input::Fetched`](crate::Input::Fetched).
+    /// Get a block whole, store it durably, answer [`Input::Fetched`](crate::Input::Fetched).
     ///
     /// If the body is at hand from the proposal (even while it is being validated), storing it is all there is to do.
     /// Otherwise ask `from` first, then others. Comes again at each retry while the block is still wanted; one

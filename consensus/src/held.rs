@@ -16,7 +16,7 @@
 //! is found out, and holds up nobody else's, because the next one to say the same makes the quorum possible again. Once a
 //! statement has its certificate, what else is said for it waits for a contradiction that may never come. Where enough was
 //! checked for a Notarize or Finalize to have its certificate as soon as we say it too, which we mostly are about to, the
-//! others wait for their signers to say it again: if we never say it, those who do spread the certificate before that.
+//! others wait for their signers to say it again: if we never say it, those who do spread the certificate.
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -70,7 +70,8 @@ pub enum Input {
         /// The view that was asked for.
         view: View,
     },
-    /// Answer to [`Effect::Sign`](crate::Effect::Sign): durable in the sign record, then signed.
+    /// Answer to [`Effect::Sign`](crate::Effect::Sign): in the sign record, then signed. The disk has
+    /// both this and what was stored before it when anything that follows from it leaves the process.
     Signed(Verified<SignedStatement>),
     /// Answer to [`Effect::Sign`](crate::Effect::Sign): the sign record holds something that forbids it.
     SignRefused(Statement),

@@ -73,6 +73,7 @@ impl Driver {
             match said {
                 Said::Broadcast(message) => self.context.outbound.broadcast(message),
                 Said::Send(member, message) => self.context.outbound.send(member, message),
+                Said::Notarized(digest, block, view) => self.context.notarized.on_notarized(digest, block, view),
                 Said::Announce(announcement) => self.context.network.announce(announcement),
                 Said::Final(blocks) => self.tell_final(blocks),
             }
@@ -364,7 +365,7 @@ impl Driver {
             && let Some(block) = self.blocks.get(&digest)?
         {
             self.status.notarized_height = self.status.notarized_height.max(block.header.height);
-            self.context.notarized.on_notarized(digest, block, view);
+            self.turn.say(Said::Notarized(digest, block, view));
         }
         Ok(())
     }

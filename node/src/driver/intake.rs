@@ -122,6 +122,8 @@ impl Intake {
     /// Makes the stage for the committee's epoch.
     #[must_use]
     pub fn new(context: IntakeContext) -> Self {
+        // Where we only listen, our vote never comes.
+        let speaks = context.epoch.signer.as_ref().is_some_and(|signer| !signer.listens_in(context.epoch.epoch));
         let IntakeContext { epoch, epochs, inactive_views, window, certified, network, rebuilder } = context;
         Self {
             epoch: epoch.epoch,
@@ -133,7 +135,7 @@ impl Intake {
             network,
             rebuilder,
             certified,
-            held: HeldVotes::new(Arc::clone(&epoch.committee), epoch.me(), inactive_views),
+            held: HeldVotes::new(Arc::clone(&epoch.committee), epoch.me().filter(|_| speaks), inactive_views),
             statements: LruCache::new(STATEMENTS_REMEMBERED),
             made: LruCache::new(KINDS_REMEMBERED),
             convicted: BTreeSet::new(),

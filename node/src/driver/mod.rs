@@ -9,8 +9,8 @@
 //!  catch-up, fetched blocks ───────┘   └─────────┘         └─▶ heads: "this height is final"
 //! ```
 //! Durable before visible: effects run in the order the machine gave them, and what they want said waits until the disk has
-//! all that the turn wrote (see `turn.rs`); a failed write ends the process before anything else is sent. What the network has seen
-//! is on this disk.
+//! all that the turn wrote (see `turn.rs`); a failed write ends the process before anything else is sent. What the network
+//! has seen is on this disk.
 
 mod announce;
 mod announced;
@@ -60,8 +60,14 @@ pub use self::{
     window::ViewWindow,
 };
 use self::{
-    blocks::Blocks, catching_up::CatchingUp, effects::Offered, epoch_end::Life, key_watch::KeyWatch, timers::Timers,
-    turn::Turn, waiting::Waiting,
+    blocks::Blocks,
+    catching_up::CatchingUp,
+    effects::Offered,
+    epoch_end::Life,
+    key_watch::KeyWatch,
+    timers::Timers,
+    turn::{Said, Turn},
+    waiting::Waiting,
 };
 use crate::{
     epoch::{EpochBook, EpochContext},
@@ -461,8 +467,8 @@ impl Driver {
             "a member signed two conflicting statements");
         // At most one for each member and epoch ever waits: the queue has room for those of many liars.
         self.context.evidence.send(evidence.clone()).await.map_err(|_| DriverError::StageEnded("evidence reporter"))?;
-        self.context.network.announce(Announcement::Evidence(evidence.clone()));
-        self.context.outbound.broadcast(ConsensusMessage::Evidence(evidence));
+        self.turn.say(Said::Announce(Announcement::Evidence(evidence.clone())));
+        self.turn.say(Said::Broadcast(ConsensusMessage::Evidence(evidence)));
         Ok(())
     }
 

@@ -7,17 +7,19 @@
 //!                                  └──▶ what others shall hear ─────────────────────────────────────┘
 //! ```
 //! Nothing leaves the process while a write that came before it in the turn may be lost, and after a failed write nothing
-//! leaves it at all. The two files are synced side by side, because neither needs the other, but for one case: a certificate
-//! that our own signature of this turn completed must never survive a power cut that our record of it does not, or the
-//! restarted node would find its key in a statement that its record lacks. So the record is synced before such a certificate
-//! is written. A block's body needs no sync of its own before we vote for it: both later syncs of its view, for our Finalize
-//! and for the block's being final, come after it in the same log.
+//! leaves it at all. So whoever sees our Notarize can count on our having the body, and a Finalize, which binds for good, is
+//! for a block whose body a third of the honest weight keeps even if every machine loses power at once.
+//!
+//! The two files are synced side by side, because neither needs the other, but for one case: a certificate that our own
+//! signature of this turn completed must never survive a power cut that our record of it does not, or the restarted node would
+//! find its key in a statement that its record lacks. So the record is synced before such a certificate is written. Blocks that
+//! become final are synced at once: whoever asks this node about them must not hear of what may yet be lost.
 
-use std::sync::Arc;
+use std::{sync::Arc, thread};
 
 use baton_consensus::Verified;
 use baton_proto::{
-    Block, Certificate, MemberIndex, SignedStatement, Statement,
+    Block, BlockDigest, Certificate, MemberIndex, SignedStatement, Statement, View,
     wire::{Announcement, ConsensusMessage},
 };
 
@@ -34,6 +36,8 @@ pub(super) enum Said {
     Broadcast(ConsensusMessage),
     /// A message to one member.
     Send(MemberIndex, ConsensusMessage),
+    /// A quorum has voted for a block in a view.
+    Notarized(BlockDigest, Arc<Block>, View),
     /// News for everybody.
     Announce(Announcement),
     /// Blocks are final.
@@ -95,8 +99,8 @@ impl<R: Statements> Turn<R> {
         signed.map(Some)
     }
 
-    /// Stores a body. It reaches the disk with the next certificate, if not before.
     pub(super) fn store_block(&mut self, block: &Block) -> Result<(), LedgerError> {
+        self.is_ledger_staged = true;
         let stored = self.ledger.stage(std::slice::from_ref(block), &[]);
         self.watch(stored)
     }
@@ -108,11 +112,13 @@ impl<R: Statements> Turn<R> {
         Ok(self.watch(stored)?)
     }
 
+    /// Makes blocks final, and durable with all that was stored before.
     pub(super) fn finalize(&mut self, step: &FinalStep) -> Result<(), DriverError> {
         self.record_before(&step.certificate)?;
-        self.is_ledger_staged = true;
-        let stored = self.ledger.stage_final(step);
-        Ok(self.watch(stored)?)
+        let stored = self.ledger.finalize(step);
+        self.watch(stored)?;
+        self.is_ledger_staged = false;
+        Ok(())
     }
 
     /// Says something at the end of the turn, after what was said before.
@@ -139,10 +145,14 @@ impl<R: Statements> Turn<R> {
             (None, None) => Ok(()),
             (Some(record), None) => sync_record(record),
             (None, Some(ledger)) => Ok(ledger.sync()?),
-            (Some(record), Some(ledger)) => std::thread::scope(|both| {
-                let synced = both.spawn(|| ledger.sync());
+            (Some(record), Some(ledger)) => thread::scope(|both| {
+                let beside = thread::Builder::new().spawn_scoped(both, || ledger.sync());
                 sync_record(record)?;
-                Ok(synced.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?)
+                Ok(match beside {
+                    Ok(synced) => synced.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                    // No thread is to be had.
+                    Err(_) => ledger.sync(),
+                }?)
             }),
         }
     }

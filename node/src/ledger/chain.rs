@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{Mutex, PoisonError, RwLock},
 };
 
 use alloy_primitives::{Address, TxHash};
@@ -27,9 +27,8 @@ const UNFINAL_HEADERS_MAX: usize = 4_096;
 pub struct StoreLedger<S> {
     pub(super) store: S,
     identity: ChainIdentity,
-    /// Held by every step that writes what it has read. Holds the head that was written last.
-    writer: Mutex<Option<Head>>,
-    /// The head that the disk has.
+    /// Held by every step that writes what it has read.
+    writer: Mutex<()>,
     head: RwLock<Option<Head>>,
     cache: BlockCache,
 }
@@ -50,7 +49,7 @@ impl<S: Store> StoreLedger<S> {
         let ledger = Self {
             store,
             identity: *identity,
-            writer: Mutex::new(head),
+            writer: Mutex::new(()),
             head: RwLock::new(head),
             cache: BlockCache::new(),
         };
@@ -61,10 +60,6 @@ impl<S: Store> StoreLedger<S> {
             }
         }
         Ok(ledger)
-    }
-
-    fn writer(&self) -> MutexGuard<'_, Option<Head>> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn current_head(&self) -> Option<Head> {
@@ -154,7 +149,7 @@ impl<S: Store> Ledger for StoreLedger<S> {
     }
 
     fn init_genesis(&self, genesis: &BlockHeader) -> Result<(), LedgerError> {
-        let mut written = self.writer();
+        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let digest = genesis.digest();
         if let Some(stored) = self.final_digest(Height::ZERO)? {
             return if stored == digest { Ok(()) } else { Err(LedgerError::OtherGenesis { stored, got: digest }) };
@@ -165,7 +160,6 @@ impl<S: Store> Ledger for StoreLedger<S> {
         batch.push(Change::Put(Family::Blocks, keys::final_digest(Height::ZERO), digest.get().to_vec()));
         batch.push(Change::Put(Family::Meta, keys::HEAD.into(), records::head_to_bytes(head)));
         self.store.write(batch, Durability::Synced)?;
-        *written = Some(head);
         self.set_head(head);
         Ok(())
     }
@@ -204,7 +198,7 @@ impl<S: Store> Ledger for StoreLedger<S> {
     }
 
     fn stage(&self, blocks: &[Block], certificates: &[Certificate]) -> Result<(), LedgerError> {
-        let _writer = self.writer();
+        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut batch = Vec::new();
         let mut stored = Vec::new();
         for block in blocks {
@@ -230,13 +224,7 @@ impl<S: Store> Ledger for StoreLedger<S> {
     }
 
     fn sync(&self) -> Result<(), LedgerError> {
-        // What is written meanwhile is for the next call to sync.
-        let written = *self.writer();
-        self.store.sync()?;
-        if let Some(head) = written {
-            self.set_head(head);
-        }
-        Ok(())
+        self.store.sync()
     }
 
     fn certificates(&self, epoch: Epoch) -> Result<Vec<Certificate>, LedgerError> {
@@ -256,9 +244,9 @@ impl<S: Store> Ledger for StoreLedger<S> {
         found.iter().map(|(key, bytes)| decode_certificate(key, bytes)).collect()
     }
 
-    fn stage_final(&self, step: &FinalStep) -> Result<(), LedgerError> {
-        let mut written = self.writer();
-        let head = written.ok_or(LedgerError::NoGenesis)?;
+    fn finalize(&self, step: &FinalStep) -> Result<(), LedgerError> {
+        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let head = self.head()?;
         let digests: Vec<BlockDigest> = step.blocks.iter().map(|block| block.header.digest()).collect();
         let known = self.check_step(step, &digests, head)?;
 
@@ -279,7 +267,7 @@ impl<S: Store> Ledger for StoreLedger<S> {
             batch.push(Change::Put(Family::Meta, keys::HEAD.into(), records::head_to_bytes(new_head)));
         }
         if !batch.is_empty() {
-            self.store.write(batch, Durability::Buffered)?;
+            self.store.write(batch, Durability::Synced)?;
         }
         for digest in dropped {
             self.cache.remove(digest);
@@ -287,8 +275,8 @@ impl<S: Store> Ledger for StoreLedger<S> {
         for (block, digest) in new() {
             self.cache.insert(digest, block);
         }
-        if new_head.is_some() {
-            *written = new_head;
+        if let Some(head) = new_head {
+            self.set_head(head);
         }
         Ok(())
     }
@@ -326,7 +314,7 @@ impl<S: Store> Ledger for StoreLedger<S> {
     }
 
     fn put_batch(&self, batch: &BatchRecord) -> Result<(), LedgerError> {
-        let _writer = self.writer();
+        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let index = batch.header.index;
         let (key, data_key) = (keys::batch(index), keys::batch_data(index));
         // Data is up to a megabyte and mostly stays what it is while the record moves on.

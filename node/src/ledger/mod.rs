@@ -61,7 +61,7 @@ pub trait Ledger: Send + Sync {
     /// [`LedgerError::OtherGenesis`] if the chain already starts from another one.
     fn init_genesis(&self, genesis: &BlockHeader) -> Result<(), LedgerError>;
 
-    /// Returns the last final block that the disk has.
+    /// Returns the last final block.
     ///
     /// # Errors
     /// [`LedgerError::NoGenesis`] before [`Self::init_genesis`].
@@ -155,8 +155,8 @@ pub trait Ledger: Send + Sync {
         Ok(self.certificates_of(epoch, view)?.into_iter().next())
     }
 
-    /// Makes blocks final with their results in one step: transaction index, outcomes, nonces and head. Reads of the blocks
-    /// see it at once; [`Self::head`] is that block when [`Self::sync`] has returned, for only then the disk has it.
+    /// Makes blocks final with their results, durably, in one step: head, transaction index, outcomes and nonces. No read sees
+    /// any of it before the disk has it all, and all that was staged before.
     ///
     /// Blocks at or below the head with the digests that are final already are passed over with their results, so a step
     /// that a crash interrupted may be repeated.
@@ -166,16 +166,7 @@ pub trait Ledger: Send + Sync {
     /// the head: two quorums contradict each other. [`LedgerError::Gap`], [`LedgerError::Unlinked`],
     /// [`LedgerError::NotAFinalization`] and [`LedgerError::ResultCount`] name a step that is wrong in itself. Nothing is changed
     /// then.
-    fn stage_final(&self, step: &FinalStep) -> Result<(), LedgerError>;
-
-    /// [`Self::stage_final`], durably.
-    ///
-    /// # Errors
-    /// See [`Self::stage_final`]; [`LedgerError`] too if it is not on the disk.
-    fn finalize(&self, step: &FinalStep) -> Result<(), LedgerError> {
-        self.stage_final(step)?;
-        self.sync()
-    }
+    fn finalize(&self, step: &FinalStep) -> Result<(), LedgerError>;
 
     /// Returns the lowest final block at or above `height` whose own finalization is stored, and that finalization.
     ///

@@ -3,12 +3,13 @@
 use std::sync::{Arc, Mutex};
 
 use alloy_primitives::{Address, B256};
-use baton_proto::{BlockDigest, Domain, Epoch, L1BlockNumber, L1ChainId, L1Origin, View, wire::certificate_from_bytes};
+use baton_execution::Executed;
+use baton_proto::{BlockHeader, Domain, Epoch, L1BlockNumber, L1ChainId, L1Origin, View, wire::certificate_from_bytes};
 use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    driver::testing::{L2, World, block_of},
+    driver::testing::{L2, World, block_of, child},
     ledger::{ChainIdentity, Change, Durability, EngineError, Entry, Family, MemoryStore, Order, Store, StoreLedger},
 };
 
@@ -16,8 +17,6 @@ use crate::{
 enum Event {
     Recorded(Statement),
     RecordSynced,
-    /// A body alone.
-    BodyWritten,
     /// With the statements of the certificates in it that hold our signature.
     Written(Vec<Statement>),
     LedgerSynced,
@@ -80,10 +79,11 @@ impl Store for LedgerDisk {
             Change::Put(Family::Certificates, _, value) => certificate_from_bytes(value).ok(),
             _ => None,
         });
-        let certificates: Vec<Certificate> = certificates.collect();
-        let ours = certificates.iter().filter(|certificate| certificate.signers.contains(ME));
-        let ours = ours.map(|certificate| certificate.statement).collect();
-        self.disks.note(if certificates.is_empty() { Event::BodyWritten } else { Event::Written(ours) });
+        let ours = certificates.filter(|certificate| certificate.signers.contains(ME));
+        self.disks.note(Event::Written(ours.map(|certificate| certificate.statement).collect()));
+        if durability == Durability::Synced {
+            self.disks.note(Event::LedgerSynced);
+        }
         self.memory.write(batch, durability)
     }
 
@@ -160,8 +160,7 @@ fn fixture(world: &Arc<World>, fails_at: usize) -> Fixture {
     let chain = ChainIdentity { domain, inbox: Address::ZERO, slasher: Address::ZERO };
     let store = LedgerDisk { memory: MemoryStore::default(), disks: Arc::clone(&disks) };
     let ledger: Arc<dyn Ledger> = Arc::new(StoreLedger::over(store, &chain).unwrap());
-    let origin = L1Origin { number: L1BlockNumber::new(1), hash: B256::ZERO };
-    ledger.init_genesis(&baton_proto::BlockHeader::genesis(L2, origin, 1)).unwrap();
+    ledger.init_genesis(&genesis().header).unwrap();
     disks.log.lock().unwrap().clear();
     *disks.left.lock().unwrap() = fails_at;
     let record = Arc::new(RecordDisk { world: Arc::clone(world), disks: Arc::clone(&disks) });
@@ -194,6 +193,11 @@ impl Fixture {
     }
 }
 
+fn genesis() -> Block {
+    let origin = L1Origin { number: L1BlockNumber::new(1), hash: B256::ZERO };
+    Block { header: BlockHeader::genesis(L2, origin, 1), transactions: Vec::new() }
+}
+
 fn world() -> Arc<World> {
     Arc::new(World::new(&[1, 1, 1, 1]))
 }
@@ -212,8 +216,11 @@ fn a_turn_syncs_each_file_once() {
         log_of(&[Step::Sign(1), Step::Sign(2), Step::Certificate(3, false), Step::Certificate(4, false), Step::End]);
     let syncs = |event| log.iter().filter(|seen| **seen == event).count();
     assert_eq!((syncs(Event::RecordSynced), syncs(Event::LedgerSynced)), (1, 1));
-    // What was not written needs no sync, and a body none of its own.
-    assert!(!log_of(&[Step::Sign(1), Step::Block(1), Step::End]).contains(&Event::LedgerSynced));
+    assert!(
+        log_of(&[Step::Sign(1), Step::Block(1), Step::End]).contains(&Event::LedgerSynced),
+        "a vote needs its body"
+    );
+    // What was not written needs no sync.
     assert!(!log_of(&[Step::Certificate(1, true), Step::End]).contains(&Event::RecordSynced));
     assert_eq!(log_of(&[Step::Say, Step::End]), [Event::Said]);
 }
@@ -223,6 +230,24 @@ fn our_record_is_on_the_disk_before_a_certificate_that_our_signature_completed()
     let log = log_of(&[Step::Sign(1), Step::Certificate(1, true), Step::End]);
     let written = Event::Written(vec![statement(1)]);
     assert_eq!(log, [Event::Recorded(statement(1)), Event::RecordSynced, written, Event::LedgerSynced]);
+}
+
+#[test]
+fn blocks_are_durable_when_they_are_final() {
+    let mut fixture = fixture(&world(), usize::MAX);
+    let block = child(&genesis().header, Vec::new());
+    let finalize = Statement::Finalize { epoch: Epoch::new(2), view: View::new(1), block: block.header.digest() };
+    let results = vec![Executed { outcomes: Vec::new(), nonces: Default::default(), state_root: B256::ZERO }];
+    fixture.run(Step::Sign(1)).unwrap();
+    fixture.turn.store_block(&block).unwrap();
+    let certificate = fixture.world.certify(&[0, 1, 2], finalize);
+    fixture.turn.finalize(&FinalStep { blocks: vec![block], certificate, results }).unwrap();
+    let log = fixture.disks.log.lock().unwrap().clone();
+    let written = |ours: &[Statement]| Event::Written(ours.to_vec());
+    let recorded = [Event::Recorded(statement(1)), written(&[]), Event::RecordSynced];
+    assert_eq!(log, [&recorded[..], &[written(&[finalize]), Event::LedgerSynced]].concat());
+    fixture.run(Step::End).unwrap();
+    assert_eq!(fixture.disks.log.lock().unwrap().len(), log.len(), "nothing is left to sync");
 }
 
 proptest! {
@@ -252,7 +277,6 @@ proptest! {
                     prop_assert!(ours.iter().all(|statement| !unrecorded.contains(statement)), "{log:?}");
                 }
                 Event::LedgerSynced => unstored = false,
-                Event::BodyWritten => {}
                 Event::Said => prop_assert!(unrecorded.is_empty() && !unstored, "{log:?}"),
             }
         }
