@@ -9,6 +9,8 @@ import {LibBit} from "solady/utils/LibBit.sol";
 import {LibSort} from "solady/utils/LibSort.sol";
 
 import {BatchInbox} from "./BatchInbox.sol";
+import {Schedules} from "./Schedules.sol";
+import {Slasher} from "./Slasher.sol";
 import {ChainSpec, Member, Stage} from "./Types.sol";
 import {Bls12381} from "./libraries/Bls12381.sol";
 import {ContentStore} from "./libraries/ContentStore.sol";
@@ -33,7 +35,7 @@ import {Weights} from "./libraries/Weights.sol";
 /// with a new key. An exit that would leave fewer than `minCommittee` waits, bonded, until another registers.
 ///
 /// Amounts are base units of the bond token. The contract's balance is at all times at least the sum of all bonds plus
-/// what is waiting to be burned.
+/// what is waiting to be burned or claimed.
 contract SequencerRegistry is ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
     using SafeCast for uint256;
@@ -74,6 +76,7 @@ contract SequencerRegistry is ReentrancyGuardTransient {
     uint256 private immutable WEIGHT_CAP;
     uint256 private immutable EPOCH_BLOCKS;
     uint256 private immutable BASE_SLASH_BPS;
+    uint256 private immutable REPORTER_BPS;
     uint256 private immutable MIN_COMMITTEE;
     uint256 private immutable ACTIVATION_NEEDS;
     uint64 private immutable L2_CHAIN_ID;
@@ -81,6 +84,8 @@ contract SequencerRegistry is ReentrancyGuardTransient {
     uint256 private immutable RELEASE_BLOCKS;
     /// The chain spec, ABI-encoded, as code.
     address private immutable SPEC;
+    /// Computes schedules: a contract of its own, for want of room here.
+    Schedules private immutable SCHEDULES;
 
     /// One slot: what a penalty changes lies together.
     struct Sequencer {
@@ -138,6 +143,7 @@ contract SequencerRegistry is ReentrancyGuardTransient {
     /// Kept with the key, which belongs to one admission: what an old committee pays to never changes.
     mapping(uint32 keyId => address) private _feeRecipients;
     mapping(uint64 position => address owner) private _exits;
+    mapping(address reporter => uint256) private _claimable;
     mapping(uint64 epoch => Materialized) private _materialized;
 
     /// @notice The chain's first epoch began at this L1 block.
@@ -153,8 +159,8 @@ contract SequencerRegistry is ReentrancyGuardTransient {
     );
     /// @notice The committee of `epoch` was stored for checking certificates.
     event CommitteeMaterialized(uint64 indexed epoch, uint256 members, uint64 totalWeight, address content);
-    /// @notice `amount` moved from the bond to what waits to be burned.
-    event Penalized(address indexed owner, uint64 indexed admission, uint64 epoch, uint256 amount);
+    /// @notice `amount` was taken from the bond; `reward` of it waits to be claimed by a reporter, the rest to be burned.
+    event Penalized(address indexed owner, uint64 indexed admission, uint64 epoch, uint256 amount, uint256 reward);
     /// @notice The sequencer is no member from `effectiveEpoch` on; its bond stays locked until it may withdraw.
     event Ejected(address indexed owner, uint64 effectiveEpoch);
     /// @notice The sequencer leaves as it asked: it is no member from `effectiveEpoch` on.
@@ -180,6 +186,8 @@ contract SequencerRegistry is ReentrancyGuardTransient {
     event EjectionDelayed(address indexed owner);
     /// @notice `amount` was sent to `BURN_ADDRESS`.
     event Burned(uint256 amount);
+    /// @notice A reporter was paid.
+    event Claimed(address indexed reporter, uint256 amount);
 
     error SequencerRegistry__InvalidSpec(string field);
     error SequencerRegistry__ZeroAddress();
@@ -206,6 +214,7 @@ contract SequencerRegistry is ReentrancyGuardTransient {
     error SequencerRegistry__NotAMember(address owner, uint64 epoch);
     error SequencerRegistry__OnlySlasher(address slasher, address caller);
     error SequencerRegistry__NothingToBurn();
+    error SequencerRegistry__NothingToClaim(address reporter);
     error SequencerRegistry__NotSeated(address owner);
     error SequencerRegistry__ExitWaits(address owner);
     error SequencerRegistry__HasOffended(address owner);
@@ -231,11 +240,13 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         WEIGHT_CAP = spec.weightCap;
         EPOCH_BLOCKS = spec.epochBlocks;
         BASE_SLASH_BPS = spec.baseSlashBps;
+        REPORTER_BPS = spec.reporterBps;
         MIN_COMMITTEE = spec.minCommittee;
         ACTIVATION_NEEDS = spec.allowSmall ? spec.minCommittee : ACTIVATION_MEMBERS;
         L2_CHAIN_ID = spec.l2ChainId;
         RELEASE_BLOCKS = spec.evidenceBlocks + uint256(spec.correlationEpochs) * spec.epochBlocks + FINALITY_BLOCKS;
         SPEC = ContentStore.put(abi.encode(spec));
+        SCHEDULES = new Schedules();
     }
 
     // ------------------------------------------------------------------------------------------------- actions
@@ -330,16 +341,23 @@ contract SequencerRegistry is ReentrancyGuardTransient {
 
     /// @notice Pays the caller's bond, once it has left and nothing that it signed can be punished any more: when
     /// evidence blocks, correlation epochs and `FINALITY_BLOCKS` have passed since its last epoch closed. Where that
-    /// epoch was skipped, `BatchInbox.closeSkipped` has to name it first.
+    /// epoch was skipped, `BatchInbox.closeSkipped` has to name it first. An offender loses besides what the weight of
+    /// those says who offended at the same time: `Slasher.correlatedLoss`.
     function withdraw() external nonReentrant {
         Sequencer storage sequencer_ = _sequencers[msg.sender];
         if (sequencer_.stage != Stage.Left) revert SequencerRegistry__NothingToWithdraw(msg.sender);
         _requireReleased(_latestCheckpoint(msg.sender).effectiveEpoch);
-        uint256 amount = sequencer_.bond;
+        uint256 bond = sequencer_.bond;
+        uint256 lost = 0;
+        if (sequencer_.lastOffence != 0) {
+            lost = Slasher(SLASHER).correlatedLoss(msg.sender, sequencer_.lastOffence, bond);
+            // Never more than the bond, so below 2^128.
+            _burnable += uint128(lost);
+        }
         sequencer_.bond = 0;
         sequencer_.stage = Stage.None;
-        emit Withdrawn(msg.sender, sequencer_.admission, amount, 0);
-        BOND_TOKEN.safeTransfer(msg.sender, amount);
+        emit Withdrawn(msg.sender, sequencer_.admission, bond - lost, lost);
+        BOND_TOKEN.safeTransfer(msg.sender, bond - lost);
     }
 
     /// @notice Publishes who acts for the caller and where its node is. Only an event: nobody is asked to believe it.
@@ -372,30 +390,44 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         emit CommitteeMaterialized(epoch, members, total, pointer);
     }
 
-    /// @notice Takes the base penalty for an offence of `owner` in `epoch` and ejects it. Only the slasher calls.
-    /// @dev Once for each admission: for one that is penalized already nothing happens and 0 is returned. The bond
+    /// @notice Takes a penalty for an offence of `owner` in `epoch` and ejects it. Only the slasher calls.
+    /// @dev The base penalty is taken once for each admission, and nothing from one whose bond was paid out. The bond
     /// token is not called. The ejection takes effect two epochs from now, or, for the last member, when another
     /// registers.
-    /// @return amount Moved from the bond to what waits to be burned, in base units, rounded down.
-    function penalize(address owner, uint64 epoch) external returns (uint256 amount) {
+    /// @param everything Whether all of the bond is taken, whatever was taken before.
+    /// @param reporter Who earns its share of the base penalty; zero: nobody.
+    /// @return amount Taken from the bond, in base units; the base penalty is rounded down.
+    /// @return previous Epoch of the offence that was charged to this admission before; 0: none was.
+    function penalize(address owner, uint64 epoch, bool everything, address reporter)
+        external
+        returns (uint256 amount, uint64 previous)
+    {
         if (msg.sender != SLASHER) revert SequencerRegistry__OnlySlasher(SLASHER, msg.sender);
         Checkpoint memory standing = _standingAt(owner, epoch);
         if (standing.weight == 0) revert SequencerRegistry__NotAMember(owner, epoch);
         Sequencer storage sequencer_ = _sequencers[owner];
+        Stage stage = sequencer_.stage;
         // The bond of an earlier admission was paid out long ago.
-        if (standing.admission != sequencer_.admission || sequencer_.stage == Stage.None) return 0;
-        bool before = sequencer_.lastOffence != 0;
-        // Epochs stay below 2^48: each has at least one L1 block.
+        if (standing.admission != sequencer_.admission || stage == Stage.None) return (0, 0);
+        previous = sequencer_.lastOffence;
+        // Epochs stay below 2^40: each has at least one L1 block.
         sequencer_.lastOffence = uint48(epoch);
-        if (before) return 0;
+        if (previous != 0 && !everything) return (0, previous);
 
         uint256 bond = sequencer_.bond;
         amount = bond * BASE_SLASH_BPS / BPS;
-        sequencer_.bond = (bond - amount).toUint128();
-        _burnable += amount.toUint128();
-        emit Penalized(owner, standing.admission, epoch, amount);
+        uint256 reward = 0;
+        if (reporter != address(0) && previous == 0) {
+            reward = amount * REPORTER_BPS / BPS;
+            _claimable[reporter] += reward;
+        }
+        if (everything) amount = bond;
+        // Parts of a bond, which fits into 128 bits.
+        sequencer_.bond = uint128(bond - amount);
+        _burnable += uint128(amount - reward);
+        emit Penalized(owner, standing.admission, epoch, amount, reward);
 
-        if (sequencer_.stage == Stage.Left) return amount;
+        if (previous != 0 || stage == Stage.Left) return (amount, previous);
         if (memberCount() == 1) {
             _ejectionWaits = true;
             emit EjectionDelayed(owner);
@@ -413,6 +445,15 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         _burnable = 0;
         emit Burned(amount);
         BOND_TOKEN.safeTransfer(BURN_ADDRESS, amount);
+    }
+
+    /// @notice Pays the caller what it earned by reporting offences.
+    function claim() external nonReentrant {
+        uint256 amount = _claimable[msg.sender];
+        if (amount == 0) revert SequencerRegistry__NothingToClaim(msg.sender);
+        _claimable[msg.sender] = 0;
+        emit Claimed(msg.sender, amount);
+        BOND_TOKEN.safeTransfer(msg.sender, amount);
     }
 
     // --------------------------------------------------------------------------------------------------- views
@@ -464,7 +505,8 @@ contract SequencerRegistry is ReentrancyGuardTransient {
 
     /// @notice Sum of the clipped weights of `epoch`; below 2^63.
     function totalWeight(uint64 epoch) external view returns (uint64 total) {
-        (,, total) = _roster(epoch);
+        total = _materialized[epoch].totalWeight;
+        if (total == 0) (,, total) = _roster(epoch);
     }
 
     /// @notice Whether certificates of `epoch` can be checked.
@@ -531,6 +573,11 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         return _sequencers[owner].bond;
     }
 
+    /// @notice What `claim` would pay to `reporter`, in base units.
+    function claimable(address reporter) external view returns (uint256) {
+        return _claimable[reporter];
+    }
+
     /// @notice What `burn` would burn, in base units.
     function burnable() external view returns (uint256) {
         return _burnable;
@@ -581,7 +628,7 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         view
         returns (uint8[] memory)
     {
-        return LeaderSchedule.turns(LeaderSchedule.LEADER_TAG, _scheduleInputs(epoch, randomness), firstView, count);
+        return SCHEDULES.turns(LeaderSchedule.LEADER_TAG, _scheduleInputs(epoch, randomness), firstView, count);
     }
 
     /// @notice Posters of the turns [firstTurn, firstTurn + count) of `epoch`, as member indexes; turns start at 1.
@@ -591,7 +638,7 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         view
         returns (uint8[] memory)
     {
-        return LeaderSchedule.turns(LeaderSchedule.POST_TAG, _scheduleInputs(epoch, randomness), firstTurn, count);
+        return SCHEDULES.turns(LeaderSchedule.POST_TAG, _scheduleInputs(epoch, randomness), firstTurn, count);
     }
 
     // --------------------------------------------------------------------------------------- keys and standing

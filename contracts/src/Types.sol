@@ -164,3 +164,23 @@ struct Vote {
     /// Digest of the block that is voted for; zero for Nullify, which names none.
     bytes32 blockDigest;
 }
+
+/// @notice A consensus statement that a quorum signed, as it appears in evidence.
+struct VoteCertificate {
+    Vote vote;
+    /// Bit i stands for member i of the epoch's committee.
+    uint256 bitmap;
+    /// 128 bytes: the sum of the signatures, a G1 point as EIP-2537 writes it.
+    bytes signature;
+}
+
+/// @notice A statement about a batch as it appears in evidence.
+struct Attestation {
+    uint64 committeeEpoch;
+    uint64 batchIndex;
+    bytes32 prevBatchHash;
+    bytes32 headerHash;
+    uint64 lastHeight;
+    bytes32 lastDigest;
+    bytes32 stateRoot;
+}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {BatchHeader, Certificate, Vote} from "../src/Types.sol";
+import {BatchHeader, Certificate, Vote, VoteCertificate} from "../src/Types.sol";
 import {BatonTest} from "./support/BatonTest.sol";
 import {Bls} from "./support/Bls.sol";
 import {vm} from "./support/Vm.sol";
@@ -23,22 +23,40 @@ contract GasTest is BatonTest {
     bytes private secondSlash;
     bytes private registration;
     bytes private materialization;
+    bytes private largeCertificates;
 
+    address private oldRegistry;
     address private largeInbox;
+    address private largeSlasher;
     address private plainInbox;
     address private plainRegistry;
     address private plainSlasher;
 
     function setUp() public override {
         super.setUp();
+        // A chain that three leave, two of them as offenders, long enough ago.
+        startDevnet();
+        register(4, 30 * UNIT);
+        slashDoubleNotarize(ownerOf(0), 2);
+        slashDoubleNotarize(ownerOf(1), 2);
+        exit(ownerOf(2));
+        rollToEpoch(4);
+        post(3);
+        post(4);
+        vm.roll(block.number + 10_000);
+        oldRegistry = address(registry);
+
         uint256 begin = block.number;
+        deploy(defaultSpec());
         for (uint256 i = 0; i < 64; ++i) {
             register(i, (1 + i) * UNIT);
         }
         start();
         post(2);
         largePost = _post(2, 2 ** 64 - 1);
+        largeCertificates = _certificates(2 ** 64 - 1);
         largeInbox = address(inbox);
+        largeSlasher = address(slasher);
 
         vm.roll(begin);
         deploy(defaultSpec());
@@ -89,6 +107,23 @@ contract GasTest is BatonTest {
         _assertWithin("slash", poster, address(slasher), secondSlash, 300_000);
     }
 
+    function test_It_SlashesWhoeverCertifiedTwoSidesOf64MembersWithin12000000() external {
+        _assertWithin("slash two certificates, 64 members", poster, largeSlasher, largeCertificates, 12_000_000);
+    }
+
+    function test_It_ExitsWithin120000() external {
+        _assertWithin("exit", ownerOf(2), address(registry), abi.encodeCall(registry.exit, ()), 120_000);
+    }
+
+    function test_It_WithdrawsWithin120000() external {
+        _assertWithin("withdraw", ownerOf(2), oldRegistry, abi.encodeCall(registry.withdraw, ()), 120_000);
+    }
+
+    /// It looks at eight epochs to either side of the offence, and at five seats.
+    function test_It_WithdrawsWhatAnOffenderHasLeftWithin250000() external {
+        _assertWithin("withdraw, an offender", ownerOf(0), oldRegistry, abi.encodeCall(registry.withdraw, ()), 250_000);
+    }
+
     function test_It_RegistersWithin450000() external {
         _assertWithin("register", newcomer, plainRegistry, registration, 450_000);
     }
@@ -124,6 +159,15 @@ contract GasTest is BatonTest {
         BatchHeader memory header = nextHeader(epoch, data);
         Certificate memory certificate = certify(epoch, bitmap, header);
         return abi.encodeCall(inbox.post, (header, certificate, data));
+    }
+
+    function _certificates(uint256 bitmap) private view returns (bytes memory) {
+        VoteCertificate[2] memory pair;
+        for (uint256 i = 0; i < 2; ++i) {
+            Vote memory vote = finalize(1, keccak256(abi.encode(i)));
+            pair[i] = VoteCertificate(vote, bitmap, aggregate(2, bitmap, digestOf(2, vote)));
+        }
+        return abi.encodeCall(slasher.submitCertificates, (2, pair[0], pair[1]));
     }
 
     function _slash(address owner) private view returns (bytes memory) {

@@ -117,17 +117,13 @@ const header = concatBytes(
   text("duties"), // dutiesRoot
 );
 const batchHash = keccak(header);
-const attest = digest(
-  "Attest(uint64 l2ChainId,uint64 committeeEpoch,uint64 batchIndex,bytes32 prevBatchHash,bytes32 headerHash,uint64 lastHeight,bytes32 lastDigest,bytes32 stateRoot)",
-  number(L2_CHAIN_ID),
-  number(2),
-  number(0),
-  number(0),
-  batchHash,
-  number(25),
-  text("block 25"),
-  number(0),
-);
+const attestation = (...words) =>
+  digest(
+    "Attest(uint64 l2ChainId,uint64 committeeEpoch,uint64 batchIndex,bytes32 prevBatchHash,bytes32 headerHash,uint64 lastHeight,bytes32 lastDigest,bytes32 stateRoot)",
+    number(L2_CHAIN_ID),
+    ...words,
+  );
+const attest = attestation(number(2), number(0), number(0), batchHash, number(25), text("block 25"), number(0));
 // Members 0, 1 and 3 in address order.
 const signers = [0, 1, 3];
 const certificate = {
@@ -152,6 +148,34 @@ const evidence = [
   signatureSum: hex(g1(sum([first, second].map((v) => sign(members[i].secret, SIGNATURE_DST, v.digest))))),
 }));
 
+// Two attestations of the fourth member that give height 40 two blocks, for committees of two epochs.
+const attestations = [text("block 40"), text("another block 40")].map((block, i) => [
+  number(2 + i),
+  number(1),
+  batchHash,
+  text(`header ${i}`),
+  number(40),
+  block,
+  number(0),
+]);
+const attestedTwice = {
+  owner: hex(members[3].owner),
+  first: hex(concatBytes(...attestations[0])),
+  second: hex(concatBytes(...attestations[1])),
+  signatureSum: hex(g1(sum(attestations.map((words) => sign(members[3].secret, SIGNATURE_DST, attestation(...words)))))),
+};
+
+// Two blocks final in one view: all but the last member in address order certify one, all but the first the other.
+const finalTwice = [a, b].map((block, i) => {
+  const digest = vote("Finalize", 2, 11, block);
+  const signers = inOrder.slice(i, i + 3);
+  return {
+    bitmap: hex(number(0b111 << i)),
+    block: hex(block),
+    signature: hex(g1(sum(signers.map((member) => sign(member.secret, SIGNATURE_DST, digest))))),
+  };
+});
+
 const vectors = {
   hashToCurve,
   g2OffSubgroup: hex(offSubgroup()),
@@ -159,6 +183,8 @@ const vectors = {
   members: members.map(({ owner, key, message, possession }) => ({ owner: hex(owner), key: hex(key), message: hex(message), possession: hex(possession) })),
   batch: { data: hex(data), header: hex(header), hash: hex(batchHash), ...certificate },
   evidence,
+  attestedTwice,
+  finalTwice,
 };
 const rendered = `${JSON.stringify(vectors, null, 2)}\n`;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {BatchHeader, BlockHeader, Vote} from "../Types.sol";
+import {Attestation, BatchHeader, BlockHeader, Vote} from "../Types.sol";
 
 /// @title Statements
 /// @notice The digests of everything that is signed with a BLS key, by EIP-712 and possession rule.
@@ -77,6 +77,15 @@ library Statements {
             )
         );
         return _digest(registry, structHash);
+    }
+
+    /// @notice The message of an attestation whose batch is not at hand.
+    function attestDigest(address registry, uint64 l2ChainId, Attestation memory attestation)
+        internal
+        view
+        returns (bytes32)
+    {
+        return _digest(registry, keccak256(abi.encode(ATTEST_TYPEHASH, l2ChainId, attestation)));
     }
 
     /// @notice The message that proves possession of `blsKey`'s secret to `registry`, for `owner` alone.

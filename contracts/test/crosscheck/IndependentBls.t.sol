@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {SequencerRegistry} from "../../src/SequencerRegistry.sol";
 import {Slasher} from "../../src/Slasher.sol";
-import {BatchHeader, Certificate, Vote} from "../../src/Types.sol";
+import {Attestation, BatchHeader, Certificate, Member, Vote, VoteCertificate} from "../../src/Types.sol";
 import {Statements} from "../../src/libraries/Statements.sol";
 import {BatonTest} from "../support/BatonTest.sol";
 import {vm} from "../support/Vm.sol";
@@ -43,6 +43,34 @@ contract IndependentBlsTest is BatonTest {
             vm.expectEmit(address(slasher));
             emit Slasher.Slashed(owner, 2, uint8(i + 1), UNIT / 2, address(this));
             slasher.submit(owner, 2, first, second, sum);
+        }
+    }
+
+    function test_It_SlashesForTheAttestationsThatAnIndependentImplementationSigned() external {
+        address owner = vm.parseJsonAddress(json, ".attestedTwice.owner");
+        Attestation memory first = abi.decode(vm.parseJsonBytes(json, ".attestedTwice.first"), (Attestation));
+        Attestation memory second = abi.decode(vm.parseJsonBytes(json, ".attestedTwice.second"), (Attestation));
+        bytes memory sum = vm.parseJsonBytes(json, ".attestedTwice.signatureSum");
+        vm.expectEmit(address(slasher));
+        emit Slasher.Slashed(owner, 2, 5, UNIT / 2, address(this));
+        slasher.submitAttestations(owner, 2, first, second, sum);
+    }
+
+    function test_It_SlashesForTheCertificatesThatAnIndependentImplementationSigned() external {
+        VoteCertificate[2] memory sides;
+        for (uint256 i = 0; i < 2; ++i) {
+            string memory entry = string.concat(".finalTwice[", vm.toString(i), "]");
+            sides[i] = VoteCertificate(
+                finalize(11, vm.parseJsonBytes32(json, string.concat(entry, ".block"))),
+                uint256(vm.parseJsonBytes32(json, string.concat(entry, ".bitmap"))),
+                vm.parseJsonBytes(json, string.concat(entry, ".signature"))
+            );
+        }
+        slasher.submitCertificates(2, sides[0], sides[1]);
+        Member[] memory members = registry.committee(2);
+        for (uint256 i = 0; i < 4; ++i) {
+            bool both = i == 1 || i == 2;
+            assertEq(registry.bondOf(members[i].owner), both ? 0 : 10 * UNIT, "bond");
         }
     }
 

@@ -17,7 +17,7 @@ contract PenalizeTest is BatonTest {
                 )
             );
             vm.prank(callers[i]);
-            registry.penalize(ownerOf(0), 2);
+            registry.penalize(ownerOf(0), 2, false, address(0));
         }
     }
 
@@ -27,7 +27,7 @@ contract PenalizeTest is BatonTest {
             abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__NotAMember.selector, address(0x99), 2)
         );
         vm.prank(address(slasher));
-        registry.penalize(address(0x99), 2);
+        registry.penalize(address(0x99), 2, false, address(0));
     }
 
     function test_Given_TheAdmissionIsNotPenalized() external {
@@ -37,7 +37,7 @@ contract PenalizeTest is BatonTest {
         // A token that refuses everything cannot keep anyone from being slashed.
         vm.mockCallRevert(address(token), "", "paused");
         vm.expectEmit(address(registry));
-        emit SequencerRegistry.Penalized(owner, 1, 3, 32 * UNIT / 20);
+        emit SequencerRegistry.Penalized(owner, 1, 3, 32 * UNIT / 20, 0);
         vm.expectEmit(address(registry));
         emit SequencerRegistry.Ejected(owner, 7);
         assertEq(_penalize(owner, 3), 32 * UNIT / 20, "amount");
@@ -62,6 +62,27 @@ contract PenalizeTest is BatonTest {
         assertEq(_penalize(owner, 3), 0, "for another epoch");
         assertEq(vm.getRecordedLogs().length, 0, "events");
         assertEq(registry.bondOf(owner), bond, "bond");
+    }
+
+    function test_When_EverythingIsTaken() external {
+        startDevnet();
+        (address first, address second) = (ownerOf(0), ownerOf(1));
+        _penalize(first, 2);
+        vm.startPrank(address(slasher));
+        (uint256 amount, uint64 previous) = registry.penalize(first, 3, true, address(0xa11));
+        assertEq(amount, 32 * UNIT - 32 * UNIT / 20, "what was left");
+        assertEq(previous, 2, "the offence before");
+        (amount, previous) = registry.penalize(second, 3, true, address(0xa11));
+        assertEq(amount, 28 * UNIT, "all");
+        assertEq(previous, 0, "none before");
+        (amount, previous) = registry.penalize(second, 2, true, address(0xa11));
+        assertEq(amount, 0, "nothing is left");
+        assertEq(previous, 3, "the offence before");
+        vm.stopPrank();
+        assertEq(registry.bondOf(first) + registry.bondOf(second), 0, "bonds");
+        assertEq(registry.claimable(address(0xa11)), 28 * UNIT / 200, "a share of one base penalty");
+        assertEq(registry.burnable(), 60 * UNIT - 28 * UNIT / 200, "burnable");
+        assertEq(registry.memberCount(), 2, "members");
     }
 
     function test_Given_ItIsTheLastMember() external {
@@ -186,9 +207,9 @@ contract PenalizeTest is BatonTest {
         registry.burn();
     }
 
-    function _penalize(address owner, uint64 epoch) private returns (uint256) {
+    function _penalize(address owner, uint64 epoch) private returns (uint256 amount) {
         vm.prank(address(slasher));
-        return registry.penalize(owner, epoch);
+        (amount,) = registry.penalize(owner, epoch, false, address(0));
     }
 
     function _deploySmall(uint16 bps) private {
