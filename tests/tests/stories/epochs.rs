@@ -1,16 +1,18 @@
-//! One epoch after another, while transactions flow: who was away walks through the epochs it missed, and who bonds joins at
-//! the committee that L1 names.
+//! One epoch after another, while transactions flow: who was away walks through the epochs it missed, who bonds joins at the
+//! committee that L1 names, and who exits leaves with the committee that L1 fixes next.
 
 use std::time::Duration;
 
-use alloy::signers::local::PrivateKeySigner;
-use alloy_primitives::{B256, U256};
+use alloy::{signers::local::PrivateKeySigner, sol_types::SolCall};
+use alloy_primitives::{Address, B256, U256};
 use anyhow::{Context as _, ensure};
 use baton_node::{
     config::{Config, NodeKeys},
     l1::{
-        ChainFacts, L1Client, coming_committees,
-        deploy::{Founder, register},
+        ChainFacts, L1Client,
+        bindings::SequencerRegistry,
+        coming_committees,
+        deploy::{self, Founder, register},
     },
     signer::keyfile,
 };
@@ -33,6 +35,9 @@ const JOINER: usize = 4;
 /// Epochs that a node misses.
 const MISSED: u64 = 2;
 
+/// Blocks that are looked at after the leaver's last epoch.
+const BLOCKS_AFTER: u64 = 10;
+
 /// How long one question to L1 may take.
 const L1_WITHIN: Duration = Duration::from_secs(30);
 
@@ -53,10 +58,24 @@ async fn until_epoch(devnet: &Devnet, node: usize, goal: u64) -> anyhow::Result<
     .await
 }
 
+fn l1_client(devnet: &Devnet) -> anyhow::Result<L1Client> {
+    let l1 = &devnet.info.l1;
+    Ok(L1Client::new(std::slice::from_ref(&l1.rpc), L1ChainId::new(l1.chain_id), L1_WITHIN)?)
+}
+
+/// Returns the first epoch that L1 shows whose committee has `owner`, or has it not.
+async fn first_committee(client: &L1Client, facts: &ChainFacts, owner: Address, seated: bool) -> anyhow::Result<Epoch> {
+    until("a committee as it was asked for", || async {
+        let mut coming = coming_committees(client, facts).await?.into_iter();
+        let found = coming.find(|(_, members)| members.iter().any(|member| member.owner == owner) == seated);
+        Ok(found.map(|(epoch, _)| epoch))
+    })
+    .await
+}
+
 /// Bonds the joiner as `owner` and returns the first epoch whose committee has it.
 async fn bond(devnet: &Devnet, owner: &PrivateKeySigner, facts: &ChainFacts) -> anyhow::Result<Epoch> {
-    let l1 = &devnet.info.l1;
-    let client = L1Client::new(std::slice::from_ref(&l1.rpc), L1ChainId::new(l1.chain_id), L1_WITHIN)?;
+    let client = l1_client(devnet)?;
     let balance = json!([owner.address(), U256::from(10_u64.pow(18))]);
     devnet.l1().call("anvil_setBalance", balance).await?;
     let config = Config::load(Some(&devnet.info.nodes[JOINER].config), NodeKeys::default())?;
@@ -64,17 +83,20 @@ async fn bond(devnet: &Devnet, owner: &PrivateKeySigner, facts: &ChainFacts) -> 
     // As much as all others together: what it leads is seen soon.
     let bond = U256::from(100) * U256::from(10_u64.pow(18));
     let founder = Founder { owner, fee_recipient: owner.address(), key: &key, bond };
-    register(&client, &facts.domain, l1.token.parse()?, &founder).await?;
-    until("a committee with the newcomer", || async {
-        let coming = coming_committees(&client, facts).await?;
-        let seat = coming.into_iter().find(|(_, members)| members.iter().any(|member| member.owner == owner.address()));
-        Ok(seat.map(|(epoch, _)| epoch))
-    })
-    .await
+    register(&client, &facts.domain, devnet.info.l1.token.parse()?, &founder).await?;
+    first_committee(&client, facts, owner.address(), true).await
+}
+
+/// Asks for the exit of `owner` and returns the first epoch whose committee is without it.
+async fn exit(devnet: &Devnet, owner: &PrivateKeySigner, facts: &ChainFacts) -> anyhow::Result<Epoch> {
+    let client = l1_client(devnet)?;
+    let exit = SequencerRegistry::exitCall {}.abi_encode();
+    deploy::send(&client, owner, facts.domain.registry, exit.into(), "an exit").await?;
+    first_committee(&client, facts, owner.address(), false).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn epochs_follow_one_another_and_a_sequencer_joins_while_transactions_flow() -> anyhow::Result<()> {
+async fn epochs_follow_one_another_and_a_sequencer_joins_and_leaves_while_transactions_flow() -> anyhow::Result<()> {
     let epoch_blocks = format!("epochBlocks={EPOCH_BLOCKS}");
     let mut devnet = Devnet::start(&["--spec", &epoch_blocks, "--unbonded", "1"]).await?;
     let facts = facts(&devnet.info.nodes[0].data_dir)?;
@@ -108,6 +130,24 @@ async fn epochs_follow_one_another_and_a_sequencer_joins_while_transactions_flow
         Ok(None)
     })
     .await?;
+
+    // It leaves as it came: with a committee that L1 fixed before. From then on it follows, and the others go on.
+    let left = exit(&devnet, &owner, &facts).await?;
+    until_epoch(&devnet, 0, left.get()).await?;
+    until_epoch(&devnet, JOINER, left.get()).await?;
+    let members = committee(&devnet, JOINER).await?["members"].as_array().context("members are a list")?.clone();
+    ensure!(members.len() == 4, "epoch {left} has {} members", members.len());
+    ensure!(members.iter().all(|member| member["owner"] != json!(newcomer)), "the leaver has a seat in epoch {left}");
+    let left_at = devnet.rpc(JOINER).height().await?;
+    until("blocks without the leaver", || async {
+        Ok((devnet.rpc(JOINER).height().await? >= left_at + BLOCKS_AFTER).then_some(()))
+    })
+    .await?;
+    // The block at `left_at` may be the last of the epoch before.
+    for height in left_at + 1..=left_at + BLOCKS_AFTER {
+        let block = devnet.rpc(JOINER).block(height).await?;
+        ensure!(block["miner"] != json!(newcomer), "the leaver led block {height}");
+    }
 
     // All that was accepted is final, and the same everywhere.
     let sent = load.stop().await?;
