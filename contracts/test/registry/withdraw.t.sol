@@ -198,6 +198,23 @@ contract WithdrawTest is BatonTest {
         registry.register(leaver, UNIT, key, key);
     }
 
+    /// On the lowest free seat it would be the occupant of two.
+    function test_Given_ALowerSeatIsFreeWhenTheCallerRegistersAgain() external {
+        address again = ownerOf(2);
+        exit(leaver);
+        exit(again);
+        rollToEpoch(4);
+        post(3);
+        post(4);
+        vm.roll(block.number + WINDOWS + 1);
+        withdraw(again);
+        registerWith(again, 7 * UNIT, 0xabcd);
+        uint64 epoch = registry.epochOf(block.number) + 2;
+        rollToEpoch(epoch);
+        assertEq(registry.committee(epoch).length, 3, "everybody once");
+        assertEq(registry.totalWeight(epoch), 28 + 18 + 7, "total");
+    }
+
     function test_Given_SomebodyTookTheSeatBeforeTheCallerRegistersAgain() external {
         vm.roll(_leave());
         address other = register(4, 5 * UNIT); // on the seat that became free
