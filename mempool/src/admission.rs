@@ -2,58 +2,95 @@
 
 use alloy_consensus::Transaction as _;
 use alloy_eips::eip7702::SignedAuthorization;
-use baton_proto::{Transaction, limits::TRANSACTION_GAS_MAX};
+use baton_proto::{
+    ChainSpec, Transaction,
+    limits::{TRANSACTION_BYTES_MAX, TRANSACTION_GAS_MAX},
+};
 
 use crate::{PoolConfig, PoolError, gas};
 
 /// Most bytes of init code (EIP-3860): twice the largest contract.
 const INITCODE_BYTES_MAX: usize = 49_152;
 
-/// Checks everything that holds or fails for good, cheapest first.
-///
-/// Type, canonical encoding, signature and sender need no check: [`Transaction::decode`] makes no other transactions.
+/// What every node of a chain demands of a transaction at any time, whatever it holds and whatever its operator asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransactionRules {
+    /// Chain id that transactions must carry.
+    pub chain_id: u64,
+    /// Most gas of one block.
+    pub block_gas_limit: u64,
+    /// Most bytes of one transaction: 128 KiB, or a block's bytes where the chain spec sets less.
+    pub bytes_max: usize,
+}
+
+impl TransactionRules {
+    /// Returns the rules of a chain.
+    #[must_use]
+    pub fn of(spec: &ChainSpec) -> Self {
+        let block_bytes = usize::try_from(spec.block_bytes_max).unwrap_or(usize::MAX);
+        Self {
+            chain_id: spec.l2_chain_id.get(),
+            block_gas_limit: spec.block_gas_limit,
+            bytes_max: TRANSACTION_BYTES_MAX.min(block_bytes),
+        }
+    }
+
+    /// Checks a transaction, cheapest first.
+    ///
+    /// Type, canonical encoding, signature and sender need no check: [`Transaction::decode`] makes no other transactions.
+    ///
+    /// # Errors
+    /// The first rule that is broken. Whoever hands on such a transaction is at fault, for it has checked the same.
+    pub fn check(&self, transaction: &Transaction) -> Result<(), PoolError> {
+        let envelope = transaction.envelope();
+        let have = transaction.chain_id();
+        if have != self.chain_id {
+            return Err(PoolError::ChainId { have, want: self.chain_id });
+        }
+        let size = transaction.raw().len();
+        if size > self.bytes_max {
+            return Err(PoolError::Oversized { got: size, limit: self.bytes_max });
+        }
+        if envelope.is_create() && envelope.input().len() > INITCODE_BYTES_MAX {
+            return Err(PoolError::InitcodeTooLarge { got: envelope.input().len(), limit: INITCODE_BYTES_MAX });
+        }
+        let got = transaction.gas_limit();
+        if got > TRANSACTION_GAS_MAX {
+            return Err(PoolError::GasLimitTooHigh { got });
+        }
+        if got > self.block_gas_limit {
+            return Err(PoolError::ExceedsBlockGasLimit { got, limit: self.block_gas_limit });
+        }
+        let (priority_fee, max_fee) = (transaction.priority_fee(), transaction.max_fee());
+        if priority_fee > max_fee {
+            return Err(PoolError::TipAboveFeeCap { priority_fee, max_fee });
+        }
+        // EIP-2681. It also keeps every "nonce + 1" of the pool in range.
+        if transaction.nonce() == u64::MAX {
+            return Err(PoolError::NonceMax);
+        }
+        if envelope.authorization_list().is_some_and(<[SignedAuthorization]>::is_empty) {
+            return Err(PoolError::NoAuthorization);
+        }
+        let needed = gas::intrinsic_gas(envelope);
+        if got < needed {
+            return Err(PoolError::IntrinsicGas { got, needed });
+        }
+        let needed = gas::floor_gas(envelope);
+        if got < needed {
+            return Err(PoolError::FloorDataGas { got, needed });
+        }
+        Ok(())
+    }
+}
+
+/// Checks everything that holds or fails for good on this node: the chain's rules, then its own.
 ///
 /// # Errors
 /// The first rule that is broken.
 pub(crate) fn check(transaction: &Transaction, config: &PoolConfig) -> Result<(), PoolError> {
-    let envelope = transaction.envelope();
-    let have = transaction.chain_id();
-    if have != config.chain_id {
-        return Err(PoolError::ChainId { have, want: config.chain_id });
-    }
-    let size = transaction.raw().len();
-    if size > config.transaction_bytes_max {
-        return Err(PoolError::Oversized { got: size, limit: config.transaction_bytes_max });
-    }
-    if envelope.is_create() && envelope.input().len() > INITCODE_BYTES_MAX {
-        return Err(PoolError::InitcodeTooLarge { got: envelope.input().len(), limit: INITCODE_BYTES_MAX });
-    }
-    let got = transaction.gas_limit();
-    if got > TRANSACTION_GAS_MAX {
-        return Err(PoolError::GasLimitTooHigh { got });
-    }
-    if got > config.block_gas_limit {
-        return Err(PoolError::ExceedsBlockGasLimit { got, limit: config.block_gas_limit });
-    }
-    let (priority_fee, max_fee) = (transaction.priority_fee(), transaction.max_fee());
-    if priority_fee > max_fee {
-        return Err(PoolError::TipAboveFeeCap { priority_fee, max_fee });
-    }
-    // EIP-2681. It also keeps every "nonce + 1" of the pool in range.
-    if transaction.nonce() == u64::MAX {
-        return Err(PoolError::NonceMax);
-    }
-    if envelope.authorization_list().is_some_and(<[SignedAuthorization]>::is_empty) {
-        return Err(PoolError::NoAuthorization);
-    }
-    let needed = gas::intrinsic_gas(envelope);
-    if got < needed {
-        return Err(PoolError::IntrinsicGas { got, needed });
-    }
-    let needed = gas::floor_gas(envelope);
-    if got < needed {
-        return Err(PoolError::FloorDataGas { got, needed });
-    }
+    config.rules.check(transaction)?;
+    let priority_fee = transaction.priority_fee();
     if priority_fee < config.priority_fee_min {
         return Err(PoolError::Underpriced { got: priority_fee, needed: config.priority_fee_min });
     }
@@ -95,9 +132,10 @@ mod tests {
     fn a_transaction_larger_than_a_block_is_refused() {
         let draft = Draft { input: vec![0; 1_000], gas: 100_000, ..Draft::default() };
         let size = draft.signed().raw().len();
-        assert_eq!(check(&draft.signed(), &PoolConfig { transaction_bytes_max: size, ..config() }), Ok(()));
+        let most = |bytes_max| PoolConfig { rules: TransactionRules { bytes_max, ..config().rules }, ..config() };
+        assert_eq!(check(&draft.signed(), &most(size)), Ok(()));
         assert_eq!(
-            refusal(&draft, &PoolConfig { transaction_bytes_max: size - 1, ..config() }),
+            refusal(&draft, &most(size - 1)),
             format!("oversized data: transaction size {size}, limit {}", size - 1)
         );
     }
@@ -119,7 +157,7 @@ mod tests {
             refusal(&draft(GAS_MAX + 1), &config()),
             "transaction gas limit too high (cap: 16777216, tx: 16777217)"
         );
-        let small = PoolConfig { block_gas_limit: 30_000, ..config() };
+        let small = PoolConfig { rules: TransactionRules { block_gas_limit: 30_000, ..config().rules }, ..config() };
         assert_eq!(check(&draft(30_000).signed(), &small), Ok(()));
         assert_eq!(refusal(&draft(30_001), &small), "exceeds block gas limit: gas 30001, limit 30000");
     }
@@ -172,5 +210,7 @@ mod tests {
             refusal(&Draft { tip: 9, ..Draft::default() }, &asks),
             "transaction underpriced: gas tip cap 9, minimum needed 10"
         );
+        // That is its own affair: others may ask for less.
+        assert_eq!(asks.rules.check(&Draft { tip: 9, ..Draft::default() }.signed()), Ok(()));
     }
 }

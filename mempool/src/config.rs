@@ -5,17 +5,15 @@ use baton_proto::{
     limits::{TRANSACTION_BYTES_MAX, TRANSACTION_GAS_MAX},
 };
 
+use crate::TransactionRules;
+
 /// Rules of the chain and bounds of this node. The bounds are local: nodes need not agree on them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolConfig {
-    /// Chain id that transactions must carry.
-    pub chain_id: u64,
-    /// Most gas of one block, from the chain spec.
-    pub block_gas_limit: u64,
+    /// What the chain demands of every transaction.
+    pub rules: TransactionRules,
     /// In which order blocks stand, from the chain spec.
     pub ordering_rule: OrderingRule,
-    /// Most bytes of one transaction: 128 KiB, or a block's bytes where the chain spec sets less.
-    pub transaction_bytes_max: usize,
     /// Least `maxPriorityFeePerGas` (or gas price), in wei.
     pub priority_fee_min: u128,
     /// Most transactions in the pool.
@@ -56,9 +54,8 @@ impl PoolConfig {
     /// Returns the configuration of a chain with the default bounds.
     #[must_use]
     pub fn of(spec: &ChainSpec) -> Self {
-        let block_bytes = usize::try_from(spec.block_bytes_max).unwrap_or(usize::MAX);
         Self {
-            transaction_bytes_max: TRANSACTION_BYTES_MAX.min(block_bytes),
+            rules: TransactionRules::of(spec),
             ..Self::new(spec.l2_chain_id.get(), spec.block_gas_limit, spec.ordering_rule)
         }
     }
@@ -67,10 +64,8 @@ impl PoolConfig {
     #[must_use]
     pub fn new(chain_id: u64, block_gas_limit: u64, ordering_rule: OrderingRule) -> Self {
         Self {
-            chain_id,
-            block_gas_limit,
+            rules: TransactionRules { chain_id, block_gas_limit, bytes_max: TRANSACTION_BYTES_MAX },
             ordering_rule,
-            transaction_bytes_max: TRANSACTION_BYTES_MAX,
             priority_fee_min: Self::PRIORITY_FEE_MIN,
             transactions_max: Self::TRANSACTIONS_MAX,
             bytes_max: Self::BYTES_MAX,
@@ -134,8 +129,8 @@ mod tests {
     fn the_chain_decides_what_its_blocks_can_hold() {
         let wide = PoolConfig::of(&spec(2 * 1024 * 1024));
         assert_eq!(wide, PoolConfig::new(7_777, 120_000_000, OrderingRule::FirstSeen));
-        assert_eq!(wide.transaction_bytes_max, 128 * 1024);
+        assert_eq!(wide.rules.bytes_max, 128 * 1024);
         // No block could ever take more, so the pool does not let it in.
-        assert_eq!(PoolConfig::of(&spec(50_000)).transaction_bytes_max, 50_000);
+        assert_eq!(PoolConfig::of(&spec(50_000)).rules.bytes_max, 50_000);
     }
 }

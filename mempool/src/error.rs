@@ -48,30 +48,6 @@ pub enum PoolError {
 }
 
 impl PoolError {
-    /// Returns whether a peer that forwards such a transaction breaks a rule that every node of the chain checks, at any
-    /// time; the rest depends on this node's settings, on what it holds and on how far it has come.
-    #[must_use]
-    pub fn is_peer_fault(&self) -> bool {
-        match self {
-            Self::ChainId { .. }
-            | Self::Oversized { .. }
-            | Self::InitcodeTooLarge { .. }
-            | Self::GasLimitTooHigh { .. }
-            | Self::ExceedsBlockGasLimit { .. }
-            | Self::TipAboveFeeCap { .. }
-            | Self::NonceMax
-            | Self::IntrinsicGas { .. }
-            | Self::FloorDataGas { .. }
-            | Self::NoAuthorization => true,
-            Self::Underpriced { .. }
-            | Self::AlreadyKnown
-            | Self::NonceTooLow { .. }
-            | Self::ReplacementUnderpriced { .. }
-            | Self::AccountLimit { .. }
-            | Self::Full => false,
-        }
-    }
-
     /// Returns whether the same transaction may be admitted later, unchanged.
     #[must_use]
     pub fn is_retryable(&self) -> bool {

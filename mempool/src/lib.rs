@@ -25,6 +25,7 @@ mod select;
 #[cfg(test)]
 mod testing;
 
+pub use admission::TransactionRules;
 pub use config::PoolConfig;
 pub use counts::PoolCounts;
 pub use departed::Fate;

@@ -66,6 +66,7 @@ impl Seat {
             announce: vec![],
             book: None,
             epochs: EpochBook::new(epoch),
+            spec: facts.spec,
             speaker: None,
             // The nodes dial us; we dial nobody.
             peers: vec![],

@@ -80,15 +80,14 @@ fn the_same_transaction_is_already_known() {
     add(&mut pool, &tx).unwrap();
     let error = add(&mut pool, &tx).unwrap_err();
     assert_eq!(error.to_string(), "already known");
-    assert!(!error.is_peer_fault() && !error.is_retryable());
+    assert!(!error.is_retryable());
 }
 
 #[test]
 fn static_rules_are_checked_at_the_door() {
     let mut pool = pool();
     let error = add(&mut pool, &Draft { chain_id: 1, ..Draft::default() }.signed()).unwrap_err();
-    assert!(error.is_peer_fault() && !error.is_retryable());
-    assert!(pool.is_empty());
+    assert!(!error.is_retryable() && pool.is_empty());
 }
 
 #[test]
@@ -221,7 +220,7 @@ fn a_full_pool_evicts_the_least_fee_and_the_newest_of_equals() {
     fill(&mut pool, [tx(1, 0, 5), tx(2, 0, 7), tx(3, 0, 5)]);
     let error = pool.add(tx(4, 0, 5), 0, &fresh()).unwrap_err();
     assert_eq!(error.to_string(), "txpool is full");
-    assert!(error.is_retryable() && !error.is_peer_fault());
+    assert!(error.is_retryable());
     assert_eq!(refusal(&mut pool, &tx(4, 0, 4)), "txpool is full");
     add(&mut pool, &tx(4, 0, 6)).unwrap();
     assert!(!pool.contains(tx(3, 0, 5).hash()) && pool.contains(tx(1, 0, 5).hash()));

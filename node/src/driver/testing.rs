@@ -1,21 +1,41 @@
 //! A committee with keys, and blocks of real transactions, for tests.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use alloy::signers::{SignerSync as _, local::PrivateKeySigner};
 use alloy_consensus::{SignableTransaction as _, TxEip1559, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718 as _;
 use alloy_primitives::{Address, B256, Bytes, TxKind};
 use baton_consensus::{Committee, CommitteeMember, SecretKey, Verifier, aggregate};
+use baton_mempool::TransactionRules;
 use baton_proto::{
-    Block, BlockDigest, BlockHeader, Certificate, Domain, Epoch, Height, L1BlockNumber, L1ChainId, L1Origin, L2ChainId,
-    MemberIndex, PayloadCommitment, SignedStatement, SignerSet, Statement, TimestampMs, Transaction, View, Weight,
+    Block, BlockDigest, BlockHeader, Certificate, ChainSpec, Domain, Epoch, Height, L1BlockNumber, L1ChainId, L1Origin,
+    L2ChainId, MemberIndex, PayloadCommitment, SignedStatement, SignerSet, Statement, TimestampMs, Transaction, View,
+    Weight,
 };
 
-use crate::{epoch::EpochContext, l1::EpochFacts, p2p::Speaker};
+use crate::{
+    epoch::{EpochBook, EpochContext},
+    l1::{EpochFacts, deploy::devnet_spec},
+    p2p::{Keypair, Network, NetworkConfig, NetworkEvent, Speaker},
+    signer::OwnKey,
+};
+
+/// Limit of every wait; a test that is well takes a fraction of it.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// The rollup of every test.
 pub(crate) const L2: L2ChainId = L2ChainId::new(778);
+
+/// The parameters of that rollup.
+pub(crate) fn spec() -> ChainSpec {
+    ChainSpec { block_bytes_max: 2 << 20, ..devnet_spec(L2, 512, Address::ZERO) }
+}
+
+/// What it demands of transactions.
+pub(crate) fn rules() -> TransactionRules {
+    TransactionRules::of(&spec())
+}
 
 /// A committee whose keys are all here.
 pub(crate) struct World {
@@ -43,23 +63,24 @@ impl World {
 
     /// The epoch as a follower sees it.
     pub(crate) fn epoch(&self) -> Arc<EpochContext> {
-        self.epoch_with(B256::repeat_byte(1))
+        self.epoch_with(B256::repeat_byte(1), None)
+    }
+
+    /// The same as who has `key` sees it.
+    pub(crate) fn epoch_seated(&self, key: &OwnKey) -> Arc<EpochContext> {
+        self.epoch_with(B256::repeat_byte(1), Some(key))
     }
 
     /// The same with a schedule by which member 0 leads `view`.
     pub(crate) fn epoch_led_by_the_first(&self, view: View) -> Arc<EpochContext> {
         (0..=u8::MAX)
-            .map(|n| self.epoch_with(B256::repeat_byte(n)))
+            .map(|n| self.epoch_with(B256::repeat_byte(n), None))
             .find(|epoch| epoch.leaders.leader(view) == MemberIndex::new(0))
             .unwrap()
     }
 
-    fn epoch_with(&self, randomness: B256) -> Arc<EpochContext> {
-        self.follow(EpochFacts {
-            epoch: self.committee.epoch(),
-            committee: self.committee.members().to_vec(),
-            randomness,
-        })
+    fn epoch_with(&self, randomness: B256, key: Option<&OwnKey>) -> Arc<EpochContext> {
+        self.seen(self.facts(randomness), key)
     }
 
     /// Any epoch, in which these members sit in this order.
@@ -69,12 +90,38 @@ impl World {
             CommitteeMember { owner: Address::repeat_byte(place), ..member }
         };
         let committee = (0..).zip(seats).map(seat).collect();
-        self.follow(EpochFacts { epoch: Epoch::new(epoch), committee, randomness: B256::repeat_byte(1) })
+        self.seen(EpochFacts { epoch: Epoch::new(epoch), committee, randomness: B256::repeat_byte(1) }, None)
     }
 
-    fn follow(&self, facts: EpochFacts) -> Arc<EpochContext> {
+    fn seen(&self, facts: EpochFacts, key: Option<&OwnKey>) -> Arc<EpochContext> {
         let origin = L1Origin { number: L1BlockNumber::new(1), hash: B256::ZERO };
-        Arc::new(EpochContext::new(self.domain, &facts, BlockHeader::genesis(L2, origin, 1), None).unwrap())
+        Arc::new(EpochContext::new(self.domain, &facts, BlockHeader::genesis(L2, origin, 1), key).unwrap())
+    }
+
+    pub(crate) fn facts(&self, randomness: B256) -> EpochFacts {
+        EpochFacts { epoch: self.committee.epoch(), committee: self.committee.members().to_vec(), randomness }
+    }
+
+    /// Two networks: a follower's, and the one of `member`, which is connected to it and can be charged there.
+    pub(crate) async fn hears(&self, member: u8) -> (Network, Network) {
+        let config = |speaker, peers| NetworkConfig {
+            identity: Keypair::generate_ed25519(),
+            listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
+            announce: vec![],
+            book: None,
+            epochs: EpochBook::new(self.epoch()),
+            spec: spec(),
+            speaker,
+            peers,
+            observers: vec![],
+        };
+        let start = async |config| Network::start(config, Arc::new(|_: &_| None)).await.unwrap();
+        let (network, mut events) = start(config(None, vec![])).await;
+        let here = (network.peer_id(), network.listen_addresses()[0].clone());
+        let (sender, _) = start(config(Some(self.speaker(member)), vec![here])).await;
+        let connected = tokio::time::timeout(LIMIT, events.recv()).await.expect("in time");
+        assert!(matches!(connected, Some(NetworkEvent::MemberConnected { .. })), "{connected:?}");
+        (network, sender)
     }
 
     /// What a node proves to be this member with.
@@ -107,8 +154,7 @@ pub(crate) fn transfer(nonce: u64, data_bytes: usize) -> Transaction {
 
 /// The same on another chain.
 pub(crate) fn transaction(chain_id: u64, nonce: u64, data_bytes: usize) -> Transaction {
-    let signer = PrivateKeySigner::from_bytes(&B256::repeat_byte(7)).unwrap();
-    let tx = TxEip1559 {
+    signed(TxEip1559 {
         chain_id,
         nonce,
         gas_limit: 1 << 24,
@@ -117,7 +163,12 @@ pub(crate) fn transaction(chain_id: u64, nonce: u64, data_bytes: usize) -> Trans
         to: TxKind::Call(Address::repeat_byte(9)),
         input: Bytes::from(vec![0x5a; data_bytes]),
         ..Default::default()
-    };
+    })
+}
+
+/// `tx`, signed by always the same account.
+pub(crate) fn signed(tx: TxEip1559) -> Transaction {
+    let signer = PrivateKeySigner::from_bytes(&B256::repeat_byte(7)).unwrap();
     let signature = signer.sign_hash_sync(&tx.signature_hash()).unwrap();
     Transaction::decode(TxEnvelope::from(tx.into_signed(signature)).encoded_2718().into()).unwrap()
 }

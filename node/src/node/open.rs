@@ -227,7 +227,7 @@ pub(super) async fn open(config: &Config, held: Held) -> Result<(Opened, Journal
     let epochs = opener.book().await?;
     let epoch = epochs.running();
     opener.check_seat(&epochs).await?;
-    let network_config = network_config(config, identity, epochs.clone(), opener.key.clone());
+    let network_config = network_config(config, identity, epochs.clone(), opener.key.clone(), &facts);
     let recovered = recovered(ledger.as_ref(), &epoch)?;
     info!(%head, certificates = recovered.certificates.len(), statements = recovered.statements.len(), "state opened");
 
@@ -282,7 +282,13 @@ async fn facts(config: &Config, client: &L1Client) -> Result<ChainFacts, OpenErr
     Ok(facts)
 }
 
-fn network_config(config: &Config, identity: Keypair, epochs: EpochBook, key: Option<Arc<OwnKey>>) -> NetworkConfig {
+fn network_config(
+    config: &Config,
+    identity: Keypair,
+    epochs: EpochBook,
+    key: Option<Arc<OwnKey>>,
+    facts: &ChainFacts,
+) -> NetworkConfig {
     let speaker =
         |own: Arc<OwnKey>| Speaker { key: own.public_key(), prove: Arc::new(move |proof| own.prove_peer(proof)) };
     let addresses = |peers: &[PeerAddress]| peers.iter().map(|peer| (peer.peer_id, peer.address.clone())).collect();
@@ -292,6 +298,7 @@ fn network_config(config: &Config, identity: Keypair, epochs: EpochBook, key: Op
         announce: config.p2p.announce.clone(),
         book: Some(config.data_dir.join(PEERS_FILE)),
         epochs,
+        spec: facts.spec.clone(),
         speaker: key.map(speaker),
         peers: addresses(&config.p2p.peers),
         observers: addresses(&config.p2p.observers),

@@ -47,6 +47,16 @@ impl Bucket {
         self.paid = paid;
         if owed > self.burst { Taken::Over } else { Taken::Within }
     }
+
+    /// Takes `units` if they are all there, else none; returns whether they were.
+    pub(super) fn try_take_all(&mut self, units: u32, now: Instant) -> bool {
+        let paid = self.paid.max(now) + self.per_unit * units;
+        let is_within = paid - now <= self.burst;
+        if is_within {
+            self.paid = paid;
+        }
+        is_within
+    }
 }
 
 /// Most messages of one peer per second: ten views with some ten messages each (proposal, three kinds of vote, as many
@@ -86,6 +96,31 @@ impl StreamBudget {
 const QUESTIONS_PER_SECOND: u32 = 256;
 const QUESTIONS_BURST: u32 = 512;
 
+/// Most transactions of one peer per second, gossiped or handed over: recovering their senders, 40 µs each, takes a third of
+/// a core. At once as many as both of a node's queues towards us hold, which it fills when it comes back with a full pool.
+const TRANSACTIONS_PER_SECOND: u32 = 8_192;
+const TRANSACTIONS_BURST: u32 = 2 * 8_192;
+
+/// How many transactions of a member one of a stranger counts for, so that one stranger takes half of what they share.
+const STRANGERS_WEIGHT: u32 = 4;
+
+/// Most transactions of all strangers together, for who has one identity can have many: a sixth of a core. At once as many
+/// as one queue of a follower holds.
+const STRANGERS_TRANSACTIONS_PER_SECOND: u32 = 4_096;
+const STRANGERS_TRANSACTIONS_BURST: u32 = 8_192;
+
+/// What all peers that have not proven to be members may have us do together.
+#[derive(Debug)]
+pub(super) struct StrangersBudget {
+    transactions: Bucket,
+}
+
+impl StrangersBudget {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { transactions: Bucket::new(STRANGERS_TRANSACTIONS_PER_SECOND, STRANGERS_TRANSACTIONS_BURST, now) }
+    }
+}
+
 /// Most challenges, and most questions for the directory, of one peer per second and at once: each is asked once for a
 /// connection, and again after seconds where the answer was lost.
 const INTRODUCTIONS_PER_SECOND: u32 = 1;
@@ -97,6 +132,7 @@ pub(super) struct AskBudget {
     pub(super) sync: Bucket,
     pub(super) prove: Bucket,
     pub(super) directory: Bucket,
+    transactions: Bucket,
 }
 
 impl AskBudget {
@@ -106,6 +142,26 @@ impl AskBudget {
             sync: Bucket::new(QUESTIONS_PER_SECOND, QUESTIONS_BURST, now),
             prove: introductions,
             directory: introductions,
+            transactions: Bucket::new(TRANSACTIONS_PER_SECOND, TRANSACTIONS_BURST, now),
+        }
+    }
+
+    /// Takes a message of `count` transactions, a stranger's also out of what `strangers` share; returns whether it is within
+    /// the budget. Above it nobody is charged: a peer hands on what its users and other peers send.
+    pub(super) fn try_take_transactions(
+        &mut self,
+        count: usize,
+        strangers: Option<&mut StrangersBudget>,
+        now: Instant,
+    ) -> bool {
+        // What holds none has to be looked at too.
+        let count = u32::try_from(count).unwrap_or(u32::MAX).max(1);
+        match strangers {
+            None => self.transactions.try_take_all(count, now),
+            Some(strangers) => {
+                self.transactions.try_take_all(count.saturating_mul(STRANGERS_WEIGHT), now)
+                    && strangers.transactions.try_take_all(count, now)
+            }
         }
     }
 }
@@ -137,6 +193,32 @@ mod tests {
         assert_eq!(taken[5..10], [Taken::Over; 5]);
         assert_eq!(taken[10..], [Taken::FarOver; 2]);
         assert_eq!(bucket.try_take(start + SECOND), Taken::Within);
+    }
+
+    #[test]
+    fn transactions_above_the_budget_are_refused_and_cost_nothing() {
+        let start = Instant::now();
+        let (mut asks, mut strangers) = (AskBudget::new(start), StrangersBudget::new(start));
+        let burst = TRANSACTIONS_BURST as usize;
+        assert!(asks.try_take_transactions(burst, None, start));
+        for _ in 0..1_000 {
+            assert!(!asks.try_take_transactions(1_000, None, start));
+        }
+        // So whoever sends twice the rate gets half of it through.
+        assert!(asks.try_take_transactions(TRANSACTIONS_PER_SECOND as usize, None, start + SECOND));
+        assert!(!asks.try_take_transactions(0, None, start + SECOND), "an empty message is one too");
+
+        // One stranger has a fourth of that, and leaves others as much; many have no more than two.
+        let own = burst / STRANGERS_WEIGHT as usize;
+        let mut take = |asks: &mut AskBudget, count| asks.try_take_transactions(count, Some(&mut strangers), start);
+        let mut one = AskBudget::new(start);
+        assert!(!take(&mut one, own + 1) && take(&mut one, own) && !take(&mut one, 1));
+        let mut two = AskBudget::new(start);
+        assert!(take(&mut two, own));
+        for _ in 0..100 {
+            assert!(!take(&mut AskBudget::new(start), 1));
+        }
+        assert!(AskBudget::new(start).try_take_transactions(burst, None, start), "members do not share with them");
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub enum Fault {
     InvalidSignature,
     /// A well-formed message that breaks a rule no honest member breaks.
     InvalidMessage,
-    /// A gossip message with something other than this chain's transactions.
+    /// Gossiped or handed over: something other than transactions that the chain allows.
     InvalidTransactions,
     /// A claim to be a member whose proof does not hold.
     InvalidProof,

@@ -24,7 +24,8 @@
 //!   and the proof is checked when it gets one. Who was a member of an epoch that is still remembered is heard about that
 //!   epoch, for its batches, and has its place; after that it is a peer like any other.
 //! - **Transactions** are gossiped without a sender's name under content-addressed ids, and go on only after they were
-//!   decoded and their senders recovered.
+//!   decoded, their senders recovered, and what the chain demands of all of them found true. How many a peer may have us
+//!   recover is bounded, and how many all strangers together may.
 //! - **Announcements**, final headers with their certificates and evidence, are gossiped on topics of their own, for those
 //!   who have no stream. They go on only after the node has checked their signatures.
 //! - **Requests** for blocks are answered by any node to any node. Transactions can be handed over the same way, past gossip.
@@ -81,7 +82,7 @@ mod tests;
 use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
 
 use baton_proto::{
-    BlsPublicKey, BlsSignature, Epoch, MemberIndex, PeerProof, Transaction,
+    BlsPublicKey, BlsSignature, ChainSpec, Epoch, MemberIndex, PeerProof, Transaction,
     wire::{Announcement, ConsensusMessage, Known, SyncRequest, SyncResponse},
 };
 pub use libp2p::{Multiaddr, PeerId, identity::Keypair};
@@ -111,6 +112,8 @@ pub struct NetworkConfig {
     /// Whose committees have the keys that we take proofs of, on the chain that is part of every protocol name. The network
     /// goes along when an epoch is added.
     pub epochs: EpochBook,
+    /// The chain's parameters: transactions that no block may hold are not handed on.
+    pub spec: ChainSpec,
     /// The consensus key that speaks through this node; `None` for a follower or an observer, which sends no consensus
     /// messages. Nor does a node whose key has no seat.
     pub speaker: Option<Speaker>,
@@ -167,7 +170,7 @@ pub enum NetworkEvent {
     Transactions {
         /// Who brought it; seldom who made it.
         from: PeerId,
-        /// Transactions of this chain with their senders; at least one.
+        /// Transactions that the chain allows, with their senders; at least one.
         transactions: Vec<Transaction>,
     },
     /// Gossip brought something about a view. It goes on if `verdict` says so in time; dropped, it is ignored.

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use baton_mempool::TransactionRules;
 use baton_proto::{
     Epoch, MemberIndex, Transaction,
     wire::{Announcement, ConsensusMessage, SyncRequest, SyncResponse},
@@ -148,11 +149,11 @@ impl Network {
             stop: network.inner.stop.clone(),
             tasks: network.inner.tasks.clone(),
         };
-        let chain = domain.l2_chain_id;
+        let rules = TransactionRules::of(&config.spec);
         let service = Service {
             swarm,
-            forwarded: Forwarded::new(chain, known.clone(), shared.clone(), reports.clone()),
-            chain,
+            forwarded: Forwarded::new(rules, known.clone(), shared.clone(), reports.clone()),
+            rules,
             known,
             protocols,
             seats,

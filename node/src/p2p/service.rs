@@ -8,8 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use baton_mempool::TransactionRules;
 use baton_proto::{
-    Epoch, L2ChainId, Transaction,
+    Epoch, Transaction,
     limits::{GOSSIP_TRANSACTIONS_MAX, RANGE_ANSWER_BYTES_MAX},
     wire::{Announcement, SyncRequest, SyncResponse, TransactionGossip, WireError},
 };
@@ -37,7 +38,7 @@ use super::{
     backoff::Timers,
     bans::Bans,
     behaviour::{Behaviour, BehaviourEvent, SYNC_TIMEOUT, message_id},
-    budget::{AskBudget, Taken},
+    budget::{AskBudget, StrangersBudget, Taken},
     dialer::Dialer,
     discover::Discovery,
     forwarded::Forwarded,
@@ -120,7 +121,7 @@ enum Published {
 /// The state of the network's own task.
 pub(super) struct Service {
     pub(super) swarm: Swarm<Behaviour>,
-    pub(super) chain: L2ChainId,
+    pub(super) rules: TransactionRules,
     pub(super) known: KnownLookup,
     pub(super) protocols: ChainProtocols,
     pub(super) seats: Seats,
@@ -151,6 +152,7 @@ pub(super) struct Service {
 pub(super) struct Running {
     pub(super) proofs: Proofs,
     budgets: LruCache<PeerId, AskBudget>,
+    strangers: StrangersBudget,
     bans: Bans,
     arrivals: Arrivals,
     /// At most one write of the peer book.
@@ -172,6 +174,13 @@ impl Running {
     pub(super) fn budget(&mut self, peer: PeerId) -> &mut AskBudget {
         self.budgets.get_or_insert_mut(peer, || AskBudget::new(Instant::now()))
     }
+
+    /// Takes a message of `count` transactions out of the budgets of who brought it; returns whether it is within them.
+    fn try_take_transactions(&mut self, peer: PeerId, is_member: bool, count: usize) -> bool {
+        let now = Instant::now();
+        let budget = self.budgets.get_or_insert_mut(peer, || AskBudget::new(now));
+        budget.try_take_transactions(count, (!is_member).then_some(&mut self.strangers), now)
+    }
 }
 
 impl Service {
@@ -180,10 +189,11 @@ impl Service {
         let mut running = Running {
             proofs: Proofs::new(),
             budgets: LruCache::new(BUDGETS_MAX),
+            strangers: StrangersBudget::new(Instant::now()),
             bans: Bans::new(),
             arrivals: Arrivals::default(),
             saving: JoinSet::new(),
-            judge: Judge::new(self.chain, self.known.clone()),
+            judge: Judge::new(self.rules, self.known.clone()),
             announced: Announced::default(),
             requests: HashMap::new(),
             answers: JoinSet::new(),
@@ -320,10 +330,7 @@ impl Service {
             }
             BehaviourEvent::Gossip(gossipsub::Event::Message { propagation_source, message_id, message }) => {
                 self.seen.note(message_id.clone(), Instant::now());
-                let received = Received { id: message_id, source: propagation_source, data: message.data };
-                if let Some(unjudged) = running.judge.push(received) {
-                    self.on_judged(unjudged);
-                }
+                self.on_gossiped(message_id, propagation_source, message.data, running);
             }
             BehaviourEvent::Gossip(gossipsub::Event::Subscribed { peer_id, topic }) => {
                 if topic == self.protocols.transactions.hash() {
@@ -501,6 +508,18 @@ impl Service {
         }
     }
 
+    fn on_gossiped(&mut self, id: gossipsub::MessageId, source: PeerId, data: Vec<u8>, running: &mut Running) {
+        let is_member = self.is_member(&source);
+        let unjudged = if running.try_take_transactions(source, is_member, TransactionGossip::count(&data)) {
+            running.judge.push(Received { id, source, is_member, data })
+        } else {
+            Some(Judged { id, source, judgement: Judgement::Ignore })
+        };
+        if let Some(unjudged) = unjudged {
+            self.on_judged(unjudged);
+        }
+    }
+
     fn on_judged(&mut self, Judged { id, source, judgement }: Judged) {
         let stats = &self.shared.stats;
         let acceptance = match judgement {
@@ -626,7 +645,12 @@ impl Service {
         }
         let request = match request {
             SyncRequest::Take(transactions) => {
-                let taking = self.forwarded.clone().take(from, transactions);
+                if !running.try_take_transactions(from, is_member, transactions.len()) {
+                    self.shared.stats.requests_over_budget.add(1);
+                    self.respond(channel, SyncResponse::Unavailable.encode());
+                    return;
+                }
+                let taking = self.forwarded.clone().take(from, is_member, transactions);
                 running.answers.spawn(async move { (channel, taking.await.encode()) });
                 return;
             }

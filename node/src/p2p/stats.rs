@@ -43,7 +43,7 @@ pub struct NetworkStats {
     pub gossip_accepted: Counter,
     /// Gossip messages refused as their sender's fault.
     pub gossip_rejected: Counter,
-    /// Gossip messages dropped because too many waited, or because they say nothing new.
+    /// Gossip messages dropped because too many waited, because they were above their peer's budget, or say nothing new.
     pub gossip_ignored: Counter,
     /// Final headers and evidence published.
     pub announcements_published: Counter,

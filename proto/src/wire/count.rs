@@ -19,7 +19,8 @@ pub(super) fn at_most(what: &'static str, message: &[u8], path: &[u64], max: usi
     Ok(())
 }
 
-fn occurrences(what: &'static str, message: &[u8], path: &[u64]) -> Result<usize, WireError> {
+/// Returns how often the field that `path` leads to occurs.
+pub(super) fn occurrences(what: &'static str, message: &[u8], path: &[u64]) -> Result<usize, WireError> {
     let Some((&wanted, inner)) = path.split_first() else { return Ok(1) };
     let mut count = 0_usize;
     let mut rest = message;

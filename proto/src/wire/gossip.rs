@@ -36,6 +36,12 @@ impl TransactionGossip {
         messages
     }
 
+    /// Returns how many transactions a message says it holds, without looking at any of them; 0 if it is no message.
+    #[must_use]
+    pub fn count(bytes: &[u8]) -> usize {
+        count::occurrences("transaction_gossip.transactions", bytes, &[1]).unwrap_or_default()
+    }
+
     /// Decodes one message, with the sender of every transaction; at least one.
     ///
     /// # Errors

@@ -1,17 +1,8 @@
 use alloy_primitives::B256;
-use baton_proto::{BlockDigest, L1BlockNumber};
-use libp2p::identity::Keypair;
-use tokio::time::timeout;
+use baton_proto::{BlockDigest, Height, L1BlockNumber};
 
 use super::*;
-use crate::{
-    driver::testing::{World, block_of},
-    epoch::EpochBook,
-    p2p::{NetworkConfig, NetworkEvent},
-};
-
-/// Limit of every wait.
-const LIMIT: Duration = Duration::from_secs(60);
+use crate::driver::testing::{World, block_of};
 
 /// A view that member 0 leads.
 const VIEW: View = View::new(2);
@@ -26,23 +17,7 @@ struct Stage {
 impl Stage {
     async fn with_sender(sender: u8) -> Self {
         let world = World::new(&[1, 1, 1, 1]);
-        let config = |speaker, peers| NetworkConfig {
-            identity: Keypair::generate_ed25519(),
-            listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
-            announce: vec![],
-            book: None,
-            epochs: EpochBook::new(world.epoch()),
-            speaker,
-            peers,
-            observers: vec![],
-        };
-        let start = async |config| Network::start(config, Arc::new(|_: &_| None)).await.unwrap();
-        let (network, mut events) = start(config(None, vec![])).await;
-        let here = (network.peer_id(), network.listen_addresses()[0].clone());
-        let (sender, _) = start(config(Some(world.speaker(sender)), vec![here])).await;
-        let connected = timeout(LIMIT, events.recv()).await.expect("in time");
-        assert!(matches!(connected, Some(NetworkEvent::MemberConnected { .. })), "{connected:?}");
-
+        let (network, sender) = world.hears(sender).await;
         let window = Arc::new(ViewWindow::default());
         let epoch = world.epoch_led_by_the_first(VIEW);
         let (checked, _) = mpsc::channel(1);
@@ -128,6 +103,88 @@ impl Stage {
 
 fn digest(n: u8) -> BlockDigest {
     BlockDigest::new(B256::repeat_byte(n))
+}
+
+/// Everything that no honest member sends, in its own name or another's: from whom, what, and the words of the refusal.
+fn refused(world: &World, epoch: Epoch) -> Vec<(u8, ConsensusMessage, &'static str)> {
+    let block = block_of(5, VIEW.get(), vec![]);
+    let notarize = |block: &Block| Statement::Notarize { epoch, view: VIEW, block: block.header.digest() };
+    let proposal = |block: &Block, notarize| ConsensusMessage::Proposal { block: block.clone(), notarize };
+    let compact = |block: &Block, notarize| ConsensusMessage::CompactProposal {
+        header: block.header.clone(),
+        notarize,
+        transactions: vec![],
+    };
+    let mut others_block = block.clone();
+    others_block.header.proposer = MemberIndex::new(1);
+    let mut other_block = block.clone();
+    other_block.header.height = Height::new(6);
+    let mut other_gas = block.clone();
+    other_gas.header.declared_gas += 1;
+    let forged =
+        SignedStatement { signature: world.sign(1, notarize(&block)).signature, ..world.sign(0, notarize(&block)) };
+    let finalize = Statement::Finalize { epoch, view: VIEW, block: block.header.digest() };
+    let nullify = Statement::Nullify { epoch, view: VIEW };
+    let mut cases = vec![
+        (1, ConsensusMessage::Vote { vote: world.sign(0, nullify), leader: None }, "a vote that another member signed"),
+        (
+            0,
+            ConsensusMessage::Certificate(Certificate { statement: nullify, ..world.certify(&[0, 1, 2], finalize) }),
+            "an invalid certificate",
+        ),
+        (
+            0,
+            compact(&other_gas, world.sign(0, notarize(&other_gas))),
+            "a compact proposal whose transactions are not what its header commits to",
+        ),
+    ];
+    for (from, block, notarize, words) in [
+        (0, &block, world.sign(0, finalize), "a proposal without a Notarize"),
+        (1, &block, world.sign(0, notarize(&block)), "a proposal that another member signed"),
+        (
+            1,
+            &others_block,
+            world.sign(1, notarize(&others_block)),
+            "a proposal from a member that does not lead the view",
+        ),
+        (0, &other_block, world.sign(0, notarize(&block)), "a proposal whose Notarize names another block"),
+        (0, &others_block, world.sign(0, notarize(&others_block)), "a proposal of a block that names another proposer"),
+        (0, &block, forged, "a proposal with an invalid signature"),
+    ] {
+        cases.push((from, proposal(block, notarize.clone()), words));
+        cases.push((from, compact(block, notarize), words));
+    }
+    cases
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_honest_member_sends_is_refused_and_charged_to_who_sends_it() {
+    for sender in [0, 1] {
+        let stage = Stage::with_sender(sender).await;
+        let cases = refused(&stage.world, stage.intake.epoch);
+        // The same block is taken from who may propose it.
+        let block = block_of(5, VIEW.get(), vec![]);
+        let notarize = Statement::Notarize { epoch: stage.intake.epoch, view: VIEW, block: block.header.digest() };
+        let good = ConsensusMessage::Proposal { notarize: stage.world.sign(0, notarize), block };
+        let Stage { world: _world, mut intake, _sender } = stage;
+        let network = intake.network.clone();
+        for (from, message, words) in &cases {
+            let mut found = vec![];
+            assert_eq!(intake.check(MemberIndex::new(*from), message.clone(), &mut found), Err(*words), "{message:?}");
+            assert!(found.is_empty(), "{words}: {found:?}");
+        }
+        assert_eq!(network.stats().faults_charged.get(), 0, "that is for who takes the refusal");
+        for (from, _, words) in &cases[..3] {
+            let before = network.stats().faults_charged.get();
+            intake.refuse(MemberIndex::new(*from), words);
+            // Only who is connected can be charged.
+            let charged = network.stats().faults_charged.get() - before;
+            assert_eq!(charged, u64::from(*from == sender), "{words}");
+        }
+        let mut found = vec![];
+        assert_eq!(intake.check(MemberIndex::new(0), good, &mut found), Ok(()));
+        assert!(matches!(found[..], [Checked::Proposal { .. }]), "{found:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,10 @@ use baton_proto::{limits::GOSSIP_TRANSACTIONS_MAX, wire::TransactionGossip};
 use libp2p::{gossipsub, swarm::SwarmEvent};
 use tokio::sync::oneshot;
 
-use super::{raw::Raw, *};
+use super::{
+    raw::{Raw, Says},
+    *,
+};
 use crate::p2p::{
     behaviour::{BehaviourEvent, GRAYLIST_THRESHOLD},
     protocol::ChainProtocols,
@@ -42,12 +45,81 @@ async fn transactions_reach_nodes_that_the_sender_does_not_know() {
     assert_eq!(nonces(&mut one, count).await, expected);
     assert_eq!(nonces(&mut two, count).await, expected);
     assert!(zero.network.stats().gossip_published.get() >= 2);
+}
 
-    // The same message again is no news: the next thing that arrives is something else.
-    zero.network.gossip(transactions[..1].to_vec());
-    zero.network.gossip(vec![transaction(L2, 5_000, 128 * 1024 - 200)]);
-    let next = two.transactions().await;
-    assert!(next.iter().any(|tx| tx.nonce() == 5_000 || tx.nonce() == 0));
+/// Waits until `to` takes the transactions that `raw` gossips.
+async fn heard_by(raw: &mut Raw, to: PeerId) {
+    let transactions = ChainProtocols::of(&chain(L2)).transactions.hash();
+    raw.until(|event| match event {
+        SwarmEvent::Behaviour(BehaviourEvent::Gossip(gossipsub::Event::Subscribed { peer_id, topic })) => {
+            (peer_id == to && topic == transactions).then_some(())
+        }
+        _ => None,
+    })
+    .await;
+}
+
+fn publish(raw: &Raw, message: Vec<u8>) {
+    raw.order(move |swarm| {
+        let topic = ChainProtocols::of(&chain(L2)).transactions;
+        swarm.behaviour_mut().gossip.publish(topic, message).unwrap();
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_two_peers_bring_is_taken_once() {
+    let message = |nonces: std::ops::Range<u64>| {
+        let transactions: Vec<Transaction> = nonces.map(|nonce| transaction(L2, nonce, 0)).collect();
+        TransactionGossip::encode(&transactions).remove(0)
+    };
+    // While the node looks at what the first one brings, it hands nothing on, so the second one says it on its own.
+    let (known, mut asked, release) = slow_to_know(&[transaction(L2, 0, 0)]);
+    let mut node = Node::start_knowing(member(0, &[]), known).await;
+    let to = node.network.peer_id();
+    let (mut first, mut second) = (Raw::start(3).await, Raw::start(4).await);
+    for (raw, seed) in [(&mut first, 3), (&mut second, 4)] {
+        raw.connect(to, node.address()).await;
+        heard_by(raw, to).await;
+        node.connected(seed).await;
+    }
+    publish(&first, message(0..100));
+    within(asked.recv()).await.unwrap();
+    publish(&second, message(0..100));
+    publish(&second, message(5_000..5_001));
+    // What was said later has arrived, so has the repeat before it.
+    assert_eq!(nonces(&mut node, 1).await, [5_000]);
+    drop(release);
+    assert_eq!(nonces(&mut node, 100).await, (0..100).collect::<Vec<_>>());
+    publish(&second, message(6_000..6_001));
+    assert_eq!(nonces(&mut node, 1).await, [6_000]);
+    assert_eq!(node.network.stats().gossip_accepted.get(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_stranger_gossips_above_its_budget_is_ignored_and_a_members_is_not() {
+    let mut node = Node::start(member(0, &[])).await;
+    let to = node.network.peer_id();
+    let mut stranger = Raw::start_saying(30, Says::NoMember).await;
+    let mut voter = Raw::start(2).await;
+    for raw in [&mut stranger, &mut voter] {
+        raw.connect(to, node.address()).await;
+        heard_by(raw, to).await;
+    }
+    node.connected(2).await;
+    // Twice what may come at once, of the cheapest kind: entries of one byte, which are no transactions.
+    for n in 0..8 {
+        publish(&stranger, [0x0a, 1, n].repeat(GOSSIP_TRANSACTIONS_MAX));
+    }
+    let stats = node.network.stats();
+    becomes(|| stats.gossip_rejected.get() + stats.gossip_ignored.get() == 8).await;
+    let (rejected, ignored) = (stats.gossip_rejected.get(), stats.gossip_ignored.get());
+    assert!(rejected >= 4 && ignored > 0, "{rejected} were looked at, {ignored} were not");
+    // To send too much is no fault of who hands on what others send.
+    becomes(|| stats.faults_charged.get() == rejected).await;
+    publish(&voter, TransactionGossip::encode(&[transaction(L2, 1, 0)]).remove(0));
+    assert_eq!(nonces(&mut node, 1).await, [1]);
+    let stats = node.network.stats();
+    assert_eq!((stats.gossip_ignored.get(), stats.faults_charged.get()), (ignored, rejected));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,36 +127,24 @@ async fn invalid_transactions_stop_at_the_first_node() {
     let (_zero, mut one, mut two) = line().await;
     let mut liar = Raw::start(3).await;
     liar.connect(one.network.peer_id(), one.address()).await;
-    let middle = one.network.peer_id();
-    liar.until(|event| match event {
-        SwarmEvent::Behaviour(BehaviourEvent::Gossip(gossipsub::Event::Subscribed { peer_id, .. })) => {
-            (peer_id == middle).then_some(())
-        }
-        _ => None,
-    })
-    .await;
+    heard_by(&mut liar, one.network.peer_id()).await;
 
     let good = transaction(L2, 1, 10);
-    let other_chain = transaction(L2 + 1, 2, 10);
-    let messages = [
-        vec![0xff; 100],
-        TransactionGossip::encode(&[good.clone(), other_chain]).remove(0),
-        TransactionGossip::encode(std::slice::from_ref(&good)).remove(0),
-    ];
-    for message in messages {
-        liar.order(move |swarm| {
-            let topic = ChainProtocols::of(&chain(L2)).transactions;
-            swarm.behaviour_mut().gossip.publish(topic, message).unwrap();
-        });
-    }
+    let beside_good = |bad: Transaction| TransactionGossip::encode(&[good.clone(), bad]).remove(0);
+    let bad = forbidden().into_iter().chain([transaction(L2 + 1, 2, 10)]).map(beside_good);
+    let messages = [vec![0xff; 100]].into_iter().chain(bad);
+    let lies = 6;
+    messages.chain([TransactionGossip::encode(std::slice::from_ref(&good)).remove(0)]).for_each(|message| {
+        publish(&liar, message);
+    });
     assert_eq!(one.transactions().await, std::slice::from_ref(&good));
     assert_eq!(two.transactions().await, [good]);
     // Each was judged on its own, in parallel: the good one may be first.
     let stats = one.network.stats();
     assert_eq!(stats.gossip_accepted.get(), 1);
     // The charge is the last that comes of a message.
-    becomes(|| stats.faults_charged.get() == 2).await;
-    assert_eq!(stats.gossip_rejected.get(), 2);
+    becomes(|| stats.faults_charged.get() == lies).await;
+    assert_eq!(stats.gossip_rejected.get(), lies);
     assert_eq!(two.network.stats().gossip_rejected.get(), 0);
     assert_eq!(two.network.stats().gossip_accepted.get(), 1);
 }

@@ -15,23 +15,25 @@ mod raw;
 mod sync;
 
 use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
+    collections::{HashMap, HashSet, VecDeque},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
-use alloy_primitives::{Address, B256, Bytes, TxHash};
+use alloy_consensus::TxEip1559;
+use alloy_primitives::{Address, B256, Bytes, TxHash, TxKind};
 use baton_consensus::{CommitteeMember, SecretKey};
 use baton_proto::{
     Block, BlockDigest, BlockHeader, BlsSignature, Domain, Epoch, Height, L1BlockNumber, L1ChainId, L1Origin,
-    L2ChainId, MemberIndex, SignedStatement, Statement, Transaction, View, Weight, wire::ConsensusMessage,
+    L2ChainId, MemberIndex, SignedStatement, Statement, Transaction, View, Weight, limits::TRANSACTION_GAS_MAX,
+    wire::ConsensusMessage,
 };
 use libp2p::{Multiaddr, PeerId, identity::Keypair};
 use tokio::{net::TcpSocket, sync::mpsc};
 
 use super::{KnownLookup, Network, NetworkConfig, NetworkEvent, Speaker, members::Standing};
 use crate::{
-    driver::testing::{block_of, transaction},
+    driver::testing::{block_of, signed, spec, transaction},
     epoch::{EpochBook, EpochContext},
     l1::EpochFacts,
 };
@@ -137,6 +139,40 @@ fn knows(transactions: &[Transaction]) -> KnownLookup {
     Arc::new(move |hash: &TxHash| known.get(hash).cloned())
 }
 
+/// Transactions of this chain that no block of it may hold: gas below what it needs, gas above what one may have, a tip
+/// above the fee cap, the nonce that never comes.
+fn forbidden() -> [Transaction; 4] {
+    let good = TxEip1559 {
+        chain_id: L2,
+        gas_limit: 21_000,
+        max_fee_per_gas: 10,
+        to: TxKind::Call(Address::repeat_byte(9)),
+        ..Default::default()
+    };
+    [
+        signed(TxEip1559 { gas_limit: 20_999, ..good.clone() }),
+        signed(TxEip1559 { gas_limit: TRANSACTION_GAS_MAX + 1, ..good.clone() }),
+        signed(TxEip1559 { max_priority_fee_per_gas: 11, ..good.clone() }),
+        signed(TxEip1559 { nonce: u64::MAX, ..good }),
+    ]
+}
+
+/// A node's memory that is empty, and that answers to a question for one of `slow` only when the sender is dropped. The
+/// receiver is told of each such question.
+fn slow_to_know(slow: &[Transaction]) -> (KnownLookup, mpsc::UnboundedReceiver<TxHash>, std::sync::mpsc::Sender<()>) {
+    let (release, held) = std::sync::mpsc::channel();
+    let (asked, seen) = mpsc::unbounded_channel();
+    let (slow, held): (HashSet<TxHash>, _) = (slow.iter().map(|tx| *tx.hash()).collect(), Mutex::new(held));
+    let known = move |hash: &TxHash| {
+        if slow.contains(hash) {
+            let _ = asked.send(*hash);
+            let _ = held.lock().unwrap().recv();
+        }
+        None
+    };
+    (Arc::new(known), seen, release)
+}
+
 /// The configuration of member `seed`, which knows the peers in `others`.
 fn member(seed: u8, others: &[(u8, &Multiaddr)]) -> NetworkConfig {
     NetworkConfig {
@@ -145,6 +181,7 @@ fn member(seed: u8, others: &[(u8, &Multiaddr)]) -> NetworkConfig {
         announce: vec![],
         book: None,
         epochs: epochs(L2),
+        spec: spec(),
         speaker: Some(speaker(seed)),
         peers: others.iter().map(|(other, address)| (peer(*other), (*address).clone())).collect(),
         observers: vec![],

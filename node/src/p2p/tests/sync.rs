@@ -1,5 +1,5 @@
 use baton_proto::{
-    limits::RANGE_ANSWER_BYTES_MAX,
+    limits::{FORWARD_TRANSACTIONS_MAX, RANGE_ANSWER_BYTES_MAX},
     wire::{SyncRequest, SyncResponse},
 };
 use libp2p::{request_response, swarm::SwarmEvent};
@@ -165,13 +165,72 @@ async fn transactions_can_be_handed_over_directly() {
     assert_eq!(one.network.stats().forwarded_taken.get(), 5);
 
     // One bad transaction spoils the message, and is charged to whoever hands it over.
-    let other_chain = transaction(L2 + 1, 4, 10);
-    let bad = [raw(&[fresh[0].clone(), other_chain]), vec![fresh[0].raw().clone(), Bytes::from_static(b"junk")]];
-    for (charged, raw) in (1..).zip(bad) {
+    let beside = |bad: Bytes| vec![fresh[0].raw().clone(), bad];
+    let forbidden = forbidden().map(|transaction| transaction.raw().clone());
+    let bad = forbidden.into_iter().chain([transaction(L2 + 1, 4, 10).raw().clone(), Bytes::from_static(b"junk")]);
+    for (charged, raw) in (1..).zip(bad.map(beside)) {
         assert_eq!(give(raw).await, Ok(SyncResponse::Unavailable));
         assert_eq!(one.network.stats().faults_charged.get(), charged);
     }
     assert_eq!(one.network.stats().forwarded_taken.get(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_strangers_transactions_are_decoded_a_members_are_taken_and_other_strangers_are_not() {
+    let slow = [1, 2].map(|nonce| transaction(L2, nonce, 0));
+    let (known, mut asked, release) = slow_to_know(&slow);
+    let mut zero = Node::start_knowing(member(0, &[]), known).await;
+    let to = zero.network.peer_id();
+    let mut strangers = vec![];
+    for seed in [30, 31] {
+        let mut stranger = Raw::start_saying(seed, Says::NoMember).await;
+        stranger.connect(to, zero.address()).await;
+        strangers.push(stranger);
+    }
+    let mut voter = Raw::start(2).await;
+    voter.connect(to, zero.address()).await;
+    zero.connected(2).await;
+
+    let take = |transaction: &Transaction| SyncRequest::Take(vec![transaction.raw().clone()]);
+    ask(&strangers[0], to, &take(&slow[0]));
+    assert_eq!(within(asked.recv()).await.as_ref(), Some(slow[0].hash()));
+    for stranger in &mut strangers[1..] {
+        ask(stranger, to, &take(&slow[1]));
+        assert_eq!(answer(stranger).await, SyncResponse::Unavailable);
+    }
+    ask(&voter, to, &take(&transaction(L2, 3, 0)));
+    assert_eq!(answer(&mut voter).await, SyncResponse::Taken(1));
+    drop(release);
+    assert_eq!(answer(&mut strangers[0]).await, SyncResponse::Taken(1));
+    assert_eq!(zero.network.stats().faults_charged.get(), 0, "to be refused is no fault");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_that_hands_over_without_end_is_told_no_and_a_member_is_still_heard() {
+    let many: Vec<Transaction> = (0..FORWARD_TRANSACTIONS_MAX as u64).map(|nonce| transaction(L2, nonce, 0)).collect();
+    let count = u32::try_from(many.len()).unwrap();
+    let mut zero = Node::start_knowing(member(0, &[]), knows(&many)).await;
+    let to = zero.network.peer_id();
+    let mut stranger = Raw::start_saying(30, Says::NoMember).await;
+    stranger.connect(to, zero.address()).await;
+    let mut voter = Raw::start(2).await;
+    voter.connect(to, zero.address()).await;
+    zero.connected(2).await;
+    let take = SyncRequest::Take(many.iter().map(|transaction| transaction.raw().clone()).collect());
+    // As many as one connection may have on their way; half of them may come at once.
+    for _ in 0..16 {
+        ask(&stranger, to, &take);
+    }
+    for _ in 0..16 {
+        let answer = answer(&mut stranger).await;
+        assert!([SyncResponse::Taken(count), SyncResponse::Unavailable].contains(&answer), "{answer:?}");
+    }
+    let stats = zero.network.stats();
+    let over = stats.requests_over_budget.get();
+    assert!((1..=8).contains(&over), "{over} above the budget");
+    assert_eq!(stats.faults_charged.get(), 0, "a peer may have more to hand over than we take");
+    ask(&voter, to, &take);
+    assert_eq!(answer(&mut voter).await, SyncResponse::Taken(count));
 }
 
 #[tokio::test(flavor = "multi_thread")]
