@@ -11,7 +11,10 @@ use baton_proto::{Block, BlockHeader, Certificate};
 use tracing::{debug, info};
 
 use super::{Driver, DriverError, turn::Said};
-use crate::ledger::{FinalStep, Ledger, LedgerError};
+use crate::{
+    epoch::EpochContext,
+    ledger::{FinalStep, Ledger, LedgerError},
+};
 
 /// The ledger's state with the results of blocks that are about to be stored with it.
 struct Overlay<'a> {
@@ -74,12 +77,13 @@ impl Driver {
             return Err(error);
         }
 
-        let pool = Arc::clone(&self.context.pool);
+        let (pool, me) = (Arc::clone(&self.context.pool), self.context.epoch.me());
         for (block, nonces) in blocks.iter().zip(&nonces) {
             let included: Vec<TxHash> = block.transactions.iter().map(|transaction| *transaction.hash()).collect();
             pool.lock().unwrap_or_else(PoisonError::into_inner).on_final(nonces, &included);
             self.blocks.on_final(block);
-            self.context.metrics.block_final(&block.header);
+            let EpochContext { leaders, .. } = self.context.epoch.as_ref();
+            self.context.metrics.block_final(&block.header, |view| me == Some(leaders.leader(view)));
         }
         self.status.final_height = last.height;
         self.status.notarized_height = self.status.notarized_height.max(last.height);

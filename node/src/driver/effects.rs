@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     l1::OriginVerdict,
+    p2p::Fault,
     proposer::{self, Proposal},
     signer::SignError,
     validity::{self, Judgement, OriginSeen},
@@ -149,7 +150,12 @@ impl Driver {
     /// Records, then signs. A refusal of the record is the machine's to know; a failure of the disk ends the node.
     fn sign(&mut self, statement: Statement) -> Result<Option<Input>, DriverError> {
         match self.turn.sign(statement) {
-            Ok(signed) => Ok(signed.map(Input::Signed)),
+            Ok(signed) => {
+                if signed.is_some() {
+                    self.note_signed(&statement)?;
+                }
+                Ok(signed.map(Input::Signed))
+            }
             Err(error) if error.is_refusal() => {
                 // Whoever listens refuses in every view, and said so once.
                 if !matches!(error, SignError::Listening { .. }) {
@@ -262,6 +268,8 @@ impl Driver {
             Judgement::Invalid(reason) => {
                 self.context.metrics.proposals_invalid.inc();
                 warn!(view = %proposed.header.view, proposer = %proposed.header.proposer, %reason, "an invalid block was proposed");
+                // Only what is new in its own view is judged, and that view's leader has signed it.
+                self.context.network.charge_member(proposed.header.proposer, Fault::InvalidMessage);
                 Verdict::Invalid
             }
         };
@@ -358,6 +366,15 @@ impl Driver {
     fn has_work(&self) -> bool {
         self.is_epoch_due()
             || self.context.pool.lock().unwrap_or_else(std::sync::PoisonError::into_inner).has_executable()
+    }
+
+    fn note_signed(&self, statement: &Statement) -> Result<(), DriverError> {
+        if let Some(digest) = statement.block()
+            && let Some(block) = self.blocks.get(&digest)?
+        {
+            self.context.metrics.signed(block.header.height);
+        }
+        Ok(())
     }
 
     fn note_notarized(&mut self, certificate: &Certificate) -> Result<(), DriverError> {

@@ -208,6 +208,9 @@ impl Intake {
             }
             ConsensusMessage::CompactProposal { header, notarize, transactions } => {
                 if let Some(notarize) = self.proposal(from, &header, notarize)? {
+                    if let Some(metrics) = &self.metrics {
+                        metrics.compact_proposals_received.inc();
+                    }
                     found.push(self.rebuilder.begin(header, notarize, transactions)?);
                 }
             }

@@ -27,6 +27,8 @@ mod notarized;
 mod rebuild;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod turn;
 mod waiting;

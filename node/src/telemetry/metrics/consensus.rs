@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use baton_proto::BlockHeader;
+use baton_proto::{BlockHeader, Epoch, Height, View};
 use prometheus_client::{
     metrics::{
         counter::Counter,
@@ -37,7 +37,9 @@ fn block_transactions() -> Histogram {
 pub struct ConsensusMetrics {
     /// Proposals from others that passed the checks.
     pub proposals_received: Counter,
-    /// Of those, blocks that break a rule.
+    /// Of those, proposals that came with their transactions' hashes alone.
+    pub compact_proposals_received: Counter,
+    /// Of all, blocks that break a rule.
     pub proposals_invalid: Counter,
     /// Blocks built here.
     pub proposals_created: Counter,
@@ -51,6 +53,8 @@ pub struct ConsensusMetrics {
     pub byzantine_validators: Gauge,
     transactions: Counter,
     skipped_views: Counter,
+    missed_views: Counter,
+    last_signed_height: Gauge,
     num_txs: Gauge,
     block_transactions: Histogram,
     block_size: Histogram,
@@ -64,7 +68,8 @@ pub struct ConsensusMetrics {
 #[derive(Debug, Default)]
 struct Before {
     entered: Option<Instant>,
-    final_block: Option<(u64, u64)>,
+    /// Timestamp in milliseconds, epoch and view.
+    final_block: Option<(u64, Epoch, View)>,
 }
 
 impl ConsensusMetrics {
@@ -75,6 +80,12 @@ impl ConsensusMetrics {
                 r,
                 "proposals_received",
                 "Proposals that passed the checks",
+                Counter::default(),
+            ),
+            compact_proposals_received: register(
+                r,
+                "compact_proposals_received",
+                "Proposals that passed the checks and came with their transactions' hashes alone",
                 Counter::default(),
             ),
             proposals_invalid: register(
@@ -95,6 +106,18 @@ impl ConsensusMetrics {
             ),
             transactions: register(r, "transactions", "Transactions in final blocks", Counter::default()),
             skipped_views: register(r, "skipped_views", "Views without a final block", Counter::default()),
+            missed_views: register(
+                r,
+                "missed_views",
+                "Views without a final block that this node led",
+                Counter::default(),
+            ),
+            last_signed_height: register(
+                r,
+                "last_signed_height",
+                "Height of the highest block that this node signed for since its start",
+                Gauge::default(),
+            ),
             num_txs: register(r, "num_txs", "Transactions in the last final block", Gauge::default()),
             block_transactions: register(
                 r,
@@ -129,8 +152,20 @@ impl ConsensusMetrics {
         }
     }
 
-    /// A block is final.
-    pub fn block_final(&self, header: &BlockHeader) {
+    /// This node signed for a block of this height.
+    pub fn signed(&self, height: Height) {
+        let height = i64::try_from(height.get()).unwrap_or(i64::MAX);
+        self.last_signed_height.set(self.last_signed_height.get().max(height));
+    }
+
+    /// Returns the height of the highest block that this node signed for; 0 for none.
+    #[cfg(test)]
+    pub(crate) fn last_signed_height(&self) -> i64 {
+        self.last_signed_height.get()
+    }
+
+    /// A block is final; `is_ours` says which views of its epoch this node leads.
+    pub fn block_final(&self, header: &BlockHeader, is_ours: impl Fn(View) -> bool) {
         let transactions = header.transaction_count;
         self.transactions.inc_by(transactions.into());
         self.num_txs.set(transactions.into());
@@ -138,14 +173,55 @@ impl ConsensusMetrics {
         self.block_size.observe(header.payload_bytes.into());
         let mut before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
         let (timestamp_ms, view) = (header.timestamp_ms.get(), header.view.get());
-        if let Some((last_ms, last_view)) = before.final_block.replace((timestamp_ms, view)) {
+        if let Some((last_ms, epoch, last_view)) = before.final_block.replace((timestamp_ms, header.epoch, header.view))
+        {
             self.block_interval.observe(timestamp_ms.saturating_sub(last_ms) as f64 / 1_000.0);
+            // Views count from one in every epoch.
+            let last_view = if epoch == header.epoch { last_view.get() } else { 0 };
             self.skipped_views.inc_by(view.saturating_sub(last_view).saturating_sub(1));
+            let missed = (last_view.saturating_add(1)..view).filter(|view| is_ours(View::new(*view)));
+            self.missed_views.inc_by(missed.count() as u64);
         }
     }
 
     /// The newest block was final this long after its timestamp.
     pub fn final_after(&self, milliseconds: u64) {
         self.time_to_final.observe(milliseconds as f64 / 1_000.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use baton_proto::{L1BlockNumber, L1Origin, L2ChainId};
+
+    use super::*;
+
+    #[test]
+    fn views_between_final_blocks_are_skipped_and_our_own_of_them_missed() {
+        let metrics = ConsensusMetrics::new(&mut Registry::default());
+        let origin = L1Origin { number: L1BlockNumber::new(1), hash: Default::default() };
+        let genesis = BlockHeader::genesis(L2ChainId::new(7), origin, 1);
+        let block_final = |epoch, view| {
+            let header = BlockHeader { epoch: Epoch::new(epoch), view: View::new(view), ..genesis.clone() };
+            metrics.block_final(&header, |view| view.get().is_multiple_of(3));
+            (metrics.skipped_views.get(), metrics.missed_views.get())
+        };
+        // What was before the start, nobody here can tell.
+        assert_eq!(block_final(2, 10), (0, 0));
+        assert_eq!(block_final(2, 11), (0, 0));
+        assert_eq!(block_final(2, 13), (1, 1));
+        assert_eq!(block_final(2, 20), (7, 3));
+        // Another epoch starts anew, with two views that were skipped.
+        assert_eq!(block_final(3, 3), (9, 3));
+        assert_eq!(block_final(3, 7), (12, 4));
+    }
+
+    #[test]
+    fn the_highest_height_signed_for_stays() {
+        let metrics = ConsensusMetrics::new(&mut Registry::default());
+        for (height, highest) in [(5, 5), (4, 5), (6, 6)] {
+            metrics.signed(Height::new(height));
+            assert_eq!(metrics.last_signed_height(), highest);
+        }
     }
 }

@@ -1,0 +1,187 @@
+//! A driver around a machine, and what it makes of checked messages.
+
+use std::sync::Mutex;
+
+use alloy_primitives::{Address, B256};
+use baton_consensus::{Config, Recovered};
+use baton_execution::NonceExecutor;
+use baton_mempool::PoolConfig;
+use baton_proto::{L1BlockNumber, L1Origin, SignedStatement, Statement};
+
+use super::{
+    testing::{World, child, spec},
+    *,
+};
+use crate::{
+    ledger::{ChainIdentity, MemoryLedger},
+    signer::{OwnKey, SignRecord},
+    telemetry::Metrics,
+};
+
+/// Keeps what the driver says.
+#[derive(Default)]
+struct Outbox(Mutex<Vec<ConsensusMessage>>);
+
+impl Outbound for Outbox {
+    fn broadcast(&self, message: ConsensusMessage) {
+        self.0.lock().unwrap().push(message);
+    }
+
+    fn send(&self, _: MemberIndex, message: ConsensusMessage) {
+        self.broadcast(message);
+    }
+}
+
+/// The driver of a member that leads neither of the first two views, in view 1.
+struct Stage {
+    world: World,
+    driver: Driver,
+    outbox: Arc<Outbox>,
+    leaders: [u8; 2],
+    /// The leader of view 1 is connected, and can be charged.
+    _leader: Network,
+    _l1: watch::Sender<L1View>,
+    _evidence: mpsc::Receiver<Evidence>,
+    _folder: tempfile::TempDir,
+}
+
+impl Stage {
+    async fn new() -> Self {
+        let (world, folder) = (World::new(&[1, 1, 1, 1]), tempfile::tempdir().unwrap());
+        let leaders = [1, 2].map(|view| world.epoch().leaders.leader(View::new(view)).get());
+        let me = (0..4).find(|member| !leaders.contains(member)).unwrap();
+        let key = world.key(me);
+        let record = SignRecord::create(&folder.path().join("record"), &key.public_key()).unwrap();
+        let own = OwnKey::new(key, record, world.domain).unwrap();
+        let epoch = world.epoch_seated(&own);
+        let (network, leader) = world.hears(leaders[0]).await;
+
+        let (inbox, slasher) = (Address::repeat_byte(1), Address::repeat_byte(2));
+        let ledger = Arc::new(MemoryLedger::new(&ChainIdentity { domain: world.domain, inbox, slasher }).unwrap());
+        ledger.init_genesis(&epoch.root).unwrap();
+        let facts = ChainFacts {
+            spec: spec(),
+            domain: world.domain,
+            inbox,
+            slasher,
+            genesis_l1: L1BlockNumber::ZERO,
+            genesis: epoch.root.clone(),
+            first: world.facts(B256::repeat_byte(1)),
+        };
+        let view = L1View {
+            head: None,
+            finalized: None,
+            settled_origin: None,
+            healthy: true,
+            why: String::new(),
+            unhealthy_since: None,
+        };
+        let (l1, l1_seen) = watch::channel(view);
+        let (evidence, evidence_found) = mpsc::channel(4);
+        let (outbox, window) = (Arc::new(Outbox::default()), Arc::new(ViewWindow::default()));
+        let others = epoch.others().collect();
+        let nothing_known = Arc::new(|_: &_| None);
+        let rebuilder = Rebuilder::new(network.clone(), nothing_known, Arc::clone(&window), others, mpsc::channel(1).0);
+        let machine = Machine::new(
+            Config::new(&spec(), facts.genesis_l1),
+            Arc::clone(&epoch.committee),
+            epoch.leaders.clone(),
+            epoch.me(),
+            &epoch.root,
+            Recovered::fresh(epoch.root.clone()),
+        );
+        let context = DriverContext {
+            facts: Arc::new(facts),
+            ledger,
+            executor: Arc::new(NonceExecutor),
+            pool: Arc::new(Mutex::new(Pool::new(PoolConfig::of(&spec())))),
+            work: Arc::default(),
+            outbound: Arc::<Outbox>::clone(&outbox),
+            network,
+            rebuilder,
+            l1: l1_seen,
+            origins: Origins::new(epoch.root.origin),
+            evidence,
+            window,
+            certified: Arc::new(Certified::new(epoch.me())),
+            halt: CancellationToken::new(),
+            notarized: Arc::default(),
+            heads: watch::channel(Height::ZERO).0,
+            progress: watch::channel(DriverStatus::default()).0,
+            metrics: Metrics::default().consensus,
+            listens_first: false,
+            book: EpochBook::new(Arc::clone(&epoch)),
+            epoch,
+        };
+        let mut driver = Driver::new(context, machine).unwrap();
+        driver.input(Input::Started).await.unwrap();
+        Self { world, driver, outbox, leaders, _leader: leader, _l1: l1, _evidence: evidence_found, _folder: folder }
+    }
+
+    /// The block of view 1 that its leader may propose.
+    fn block(&self) -> Block {
+        let mut block = child(&self.driver.context.epoch.root, vec![]);
+        block.header.proposer = MemberIndex::new(self.leaders[0]);
+        block
+    }
+
+    /// The leader of `view` proposes `block`.
+    async fn proposes(&mut self, view: u64, block: &Block) {
+        let statement =
+            Statement::Notarize { epoch: block.header.epoch, view: View::new(view), block: block.header.digest() };
+        let notarize: SignedStatement = self.world.sign(self.leaders[view as usize - 1], statement);
+        let notarize = self.world.verifier.verify(notarize).unwrap();
+        let block = Arc::new(block.clone());
+        self.driver.on_checked(Checked::Proposal { block, notarize }).await.unwrap();
+        self.driver.end_turn().unwrap();
+    }
+
+    /// Blocks that this member has voted for.
+    fn voted_for(&self) -> Vec<BlockDigest> {
+        let said = self.outbox.0.lock().unwrap();
+        let vote = |message: &ConsensusMessage| match message {
+            ConsensusMessage::Vote { vote, .. } => vote.statement.block(),
+            _ => None,
+        };
+        said.iter().filter_map(vote).collect()
+    }
+
+    /// How many invalid blocks were seen, and how often somebody was charged.
+    fn counts(&self) -> (u64, u64) {
+        let context = &self.driver.context;
+        (context.metrics.proposals_invalid.get(), context.network.stats().faults_charged.get())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invalid_block_gets_no_vote_and_is_charged_to_the_leader_that_signed_it() {
+    let mut stage = Stage::new().await;
+    let good = stage.block();
+    stage.proposes(1, &good).await;
+    assert_eq!((stage.voted_for(), stage.counts()), (vec![good.header.digest()], (0, 0)));
+    assert_eq!(stage.driver.context.metrics.last_signed_height(), 1);
+
+    let mut stage = Stage::new().await;
+    let mut bad = stage.block();
+    // Nothing ever left the forced queue.
+    bad.header.forced_position = 1;
+    stage.proposes(1, &bad).await;
+    assert_eq!((stage.voted_for(), stage.counts()), (vec![], (1, 1)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handover_block_that_is_proposed_again_is_nobodys_fault() {
+    let mut stage = Stage::new().await;
+    let mut again = stage.block();
+    again.header.forced_position = 1;
+    // The first L1 block of another epoch, which the leader of view 1 never named.
+    again.header.origin = L1Origin { number: L1BlockNumber::new(3 * 512), hash: B256::repeat_byte(3) };
+    assert!(stage.driver.context.facts.epochs().ends_with(&again.header));
+    let nullify = Statement::Nullify { epoch: again.header.epoch, view: View::new(1) };
+    let others: Vec<u8> = stage.driver.context.epoch.others().map(MemberIndex::get).collect();
+    let certificate = stage.world.verifier.verify_certificate(stage.world.certify(&others, nullify)).unwrap();
+    stage.driver.on_checked(Checked::Certificate(certificate)).await.unwrap();
+    assert_eq!(stage.driver.status.view, View::new(2));
+    stage.proposes(2, &again).await;
+    assert_eq!((stage.voted_for(), stage.counts()), (vec![], (0, 0)));
+}
