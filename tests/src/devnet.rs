@@ -224,10 +224,18 @@ impl Devnet {
     /// # Errors
     /// When it cannot be started.
     pub fn restart(&mut self, index: usize) -> anyhow::Result<u32> {
+        self.start_node(index, &program("baton"))
+    }
+
+    /// Starts a node that does not run as `program`, which takes the arguments of `baton`.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_node(&mut self, index: usize, program: &Path) -> anyhow::Result<u32> {
         let config = &self.info.nodes[index].config;
         let log = config.with_file_name(format!("restarted-{}.log", self.restarted.len()));
         let output = std::fs::File::create(log)?;
-        let child = Command::new(program("baton"))
+        let child = Command::new(program)
             .arg("node")
             .arg("--config")
             .arg(config)

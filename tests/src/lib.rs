@@ -5,6 +5,7 @@
 
 pub mod bench;
 pub mod devnet;
+pub mod follower;
 pub mod history;
 pub mod metrics;
 pub mod reserved;

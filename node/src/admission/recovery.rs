@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn batches_change_the_cost_and_nothing_else() {
+    async fn batches_change_nothing_but_the_cost_which_is_printed() {
         let raw: Vec<Bytes> = (0..COUNT as u64).map(|nonce| raw_transfer(1, nonce, 5)).collect();
         let started = Instant::now();
         let single = decode_all(&raw, 1).await;

@@ -269,7 +269,7 @@ impl<S: Servers> Rebuilder<S> {
     }
 
     /// Waits while `block` is being gathered, and returns it if that gave it whole.
-    pub(super) fn gathered(&self, block: &BlockDigest) -> impl Future<Output = Option<Arc<Block>>> + Send + use<S> {
+    pub(crate) fn gathered(&self, block: &BlockDigest) -> impl Future<Output = Option<Arc<Block>>> + Send + use<S> {
         let progress = self.slots().values().find(|slot| slot.block == *block).map(|slot| slot.progress.clone());
         async move {
             let mut progress = progress?;

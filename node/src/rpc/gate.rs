@@ -17,9 +17,6 @@ use super::{
     unread::{Room, Taken, Unread},
 };
 
-/// Longest that one batch may take; calls that have not started by then are answered with an error each.
-const BATCH_TIME_MAX: Duration = Duration::from_secs(30);
-
 /// Submissions of one batch, one after the other in it, that are made together: they wait for the same disk, and share its
 /// sync as those of different users do.
 const SUBMISSIONS_AT_ONCE: usize = 256;
@@ -29,6 +26,7 @@ const SUBMISSIONS_AT_ONCE: usize = 256;
 pub(super) struct Bounds {
     pub(super) batch_items_max: usize,
     pub(super) answer_bytes_max: usize,
+    pub(super) batch_time_max: Duration,
 }
 
 /// Stands before the methods of one connection.
@@ -75,7 +73,7 @@ where
         if batch.len() > self.bounds.batch_items_max {
             return RpcError::BatchTooLarge.answer(Id::Null);
         }
-        let end = Instant::now() + BATCH_TIME_MAX;
+        let end = Instant::now() + self.bounds.batch_time_max;
         let mut answers = BatchResponseBuilder::new_with_limit(usize::MAX);
         let mut bytes = 0_usize;
         let mut taken = Taken::default();
@@ -239,22 +237,72 @@ mod tests {
         }
     }
 
+    /// Limit of every wait; a test that is well takes a fraction of it.
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    fn gate<S>(inner: S, batch_time_max: Duration) -> Gate<S> {
+        let bounds = Bounds { batch_items_max: 10, answer_bytes_max: 10_000, batch_time_max };
+        let room = Room::new(&Limits::default(), bounds.answer_bytes_max, Default::default());
+        Gate::new(inner, Arc::new(bounds), room)
+    }
+
+    /// Calls of these methods, numbered from 0.
+    fn batch<'a>(methods: &[&'a str]) -> Batch<'a> {
+        let call =
+            |(method, id): (&&'a str, u64)| Ok(BatchEntry::Call(Request::borrowed(method, None, Id::Number(id))));
+        Batch::from(methods.iter().zip(0..).map(call).collect())
+    }
+
     #[tokio::test]
     async fn submissions_that_follow_each_other_in_a_batch_wait_together_and_all_else_in_turn() {
         let methods = [SEND_RAW, SEND_RAW, SEND_RAW, "eth_chainId", SEND_RAW, SEND_RAW, SEND_RAW];
         let inner = Together { barrier: Arc::new(Barrier::new(3)), came: Arc::default() };
-        let bounds = Bounds { batch_items_max: methods.len(), answer_bytes_max: 10_000 };
-        let room = Room::new(&Limits::default(), bounds.answer_bytes_max, Default::default());
-        let gate = Gate::new(inner.clone(), Arc::new(bounds), room);
-        let calls = methods
-            .iter()
-            .zip(0..)
-            .map(|(method, id)| Ok(BatchEntry::Call(Request::borrowed(method, None, Id::Number(id)))));
-        let answering = gate.answer_all(Batch::from(calls.collect()));
-        let answer = tokio::time::timeout(BATCH_TIME_MAX, answering).await.expect("they wait for each other in vain");
+        let gate = gate(inner.clone(), LIMIT);
+        let answer = tokio::time::timeout(LIMIT, gate.answer_all(batch(&methods)))
+            .await
+            .expect("they wait for each other in vain");
         assert_eq!(*inner.came.lock().unwrap(), [0, 1, 2, 3, 4, 5, 6]);
         let answers: Vec<Value> = serde_json::from_str(answer.as_json().get()).unwrap();
         let results: Vec<_> = answers.iter().map(|answer| answer["result"].as_u64().unwrap()).collect();
         assert_eq!(results, [0, 1, 2, 3, 4, 5, 6]);
+    }
+
+    /// Answers at once, but takes its time over `slow`.
+    #[derive(Clone)]
+    struct Slow(Duration);
+
+    impl RpcServiceT for Slow {
+        type MethodResponse = MethodResponse;
+        type NotificationResponse = MethodResponse;
+        type BatchResponse = MethodResponse;
+
+        fn call<'a>(&self, request: Request<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
+            let takes = if request.method == "slow" { self.0 } else { Duration::ZERO };
+            async move {
+                tokio::time::sleep(takes).await;
+                MethodResponse::response(request.id, ResponsePayload::success(true), usize::MAX)
+            }
+        }
+
+        fn batch<'a>(&self, _: Batch<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
+            std::future::ready(unanswered())
+        }
+
+        fn notification<'a>(&self, _: Notification<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
+            std::future::ready(unanswered())
+        }
+    }
+
+    #[tokio::test]
+    async fn calls_of_a_batch_that_have_not_begun_in_time_are_answered_with_an_error_each() {
+        let batch_time_max = Duration::from_secs(2);
+        let methods = ["eth_chainId", "slow", "eth_chainId", SEND_RAW, SEND_RAW];
+        let answer = gate(Slow(batch_time_max), batch_time_max).answer_all(batch(&methods)).await;
+        let answers: Vec<Value> = serde_json::from_str(answer.as_json().get()).unwrap();
+        let ids: Vec<_> = answers.iter().map(|answer| answer["id"].as_u64().unwrap()).collect();
+        assert_eq!(ids, [0, 1, 2, 3, 4]);
+        // What has begun is answered, however long it takes.
+        assert!(answers[..2].iter().all(|answer| answer["result"] == true), "{answers:?}");
+        assert!(answers[2..].iter().all(|answer| answer["error"]["code"] == -32_002), "{answers:?}");
     }
 }

@@ -12,6 +12,8 @@ pub(super) struct Limits {
     pub(super) first_request_max: Duration,
     /// Longest from a request's head to its answer, so that a client that sends its body byte by byte cannot stay for ever.
     pub(super) request_max: Duration,
+    /// Longest that one batch may take; calls that have not begun by then are answered with an error each.
+    pub(super) batch_time_max: Duration,
     /// Longest from a large answer over HTTP until it is read.
     pub(super) read_max: Duration,
     /// Pause between two pings to a WebSocket.
@@ -38,6 +40,7 @@ impl Default for Limits {
             idle_max: Duration::from_secs(120),
             first_request_max: Duration::from_secs(30),
             request_max: Duration::from_secs(60),
+            batch_time_max: Duration::from_secs(30),
             read_max: Duration::from_secs(60),
             ping_every: Duration::from_secs(30),
             silence_max: Duration::from_secs(120),

@@ -100,6 +100,7 @@ pub(super) async fn serve_within(config: &RpcConfig, limits: Limits, context: Rp
         bounds: Arc::new(Bounds {
             batch_items_max: config.batch_items_max as usize,
             answer_bytes_max: config.answer_bytes_max as usize,
+            batch_time_max: limits.batch_time_max,
         }),
         hosts: AllowedHosts::new(&config.allowed_hosts),
         origins: AllowedOrigins::new(&config.allowed_origins),

@@ -1,4 +1,5 @@
-//! A leader signs two blocks and shows each to half of the others: no fork, and it loses bond by what the others saw.
+//! A leader signs two blocks and shows each to half of the others: no fork, it loses bond by what the others saw, and who
+//! only listens to gossip hears of it.
 
 use alloy::primitives::Address;
 use anyhow::{Context as _, ensure};
@@ -8,6 +9,8 @@ use baton_node::l1::{
 };
 use baton_tests::{
     devnet::{Devnet, program, until},
+    follower::Follower,
+    metrics::Samples,
     witness::facts,
 };
 
@@ -19,8 +22,12 @@ const HONEST: [usize; 3] = [0, 1, 2];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_equivocator_cannot_fork_and_loses_bond() -> anyhow::Result<()> {
-    let byzantine = format!("{LIAR}={}", program("baton-byzantine").display());
-    let devnet = Devnet::start(&["--node-binary", &byzantine]).await?;
+    let mut devnet = Devnet::start(&["--absent", &LIAR.to_string()]).await?;
+    // It is there before the first offence, on no member's stream: what it learns of one, gossip brings.
+    let follower = Follower::start(&devnet).await?;
+    let height = devnet.rpc(0).height().await?;
+    until("the follower to follow", || async { Ok((follower.rpc.height().await? > height).then_some(())) }).await?;
+    devnet.start_node(LIAR, &program("baton-byzantine"))?;
     let load = Load::start(&devnet, 0, &HONEST)?;
     let facts = facts(&devnet.info.nodes[0].data_dir)?;
     let l1 = L1Client::new(
@@ -47,6 +54,14 @@ async fn an_equivocator_cannot_fork_and_loses_bond() -> anyhow::Result<()> {
         let bond: alloy::primitives::U256 = devnet.info.nodes[node].bond.parse()?;
         ensure!(bond_of(owner).await? == bond, "honest node {node} lost bond");
     }
+
+    until("gossip to bring the follower the evidence", || async {
+        let offenders = Samples::fetch(&follower.health).await?.get("baton_consensus_byzantine_validators")?;
+        ensure!(offenders <= 1.0, "the follower knows of {offenders} offenders");
+        Ok((offenders == 1.0).then_some(()))
+    })
+    .await?;
+    follower.stop().await?;
 
     // An honest node submitted it by itself, from the account that it keeps for evidence.
     let filter = alloy::rpc::types::Filter::new()

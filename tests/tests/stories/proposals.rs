@@ -1,7 +1,7 @@
 //! Large blocks whose transactions only one node holds, and a follower: nobody votes for what it cannot have, everybody
 //! gets it, and a node without a consensus key sees the same chain.
 
-use std::{process::Stdio, sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use alloy::{
     hex,
@@ -12,21 +12,21 @@ use anyhow::{Context as _, ensure};
 use baton_node::{
     config::{Config, NodeKeys},
     epoch::{EpochBook, EpochContext},
-    p2p::{Keypair, Multiaddr, Network, NetworkConfig, PeerId, load_or_create_identity},
+    p2p::{Keypair, Multiaddr, Network, NetworkConfig, PeerId},
 };
 use baton_proto::{
     limits::{COMPACT_ABOVE_BYTES, FORWARD_TRANSACTIONS_MAX},
     wire::{SyncRequest, SyncResponse},
 };
 use baton_tests::{
-    devnet::{Devnet, ONE_EPOCH, program, until},
-    reserved::Reserved,
-    rpc::{Rpc, quantity},
+    devnet::{Devnet, ONE_EPOCH, until},
+    follower::Follower,
+    metrics::Samples,
+    rpc::quantity,
     transactions::transfer,
     witness::facts,
 };
 use serde_json::json;
-use tokio::process::{Child, Command};
 
 /// The node that alone is given the transactions.
 const HOLDER: usize = 0;
@@ -69,7 +69,12 @@ async fn large_blocks_of_one_nodes_transactions_reach_everybody_and_a_follower()
     }
     ensure!(found == sent.len(), "{found} of {} are in the chain", sent.len());
     let bytes = largest * sent.iter().map(|raw| raw.len()).min().context("some were sent")?;
-    ensure!(bytes > COMPACT_ABOVE_BYTES, "the largest block has {bytes} bytes and travelled whole");
+    ensure!(bytes > COMPACT_ABOVE_BYTES, "the largest block has {bytes} bytes and need not travel as hashes");
+    let mut compact = 0.0;
+    for node in &devnet.info.nodes {
+        compact += Samples::fetch(&node.health).await?.get("baton_consensus_compact_proposals_received_total")?;
+    }
+    ensure!(compact > 0.0, "no proposal travelled as hashes");
 
     // What users give a follower goes to the leaders.
     let key: PrivateKeySigner = devnet.info.accounts[0].private_key.parse()?;
@@ -114,6 +119,7 @@ async fn hand_over(devnet: &Devnet, transactions: Vec<Bytes>) -> anyhow::Result<
         identity: Keypair::generate_ed25519(),
         listen: vec!["/ip4/127.0.0.1/tcp/0".parse()?],
         epochs: EpochBook::new(epoch),
+        spec: facts.spec,
         speaker: None,
         peers: peers(HOLDER + 1)?.into_iter().filter(|peer| !others.contains(peer)).collect(),
         observers: vec![],
@@ -130,63 +136,4 @@ async fn hand_over(devnet: &Devnet, transactions: Vec<Bytes>) -> anyhow::Result<
     }
     network.shutdown().await;
     Ok(())
-}
-
-/// A node without a consensus key.
-struct Follower {
-    rpc: Rpc,
-    child: Child,
-    _addresses: [Reserved; 2],
-}
-
-impl Follower {
-    /// Starts one beside a devnet, with the configuration of a member less everything that makes it one.
-    async fn start(devnet: &Devnet) -> anyhow::Result<Self> {
-        let folder = devnet.folder().join("follower");
-        std::fs::create_dir_all(&folder)?;
-        let identity = folder.join("p2p.key");
-        load_or_create_identity(&identity)?;
-        let mut config: toml::Table = std::fs::read_to_string(&devnet.info.nodes[0].config)?.parse()?;
-        for key in ["consensus_key", "sign_record_dir", "poster_key", "evidence_key"] {
-            config.remove(key);
-        }
-        let mut set = |section: &str, key: &str, value: toml::Value| -> anyhow::Result<()> {
-            let table = config.get_mut(section).and_then(toml::Value::as_table_mut).context("it has this section")?;
-            table.insert(key.into(), value);
-            Ok(())
-        };
-        set("p2p", "identity", identity.display().to_string().into())?;
-        set("p2p", "listen", vec!["/ip4/127.0.0.1/tcp/0".to_owned()].into())?;
-        let (rpc, health) = (Reserved::new()?, Reserved::new()?);
-        set("rpc", "listen", rpc.address().to_string().into())?;
-        set("health", "listen", health.address().to_string().into())?;
-        config.insert("data_dir".into(), folder.join("data").display().to_string().into());
-        let path = folder.join("node.toml");
-        std::fs::write(&path, config.to_string())?;
-        ensure!(Config::load(Some(&path), NodeKeys::default())?.consensus_key.is_none());
-
-        let log = std::fs::File::create(folder.join("node.log"))?;
-        let child = Command::new(program("baton"))
-            .arg("node")
-            .arg("--config")
-            .arg(&path)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .kill_on_drop(true)
-            .spawn()?;
-        let client = Rpc::new(&format!("http://{}", rpc.address()));
-        until("the follower to answer", || async { Ok(client.height().await.ok()) }).await?;
-        Ok(Self { rpc: client, child, _addresses: [rpc, health] })
-    }
-
-    /// Stops it, which must be in order.
-    async fn stop(mut self) -> anyhow::Result<()> {
-        let pid = self.child.id().context("it runs")?;
-        let told = Command::new("kill").arg("-TERM").arg(pid.to_string()).status().await?;
-        ensure!(told.success(), "kill -TERM {pid} failed");
-        let status = tokio::time::timeout(Duration::from_secs(60), self.child.wait()).await??;
-        ensure!(status.success(), "the follower ended with {status}");
-        Ok(())
-    }
 }

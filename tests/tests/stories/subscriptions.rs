@@ -83,6 +83,7 @@ async fn a_subscriber_misses_nothing_when_its_node_crashes() -> anyhow::Result<(
         "baton_consensus_proposals_created_total",
         "baton_consensus_proposals_received_total",
         "baton_consensus_votes_received_total",
+        "baton_consensus_last_signed_height",
         "baton_mempool_admitted_total",
         "baton_p2p_frames_sent_total",
         "baton_p2p_frames_received_total",
@@ -110,6 +111,9 @@ async fn a_subscriber_misses_nothing_when_its_node_crashes() -> anyhow::Result<(
     ] {
         ensure!(after.get(series)? == expected, "{series} is {}", after.get(series)?);
     }
+    let (missed, skipped) =
+        (after.get("baton_consensus_missed_views_total")?, after.get("baton_consensus_skipped_views_total")?);
+    ensure!(missed <= skipped, "of {skipped} views without a final block {missed} were this node's own");
     let sent = "baton_rpc_calls_total{method=\"eth_sendRawTransaction\",outcome=\"answered\"}";
     ensure!(after.get(sent)? >= 10.0, "{sent} is {}", after.get(sent)?);
     let unlabelled = |series: &str| !series.contains("peer=") && !series.contains("0x");

@@ -145,7 +145,7 @@ async fn a_learned_peer_counts_for_nothing_until_it_has_proven_itself() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn announced_addresses_are_told_beside_those_listened_on() {
-    let announced: Multiaddr = "/dns4/node1.example/tcp/30303".parse().unwrap();
+    let announced: Multiaddr = "/ip4/203.0.113.7/tcp/30303".parse().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let book = folder.path().join("peers.txt");
     let mut config = member(1, &[]);

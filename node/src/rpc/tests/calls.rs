@@ -1,7 +1,11 @@
 //! Every method: what it answers, and what it refuses in which words.
 
+use alloy_consensus::{
+    SignableTransaction as _, TxEip1559, TxEip4844, TxEnvelope,
+    crypto::{SECP256K1N_HALF, secp256k1::sign_message},
+};
 use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{Bytes, hex};
+use alloy_primitives::{B256, Bytes, Signature, U256, hex};
 use baton_consensus::SecretKey;
 use baton_mempool::{Pool, PoolConfig};
 use baton_proto::{Height, MemberIndex, limits::TRANSACTION_BYTES_MAX};
@@ -371,6 +375,16 @@ async fn refused_transactions_get_the_texts_that_clients_match() {
     };
     node.finalize(vec![tx(1, 0, 5)]);
     node.send(&tx(1, 1, 5)).await;
+    let blob = TxEip4844 { chain_id: 6_000, nonce: 2, gas_limit: 21_000, ..Default::default() };
+    let signature = sign_message(B256::with_last_byte(1), blob.signature_hash()).unwrap();
+    let blob = hex::encode_prefixed(TxEnvelope::Eip4844(blob.into_signed(signature).convert()).encoded_2718());
+    // The same signature in its other form, which anybody can make of it (EIP-2).
+    let order = SECP256K1N_HALF * U256::from(2) + U256::from(1);
+    let plain_tx = TxEip1559 { chain_id: 6_000, nonce: 2, gas_limit: 100_000, ..Default::default() };
+    let low = sign_message(B256::with_last_byte(1), plain_tx.signature_hash()).unwrap();
+    let encoded =
+        |signature| hex::encode_prefixed(TxEnvelope::from(plain_tx.clone().into_signed(signature)).encoded_2718());
+    let high_s = encoded(Signature::new(low.r(), order - low.s(), !low.v()));
 
     let cases = [
         (raw(&tx(1, 1, 5)), "already known"),
@@ -380,6 +394,8 @@ async fn refused_transactions_get_the_texts_that_clients_match() {
         (plain(2, None, vec![]), "only replay-protected (EIP-155) transactions allowed over RPC"),
         (plain(2, Some(6_000), vec![0; TRANSACTION_BYTES_MAX]), "oversized data: transaction size"),
         (raw(&tx(1, u64::MAX, 5)), "nonce has max value"),
+        (blob, "transaction type not supported"),
+        (high_s, "invalid sender"),
         ("0x".to_owned(), ""),
         ("0x03c0".to_owned(), ""),
         ("0x05aabb".to_owned(), ""),
@@ -390,6 +406,8 @@ async fn refused_transactions_get_the_texts_that_clients_match() {
         assert!(!message.is_empty() && message.starts_with(text), "{message}");
     }
     assert_eq!(node.pool.lock().unwrap().len(), 1);
+    node.call("eth_sendRawTransaction", json!([encoded(low)])).await;
+    assert_eq!(node.pool.lock().unwrap().len(), 2);
 }
 
 #[tokio::test]

@@ -36,6 +36,9 @@ async fn an_unknown_method_is_32601_in_geths_words() {
     assert_eq!((&answers[0]["error"]["code"], &answers[1]["result"]), (&json!(-32_601), &json!("0x1770")));
 }
 
+/// Far more than a parser's stack holds.
+const DEEP: usize = 10_000;
+
 #[tokio::test]
 async fn malformed_requests_are_told_apart() {
     let node = TestNode::start().await;
@@ -45,6 +48,14 @@ async fn malformed_requests_are_told_apart() {
     let mixed = json!([1, request(2, "net_version", &json!([]))]);
     let answers: Value = serde_json::from_str(&node.post(mixed.to_string()).await.1).unwrap();
     assert_eq!((&answers[0]["error"]["code"], &answers[1]["result"]), (&json!(-32_600), &json!("6000")));
+    // Nesting takes no stack: as a batch, and within the parameters of a call.
+    let deep = format!("{}{}", "[".repeat(DEEP), "]".repeat(DEEP));
+    let answers: Value = serde_json::from_str(&node.post(deep.clone()).await.1).unwrap();
+    assert_eq!((answers.as_array().unwrap().len(), &answers[0]["error"]["code"]), (1, &json!(-32_600)));
+    for method in ["eth_chainId", "eth_getBlockByNumber"] {
+        let call = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{deep}}}"#);
+        assert_eq!(error_of(&node.post(call).await.1).0, -32_602, "{method}");
+    }
     // A notification is heard and not answered, alone or in a batch.
     let notification = json!({"jsonrpc": "2.0", "method": "eth_chainId", "params": []});
     assert_eq!(node.post(notification.to_string()).await, (200, String::new()));

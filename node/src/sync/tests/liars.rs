@@ -27,6 +27,12 @@ async fn every_kind_of_liar_is_charged_and_dropped_and_the_others_serve() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_liar_about_the_target_is_found_out() {
+    // Nobody else is there to ask: it is charged, dropped, and the run ends.
+    let servers = Servers::new(Chain::new(600), &[Way::OtherBlock]);
+    all(start(&servers, from_genesis())).await;
+    let seen = servers.seen();
+    assert_eq!(seen.charges.get(&peer(0)), Some(&1), "{seen:?}");
+
     let servers = Servers::new(Chain::new(600), &[Way::OtherBlock, Way::Honest]);
     assert_eq!(all(start(&servers, from_genesis())).await, servers.chain().0);
     let seen = servers.seen();
