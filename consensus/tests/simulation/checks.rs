@@ -72,6 +72,9 @@ pub(crate) struct Watch {
     /// The one final chain, by height from 1, and how much of it each node has promised to keep.
     finals: Vec<BlockDigest>,
     kept: Vec<u64>,
+    /// The final view of each machine when it last entered a view or made a block final: from then on it forgets what lies too
+    /// far below.
+    pruned: BTreeMap<(usize, Epoch), View>,
     convicted: BTreeSet<(usize, Turn, Offence)>,
     turns: u64,
     /// Agreement may break: that it did is noted, and no failure.
@@ -98,6 +101,7 @@ impl Watch {
             ended: BTreeMap::new(),
             finals: Vec::new(),
             kept: vec![0; nodes],
+            pruned: BTreeMap::new(),
             convicted: BTreeSet::new(),
             turns: 0,
             lawless: plan.lawless,
@@ -168,6 +172,10 @@ impl Watch {
         let falls = after.view < before.view || after.final_view < before.final_view || after.height < before.height;
         assert!(!falls, "node {at} fell from {before:?} to {after:?}");
         self.reached((epoch, after.view));
+        let moved = effects.iter().any(|effect| matches!(effect, Effect::Entered { .. } | Effect::Finalized { .. }));
+        if moved || after.height > before.height {
+            self.pruned.insert((at, epoch), after.final_view);
+        }
         self.turns += 1;
         if self.turns.is_multiple_of(MEASURE_EVERY) {
             self.measure((at, epoch, stored), machine);
@@ -177,7 +185,8 @@ impl Watch {
     /// `stored`: blocks that the machine was given at its start.
     fn measure(&self, (at, epoch, stored): (usize, Epoch, usize), machine: &Machine<Insecure>) {
         let held = machine.remembered();
-        let open = self.tops[&epoch].get().saturating_sub(machine.final_view().get());
+        let pruned = self.pruned.get(&(at, epoch)).copied().unwrap_or_default();
+        let open = self.tops[&epoch].get().saturating_sub(pruned.get());
         let views = usize::try_from(RETENTION_VIEWS + open + AHEAD_VIEWS + 1).unwrap();
         assert!(held.views <= views, "node {at} remembers {held:?}, more than {views} views");
         let votes = held.views * VOTES_PER_VIEW * self.honest.len();
