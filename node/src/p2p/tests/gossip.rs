@@ -11,12 +11,13 @@ use crate::p2p::{
     protocol::ChainProtocols,
 };
 
-/// Members 0, 1 and 2 in a line: only the middle one knows both ends.
+/// Members 0, 1 and 2 in a line: only the middle one knows both ends, and the ends listen nowhere, so that they never find each
+/// other through it.
 pub(super) async fn line() -> (Node, Node, Node) {
-    let mut zero = Node::start(member(0, &[])).await;
-    let mut two = Node::start(member(2, &[])).await;
-    let (left, right) = (zero.address(), two.address());
-    let mut one = Node::start(member(1, &[(0, &left), (2, &right)])).await;
+    let mut one = Node::start(member(1, &[])).await;
+    let middle = one.address();
+    let end = |seed| Node::start(NetworkConfig { listen: vec![], ..member(seed, &[(1, &middle)]) });
+    let (mut zero, mut two) = (end(0).await, end(2).await);
     zero.connected(1).await;
     two.connected(1).await;
     one.until(|event| matches!(event, NetworkEvent::MemberConnected { .. }).then_some(())).await;
