@@ -47,9 +47,9 @@ pub enum RevertReason {
     /// An error of the inbox.
     Inbox(BatchInbox::BatchInboxErrors),
     /// An error of the registry, whoever called it.
-    Registry(SequencerRegistry::SequencerRegistryErrors),
+    Registry(Box<SequencerRegistry::SequencerRegistryErrors>),
     /// An error of the slasher.
-    Slasher(Slasher::SlasherErrors),
+    Slasher(Box<Slasher::SlasherErrors>),
     /// An error of the devnet's token.
     Token(DevToken::DevTokenErrors),
     /// `revert("…")` or `require(…, "…")`.
@@ -67,10 +67,10 @@ impl RevertReason {
         }
         // The inbox and the slasher pass on what the registry says, and both share the library's errors with it.
         if let Ok(error) = SequencerRegistry::SequencerRegistryErrors::abi_decode(data) {
-            return Self::Registry(error);
+            return Self::Registry(Box::new(error));
         }
         if let Ok(error) = Slasher::SlasherErrors::abi_decode(data) {
-            return Self::Slasher(error);
+            return Self::Slasher(Box::new(error));
         }
         if let Ok(error) = DevToken::DevTokenErrors::abi_decode(data) {
             return Self::Token(error);

@@ -250,7 +250,8 @@ impl Work {
             return self.close(id, evidence, "the slasher refuses it for good");
         }
         // Somebody was faster, and the next round sees it; anything else is told once and tried again.
-        let faster = matches!(reason, RevertReason::Slasher(E::Slasher__AlreadySlashed(_)));
+        let faster =
+            matches!(&reason, RevertReason::Slasher(error) if matches!(**error, E::Slasher__AlreadySlashed(_)));
         if let Some(case) = self.cases.get_mut(id)
             && !faster
             && case.refusal.as_ref() != Some(&reason)
@@ -279,16 +280,15 @@ impl Work {
 }
 
 /// Whether no later block can make the slasher take the pair.
-const fn is_final_refusal(reason: &RevertReason) -> bool {
+fn is_final_refusal(reason: &RevertReason) -> bool {
     use Slasher::SlasherErrors as E;
+    let RevertReason::Slasher(error) = reason else { return false };
     matches!(
-        reason,
-        RevertReason::Slasher(
-            E::Slasher__WindowClosed(_)
-                | E::Slasher__NotPunishable(_)
-                | E::Slasher__SameStatement(_)
-                | E::Slasher__NotAMember(_)
-                | E::Slasher__InvalidSignature(_)
-        )
+        **error,
+        E::Slasher__WindowClosed(_)
+            | E::Slasher__NotPunishable(_)
+            | E::Slasher__SameStatement(_)
+            | E::Slasher__NotAMember(_)
+            | E::Slasher__InvalidSignature(_)
     )
 }

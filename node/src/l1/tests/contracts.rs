@@ -46,7 +46,7 @@ async fn post_with(chain: &TestChain, batch: &Candidate, certificate: &Certifica
 
 fn registry_error(result: Result<(), RevertReason>) -> SequencerRegistry::SequencerRegistryErrors {
     match result {
-        Err(RevertReason::Registry(error)) => error,
+        Err(RevertReason::Registry(error)) => *error,
         other => panic!("expected an error of the registry, got {other:?}"),
     }
 }
