@@ -131,6 +131,8 @@ impl Driver {
                 let statements: Vec<&Statement> =
                     certificates.iter().map(|certificate| &certificate.statement).collect();
                 self.halt(&format!("{statements:?}"))?;
+                // What is on its way may be of the other chain, and the machine takes nothing any more.
+                self.catching_up = None;
                 self.status.halted = Some(format!("contradicting certificates: {statements:?}"));
             }
             Effect::Entered { view, leader } => {
