@@ -88,7 +88,6 @@ async fn a_subscriber_misses_nothing_when_its_node_crashes() -> anyhow::Result<(
         "baton_p2p_frames_sent_total",
         "baton_p2p_frames_received_total",
         "baton_p2p_announcements_published_total",
-        "baton_p2p_announcements_accepted_total",
         "baton_p2p_forwarded_taken_total",
         "baton_batcher_posted_height",
         "baton_batcher_settled_height",
