@@ -23,8 +23,12 @@ use alloy::{
 use alloy_primitives::{Address, B256, Bytes, TxHash};
 use alloy_sol_types::SolCall;
 use baton_proto::{L1BlockNumber, L1ChainId, L1Origin};
+use futures::{StreamExt as _, stream::FuturesUnordered};
 
 use super::bindings::{BindingError, RevertReason};
+
+/// How long the others are waited for once a majority has said what is final.
+const STRAGGLER_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long one call to one endpoint may take, by default.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -58,6 +62,13 @@ pub enum L1Error {
     Disagree { what: String },
     #[error("L1 holds what this version cannot use: {0}")]
     Binding(#[from] BindingError),
+}
+
+/// Returns the error that says why there is no majority: one that asking again does not mend only if a majority says so, for
+/// one endpoint alone may lie.
+fn telling(errors: Vec<L1Error>, majority: usize) -> Option<L1Error> {
+    let is_for_good = errors.iter().filter(|error| !error.is_retryable()).count() >= majority;
+    errors.into_iter().find(|error| error.is_retryable() != is_for_good)
 }
 
 impl L1Error {
@@ -321,21 +332,24 @@ impl L1Client {
         let majority = self.endpoints.len() / 2 + 1;
         let tag = BlockNumberOrTag::Finalized;
         let mut blocks = Vec::with_capacity(self.endpoints.len());
-        let mut first_error = None;
-        for endpoint in self.endpoints.iter() {
-            let answer = self
-                .ask_one(endpoint, "eth_getBlockByNumber", None, |provider| async move {
-                    provider.get_block_by_number(tag).await
-                })
-                .await;
+        let mut errors = Vec::new();
+        let mut answers = self
+            .ask_all("eth_getBlockByNumber", None, |provider| async move { provider.get_block_by_number(tag).await });
+        // One that hangs is not waited for long once enough have answered; one that is only slower may be further.
+        while let Some(answer) = {
+            let patience = if blocks.len() < majority { Duration::MAX } else { STRAGGLER_PATIENCE };
+            tokio::time::timeout(patience, answers.next()).await.ok().flatten()
+        } {
             match answer {
                 Ok(Some(block)) => blocks.push(block_from_rpc(&block)),
                 Ok(None) => {}
-                Err(error) => first_error = first_error.or(Some(error)),
+                Err(error) => errors.push(error),
             }
         }
         if blocks.len() < majority {
-            return Err(first_error.unwrap_or_else(|| L1Error::Missing { what: "finalized block".into() }));
+            return Err(
+                telling(errors, majority).unwrap_or_else(|| L1Error::Missing { what: "finalized block".into() })
+            );
         }
         blocks.sort_by_key(|block| std::cmp::Reverse(block.origin.number));
         // The highest number that `majority` endpoints have reached.
@@ -374,37 +388,43 @@ impl L1Client {
         decoded::<C>(to, &data.await?)
     }
 
-    /// Asks every endpoint and returns what a majority of all say. `None` is no answer.
+    /// Asks every endpoint at once.
+    fn ask_all<'a, T: 'a, F: Future<Output = Result<T, TransportError>> + 'a>(
+        &'a self,
+        method: &'static str,
+        to: Option<Address>,
+        call: impl Fn(RootProvider<Ethereum>) -> F + Clone + 'a,
+    ) -> FuturesUnordered<impl Future<Output = Result<T, L1Error>> + 'a> {
+        self.endpoints.iter().map(|endpoint| self.ask_one(endpoint, method, to, call.clone())).collect()
+    }
+
+    /// Asks every endpoint and returns what a majority of all say, as soon as they have. `None` is no answer.
     async fn agreed<T: PartialEq, F: Future<Output = Result<Option<T>, TransportError>>>(
         &self,
         method: &'static str,
         to: Option<Address>,
         what: &str,
-        call: impl Fn(RootProvider<Ethereum>) -> F,
+        call: impl Fn(RootProvider<Ethereum>) -> F + Clone,
     ) -> Result<T, L1Error> {
         let majority = self.endpoints.len() / 2 + 1;
-        let (mut votes, mut answered, mut first_error): (Vec<(T, usize)>, usize, Option<L1Error>) = (vec![], 0, None);
-        for endpoint in self.endpoints.iter() {
-            match self.ask_one(endpoint, method, to, &call).await {
-                Ok(Some(said)) => {
-                    answered += 1;
-                    match votes.iter_mut().find(|(other, _)| *other == said) {
-                        Some((_, count)) => *count += 1,
-                        None => votes.push((said, 1)),
-                    }
+        let (mut said, mut errors): (Vec<T>, Vec<L1Error>) = (vec![], vec![]);
+        let mut answers = self.ask_all(method, to, call);
+        while let Some(answer) = answers.next().await {
+            match answer {
+                Ok(Some(value)) if said.iter().filter(|other| **other == value).count() + 1 >= majority => {
+                    return Ok(value);
                 }
+                Ok(Some(value)) => said.push(value),
                 Ok(None) => {}
-                Err(error) => first_error = first_error.or(Some(error)),
+                Err(error) => errors.push(error),
             }
         }
-        if let Some((agreed, _)) = votes.into_iter().find(|(_, count)| *count >= majority) {
-            return Ok(agreed);
+        let disagree = || L1Error::Disagree { what: what.to_owned() };
+        if said.len() >= majority {
+            return Err(disagree());
         }
-        Err(if answered >= majority {
-            L1Error::Disagree { what: what.to_owned() }
-        } else {
-            first_error.unwrap_or_else(|| L1Error::Missing { what: what.to_owned() })
-        })
+        let missing = || if said.is_empty() { L1Error::Missing { what: what.to_owned() } } else { disagree() };
+        Err(telling(errors, majority).unwrap_or_else(missing))
     }
 
     /// Calls a view function.

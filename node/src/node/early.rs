@@ -6,9 +6,10 @@
 
 use std::collections::VecDeque;
 
-use baton_proto::{BlsPublicKey, Epoch, wire::ConsensusMessage};
+use baton_proto::{BlsPublicKey, Epoch, limits::COMPACT_ABOVE_BYTES, wire::ConsensusMessage};
 
-/// Messages that wait, of all members together. Each takes a megabyte at the most, and only members' messages wait.
+/// Messages that wait, of all members together. A block above [`COMPACT_ABOVE_BYTES`], which honest leaders propose by its
+/// transactions' hashes, does not wait, so they take a few megabytes in all.
 const EARLY_MAX: usize = 64;
 
 /// Messages of one member that wait: a proposal, votes and certificates of the first two views.
@@ -23,13 +24,16 @@ pub(super) struct Early {
 impl Early {
     /// Keeps a message from who has `key`, if it is one that matters later and there is room or something makes room for it.
     pub(super) fn keep(&mut self, key: BlsPublicKey, message: &ConsensusMessage) {
-        let matters = matches!(
-            message,
-            ConsensusMessage::Proposal { .. }
-                | ConsensusMessage::CompactProposal { .. }
-                | ConsensusMessage::Vote { .. }
-                | ConsensusMessage::Certificate(_)
-        );
+        let matters = match message {
+            ConsensusMessage::Proposal { block, .. } => block.header.payload_bytes as usize <= COMPACT_ABOVE_BYTES,
+            ConsensusMessage::CompactProposal { .. }
+            | ConsensusMessage::Vote { .. }
+            | ConsensusMessage::Certificate(_) => true,
+            ConsensusMessage::CertificateRequest { .. }
+            | ConsensusMessage::Evidence(_)
+            | ConsensusMessage::BatchProposal { .. }
+            | ConsensusMessage::Attestation(_) => false,
+        };
         if matters && self.place_for(&key, message.epoch()) {
             self.waiting.push_back((key, message.clone()));
         }

@@ -374,7 +374,7 @@ impl Service {
 
     /// A peer came to us: the oldest strangers go where there are too many with it.
     fn make_room(&mut self, peer: PeerId, connection: ConnectionId, running: &mut Running) {
-        let is_stranger = |peer: &PeerId| !self.reserved.contains(peer) && !self.is_member(peer);
+        let is_stranger = |peer: &PeerId| !self.is_no_stranger(peer);
         let too_many = running.arrivals.came(connection, peer, is_stranger);
         for connection in too_many {
             debug!(?connection, "closing a stranger's connection: others came");
@@ -508,10 +508,15 @@ impl Service {
         }
     }
 
+    /// Whether `peer` is a member or somebody whom the operator configured, such as a follower of its own.
+    fn is_no_stranger(&self, peer: &PeerId) -> bool {
+        self.reserved.contains(peer) || self.is_member(peer)
+    }
+
     fn on_gossiped(&mut self, id: gossipsub::MessageId, source: PeerId, data: Vec<u8>, running: &mut Running) {
-        let is_member = self.is_member(&source);
-        let unjudged = if running.try_take_transactions(source, is_member, TransactionGossip::count(&data)) {
-            running.judge.push(Received { id, source, is_member, data })
+        let is_no_stranger = self.is_no_stranger(&source);
+        let unjudged = if running.try_take_transactions(source, is_no_stranger, TransactionGossip::count(&data)) {
+            running.judge.push(Received { id, source, is_member: is_no_stranger, data })
         } else {
             Some(Judged { id, source, judgement: Judgement::Ignore })
         };
@@ -645,12 +650,13 @@ impl Service {
         }
         let request = match request {
             SyncRequest::Take(transactions) => {
-                if !running.try_take_transactions(from, is_member, transactions.len()) {
+                let is_no_stranger = self.is_no_stranger(&from);
+                if !running.try_take_transactions(from, is_no_stranger, transactions.len()) {
                     self.shared.stats.requests_over_budget.add(1);
                     self.respond(channel, SyncResponse::Unavailable.encode());
                     return;
                 }
-                let taking = self.forwarded.clone().take(from, is_member, transactions);
+                let taking = self.forwarded.clone().take(from, is_no_stranger, transactions);
                 running.answers.spawn(async move { (channel, taking.await.encode()) });
                 return;
             }

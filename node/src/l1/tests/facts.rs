@@ -108,6 +108,25 @@ async fn another_chain_and_another_contract_are_refused_with_both_values() {
 }
 
 #[tokio::test]
+async fn an_endpoint_that_never_answers_holds_up_nobody() {
+    let chain = TestChain::start().await;
+    // It takes connections, and that is all.
+    let deaf = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let deaf = format!("http://{}", deaf.local_addr().unwrap());
+    let urls = [deaf.as_str(), chain.anvil.url(), chain.anvil.url()].map(ToOwned::to_owned);
+    let client = L1Client::new(&urls, chain.client.chain_id(), Duration::from_secs(3_600)).unwrap();
+    let origin = chain.facts.genesis.origin;
+    let asked = async { (client.agreed_block(origin.number).await.unwrap(), client.agreed_final().await.unwrap()) };
+    let (agreed, newest) = tokio::time::timeout(Duration::from_secs(60), asked).await.expect("the two others agree");
+    assert!(agreed.origin == origin && newest.origin.number >= origin.number);
+    // What one alone calls wrong for good may be right.
+    let both = L1Client::new(&urls[..2], L1ChainId::new(5), Duration::from_millis(500)).unwrap();
+    assert!(both.agreed_block(origin.number).await.unwrap_err().is_retryable());
+    let wrong = L1Client::new(&urls[1..], L1ChainId::new(5), Duration::from_secs(20)).unwrap();
+    assert!(matches!(wrong.agreed_block(origin.number).await, Err(L1Error::WrongChain { .. })));
+}
+
+#[tokio::test]
 async fn what_most_endpoints_say_counts_whichever_is_asked_first() {
     let chain = TestChain::start().await;
     // Another L1 under the same chain id, as far as this one.
