@@ -20,9 +20,9 @@
 //!
 //! | here | stands for |
 //! | --- | --- |
-//! | `sign`, `Record`: refused or written, synced, then signed | `node/src/signer/record.rs`: `Durability::Synced` before the signature exists; `rules.rs` for what it refuses |
-//! | `make_durable` before `Built`, `Validated`, `Fetched` | `node/src/driver/effects.rs`: `store_block` in `build`, `judge`, `fetch` |
-//! | `write` of `Persist`, synced at the latest in `say` | `effects.rs`: `store_certificate` before any later effect |
+//! | `sign`, `Record`: refused or written, synced, then signed | `node/src/signer/record.rs`, but that the node syncs at the end of its turn (`driver/turn.rs`), an order that is not explored here; `rules.rs` for what it refuses |
+//! | `make_durable` before `Built`, `Validated`, `Fetched` | `node/src/driver/effects.rs`: `store_block` in `build`, `judge`, `fetch`, synced at the end of the turn |
+//! | `write` of `Persist`, synced at the latest in `say` | `effects.rs`: `store_certificate`, synced before anything of the turn is said |
 //! | `commit`: one atomic step | `node/src/driver/commit.rs` and `Ledger::finalize` |
 //! | `offer`: effects in order, then the answers at hand | `Driver::offer` |
 //! | `recovered` | `node/src/node/open.rs`: `recovered` |

@@ -155,7 +155,7 @@ impl Consensus {
             ahead = self.opener.read_ahead(self.epochs.running().epoch, self.l1.clone()) => match ahead {
                 Ok(Some(next)) => self.epochs.announce(&next),
                 Ok(None) => {}
-                // If L1 does not come to another mind, the next epoch cannot start, and the node says why.
+                // It is asked again at the change; without an answer then, the node says why the epoch cannot start.
                 Err(error) => warn!(%error, "the next epoch's committee is not known"),
             },
         }

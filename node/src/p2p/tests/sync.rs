@@ -217,17 +217,20 @@ async fn a_stranger_that_hands_over_without_end_is_told_no_and_a_member_is_still
     voter.connect(to, zero.address()).await;
     zero.connected(2).await;
     let take = SyncRequest::Take(many.iter().map(|transaction| transaction.raw().clone()).collect());
-    // As many as one connection may have on their way; half of them may come at once.
-    for _ in 0..16 {
-        ask(&stranger, to, &take);
-    }
-    for _ in 0..16 {
-        let answer = answer(&mut stranger).await;
-        assert!([SyncResponse::Taken(count), SyncResponse::Unavailable].contains(&answer), "{answer:?}");
-    }
     let stats = zero.network.stats();
-    let over = stats.requests_over_budget.get();
-    assert!((1..=8).contains(&over), "{over} above the budget");
+    let mut taken = 0;
+    // As many as one connection may have on their way, again and again: however slow the machine, it asks faster than it may.
+    while stats.requests_over_budget.get() == 0 {
+        for _ in 0..16 {
+            ask(&stranger, to, &take);
+        }
+        for _ in 0..16 {
+            let answer = answer(&mut stranger).await;
+            assert!([SyncResponse::Taken(count), SyncResponse::Unavailable].contains(&answer), "{answer:?}");
+            taken += u32::from(answer == SyncResponse::Taken(count));
+        }
+    }
+    assert!(taken > 0, "a stranger has a share");
     assert_eq!(stats.faults_charged.get(), 0, "a peer may have more to hand over than we take");
     ask(&voter, to, &take);
     assert_eq!(answer(&mut voter).await, SyncResponse::Taken(count));
