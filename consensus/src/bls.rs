@@ -4,7 +4,7 @@
 //! bytes), a signature as a compressed point of 48 bytes. Every point is checked to be in its subgroup and not zero, and
 //! only the one canonical encoding of a key is taken: two encodings of one key would be two identities.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use alloy_primitives::{Address, B256, keccak256};
 use baton_proto::{
@@ -14,7 +14,7 @@ use baton_proto::{
 use blst::{BLST_ERROR, MultiPoint as _, blst_p1_affine, blst_p2_affine, min_sig};
 use zeroize::Zeroizing;
 
-use crate::{Scheme, Verified};
+use crate::{Claim, Scheme, Verified};
 
 /// Bytes of a field element.
 const FIELD_BYTES: usize = 48;
@@ -188,29 +188,18 @@ impl Scheme for MinSig {
         verify_message(&key.0, message, STATEMENT_DST, signature)
     }
 
-    /// One pairing check for all: the sums of keys and signatures, each but the first multiplied by a factor of its own. Plain
-    /// sums would not do, for two members together could shift their signatures so that the errors cancel.
+    /// One product of pairings for all, with one term for each message: claims of one message are added up, each but the first
+    /// multiplied by a factor of its own, and so are the messages. Plain sums would not do, for two members together could
+    /// shift their signatures so that the errors cancel.
     ///
     /// The factors are a hash of all that is checked, so the answer is the same everywhere, and whoever wants a batch with a
     /// wrong signature to pass has to find one among 2¹²⁷ (small exponents: Bellare, Garay and Rabin 1998).
-    fn verify_all(keys: &[&DecodedKey], message: &B256, signatures: &[BlsSignature]) -> bool {
-        match (keys, signatures) {
-            ([], _) | (_, []) => return false,
-            ([key], [signature]) => return Self::verify(key, message, signature),
-            _ if keys.len() != signatures.len() => return false,
-            _ => {}
+    fn verify_claims(claims: &[Claim<'_, DecodedKey>]) -> bool {
+        match claims {
+            [] => false,
+            [claim] => Self::verify_aggregate(&claim.keys, &claim.message, claim.signature),
+            _ => verify_together(claims).is_some_and(|holds| holds),
         }
-        let decoded: Result<Vec<min_sig::Signature>, BlsError> = signatures.iter().map(decode_signature).collect();
-        let Ok(points) = decoded else { return false };
-        let keys: Vec<min_sig::PublicKey> = keys.iter().map(|key| key.0).collect();
-        let factors = factors(&keys, message, signatures);
-        let (Some((first_point, points)), Some((first_key, keys))) = (points.split_first(), keys.split_first()) else {
-            return false;
-        };
-        let mut signature = points.mult(&factors, FACTOR_BITS);
-        let mut key = keys.mult(&factors, FACTOR_BITS);
-        let added = signature.add_signature(first_point, false).and_then(|()| key.add_public_key(first_key, false));
-        added.is_ok() && holds(&key.to_public_key(), message, STATEMENT_DST, &signature.to_signature())
     }
 
     /// That each lies in its subgroup was found when it was verified, so their bytes are only decoded.
@@ -219,26 +208,91 @@ impl Scheme for MinSig {
     }
 
     fn verify_aggregate(keys: &[&DecodedKey], message: &B256, signature: &BlsSignature) -> bool {
-        let keys: Vec<&min_sig::PublicKey> = keys.iter().map(|key| &key.0).collect();
-        // Fails for no keys.
-        let Ok(sum) = min_sig::AggregatePublicKey::aggregate(&keys, false) else { return false };
-        verify_message(&sum.to_public_key(), message, STATEMENT_DST, signature)
+        sum_of_keys(keys).is_some_and(|sum| verify_message(&sum, message, STATEMENT_DST, signature))
     }
 }
 
-/// Returns a number of [`FACTOR_BITS`] for each signature but the first, none of them zero, little-endian.
-fn factors(keys: &[min_sig::PublicKey], message: &B256, signatures: &[BlsSignature]) -> Vec<u8> {
-    let mut all = message.to_vec();
-    for (key, signature) in keys.iter().zip(signatures) {
-        all.extend(key.serialize());
-        all.extend(signature.as_bytes());
+/// Returns the key under which the sum of `keys`' signatures holds: none for no keys, or for keys that cancel out.
+fn sum_of_keys(keys: &[&DecodedKey]) -> Option<min_sig::PublicKey> {
+    let keys: Vec<&min_sig::PublicKey> = keys.iter().map(|key| &key.0).collect();
+    let sum = min_sig::AggregatePublicKey::aggregate(&keys, false).ok()?.to_public_key();
+    (blst_p2_affine::from(sum) != blst_p2_affine::default()).then_some(sum)
+}
+
+/// Returns whether all claims are true; `None` if one is not even of points that could make it so.
+fn verify_together(claims: &[Claim<'_, DecodedKey>]) -> Option<bool> {
+    let mut factors = Factors::of(claims.len());
+    let mut messages: BTreeMap<B256, (Vec<min_sig::PublicKey>, Vec<min_sig::Signature>)> = BTreeMap::new();
+    for claim in claims {
+        let key = sum_of_keys(&claim.keys)?;
+        factors.cover(&[claim.message.as_slice(), &key.serialize(), claim.signature.as_bytes()]);
+        let (keys, signatures) = messages.entry(claim.message).or_default();
+        keys.push(key);
+        signatures.push(decode_signature(claim.signature).ok()?);
     }
-    let all = keccak256(all);
-    let factor = |place: u64| {
-        let [first, rest @ ..] = keccak256([all.as_slice(), &place.to_le_bytes()].concat()).0;
-        std::iter::once(first | 1).chain(rest).take(FACTOR_BITS / 8)
-    };
-    (0..).take(signatures.len()).skip(1).flat_map(factor).collect()
+    let mut pairing = blst::Pairing::new(true, STATEMENT_DST);
+    for (place, (message, (keys, signatures))) in messages.iter().enumerate() {
+        let (key, signature) = add_up(keys, signatures, &mut factors)?;
+        let (key, signature) = (blst_p2_affine::from(key), blst_p1_affine::from(signature));
+        let added = match place {
+            0 => pairing.aggregate(&key, false, &signature, false, message.as_slice(), &[]),
+            _ => {
+                let factor = factors.next(1);
+                pairing.mul_n_aggregate(&key, false, &signature, false, &factor, FACTOR_BITS, message.as_slice(), &[])
+            }
+        };
+        if added != BLST_ERROR::BLST_SUCCESS {
+            return None;
+        }
+    }
+    pairing.commit();
+    Some(pairing.finalverify(None))
+}
+
+/// Adds up keys and signatures of one message, each but the first multiplied by a factor of its own.
+fn add_up(
+    keys: &[min_sig::PublicKey],
+    signatures: &[min_sig::Signature],
+    factors: &mut Factors,
+) -> Option<(min_sig::PublicKey, min_sig::Signature)> {
+    let ((first_key, keys), (first, signatures)) = (keys.split_first()?, signatures.split_first()?);
+    if keys.is_empty() {
+        return Some((*first_key, *first));
+    }
+    let factors = factors.next(keys.len());
+    let mut key = keys.mult(&factors, FACTOR_BITS);
+    let mut signature = signatures.mult(&factors, FACTOR_BITS);
+    key.add_public_key(first_key, false).ok()?;
+    signature.add_signature(first, false).ok()?;
+    Some((key.to_public_key(), signature.to_signature()))
+}
+
+/// Numbers of [`FACTOR_BITS`], little-endian, none of them zero, that depend on all that is checked with them.
+struct Factors {
+    covered: Vec<u8>,
+    drawn: u64,
+}
+
+impl Factors {
+    fn of(claims: usize) -> Self {
+        Self { covered: (claims as u64).to_le_bytes().to_vec(), drawn: 0 }
+    }
+
+    /// Makes all numbers that are drawn from now on depend on `parts`.
+    fn cover(&mut self, parts: &[&[u8]]) {
+        let all = [&[self.covered.as_slice()], parts].concat().concat();
+        self.covered = keccak256(all).to_vec();
+    }
+
+    fn next(&mut self, count: usize) -> Vec<u8> {
+        let factor = |place: u64| {
+            let [first, rest @ ..] = keccak256([self.covered.as_slice(), &place.to_le_bytes()].concat()).0;
+            std::iter::once(first | 1).chain(rest).take(FACTOR_BITS / 8)
+        };
+        let factors = (self.drawn..).take(count).flat_map(factor).collect();
+        self.drawn += count as u64;
+        factors
+    }
 }
 
 fn verify_message(key: &min_sig::PublicKey, message: &B256, dst: &[u8], signature: &BlsSignature) -> bool {
@@ -368,29 +422,56 @@ mod tests {
         assert_eq!(aggregate(&[]), Err(BlsError::Nothing));
     }
 
+    /// That member `signer` said what `message` stands for.
+    fn claim<'a>(key: &'a DecodedKey, message: u8, signature: &'a BlsSignature) -> Claim<'a, DecodedKey> {
+        Claim { keys: vec![key], message: digest(message), signature }
+    }
+
     #[test]
     fn many_are_checked_together_and_each_counts() {
-        let sign = |n: u8| key(n).sign(&statement(1), &domain());
         let keys: Vec<DecodedKey> = (1..=9).map(decoded).collect();
-        let keys: Vec<&DecodedKey> = keys.iter().collect();
-        let good: Vec<BlsSignature> = (1..=9).map(sign).collect();
-        let holds =
-            |keys: &[&DecodedKey], signatures: &[BlsSignature]| MinSig::verify_all(keys, &digest(1), signatures);
-        for count in 1..=9 {
-            assert!(holds(&keys[..count], &good[..count]), "{count}");
+        // All say the same; each says something else; two, two and five say the same.
+        for said in [[1; 9], [1, 2, 3, 4, 5, 6, 7, 8, 9], [1, 2, 1, 2, 3, 3, 3, 3, 3]] {
+            let sign = |(n, said): (u8, u8)| key(n).sign(&statement(said), &domain());
+            let good: Vec<BlsSignature> = (1..=9).zip(said).map(sign).collect();
+            let holds = |signatures: &[BlsSignature]| {
+                let claims: Vec<_> = keys
+                    .iter()
+                    .zip(said)
+                    .zip(signatures)
+                    .map(|((key, said), signature)| claim(key, said, signature))
+                    .collect();
+                MinSig::verify_claims(&claims)
+            };
+            for count in 1..=9 {
+                assert!(holds(&good[..count]), "{said:?}: {count}");
+            }
+            for place in 0..9 {
+                let mut bad = good.clone();
+                bad[place] = key(1 + place as u8).sign(&statement(10), &domain());
+                assert!(!holds(&bad), "{said:?}: a wrong one at {place}");
+            }
+            // The sum of all is right, and neither of the two is.
+            let mut swapped = good.clone();
+            swapped.swap(3, 4);
+            assert_eq!(aggregate(&swapped), aggregate(&good));
+            assert!(!holds(&swapped), "{said:?}");
         }
-        assert!(!MinSig::verify_all(&keys, &digest(2), &good), "another statement");
-        assert!(!holds(&[], &[]) && !holds(&keys, &good[..8]) && !holds(&keys[..8], &good), "not one for each");
-        for place in 0..9 {
-            let mut bad = good.clone();
-            bad[place] = key(1 + place as u8).sign(&statement(2), &domain());
-            assert!(!holds(&keys, &bad), "a wrong one at {place}");
-        }
-        // Their sum is right, and neither of the two is.
-        let mut swapped = good.clone();
-        swapped.swap(3, 4);
-        assert!(MinSig::verify_aggregate(&keys, &digest(1), &aggregate(&swapped).unwrap()));
-        assert!(!holds(&keys, &swapped));
+        assert!(!MinSig::verify_claims(&[]), "no claim at all");
+    }
+
+    #[test]
+    fn certificates_and_votes_are_checked_together() {
+        let keys: Vec<DecodedKey> = (1..=4).map(decoded).collect();
+        let sum = aggregate(&[1, 2, 3].map(|n| key(n).sign(&statement(1), &domain()))).unwrap();
+        let quorum = |message| Claim { keys: keys[..3].iter().collect(), message: digest(message), signature: &sum };
+        let same = key(4).sign(&statement(1), &domain());
+        let other = key(4).sign(&statement(2), &domain());
+        assert!(MinSig::verify_claims(&[quorum(1), claim(&keys[3], 1, &same), claim(&keys[3], 2, &other)]));
+        assert!(!MinSig::verify_claims(&[quorum(2), claim(&keys[3], 1, &same)]));
+        assert!(!MinSig::verify_claims(&[quorum(1), claim(&keys[3], 1, &other)]));
+        let nobody = Claim { keys: Vec::new(), message: digest(1), signature: &sum };
+        assert!(!MinSig::verify_claims(&[nobody, claim(&keys[3], 2, &other)]), "nobody signs nothing");
     }
 
     #[test]

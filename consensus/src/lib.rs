@@ -156,5 +156,5 @@ pub use input::{Config, Input, Recovered, Timer, Verdict};
 pub use machine::{AHEAD_VIEWS, Machine, RETENTION_VIEWS, Remembered};
 pub use rejected::Rejected;
 pub use schedule::Schedule;
-pub use scheme::Scheme;
-pub use verified::{KeyError, Verified, Verifier, VerifyError};
+pub use scheme::{Claim, Scheme};
+pub use verified::{KeyError, Together, Verified, Verifier, VerifyError};

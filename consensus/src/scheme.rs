@@ -22,11 +22,12 @@ pub trait Scheme: Send + Sync + 'static {
     /// Returns whether `signature` is `key`'s over `message`, a statement's digest.
     fn verify(key: &Self::Key, message: &B256, signature: &BlsSignature) -> bool;
 
-    /// Returns whether each signature is the one of the key in its place over the one `message`. Cheaper than one after the
-    /// other where a scheme can check them together.
-    fn verify_all(keys: &[&Self::Key], message: &B256, signatures: &[BlsSignature]) -> bool {
-        keys.len() == signatures.len()
-            && keys.iter().zip(signatures).all(|(key, signature)| Self::verify(key, message, signature))
+    /// Returns whether all of `claims` are true; never so for none. Cheaper than one after the other where a scheme can check
+    /// them together.
+    fn verify_claims(claims: &[Claim<'_, Self::Key>]) -> bool {
+        let is_true =
+            |claim: &Claim<'_, Self::Key>| Self::verify_aggregate(&claim.keys, &claim.message, claim.signature);
+        !claims.is_empty() && claims.iter().all(is_true)
     }
 
     /// Adds signatures that are each verified already.
@@ -37,4 +38,15 @@ pub trait Scheme: Send + Sync + 'static {
 
     /// Returns whether `signature` is the sum of all `keys`' signatures over the one `message`; never so for no keys.
     fn verify_aggregate(keys: &[&Self::Key], message: &B256, signature: &BlsSignature) -> bool;
+}
+
+/// What is claimed of a signature: that it is the sum of `keys`' signatures over `message`.
+#[derive(Clone, Debug)]
+pub struct Claim<'a, K> {
+    /// Who signed: one for a vote, a quorum for a certificate.
+    pub keys: Vec<&'a K>,
+    /// A statement's digest.
+    pub message: B256,
+    /// The signature, as it came.
+    pub signature: &'a BlsSignature,
 }

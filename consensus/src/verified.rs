@@ -4,7 +4,7 @@ use std::{ops::Deref, sync::Arc};
 
 use baton_proto::{BlsSignature, Certificate, Domain, Epoch, MemberIndex, PeerProof, SignedStatement, SignerSet};
 
-use crate::{Committee, MinSig, Scheme, bls::BlsError};
+use crate::{Claim, Committee, MinSig, Scheme, bls::BlsError};
 
 /// Something whose signature has been checked against the committee of its epoch.
 ///
@@ -128,43 +128,10 @@ impl<S: Scheme> Verifier<S> {
     /// # Errors
     /// [`VerifyError`] says what is wrong.
     pub fn verify(&self, signed: SignedStatement) -> Result<Verified<SignedStatement>, VerifyError> {
-        self.check_epoch(signed.statement.epoch())?;
-        let key = self.keys.get(signed.signer.as_usize());
-        let key = key.ok_or(VerifyError::NotAMember { got: signed.signer, members: self.keys.len() })?;
-        if !S::verify(key, &signed.statement.digest(&self.domain), &signed.signature) {
+        if !S::verify_claims(&[self.claim(&signed)?]) {
             return Err(VerifyError::InvalidSignature);
         }
         Ok(Verified(signed))
-    }
-
-    /// Checks what several members said. Where all say the same, they are checked together, for little more than one alone
-    /// costs; each result holds for its own statement all the same, because who spoils such a check is looked for by halves.
-    pub fn verify_all(&self, signed: Vec<SignedStatement>) -> Vec<Result<Verified<SignedStatement>, VerifyError>> {
-        if signed.len() > 1 && self.all_hold(&signed) {
-            return signed.into_iter().map(|signed| Ok(Verified(signed))).collect();
-        }
-        match signed.len() {
-            0 | 1 => signed.into_iter().map(|signed| self.verify(signed)).collect(),
-            count => {
-                let mut first = signed;
-                let second = first.split_off(count.div_ceil(2));
-                let mut results = self.verify_all(first);
-                results.extend(self.verify_all(second));
-                results
-            }
-        }
-    }
-
-    /// Whether all say the same, and rightly.
-    fn all_hold(&self, signed: &[SignedStatement]) -> bool {
-        let Some(statement) = signed.first().map(|signed| signed.statement) else { return false };
-        let key_of = |signed: &SignedStatement| {
-            self.keys.get(signed.signer.as_usize()).filter(|_| signed.statement == statement)
-        };
-        let Some(keys) = signed.iter().map(key_of).collect::<Option<Vec<&S::Key>>>() else { return false };
-        let signatures: Vec<BlsSignature> = signed.iter().map(|signed| signed.signature).collect();
-        self.check_epoch(statement.epoch()).is_ok()
-            && S::verify_all(&keys, &statement.digest(&self.domain), &signatures)
     }
 
     /// Checks a certificate: bitmap, weight, then the one signature; about 1 ms, however many signed.
@@ -172,6 +139,52 @@ impl<S: Scheme> Verifier<S> {
     /// # Errors
     /// [`VerifyError`] says what is wrong.
     pub fn verify_certificate(&self, certificate: Certificate) -> Result<Verified<Certificate>, VerifyError> {
+        if !S::verify_claims(&[self.claim_of_quorum(&certificate)?]) {
+            return Err(VerifyError::InvalidSignature);
+        }
+        Ok(Verified(certificate))
+    }
+
+    /// [`Self::verify_together`], of statements alone.
+    pub fn verify_all(&self, signed: Vec<SignedStatement>) -> Vec<Result<Verified<SignedStatement>, VerifyError>> {
+        self.verify_together(signed, Vec::new()).0
+    }
+
+    /// Checks statements and certificates together: that costs a third of what they cost one after the other, and hardly more
+    /// than one where all say the same. Each result holds for its own all the same, because who spoils such a check is looked
+    /// for by halves.
+    pub fn verify_together(&self, signed: Vec<SignedStatement>, certificates: Vec<Certificate>) -> Together {
+        let claims = signed.iter().map(|signed| self.claim(signed));
+        let claims = claims.chain(certificates.iter().map(|certificate| self.claim_of_quorum(certificate)));
+        let claims: Vec<Result<Claim<'_, S::Key>, VerifyError>> = claims.collect();
+        let mut worth_a_check: Vec<(usize, Claim<'_, S::Key>)> = Vec::new();
+        let mut found: Vec<Result<(), VerifyError>> = Vec::new();
+        for (place, claim) in claims.into_iter().enumerate() {
+            found.push(claim.map(|claim| worth_a_check.push((place, claim))));
+        }
+        // Halves fall between statements, so that a lie about one leaves the others together.
+        worth_a_check.sort_by_key(|(_, claim)| claim.message);
+        let (places, claims): (Vec<usize>, Vec<_>) = worth_a_check.into_iter().unzip();
+        for false_one in false_claims::<S>(&claims) {
+            if let Some(found) = places.get(false_one).and_then(|place| found.get_mut(*place)) {
+                *found = Err(VerifyError::InvalidSignature);
+            }
+        }
+        let mut found = found.into_iter();
+        let signed = signed.into_iter().zip(found.by_ref()).map(|(signed, found)| found.map(|()| Verified(signed)));
+        let signed = signed.collect();
+        let certificates = certificates.into_iter().zip(found);
+        (signed, certificates.map(|(certificate, found)| found.map(|()| Verified(certificate))).collect())
+    }
+
+    fn claim<'a>(&'a self, signed: &'a SignedStatement) -> Result<Claim<'a, S::Key>, VerifyError> {
+        self.check_epoch(signed.statement.epoch())?;
+        let key = self.keys.get(signed.signer.as_usize());
+        let key = key.ok_or(VerifyError::NotAMember { got: signed.signer, members: self.keys.len() })?;
+        Ok(Claim { keys: vec![key], message: signed.statement.digest(&self.domain), signature: &signed.signature })
+    }
+
+    fn claim_of_quorum<'a>(&'a self, certificate: &'a Certificate) -> Result<Claim<'a, S::Key>, VerifyError> {
         self.check_epoch(certificate.statement.epoch())?;
         let signers = certificate.signers;
         let members = self.keys.len();
@@ -180,17 +193,32 @@ impl<S: Scheme> Verifier<S> {
             let total = u128::from(self.committee.total_weight().get());
             return Err(VerifyError::BelowQuorum { signed, total });
         }
-        let keys: Vec<&S::Key> = signers.iter().filter_map(|index| self.keys.get(index.as_usize())).collect();
-        if !S::verify_aggregate(&keys, &certificate.statement.digest(&self.domain), &certificate.signature) {
-            return Err(VerifyError::InvalidSignature);
-        }
-        Ok(Verified(certificate))
+        let keys = signers.iter().filter_map(|index| self.keys.get(index.as_usize())).collect();
+        Ok(Claim { keys, message: certificate.statement.digest(&self.domain), signature: &certificate.signature })
     }
 
     fn check_epoch(&self, got: Epoch) -> Result<(), VerifyError> {
         let expected = self.committee.epoch();
         if got == expected { Ok(()) } else { Err(VerifyError::WrongEpoch { expected, got }) }
     }
+}
+
+/// What [`Verifier::verify_together`] found of each statement and each certificate, in their order.
+pub type Together =
+    (Vec<Result<Verified<SignedStatement>, VerifyError>>, Vec<Result<Verified<Certificate>, VerifyError>>);
+
+/// Returns the places of the claims that are false: all are checked together, and by halves if that fails.
+fn false_claims<S: Scheme>(claims: &[Claim<'_, S::Key>]) -> Vec<usize> {
+    if claims.is_empty() || S::verify_claims(claims) {
+        return Vec::new();
+    }
+    if claims.len() == 1 {
+        return vec![0];
+    }
+    let middle = claims.len().div_ceil(2);
+    let (first, second) = claims.split_at(middle);
+    let second = false_claims::<S>(second).into_iter().map(|place| middle + place);
+    false_claims::<S>(first).into_iter().chain(second).collect()
 }
 
 #[cfg(test)]
@@ -275,6 +303,27 @@ mod tests {
         let mixed = vec![signed(0, nullify(2)), signed(1, nullify(1)), nobody, signed(3, nullify(2))];
         let results: Vec<bool> = verifier.verify_all(mixed).iter().map(Result::is_ok).collect();
         assert_eq!(results, [true, false, false, true]);
+    }
+
+    #[test]
+    fn statements_and_certificates_together_get_each_its_own_answer() {
+        let verifier = verifier();
+        let other = |view| Statement::Nullify { epoch: Epoch::new(2), view: View::new(view) };
+        let good = certificate(&[1, 2, 3], nullify(2));
+        let false_one = Certificate { statement: other(7), ..good.clone() };
+        let light = certificate(&[0, 1], nullify(2));
+        let said = vec![
+            signed(0, other(4)),
+            SignedStatement { statement: other(5), ..signed(1, other(4)) },
+            signed(0, nullify(2)),
+        ];
+        let (statements, certificates) = verifier.verify_together(said.clone(), vec![false_one, light, good.clone()]);
+        let statements: Vec<_> = statements.into_iter().map(|found| found.map(Verified::into_inner)).collect();
+        let [first, _, third] = <[SignedStatement; 3]>::try_from(said).unwrap();
+        assert_eq!(statements, [Ok(first), Err(VerifyError::InvalidSignature), Ok(third)]);
+        let certificates: Vec<_> = certificates.into_iter().map(|found| found.map(Verified::into_inner)).collect();
+        let light = VerifyError::BelowQuorum { signed: 60, total: 100 };
+        assert_eq!(certificates, [Err(VerifyError::InvalidSignature), Err(light), Ok(good)]);
     }
 
     #[test]

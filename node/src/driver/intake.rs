@@ -2,8 +2,9 @@
 //!
 //! A pairing costs about a millisecond, so it must not run on the driver's loop; and the same statements arrive again and
 //! again by design (every certificate from every member, every vote re-sent until a view ends), so what was checked once is
-//! remembered. Votes that decide nothing yet wait unchecked ([`HeldVotes`]). Otherwise order per peer is kept, but for
-//! proposals whose transactions have to be asked for. When this stage falls behind, the streams it reads from wait.
+//! remembered. Votes that decide nothing yet wait unchecked ([`HeldVotes`]). What comes while a check runs is checked together
+//! with what came with it, for a third of the price. Otherwise order per peer is kept, but for proposals whose transactions
+//! have to be asked for. When this stage falls behind, the streams it reads from wait.
 
 use std::{
     collections::BTreeSet,
@@ -30,6 +31,9 @@ use crate::{
 
 /// Messages that may wait for the checks: about a second of the busiest committee.
 pub const INTAKE_QUEUE_MAX: usize = 1_024;
+
+/// Messages whose signatures are checked together at most: all that a turn of the driver takes.
+const CHECKED_TOGETHER_MAX: usize = 64;
 
 /// Checked statements that are remembered: all members' votes of about ten views.
 const STATEMENTS_REMEMBERED: NonZeroUsize = NonZeroUsize::new(4_096).expect("not zero");
@@ -114,6 +118,8 @@ pub struct Intake {
     held: HeldVotes,
     /// Votes that waited for what was checked just now.
     released: Vec<Held>,
+    /// Certificates that were checked together with what came with them.
+    certificates: Vec<Verified<Certificate>>,
     asked: LruCache<(MemberIndex, View), Instant>,
     metrics: Option<ConsensusMetrics>,
 }
@@ -140,6 +146,7 @@ impl Intake {
             made: LruCache::new(KINDS_REMEMBERED),
             convicted: BTreeSet::new(),
             released: Vec::new(),
+            certificates: Vec::new(),
             asked: LruCache::new(QUESTIONS_REMEMBERED),
             metrics: None,
         }
@@ -168,18 +175,81 @@ impl Intake {
         mut messages: mpsc::Receiver<(MemberIndex, ConsensusMessage)>,
         checked: &mpsc::Sender<Checked>,
     ) {
-        let mut found = Vec::new();
-        while let Some((from, message)) = messages.blocking_recv() {
-            if let Err(reason) = self.check(from, message, &mut found) {
-                self.refuse(from, reason);
-            }
-            self.hand_on_released(&mut found);
-            for message in found.drain(..) {
+        let mut came = Vec::new();
+        while messages.blocking_recv_many(&mut came, CHECKED_TOGETHER_MAX) > 0 {
+            for message in self.take_in(std::mem::take(&mut came)) {
                 if checked.blocking_send(message).is_err() {
                     return;
                 }
             }
         }
+    }
+
+    /// Checks what came meanwhile, together, and returns what is worth handing on, in order.
+    fn take_in(&mut self, came: Vec<(MemberIndex, ConsensusMessage)>) -> Vec<Checked> {
+        let sorted: Vec<(MemberIndex, Sorted)> =
+            came.into_iter().map(|(from, message)| (from, self.sort(from, message))).collect();
+        self.check_ahead(&sorted);
+        let mut found = Vec::new();
+        for (from, sorted) in sorted {
+            if let Err(reason) = self.check(from, sorted, &mut found) {
+                self.refuse(from, reason);
+            }
+        }
+        self.hand_on_released(&mut found);
+        self.certificates.clear();
+        found
+    }
+
+    /// Finds the votes that a vote makes due; says nothing of other messages.
+    fn sort(&mut self, from: MemberIndex, message: ConsensusMessage) -> Sorted {
+        match message {
+            ConsensusMessage::Vote { vote, .. } if vote.signer != from => {
+                Sorted::Refused("a vote that another member signed")
+            }
+            ConsensusMessage::Vote { vote, leader } if vote.statement.epoch() == self.epoch => {
+                self.count_vote(&vote);
+                Sorted::Votes(self.vote(vote, leader))
+            }
+            message => Sorted::Other(message),
+        }
+    }
+
+    /// Checks all signatures that are new in what came, in one go. Nothing is decided here: what holds is known when its
+    /// message's turn comes, and what does not is then checked alone.
+    fn check_ahead(&mut self, sorted: &[(MemberIndex, Sorted)]) {
+        let mut statements: Vec<SignedStatement> = Vec::new();
+        let mut certificates: Vec<Certificate> = Vec::new();
+        for (from, sorted) in sorted {
+            match sorted {
+                Sorted::Votes(votes) => statements.extend(self.unchecked(votes)),
+                Sorted::Other(
+                    ConsensusMessage::Proposal { block: Block { header, .. }, notarize }
+                    | ConsensusMessage::CompactProposal { header, notarize, .. },
+                ) => {
+                    let is_of_use = self.is_proposal_of_use(*from, header, notarize).is_ok_and(|is_of_use| is_of_use);
+                    if is_of_use && !self.statements.contains(notarize) {
+                        statements.push(notarize.clone());
+                    }
+                }
+                Sorted::Other(ConsensusMessage::Certificate(certificate)) => {
+                    let is_first = certificates.iter().all(|other| other.statement != certificate.statement);
+                    if is_first && self.is_certificate_of_use(certificate) {
+                        certificates.push(certificate.clone());
+                    }
+                }
+                Sorted::Other(_) | Sorted::Refused(_) => {}
+            }
+        }
+        keep_two_of_a_kind(&mut statements);
+        if statements.len() + certificates.len() < 2 {
+            return;
+        }
+        let (statements, certificates) = self.verifier.verify_together(statements, certificates);
+        for verified in statements.into_iter().flatten() {
+            self.remember(verified);
+        }
+        self.certificates = certificates.into_iter().flatten().collect();
     }
 
     fn refuse(&self, from: MemberIndex, reason: &'static str) {
@@ -191,12 +261,15 @@ impl Intake {
     ///
     /// # Errors
     /// What is wrong with it if it is the sender's fault.
-    fn check(
-        &mut self,
-        from: MemberIndex,
-        message: ConsensusMessage,
-        found: &mut Vec<Checked>,
-    ) -> Result<(), &'static str> {
+    fn check(&mut self, from: MemberIndex, sorted: Sorted, found: &mut Vec<Checked>) -> Result<(), &'static str> {
+        let message = match sorted {
+            Sorted::Votes(votes) => {
+                self.hand_on(votes, found);
+                return Ok(());
+            }
+            Sorted::Refused(reason) => return Err(reason),
+            Sorted::Other(message) => message,
+        };
         if message.epoch() > self.epoch {
             found.extend(self.later.is_news().then_some(Checked::LaterEpoch));
             return Ok(());
@@ -214,21 +287,14 @@ impl Intake {
                     found.push(self.rebuilder.begin(header, notarize, transactions)?);
                 }
             }
-            ConsensusMessage::Vote { vote, leader } => {
-                if vote.signer != from {
-                    return Err("a vote that another member signed");
-                }
-                self.count_vote(&vote);
-                self.vote(vote, leader, found);
-            }
             ConsensusMessage::Certificate(certificate) => {
-                let Some(view) = certificate.statement.view() else { return Ok(()) };
-                // Old ones are valid, and there is no end of them.
-                let is_past = view.get() < self.window.final_view().get().saturating_sub(RETENTION_VIEWS);
-                if certificate.statement.epoch() != self.epoch || is_past || self.certified.covers(&certificate) {
+                if !self.is_certificate_of_use(&certificate) {
                     return Ok(());
                 }
-                let verified = self.verifier.verify_certificate(certificate).map_err(|_| "an invalid certificate")?;
+                let verified = match self.certificates.iter().find(|ahead| ***ahead == certificate) {
+                    Some(ahead) => ahead.clone(),
+                    None => self.verifier.verify_certificate(certificate).map_err(|_| "an invalid certificate")?,
+                };
                 self.certified.insert(&verified);
                 found.push(Checked::Certificate(verified));
             }
@@ -251,6 +317,8 @@ impl Intake {
                 self.convicted.insert(evidence.signer());
                 found.push(Checked::Evidence(evidence));
             }
+            // Votes were sorted out; these are of another epoch.
+            ConsensusMessage::Vote { .. } => {}
             ConsensusMessage::BatchProposal { .. } | ConsensusMessage::Attestation(_) => {
                 debug!(%from, "a batch message reached consensus");
             }
@@ -258,12 +326,9 @@ impl Intake {
         Ok(())
     }
 
-    /// Holds a vote, or checks it and what waited for it.
-    fn vote(&mut self, vote: SignedStatement, leader: Option<BlsSignature>, found: &mut Vec<Checked>) {
-        let Some(view) = vote.statement.view().filter(|view| self.window.contains(*view)) else { return };
-        if vote.statement.epoch() != self.epoch || self.is_one_too_many(&vote) {
-            return;
-        }
+    /// Holds a vote, and returns those that are to be checked now.
+    fn vote(&mut self, vote: SignedStatement, leader: Option<BlsSignature>) -> Vec<Held> {
+        let Some(view) = vote.statement.view().filter(|view| self.window.contains(*view)) else { return Vec::new() };
         let leads = self.schedule.leader(view);
         let is_notarize = vote.statement.kind() == StatementKind::Notarize;
         let leader = leader.filter(|_| is_notarize).map(|signature| SignedStatement {
@@ -271,29 +336,22 @@ impl Intake {
             signer: leads,
             signature,
         });
-        let leader = leader.filter(|leader| !self.is_one_too_many(leader));
-        if self.statements.contains(&vote) {
+        let Some(held) = self.without_one_too_many(Held { vote, leader }) else { return Vec::new() };
+        if self.statements.contains(&held.vote) {
             // Said again: what it stands for was handed on, and may have been refused then.
-            return self.hand_on(vec![Held { vote, leader }], found);
+            return vec![held];
         }
-        let is_certified = self.certified.contains(&vote.statement);
-        let now = self.held.take_in(Held { vote, leader }, view, leads, is_certified);
-        self.hand_on(now, found);
+        let is_certified = self.certified.contains(&held.vote.statement);
+        self.held.take_in(held, view, leads, is_certified)
     }
 
     /// Checks votes, together where they say the same, and hands on those that hold. A vote whose leader's Notarize does
     /// not hold goes with it.
     fn hand_on(&mut self, votes: Vec<Held>, found: &mut Vec<Checked>) {
-        let mut known: Vec<Verified<SignedStatement>> = Vec::new();
-        let mut unchecked: Vec<SignedStatement> = Vec::new();
-        for signed in votes.iter().flat_map(|held| [Some(&held.vote), held.leader.as_ref()]).flatten() {
-            match self.statements.get(signed) {
-                Some(verified) => known.push(verified.clone()),
-                None if unchecked.contains(signed) => {}
-                None => unchecked.push(signed.clone()),
-            }
-        }
-        for verified in self.verifier.verify_all(unchecked).into_iter().flatten() {
+        let votes: Vec<Held> = votes.into_iter().filter_map(|held| self.without_one_too_many(held)).collect();
+        let known = said_in(&votes).filter_map(|signed| self.statements.get(signed).cloned());
+        let mut known: Vec<Verified<SignedStatement>> = known.collect();
+        for verified in self.verifier.verify_all(self.unchecked(&votes)).into_iter().flatten() {
             known.push(verified.clone());
             self.remember(verified);
         }
@@ -312,6 +370,23 @@ impl Intake {
                 }
             }
         }
+    }
+
+    /// Returns what of `votes` was not checked yet, each statement once.
+    fn unchecked(&self, votes: &[Held]) -> Vec<SignedStatement> {
+        let mut unchecked: Vec<SignedStatement> = Vec::new();
+        for signed in said_in(votes) {
+            if !self.statements.contains(signed) && !unchecked.contains(signed) {
+                unchecked.push(signed.clone());
+            }
+        }
+        unchecked
+    }
+
+    /// Takes away what need not be checked.
+    fn without_one_too_many(&self, Held { vote, leader }: Held) -> Option<Held> {
+        let leader = leader.filter(|leader| !self.is_one_too_many(leader));
+        (!self.is_one_too_many(&vote)).then_some(Held { vote, leader })
     }
 
     /// Checks and hands on what waited for what was checked just now, and what waited for that.
@@ -338,6 +413,19 @@ impl Intake {
         header: &BlockHeader,
         notarize: SignedStatement,
     ) -> Result<Option<Verified<SignedStatement>>, &'static str> {
+        if !self.is_proposal_of_use(from, header, &notarize)? {
+            return Ok(None);
+        }
+        self.statement(notarize).map(Some).ok_or("a proposal with an invalid signature")
+    }
+
+    /// Returns whether a proposal is of any use if its signature holds.
+    fn is_proposal_of_use(
+        &self,
+        from: MemberIndex,
+        header: &BlockHeader,
+        notarize: &SignedStatement,
+    ) -> Result<bool, &'static str> {
         let Statement::Notarize { epoch, view, block: digest } = notarize.statement else {
             return Err("a proposal without a Notarize");
         };
@@ -345,7 +433,7 @@ impl Intake {
             return Err("a proposal that another member signed");
         }
         if epoch != self.epoch || !self.window.contains(view) {
-            return Ok(None);
+            return Ok(false);
         }
         if self.schedule.leader(view) != from {
             return Err("a proposal from a member that does not lead the view");
@@ -363,13 +451,14 @@ impl Intake {
             && header.view > View::ZERO
             && self.epochs.ends_with(header)
             && self.schedule.leader(header.view) == header.proposer;
-        if !is_new && !is_again {
-            return Ok(None);
-        }
-        if self.is_one_too_many(&notarize) {
-            return Ok(None);
-        }
-        self.statement(notarize).map(Some).ok_or("a proposal with an invalid signature")
+        Ok((is_new || is_again) && !self.is_one_too_many(notarize))
+    }
+
+    fn is_certificate_of_use(&self, certificate: &Certificate) -> bool {
+        let Some(view) = certificate.statement.view() else { return false };
+        // Old ones are valid, and there is no end of them.
+        let is_past = view.get() < self.window.final_view().get().saturating_sub(RETENTION_VIEWS);
+        certificate.statement.epoch() == self.epoch && !is_past && !self.certified.covers(certificate)
     }
 
     /// Returns whether a statement need not be checked: its signer has made enough others in its place. A member that signs
@@ -407,6 +496,29 @@ impl Intake {
         }
         self.statements.put((*verified).clone(), verified);
     }
+}
+
+/// A message, or the votes that it made due.
+enum Sorted {
+    Votes(Vec<Held>),
+    Refused(&'static str),
+    Other(ConsensusMessage),
+}
+
+fn said_in(votes: &[Held]) -> impl Iterator<Item = &SignedStatement> {
+    votes.iter().flat_map(|held| [Some(&held.vote), held.leader.as_ref()]).flatten()
+}
+
+/// Keeps at most two statements of each member, view and kind: they are evidence, and a third would be checked in vain.
+fn keep_two_of_a_kind(statements: &mut Vec<SignedStatement>) {
+    let mut kept: Vec<SignedStatement> = Vec::with_capacity(statements.len());
+    for signed in statements.drain(..) {
+        let place = |other: &SignedStatement| (other.signer, other.statement.view(), other.statement.kind());
+        if !kept.contains(&signed) && kept.iter().filter(|other| place(other) == place(&signed)).count() < 2 {
+            kept.push(signed);
+        }
+    }
+    *statements = kept;
 }
 
 #[cfg(test)]

@@ -44,6 +44,7 @@ use baton_proto::{
     wire::{Announcement, ConsensusMessage},
 };
 use tokio::{
+    runtime::Handle,
     sync::{Notify, mpsc, watch},
     task::JoinHandle,
     time::{Instant, MissedTickBehavior},
@@ -271,7 +272,12 @@ impl Driver {
         let status = DriverStatus { final_height: context.ledger.head()?.height, ..DriverStatus::default() };
         Ok(Self {
             key_watch: KeyWatch::new(context.epoch.signer.clone(), context.epoch.epoch),
-            turn: Turn::new(Arc::clone(&context.ledger), context.epoch.signer.clone(), context.epoch.me()),
+            turn: Turn::new(
+                Arc::clone(&context.ledger),
+                context.epoch.signer.clone(),
+                context.epoch.me(),
+                Handle::current(),
+            ),
             machine,
             blocks,
             timers: Timers::default(),

@@ -15,13 +15,14 @@
 //! find its key in a statement that its record lacks. So the record is synced before such a certificate is written. Blocks that
 //! become final are synced at once: whoever asks this node about them must not hear of what may yet be lost.
 
-use std::{sync::Arc, thread};
+use std::sync::Arc;
 
 use baton_consensus::Verified;
 use baton_proto::{
     Block, BlockDigest, Certificate, MemberIndex, SignedStatement, Statement, View,
     wire::{Announcement, ConsensusMessage},
 };
+use tokio::runtime::Handle;
 
 use super::{DriverError, commit::NewlyFinal};
 use crate::{
@@ -68,6 +69,8 @@ pub(super) struct Turn<R = Signer> {
     ledger: Arc<dyn Ledger>,
     record: Option<Arc<R>>,
     me: Option<MemberIndex>,
+    /// Its threads for blocking work sync one file while the other is synced here.
+    runtime: Handle,
     /// Whether the disk may lack what the ledger, or the record, was given in this turn.
     is_ledger_staged: bool,
     is_record_staged: bool,
@@ -78,11 +81,17 @@ pub(super) struct Turn<R = Signer> {
 
 impl<R: Statements> Turn<R> {
     /// Begins the first turn. `record` is that of the member `me`; a follower has neither.
-    pub(super) fn new(ledger: Arc<dyn Ledger>, record: Option<Arc<R>>, me: Option<MemberIndex>) -> Self {
+    pub(super) fn new(
+        ledger: Arc<dyn Ledger>,
+        record: Option<Arc<R>>,
+        me: Option<MemberIndex>,
+        runtime: Handle,
+    ) -> Self {
         Self {
             ledger,
             record,
             me,
+            runtime,
             is_ledger_staged: false,
             is_record_staged: false,
             is_broken: false,
@@ -145,15 +154,14 @@ impl<R: Statements> Turn<R> {
             (None, None) => Ok(()),
             (Some(record), None) => sync_record(record),
             (None, Some(ledger)) => Ok(ledger.sync()?),
-            (Some(record), Some(ledger)) => thread::scope(|both| {
-                let beside = thread::Builder::new().spawn_scoped(both, || ledger.sync());
-                sync_record(record)?;
-                Ok(match beside {
-                    Ok(synced) => synced.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-                    // No thread is to be had.
-                    Err(_) => ledger.sync(),
-                }?)
-            }),
+            (Some(record), Some(ledger)) => {
+                let ledger = Arc::clone(ledger);
+                let beside = self.runtime.spawn_blocking(move || ledger.sync());
+                let recorded = sync_record(record);
+                let stored = self.runtime.block_on(beside);
+                recorded?;
+                Ok(stored.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))?)
+            }
         }
     }
 

@@ -37,8 +37,7 @@ impl Stage {
 
     /// Member `from` sends `message`: what goes on, or what is wrong with it.
     fn check(&mut self, from: u8, message: ConsensusMessage) -> Result<Option<Checked>, &'static str> {
-        let mut found = vec![];
-        self.intake.check(MemberIndex::new(from), message, &mut found)?;
+        let mut found = check(&mut self.intake, from, message)?;
         assert!(found.len() <= 1, "{found:?}");
         Ok(found.pop())
     }
@@ -99,6 +98,13 @@ impl Stage {
         [(bad.clone(), second), (first, also_bad.clone()), (bad, also_bad)]
             .map(|(first, second)| Evidence::new(first, second).unwrap())
     }
+}
+
+/// Member `from` sends `message` and nobody anything else.
+fn check(intake: &mut Intake, from: u8, message: ConsensusMessage) -> Result<Vec<Checked>, &'static str> {
+    let (from, mut found) = (MemberIndex::new(from), vec![]);
+    let sorted = intake.sort(from, message);
+    intake.check(from, sorted, &mut found).map(|()| found)
 }
 
 fn digest(n: u8) -> BlockDigest {
@@ -169,9 +175,7 @@ async fn what_no_honest_member_sends_is_refused_and_charged_to_who_sends_it() {
         let Stage { world: _world, mut intake, _sender } = stage;
         let network = intake.network.clone();
         for (from, message, words) in &cases {
-            let mut found = vec![];
-            assert_eq!(intake.check(MemberIndex::new(*from), message.clone(), &mut found), Err(*words), "{message:?}");
-            assert!(found.is_empty(), "{words}: {found:?}");
+            assert_eq!(check(&mut intake, *from, message.clone()).unwrap_err(), *words, "{message:?}");
         }
         assert_eq!(network.stats().faults_charged.get(), 0, "that is for who takes the refusal");
         for (from, _, words) in &cases[..3] {
@@ -181,8 +185,7 @@ async fn what_no_honest_member_sends_is_refused_and_charged_to_who_sends_it() {
             let charged = network.stats().faults_charged.get() - before;
             assert_eq!(charged, u64::from(*from == sender), "{words}");
         }
-        let mut found = vec![];
-        assert_eq!(intake.check(MemberIndex::new(0), good, &mut found), Ok(()));
+        let found = check(&mut intake, 0, good).unwrap();
         assert!(matches!(found[..], [Checked::Proposal { .. }]), "{found:?}");
     }
 }
@@ -346,4 +349,45 @@ async fn what_is_of_a_later_epoch_says_that_there_is_one_and_what_is_of_an_earli
     assert!(stage.check(0, earlier).unwrap().is_none());
     assert!(matches!(stage.check(0, later).unwrap(), Some(Checked::LaterEpoch)));
     assert_eq!(stage.charges(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_together_is_judged_as_if_it_came_alone() {
+    let mut stage = Stage::with_sender(2).await;
+    let block = block_of(5, VIEW.get(), vec![]);
+    let epoch = stage.intake.epoch;
+    let notarize = Statement::Notarize { epoch, view: VIEW, block: block.header.digest() };
+    let earlier = View::new(VIEW.get() - 1);
+    let finalize = Statement::Finalize { epoch, view: earlier, block: digest(9) };
+    let certificate = stage.world.certify(&[0, 1, 2], finalize);
+    let forged = Certificate { statement: Statement::Nullify { epoch, view: earlier }, ..certificate.clone() };
+    let bad_vote = stage.forged(stage.world.sign(2, Statement::Nullify { epoch, view: VIEW }));
+    let good_vote = stage.world.sign(1, Statement::Nullify { epoch, view: VIEW });
+    let vote = |vote: &SignedStatement| ConsensusMessage::Vote { vote: vote.clone(), leader: None };
+    let came = [
+        (0, ConsensusMessage::Proposal { block, notarize: stage.world.sign(0, notarize) }),
+        (1, ConsensusMessage::Certificate(certificate.clone())),
+        (2, ConsensusMessage::Certificate(forged)),
+        (2, vote(&bad_vote)),
+        (3, ConsensusMessage::Certificate(stage.world.certify(&[1, 2, 3], finalize))),
+        (1, vote(&good_vote)),
+    ];
+    let came = came.into_iter().map(|(from, message)| (MemberIndex::new(from), message)).collect();
+    let found = stage.intake.take_in(came);
+    let [Checked::Proposal { notarize: leaders, .. }, Checked::Certificate(certified), Checked::Vote { vote, .. }] =
+        &found[..]
+    else {
+        panic!("{found:?}")
+    };
+    assert_eq!((leaders.statement, &**certified, &**vote), (notarize, &certificate, &good_vote));
+    assert_eq!(stage.charges(), 2, "for the forged certificate and the forged vote");
+    // Of a leader that proposes more and more in one place, two are checked.
+    let proposals = (1..=4).map(|height| {
+        let block = block_of(height, VIEW.get() + 4, vec![]);
+        let view = View::new(VIEW.get() + 4);
+        let notarize = Statement::Notarize { epoch, view, block: block.header.digest() };
+        (MemberIndex::new(0), ConsensusMessage::Proposal { block, notarize: stage.world.sign(0, notarize) })
+    });
+    let proposals = proposals.collect();
+    assert_eq!(stage.intake.take_in(proposals).len(), 2);
 }

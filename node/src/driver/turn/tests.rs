@@ -1,11 +1,12 @@
 //! What has reached which disk is told from a log of everything that happened, in the order in which it did.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use alloy_primitives::{Address, B256};
 use baton_execution::Executed;
 use baton_proto::{BlockHeader, Domain, Epoch, L1BlockNumber, L1ChainId, L1Origin, View, wire::certificate_from_bytes};
 use proptest::prelude::*;
+use tokio::runtime::Runtime;
 
 use super::*;
 use crate::{
@@ -121,6 +122,8 @@ impl Statements for RecordDisk {
 
 const ME: MemberIndex = MemberIndex::new(0);
 
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
+
 /// What a turn does.
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -164,7 +167,11 @@ fn fixture(world: &Arc<World>, fails_at: usize) -> Fixture {
     disks.log.lock().unwrap().clear();
     *disks.left.lock().unwrap() = fails_at;
     let record = Arc::new(RecordDisk { world: Arc::clone(world), disks: Arc::clone(&disks) });
-    Fixture { world: Arc::clone(world), turn: Turn::new(ledger, Some(record), Some(ME)), disks }
+    Fixture {
+        world: Arc::clone(world),
+        turn: Turn::new(ledger, Some(record), Some(ME), RUNTIME.handle().clone()),
+        disks,
+    }
 }
 
 impl Fixture {
