@@ -237,11 +237,15 @@ impl<S: Scheme> Machine<S> {
     /// Returns the proposal of the current view if we may still vote for it.
     fn votable(&self) -> Option<(BlockDigest, Validation)> {
         let state = self.views.get(&self.current)?;
-        let said = state.own.contains_key(&StatementKind::Notarize) || state.has_said(StatementKind::Nullify);
+        let block = state.proposal?;
+        // The record can have outlived the body that it says we voted for.
+        let again = |own: &Own| own.statement.block() == Some(block) && matches!(own.state, OwnState::Recorded);
+        let said = state.own.get(&StatementKind::Notarize).is_some_and(|own| !again(own));
+        let said = said || state.has_said(StatementKind::Nullify);
         if self.me.is_none() || self.me == Some(state.leader) || said || state.is_equivocated() {
             return None;
         }
-        Some((state.proposal?, state.validation))
+        Some((block, state.validation))
     }
 
     /// Judges the place in the chain of a header proposed in `view` (R3): parent, height, and the views between.

@@ -25,8 +25,10 @@ impl<S: Scheme> Machine<S> {
             return matches!(statement, Statement::Nullify { .. });
         };
         if let Some(own) = state.own.get(&statement.kind()) {
-            // I1, I2: one statement of a kind. The identical one, recorded before a restart, is said again.
-            return own.statement == *statement && matches!(own.state, OwnState::Recorded);
+            // I1, I2: one statement of a kind. The identical one, recorded before a restart, is said again, but never of a
+            // block whose body the crash took: others count on it here.
+            let is_here = statement.block().is_none_or(|block| self.chain.is_stored(block));
+            return own.statement == *statement && matches!(own.state, OwnState::Recorded) && is_here;
         }
         match *statement {
             // I4: certified parent, nullified gap. No Notarize after Nullify or Finalize.
