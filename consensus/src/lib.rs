@@ -72,6 +72,7 @@
 //! | --- | --- |
 //! | a statement of ours leaves | the statement, whole, in the sign record ([`Effect::Sign`] answered by [`Input::Signed`]) |
 //! | a Notarize leaves | also the block's body ([`Effect::Validate`] or [`Effect::Build`]) |
+//! | our Finalize is recorded | the block's body: alone with more than two thirds of the weight we are bound to it for good |
 //! | anything that follows from a certificate leaves | the certificate ([`Effect::Persist`]) |
 //! | the next epoch begins | the handover block as final head, with its certificate ([`Effect::Finalized`] before [`Effect::EpochEnded`]) |
 //!

@@ -158,14 +158,14 @@ impl Driver {
                 }
                 Ok(signed.map(Input::Signed))
             }
-            Err(error) if error.is_refusal() => {
+            Err(DriverError::Signer(error)) if error.is_refusal() => {
                 // Whoever listens refuses in every view, and said so once.
                 if !matches!(error, SignError::Listening { .. }) {
                     warn!(%error, "the sign record refused a statement");
                 }
                 Ok(Some(Input::SignRefused(statement)))
             }
-            Err(error) => Err(DriverError::Signer(error)),
+            Err(error) => Err(error),
         }
     }
 

@@ -10,10 +10,13 @@
 //! leaves it at all. So whoever sees our Notarize can count on our having the body, and a Finalize, which binds for good, is
 //! for a block whose body a third of the honest weight keeps even if every machine loses power at once.
 //!
-//! The two files are synced side by side, because neither needs the other, but for one case: a certificate that our own
+//! The two files are synced side by side, because neither needs the other, but for two cases. A certificate that our own
 //! signature of this turn completed must never survive a power cut that our record of it does not, or the restarted node would
-//! find its key in a statement that its record lacks. So the record is synced before such a certificate is written. Blocks that
-//! become final are synced at once: whoever asks this node about them must not hear of what may yet be lost.
+//! find its key in a statement that its record lacks: the record is synced before such a certificate is written. And our record
+//! of a Finalize must never survive one that the body of its block does not: where our vote alone is a quorum, nobody else has
+//! that body, and the view could neither be finalized nor given up any more. So a body of this turn is synced before the
+//! Finalize is recorded. Blocks that become final are synced at once: whoever asks this node about them must not hear of what
+//! may yet be lost.
 
 use std::sync::Arc;
 
@@ -74,6 +77,8 @@ pub(super) struct Turn<R = Signer> {
     /// Whether the disk may lack what the ledger, or the record, was given in this turn.
     is_ledger_staged: bool,
     is_record_staged: bool,
+    /// Bodies that the disk may lack: those of an input, a few, of each of the turn's.
+    bodies: Vec<BlockDigest>,
     /// Set by a failed write: nothing is said any more.
     is_broken: bool,
     said: Vec<Said>,
@@ -94,22 +99,25 @@ impl<R: Statements> Turn<R> {
             runtime,
             is_ledger_staged: false,
             is_record_staged: false,
+            bodies: Vec::new(),
             is_broken: false,
             said: Vec::new(),
         }
     }
 
     /// Records and signs; `None` without a key.
-    pub(super) fn sign(&mut self, statement: Statement) -> Result<Option<Verified<SignedStatement>>, SignError> {
+    pub(super) fn sign(&mut self, statement: Statement) -> Result<Option<Verified<SignedStatement>>, DriverError> {
+        self.body_before(&statement)?;
         let Some(record) = &self.record else { return Ok(None) };
         let signed = record.stage(statement);
         self.is_record_staged = true;
         self.is_broken |= signed.as_ref().is_err_and(|error| !error.is_refusal());
-        signed.map(Some)
+        signed.map(Some).map_err(DriverError::Signer)
     }
 
     pub(super) fn store_block(&mut self, block: &Block) -> Result<(), LedgerError> {
         self.is_ledger_staged = true;
+        self.bodies.push(block.header.digest());
         let stored = self.ledger.stage(std::slice::from_ref(block), &[]);
         self.watch(stored)
     }
@@ -126,7 +134,7 @@ impl<R: Statements> Turn<R> {
         self.record_before(&step.certificate)?;
         let stored = self.ledger.finalize(step);
         self.watch(stored)?;
-        self.is_ledger_staged = false;
+        self.ledger_is_synced();
         Ok(())
     }
 
@@ -147,6 +155,7 @@ impl<R: Statements> Turn<R> {
     }
 
     fn sync(&mut self) -> Result<(), DriverError> {
+        self.bodies.clear();
         let record = self.record.as_ref().filter(|_| std::mem::take(&mut self.is_record_staged));
         let ledger = std::mem::take(&mut self.is_ledger_staged).then_some(&self.ledger);
         let sync_record = |record: &Arc<R>| record.sync().map_err(DriverError::Signer);
@@ -163,6 +172,24 @@ impl<R: Statements> Turn<R> {
                 Ok(stored.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))?)
             }
         }
+    }
+
+    /// Makes the body of a block durable before a Finalize binds us to it.
+    fn body_before(&mut self, statement: &Statement) -> Result<(), DriverError> {
+        if let Statement::Finalize { block, .. } = statement
+            && self.record.is_some()
+            && self.bodies.contains(block)
+        {
+            let synced = self.ledger.sync();
+            self.watch(synced)?;
+            self.ledger_is_synced();
+        }
+        Ok(())
+    }
+
+    fn ledger_is_synced(&mut self) {
+        self.is_ledger_staged = false;
+        self.bodies.clear();
     }
 
     /// Makes the record durable before a certificate is written that may hold a statement of this turn.

@@ -177,7 +177,7 @@ fn fixture(world: &Arc<World>, fails_at: usize) -> Fixture {
 impl Fixture {
     fn run(&mut self, step: Step) -> Result<(), DriverError> {
         match step {
-            Step::Sign(view) => self.turn.sign(statement(view)).map(drop).map_err(DriverError::Signer),
+            Step::Sign(view) => self.turn.sign(statement(view)).map(drop),
             Step::Certificate(view, ours) => {
                 let signers: &[u8] = if ours { &[0, 1, 2] } else { &[1, 2, 3] };
                 self.turn.store_certificate(&self.world.certify(signers, statement(view)))
@@ -237,6 +237,23 @@ fn our_record_is_on_the_disk_before_a_certificate_that_our_signature_completed()
     let log = log_of(&[Step::Sign(1), Step::Certificate(1, true), Step::End]);
     let written = Event::Written(vec![statement(1)]);
     assert_eq!(log, [Event::Recorded(statement(1)), Event::RecordSynced, written, Event::LedgerSynced]);
+}
+
+#[test]
+fn the_body_of_a_block_is_on_the_disk_before_our_record_binds_us_to_it() {
+    let mut fixture = fixture(&world(), usize::MAX);
+    let block = block_of(1, 1, Vec::new()).header.digest();
+    let finalize = Statement::Finalize { epoch: Epoch::new(2), view: View::new(1), block };
+    let other = Statement::Finalize { epoch: Epoch::new(2), view: View::new(2), block: BlockDigest::ZERO };
+    fixture.run(Step::Block(1)).unwrap();
+    for statement in [statement(1), other, finalize] {
+        fixture.turn.sign(statement).unwrap();
+    }
+    let log = fixture.disks.log.lock().unwrap().clone();
+    let recorded = Event::Recorded;
+    let bound = [Event::LedgerSynced, recorded(finalize)];
+    let before = [Event::Written(Vec::new()), recorded(statement(1)), recorded(other)];
+    assert_eq!(log, [&before[..], &bound[..]].concat());
 }
 
 #[test]
