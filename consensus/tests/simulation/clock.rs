@@ -15,6 +15,8 @@ pub(crate) enum Event {
     Connected { at: usize, peer: usize },
     /// A timer runs out, unless it was set again since (`set`).
     Timer { at: usize, life: u64, timer: Timer, set: u64 },
+    /// No more inputs join a turn, unless it has ended already (`set`).
+    TurnEnd { at: usize, life: u64, set: u64 },
     /// The driver has an answer for the machine.
     Answer { at: usize, life: u64, input: Box<Input> },
     /// A proposal that waits is judged again.
@@ -50,6 +52,7 @@ impl Event {
     pub(crate) const fn process(&self) -> Option<(usize, u64)> {
         match self {
             Self::Timer { at, life, .. }
+            | Self::TurnEnd { at, life, .. }
             | Self::Answer { at, life, .. }
             | Self::Judge { at, life, .. }
             | Self::Fetched { at, life, .. }

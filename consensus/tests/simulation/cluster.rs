@@ -170,10 +170,9 @@ impl Cluster {
                     }
                 }
             }
+            Event::TurnEnd { at, set, .. } => self.turn_is_over(at, set),
             Event::Answer { at, input, .. } => {
-                if self.make_durable(at, &input) {
-                    let _ = self.offer(at, *input);
-                }
+                let _ = self.offer(at, *input);
             }
             Event::Judge { at, life, block } => {
                 let process = self.nodes[at].process.as_mut().expect("it is alive");
@@ -187,9 +186,7 @@ impl Cluster {
                     return;
                 }
                 self.nodes[at].process.as_mut().expect("it is alive").waiting.remove(&block);
-                if let Some(answer) = self.judge(at, &header)
-                    && self.make_durable(at, &answer)
-                {
+                if let Some(answer) = self.judge(at, &header) {
                     let _ = self.offer(at, answer);
                 }
             }
@@ -240,10 +237,10 @@ impl Cluster {
         for at in 0..self.nodes.len() {
             let node = &mut self.nodes[at];
             if let Some(past) = &mut node.past {
-                past.fuse = None;
+                (past.fuse, past.end_fuse) = (None, None);
             }
             match &mut node.process {
-                Some(process) => process.fuse = None,
+                Some(process) => (process.fuse, process.end_fuse) = (None, None),
                 None if node.stopped => {}
                 None => self.start(at),
             }

@@ -46,6 +46,11 @@ impl<S: State> Store<S> {
         self.unsynced.drain(..).for_each(|write| self.platter.apply(write));
     }
 
+    /// Whether a crash could take something along.
+    pub(crate) fn is_staged(&self) -> bool {
+        !self.unsynced.is_empty()
+    }
+
     /// The process or its machine dies. Returns how many writes are lost.
     pub(crate) fn crash(&mut self, random: &mut Random) -> usize {
         if !self.unsynced.is_empty() {
@@ -112,6 +117,10 @@ impl State for Record {
 impl Record {
     pub(crate) fn holds(&self, statement: &Statement) -> bool {
         self.said.get(&(turn_of(statement), statement.kind())) == Some(statement)
+    }
+
+    pub(crate) fn finalizes(&self) -> impl Iterator<Item = &Statement> {
+        self.said.values().filter(|statement| statement.kind() == StatementKind::Finalize)
     }
 
     pub(crate) fn is_forgotten(&self, statement: &Statement) -> bool {

@@ -3,9 +3,7 @@
 use std::{collections::VecDeque, rc::Rc};
 
 use baton_consensus::{Effect, Input, Outgoing, Rejected, Verdict, Verified};
-use baton_proto::{
-    BlockDigest, BlockHeader, Certificate, Epoch, Evidence, SignedStatement, Statement, StatementKind, View,
-};
+use baton_proto::{BlockDigest, BlockHeader, Certificate, Evidence, Statement, StatementKind, View};
 
 use crate::{
     actors::INVALID_GAS,
@@ -15,8 +13,8 @@ use crate::{
     disk::{LedgerWrite, RecordWrite},
     network::Packet,
     node::CatchUp,
-    plan::{Answers, Craft, Flaw, Syncing},
-    report,
+    plan::{Answers, Craft, Flaw},
+    report, turn,
 };
 
 /// Longest wait for something that a proposal needs to be judged: an L1 origin, a clock.
@@ -34,8 +32,8 @@ const IDLE_ROUNDS_MAX: u32 = 20;
 type Inputs = VecDeque<Input>;
 
 impl Cluster {
-    /// One turn: an input, its effects in order, then the answers at hand in the same way (`Driver::offer`). Returns what
-    /// the machine said to the first input.
+    /// An input, its effects in order, then the answers at hand in the same way (`Driver::offer`). Returns what the machine
+    /// said to the first input.
     pub(crate) fn offer(&mut self, at: usize, input: Input) -> Result<(), Rejected> {
         let mut first = None;
         let mut inputs = Inputs::from([input]);
@@ -59,13 +57,12 @@ impl Cluster {
                 self.run(at, effect, &mut inputs);
             }
         }
-        self.publish(at);
         self.check_heads(at);
-        self.follow(at);
+        self.after_input(at);
         first.unwrap_or(Ok(()))
     }
 
-    /// Between turns the machine and the ledger agree on what is final.
+    /// Between inputs the machine and the ledger agree on what is final.
     fn check_heads(&self, at: usize) {
         let node = &self.nodes[at];
         if let Some(process) = &node.process {
@@ -92,11 +89,11 @@ impl Cluster {
                 }
                 self.write(at, LedgerWrite::Certificate(certificate));
             }
-            Effect::Broadcast(message) => self.say(at, others(), message),
+            Effect::Broadcast(message) => self.tell_others(at, others(), message),
             Effect::Send(to, message) => {
                 let Some(epoch) = self.nodes[at].process.as_ref().map(|process| process.epoch) else { return };
                 let to = (0..nodes).filter(|node| *node != at && self.seat(*node, epoch) == Some(to)).collect();
-                self.say(at, to, message);
+                self.tell_others(at, to, message);
             }
             Effect::Build { view, parent, .. } => self.build(at, view, &parent, answers),
             Effect::Validate { header, .. } => {
@@ -187,10 +184,8 @@ impl Cluster {
         }
         let Some(process) = &mut self.nodes[at].process else { return };
         if process.reported.insert(signer) {
-            let packet = Rc::new(Packet::Evidence(evidence));
-            for to in (0..self.nodes.len()).filter(|to| *to != at) {
-                self.send(at, to, &packet);
-            }
+            let others = (0..self.nodes.len()).filter(|to| *to != at).collect();
+            self.say(at, others, Packet::Evidence(evidence));
         }
     }
 
@@ -200,48 +195,16 @@ impl Cluster {
         verifier.verify_certificate(certificate).expect("a sum of verified votes")
     }
 
-    /// A write, synced now or when something is to be said that may rest on it.
-    fn write(&mut self, at: usize, write: LedgerWrite) {
-        self.nodes[at].ledger.write(write);
-        if self.plan.syncing == Syncing::EachWrite && !self.burn(at) {
-            self.nodes[at].ledger.sync();
-        }
-    }
-
     /// Gives an answer that rests on a write: at once, or some time later.
     fn answer(&mut self, at: usize, input: Input, answers: &mut Inputs) {
         match self.plan.answers {
-            Answers::AtOnce => {
-                if self.make_durable(at, &input) {
-                    answers.push_back(input);
-                }
-            }
+            Answers::AtOnce => answers.push_back(input),
             Answers::Later => {
                 let soon = 1 + self.random.below(5);
                 let Some(life) = self.nodes[at].process.as_ref().map(|process| process.life) else { return };
                 self.clock.after(soon, Event::Answer { at, life, input: Box::new(input) });
             }
         }
-    }
-
-    /// What an answer promises is on the disk before it is given. Returns whether the process lived to give it.
-    pub(crate) fn make_durable(&mut self, at: usize, input: &Input) -> bool {
-        if self.burn(at) {
-            return false;
-        }
-        match input {
-            Input::Signed(signed) => {
-                if self.plan.flaw != Some(Flaw::SpeaksBeforeRecord) {
-                    self.nodes[at].record.sync();
-                }
-                self.watch.signed(self.plan.owner(at), signed.statement);
-            }
-            Input::Built { .. } | Input::Fetched { .. } | Input::Validated { verdict: Verdict::Valid, .. } => {
-                self.nodes[at].ledger.sync();
-            }
-            _ => {}
-        }
-        true
     }
 
     /// The record first, then the signature (`Signer::sign`). Most liars keep no record.
@@ -251,7 +214,7 @@ impl Cluster {
         if self.plan.craft(at).is_some_and(|craft| !craft.keeps_record()) {
             return answers.push_back(Input::Signed(signed));
         }
-        let record = &mut self.nodes[at].record;
+        let record = &self.nodes[at].record;
         let forgotten = record.live().is_forgotten(&statement);
         assert!(!forgotten, "node {at} is asked to sign what is forgotten: {}", report::statement(&statement));
         if let Some(said) = record.live().against(&statement) {
@@ -259,12 +222,12 @@ impl Cluster {
             panic!("node {at} is asked to sign {asked} after {said}");
         }
         if !record.live().holds(&statement) {
-            record.write(RecordWrite::Said(statement));
-            let node = &self.nodes[at];
             if self.plan.craft(at).is_none() {
-                self.watch.may_notarize(at, &statement, node.ledger.live());
+                self.watch.may_notarize(at, &statement, self.nodes[at].ledger.live());
             }
+            self.record(at, statement);
         }
+        self.watch.signed(self.plan.owner(at), statement);
         self.answer(at, Input::Signed(signed), answers);
     }
 
@@ -272,19 +235,19 @@ impl Cluster {
     /// (`Driver::forget_old_statements`).
     fn forget_statements(&mut self, at: usize) {
         let Some(remembered) = self.plan.remembered_views else { return };
-        let node = &mut self.nodes[at];
+        let node = &self.nodes[at];
         let Some(process) = &node.process else { return };
         let final_view = process.machine.final_view();
         let below = (process.epoch, View::new(final_view.get().saturating_sub(remembered)));
         if self.plan.craft(at).is_some() || below <= node.record.live().floor() {
             return;
         }
-        node.record.write(RecordWrite::Forget(below));
-        if self.plan.syncing == Syncing::EachWrite {
-            node.record.sync();
-        }
         let open = process.machine.view().get() - final_view.get();
-        Watch::record(at, node.record.live().len(), remembered + open + 1);
+        self.write_record(at, RecordWrite::Forget(below));
+        if self.nodes[at].process.is_some() {
+            self.nodes[at].record.sync();
+            Watch::record(at, self.nodes[at].record.live().len(), remembered + open + 1);
+        }
     }
 
     fn build(&mut self, at: usize, view: View, parent: &BlockHeader, answers: &mut Inputs) {
@@ -342,10 +305,7 @@ impl Cluster {
         let found = serving.into_iter().find_map(|peer| self.nodes[peer].ledger.live().body(block).cloned());
         if let Some(header) = found {
             self.write(at, LedgerWrite::Body(header.clone()));
-            let input = Input::Fetched { header };
-            if self.make_durable(at, &input) {
-                let _ = self.offer(at, input);
-            }
+            let _ = self.offer(at, Input::Fetched { header });
         }
     }
 
@@ -416,11 +376,13 @@ impl Cluster {
             head = Some(header);
         }
         let Some(height) = chain.last().map(|header| header.height) else { return true };
-        self.nodes[at].ledger.write(LedgerWrite::Final { certificate, chain });
-        if self.burn(at) {
+        self.write(at, LedgerWrite::Final { certificate, chain });
+        if self.nodes[at].process.is_none() {
             return false;
         }
-        self.nodes[at].ledger.sync();
+        if self.plan.flaw != Some(Flaw::FinalizesUnsynced) {
+            self.nodes[at].ledger.sync();
+        }
         if !liar {
             self.watch.keeps(at, height.get());
         }
@@ -429,37 +391,11 @@ impl Cluster {
         true
     }
 
-    /// Sends, after all that was written before is on the disk.
-    fn say(&mut self, at: usize, to: Vec<usize>, message: Outgoing) {
-        let Some(epoch) = self.nodes[at].process.as_ref().map(|process| process.epoch) else { return };
-        if self.seat(at, epoch).is_none() {
-            // Nobody takes what comes from whoever has no seat.
-            return;
-        }
-        let packet = packet(message, epoch);
-        if self.plan.craft(at).is_some() {
-            self.nodes[at].ledger.sync();
-            self.nodes[at].record.sync();
-            return self.lie(at, &to, packet);
-        }
-        let node = &mut self.nodes[at];
-        if self.plan.flaw != Some(Flaw::OvertakesPersist) {
-            node.ledger.sync();
-        }
-        if self.plan.flaw != Some(Flaw::SpeaksBeforeRecord) {
-            node.record.sync();
-        }
-        let view = |signed: &SignedStatement| signed.statement.view();
-        if matches!(&packet, Packet::Proposal { header, notarize } if Some(header.view) < view(notarize)) {
-            self.counts.again += 1;
-        }
-        self.watch.leaves(at, &packet, node.record.platter(), node.ledger.platter());
-        let packet = Rc::new(packet);
-        for to in to {
-            if self.burn(at) {
-                return;
-            }
-            self.send(at, to, &packet);
+    /// Nobody takes what comes from whoever has no seat.
+    fn tell_others(&mut self, at: usize, to: Vec<usize>, message: Outgoing) {
+        let epoch = self.nodes[at].process.as_ref().map(|process| process.epoch);
+        if let Some(epoch) = epoch.filter(|epoch| self.seat(at, *epoch).is_some()) {
+            self.say(at, to, turn::packet(message, epoch));
         }
     }
 
@@ -496,15 +432,5 @@ impl Cluster {
 
     pub(crate) fn round_trip(&mut self) -> u64 {
         self.network.delay(&mut self.random) + self.network.delay(&mut self.random)
-    }
-}
-
-/// Turns what a machine says into what goes over the network.
-fn packet(message: Outgoing, epoch: Epoch) -> Packet {
-    match message {
-        Outgoing::Proposal { header, notarize } => Packet::Proposal { header, notarize },
-        Outgoing::Vote { vote, leader } => Packet::Vote { vote, leader },
-        Outgoing::Certificate(certificate) => Packet::Certificate(certificate),
-        Outgoing::CertificateRequest { view } => Packet::Request((epoch, view)),
     }
 }

@@ -127,8 +127,8 @@ impl Cluster {
             return;
         }
         self.counts.handovers += 1;
-        let fuse = process.fuse.take();
-        let process = Process { fuse, ..self.process(at) };
+        let (fuse, end_fuse) = (process.fuse.take(), process.end_fuse.take());
+        let process = Process { fuse, end_fuse, ..self.process(at) };
         let node = &mut self.nodes[at];
         node.past = node.process.replace(process).filter(|_| self.plan.keeps_past).map(Box::new);
         let _ = self.offer(at, Input::Started);

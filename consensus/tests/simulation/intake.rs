@@ -180,7 +180,10 @@ impl Cluster {
                     let _ = self.offer(at, Input::CertificateWanted { view, from });
                 }
             }
-            Checked::Evidence(evidence) => self.report(at, evidence),
+            Checked::Evidence(evidence) => {
+                self.report(at, evidence);
+                self.after_input(at);
+            }
             Checked::Connected(member) => {
                 let _ = self.offer(at, Input::Connected(member));
             }

@@ -20,10 +20,10 @@
 //!
 //! | here | stands for |
 //! | --- | --- |
-//! | `sign`, `Record`: refused or written, synced, then signed | `node/src/signer/record.rs`, but that the node syncs at the end of its turn (`driver/turn.rs`), an order that is not explored here; `rules.rs` for what it refuses |
-//! | `make_durable` before `Built`, `Validated`, `Fetched` | `node/src/driver/effects.rs`: `store_block` in `build`, `judge`, `fetch`, synced at the end of the turn |
-//! | `write` of `Persist`, synced at the latest in `say` | `effects.rs`: `store_certificate`, synced before anything of the turn is said |
-//! | `commit`: one atomic step | `node/src/driver/commit.rs` and `Ledger::finalize` |
+//! | `turn.rs`: inputs that share a turn, writes that are staged, the record synced before a certificate with our own signature is written, two syncs at the end in either order, then words one by one | `node/src/driver/turn.rs`, `Driver::end_turn` |
+//! | `sign`, `Record`: refused or staged, then signed | `node/src/signer/record.rs`, `rules.rs` for what it refuses |
+//! | `write` before `Built`, `Validated`, `Fetched`, and of `Persist` | `node/src/driver/effects.rs`: `store_block` in `build`, `judge`, `fetch`; `store_certificate` |
+//! | `commit`: one atomic step, synced at once with what was staged before | `node/src/driver/commit.rs` and `Ledger::finalize` |
 //! | `offer`: effects in order, then the answers at hand | `Driver::offer` |
 //! | `recovered` | `node/src/node/open.rs`: `recovered` |
 //! | `Process::listening` | `Driver::listen_first` |
@@ -59,6 +59,7 @@ mod scenario;
 mod seeds;
 mod timing;
 mod trouble;
+mod turn;
 
 use std::collections::BTreeMap;
 
@@ -73,7 +74,7 @@ use crate::{
 };
 
 /// Seeds within which every flaw must be found.
-const FLAW_SEEDS: u64 = 30;
+const FLAW_SEEDS: u64 = 100;
 
 /// Seeds of too many liars.
 const LAWLESS_SEEDS: u64 = 100;
@@ -92,9 +93,12 @@ fn clusters_agree_under_faults_and_go_on_when_they_heal() {
     }
     let total = seeds::run_all(seeds::DEFAULT, &[Scenario::lawful]);
     let Counts { blocks, torn_turns, lost_writes, blackouts, replays, convictions, ranges, forgeries, .. } = total;
+    let Counts { shared_turns, early_syncs, early_bodies, torn_syncs, torn_words, .. } = total;
     let Counts { waited, stopped, handovers, again, latecomers, seatless, walks, .. } = total;
     let faults = [blocks, torn_turns, lost_writes, blackouts, replays, convictions, ranges, forgeries];
-    let mut happened = faults.into_iter().chain([waited, stopped, handovers, again, latecomers, seatless, walks]);
+    let turns = [shared_turns, early_syncs, early_bodies, torn_syncs, torn_words];
+    let mut happened =
+        faults.into_iter().chain(turns).chain([waited, stopped, handovers, again, latecomers, seatless, walks]);
     let idle: Vec<Craft> = Craft::ALL.into_iter().filter(|craft| total.acts[*craft as usize] == 0).collect();
     assert!(idle.is_empty(), "these liars never lied: {idle:?}");
     assert!(happened.all(|count| count > 0), "some kind of trouble never came: {total}");
@@ -121,6 +125,24 @@ fn a_forgotten_sign_record_is_found() {
 fn a_vote_that_overtakes_its_record_is_found() {
     let complaint = find(Flaw::SpeaksBeforeRecord).complaint;
     assert!(complaint.contains("sent what is not on its disk"), "{complaint}");
+}
+
+#[test]
+fn a_certificate_that_overtakes_the_record_of_our_signature_is_found() {
+    let complaint = find(Flaw::CertifiesBeforeRecord).complaint;
+    assert!(complaint.contains("has its signature, and its record has lost it"), "{complaint}");
+}
+
+#[test]
+fn a_finalize_that_overtakes_the_body_of_its_block_is_found() {
+    let complaint = find(Flaw::FinalizesBeforeBody).complaint;
+    assert!(complaint.contains("binds it to a block that its ledger has lost"), "{complaint}");
+}
+
+#[test]
+fn blocks_called_final_before_they_are_durable_are_found() {
+    let complaint = find(Flaw::FinalizesUnsynced).complaint;
+    assert!(complaint.contains("the final height of node"), "{complaint}");
 }
 
 #[test]
@@ -167,7 +189,7 @@ fn who_stays_learns_how_an_epoch_ended_from_those_that_left() {
 fn liars_of_more_than_a_third_break_agreement_and_are_named_for_it() {
     let Counts { broken, pairs, handovers, .. } = seeds::run_all(1..LAWLESS_SEEDS + 1, &[Scenario::lawless]);
     println!("agreement is broken by {broken} of {LAWLESS_SEEDS} seeds, {pairs:?} pairs of certificates");
-    assert!(broken > LAWLESS_SEEDS / 5, "only {broken} seeds broke agreement");
+    assert!(broken > LAWLESS_SEEDS / 8, "only {broken} seeds broke agreement");
     assert!(pairs.iter().all(|count| *count > 0), "a kind of pair never came: {pairs:?}");
     assert!(handovers > 0, "no epoch ended");
 }

@@ -15,6 +15,7 @@ use crate::{
     disk::{Ledger, Record, Store, recovered},
     intake::{Checked, Intake},
     plan::{Craft, Flaw},
+    turn::Turn,
 };
 
 /// How long a process that starts listens before it speaks (`Driver::listen_first`).
@@ -45,6 +46,7 @@ pub(crate) struct Process {
     /// The epoch has ended, and the next machine is due.
     pub(crate) follow: Option<Epoch>,
     pub(crate) machine: Machine<Insecure>,
+    pub(crate) turn: Turn,
     /// Blocks that were on the disk when it started.
     pub(crate) stored: usize,
     /// Nothing is said yet; what comes in is checked, and waits.
@@ -64,6 +66,8 @@ pub(crate) struct Process {
     pub(crate) asked_for_end: Option<u64>,
     /// Effects and writes until the process dies.
     pub(crate) fuse: Option<u64>,
+    /// Turns until the fuse is lit at the end of one, and how long it is then.
+    pub(crate) end_fuse: Option<(u64, u64)>,
 }
 
 /// A run of catching up (`node/src/sync/catch_up.rs`).
@@ -116,6 +120,7 @@ impl Cluster {
             epoch,
             follow: None,
             machine,
+            turn: Turn::default(),
             stored,
             listening: None,
             intake,
@@ -127,6 +132,7 @@ impl Cluster {
             catching_up: None,
             asked_for_end: None,
             fuse: None,
+            end_fuse: None,
         }
     }
 
@@ -177,6 +183,10 @@ impl Cluster {
         node.past = None;
         node.life += 1;
         let mut lost = node.record.crash(&mut self.random) + node.ledger.crash(&mut self.random);
+        if self.plan.craft(at).is_none() && self.plan.flaw != Some(Flaw::ForgetsRecord) {
+            self.check_survivors(at);
+        }
+        let node = &mut self.nodes[at];
         if self.plan.flaw == Some(Flaw::ForgetsRecord) {
             node.record.wipe();
             lost += 1;

@@ -12,21 +12,12 @@ const FOUR: &[u64] = &[32, 28, 22, 18];
 /// Seven members, of which some pairs stay below a third together.
 const SEVEN: &[u64] = &[20, 17, 15, 13, 12, 12, 11];
 
-/// When a driver syncs what it has written. Both keep the ordering promise of `Effect`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Syncing {
-    /// After every write, as the node's driver does.
-    EachWrite,
-    /// As late as the promise allows: before an answer that rests on it, and before anything leaves the process.
-    BeforeSpeaking,
-}
-
 /// When a driver answers the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Answers {
     /// In the same turn, as the node's driver does where the answer is at hand.
     AtOnce,
-    /// A little later, among other inputs: a signer or a validator beside the loop.
+    /// A little later, among other inputs: a signer or a validator beside the loop, which the contract of `Effect` allows.
     Later,
 }
 
@@ -102,10 +93,16 @@ pub(crate) enum AfterHealing {
 pub(crate) enum Flaw {
     /// A crash takes the whole sign record along.
     ForgetsRecord,
-    /// The signature is returned, and sent, before the record is synced.
+    /// What a turn has to say is sent before the record is synced.
     SpeaksBeforeRecord,
-    /// What follows from a certificate is sent before the certificate is synced.
+    /// A certificate with our signature of this turn is written before the record is synced.
+    CertifiesBeforeRecord,
+    /// A Finalize is recorded before the body of its block is synced.
+    FinalizesBeforeBody,
+    /// What a turn has to say is sent before the ledger is synced.
     OvertakesPersist,
+    /// Blocks are called final before they are synced.
+    FinalizesUnsynced,
     /// A block is called valid before its body is stored.
     VotesWithoutBody,
     /// A block is judged before its L1 origin was seen final.
@@ -122,7 +119,8 @@ pub(crate) struct Plan {
     /// Keepers of a record stop when a certificate shows that their key said more than their record holds.
     pub(crate) notices_own_bits: bool,
     pub(crate) after_healing: AfterHealing,
-    pub(crate) syncing: Syncing,
+    /// Inputs that share a turn, and the syncs at its end.
+    pub(crate) turn_inputs_max: usize,
     pub(crate) answers: Answers,
     /// The checks before the machine drop a certificate whose statement they have seen, as the node's do.
     pub(crate) remembers_certificates: bool,
@@ -185,7 +183,7 @@ impl Plan {
             liars,
             notices_own_bits: random.chance(50),
             after_healing: random.pick(&[AfterHealing::LieOn, AfterHealing::Reform]),
-            syncing: random.pick(&[Syncing::EachWrite, Syncing::BeforeSpeaking]),
+            turn_inputs_max: random.pick(&[1, 4, 16]),
             answers: random.pick(&[Answers::AtOnce, Answers::Later]),
             remembers_certificates: random.chance(50),
             delay_ms: random.pick(&[10, 40, 120, 250]),
@@ -253,10 +251,15 @@ impl Plan {
         let plan = Self { flaw: Some(flaw), weights: FOUR.to_vec(), calm_ms: 300, ..Self::of(random) };
         let plan = Self { liars: BTreeMap::new(), away: BTreeMap::new(), ..plan };
         match flaw {
-            Flaw::ForgetsRecord => plan,
             Flaw::TakesAnyOrigin => Self { liars: BTreeMap::from([(3, Craft::EquivocatingLeader)]), ..plan },
-            Flaw::SpeaksBeforeRecord | Flaw::OvertakesPersist | Flaw::VotesWithoutBody => {
-                Self { syncing: Syncing::BeforeSpeaking, ..plan }
+            Flaw::ForgetsRecord
+            | Flaw::SpeaksBeforeRecord
+            | Flaw::OvertakesPersist
+            | Flaw::FinalizesUnsynced
+            | Flaw::VotesWithoutBody => plan,
+            // Whose vote alone is a quorum does all of it within one turn.
+            Flaw::CertifiesBeforeRecord | Flaw::FinalizesBeforeBody => {
+                Self { weights: vec![1], followers: 0, answers: Answers::AtOnce, work_percent: 100, ..plan }
             }
         }
     }
@@ -321,7 +324,7 @@ impl Plan {
             liars: BTreeMap::new(),
             notices_own_bits: true,
             after_healing: AfterHealing::Reform,
-            syncing: Syncing::EachWrite,
+            turn_inputs_max: 1,
             answers: Answers::Later,
             remembers_certificates: true,
             delay_ms: 10,

@@ -36,6 +36,9 @@ impl Trace {
         let mut line = if self.lines.len() < LINES_MAX { String::new() } else { self.lines.pop_front().unwrap() };
         line.clear();
         write!(line, "{now_ms:>7} ms  node {at}  {what}").expect("a string takes everything");
+        if std::env::var_os("BTRACE").is_some() {
+            eprintln!("{line}");
+        }
         // FNV-1a: enough to tell two runs apart.
         for byte in line.bytes() {
             self.hash = (self.hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
@@ -63,6 +66,14 @@ pub(crate) struct Counts {
     pub(crate) crashes: u64,
     /// Crashes in the middle of a turn.
     pub(crate) torn_turns: u64,
+    /// Turns of more than one input; records synced early, because a certificate held our signature; and ledgers, because we
+    /// were to finalize a block.
+    pub(crate) shared_turns: u64,
+    pub(crate) early_syncs: u64,
+    pub(crate) early_bodies: u64,
+    /// Crashes between the syncs of a turn, and between what it had to say.
+    pub(crate) torn_syncs: u64,
+    pub(crate) torn_words: u64,
     /// Writes that a crash took along.
     pub(crate) lost_writes: u64,
     /// Times at which every node was down.
@@ -111,6 +122,11 @@ impl AddAssign for Counts {
         self.blocks += other.blocks;
         self.crashes += other.crashes;
         self.torn_turns += other.torn_turns;
+        self.shared_turns += other.shared_turns;
+        self.early_syncs += other.early_syncs;
+        self.early_bodies += other.early_bodies;
+        self.torn_syncs += other.torn_syncs;
+        self.torn_words += other.torn_words;
         self.lost_writes += other.lost_writes;
         self.blackouts += other.blackouts;
         self.replays += other.replays;
@@ -138,14 +154,19 @@ impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} steps, {} blocks during faults, {} crashes ({} within a turn, {} of all nodes, {} writes lost), {} replays, {} lies, \
+            "{} steps, {} blocks during faults, {} crashes ({} within a turn, {} between its syncs, {} between its words, {} of all nodes, {} writes lost), {} shared turns, {} records and {} ledgers synced early, {} replays, {} lies, \
              {} forgeries refused, {} votes waited, {} stopped by a stale record, {} offences reported, {} ranges, {} handovers ({} after healing, {} blocks proposed again, {} latecomers, {} machines without a seat, {} starts far behind), healed within {} views, {} of them good",
             self.steps,
             self.blocks,
             self.crashes,
             self.torn_turns,
+            self.torn_syncs,
+            self.torn_words,
             self.blackouts,
             self.lost_writes,
+            self.shared_turns,
+            self.early_syncs,
+            self.early_bodies,
             self.replays,
             self.acts.iter().sum::<u64>(),
             self.forgeries,

@@ -173,6 +173,7 @@ impl Scenario {
             Plan { followers: 0, ..plan.clone() },
             Plan { remembered_views: None, ..plan.clone() },
             Plan { answers: Answers::AtOnce, ..plan.clone() },
+            Plan { turn_inputs_max: 1, ..plan.clone() },
             Plan { faults_ms: plan.faults_ms / 2, ..plan.clone() },
         ];
         plans.into_iter().map(|plan| Self { plan, ..self.clone() }).collect()

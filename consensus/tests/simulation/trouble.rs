@@ -32,6 +32,12 @@ pub(crate) enum Trouble {
         at: usize,
         effects: u64,
     },
+    /// A node dies at the end of a turn, that many turns with something to sync from now, after so many syncs and messages.
+    EndFuse {
+        at: usize,
+        turns: u64,
+        steps: u64,
+    },
     /// A node dies and comes back much later.
     Sleep {
         at: usize,
@@ -89,7 +95,8 @@ impl Trouble {
             // What liars of so much weight wait for; it takes them some views to use it.
             6..=14 if plan.lawless => Self::divide(plan, random),
             0 => Self::Crash(at),
-            1..=4 => Self::Fuse { at, effects: random.below(60) },
+            1 | 2 => Self::Fuse { at, effects: random.below(60) },
+            3 | 4 => Self::EndFuse { at, turns: random.below(8), steps: random.below(5) },
             5 if random.chance(30) => Self::Blackout,
             6 => Self::Split((0..nodes).map(|_| random.below(2)).collect()),
             7 => Self::Cut((0..=random.index(nodes)).map(|_| (random.index(nodes), random.index(nodes))).collect()),
@@ -130,6 +137,11 @@ impl Cluster {
             Trouble::Fuse { at, effects } => {
                 if let Some(process) = &mut self.nodes[*at].process {
                     process.fuse = Some(*effects);
+                }
+            }
+            Trouble::EndFuse { at, turns, steps } => {
+                if let Some(process) = &mut self.nodes[*at].process {
+                    process.end_fuse = Some((*turns, *steps));
                 }
             }
             Trouble::Sleep { at, for_ms } => {
