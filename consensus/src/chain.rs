@@ -1,4 +1,4 @@
-//! The tree of blocks above the final head: headers, ancestry, finalization.
+//! The tree of blocks above the final head: headers, ancestry, finalization; and what is final in the views just below.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +7,16 @@ use baton_proto::{BlockDigest, BlockHeader, View};
 /// Headers above the final head, and which of their bodies are durably stored.
 ///
 /// Bounded by what may enter it: two proposals a view in a bounded window of views, and blocks that a certificate or a
-/// descendant names.
+/// descendant names. Of the final chain it remembers digests, for as many views as it is told to.
 #[derive(Debug)]
 pub(crate) struct Chain {
     root: BlockDigest,
     head: BlockHeader,
     head_digest: BlockDigest,
     blocks: BTreeMap<BlockDigest, Entry>,
+    /// The final blocks of the views from `trunk_from` to the head's, all of them, by view.
+    trunk: BTreeMap<View, BlockDigest>,
+    trunk_from: View,
 }
 
 #[derive(Debug)]
@@ -36,7 +39,10 @@ pub(crate) enum Ancestry {
 impl Chain {
     pub(crate) fn new(root: &BlockHeader, head: BlockHeader) -> Self {
         let head_digest = head.digest();
-        Self { root: root.digest(), head, head_digest, blocks: BTreeMap::new() }
+        let (blocks, trunk) = (BTreeMap::new(), BTreeMap::new());
+        let mut chain = Self { root: root.digest(), head, head_digest, blocks, trunk, trunk_from: View::ZERO };
+        chain.plant();
+        chain
     }
 
     /// Returns the final head.
@@ -117,16 +123,42 @@ impl Chain {
         Ancestry::Known(path)
     }
 
-    /// Moves the final head up and forgets everything at or below its height.
-    pub(crate) fn advance(&mut self, head: BlockHeader) {
+    /// Makes blocks final, ascending from the child of the head, and forgets everything at or below the height of the last.
+    pub(crate) fn advance(&mut self, chain: &[BlockHeader]) {
+        self.trunk.extend(chain.iter().map(|header| (header.view, header.digest())));
+        if let Some(head) = chain.last() {
+            self.set_head(head.clone());
+        }
+    }
+
+    /// Moves the final head up to a block to which others know the way.
+    pub(crate) fn jump(&mut self, head: BlockHeader) {
+        self.set_head(head);
+        self.plant();
+    }
+
+    /// Returns whether another block than this one, or none, is final in a view. False too where that is not known any more.
+    pub(crate) fn is_off_trunk(&self, view: View, block: BlockDigest) -> bool {
+        (self.trunk_from..=self.head_view()).contains(&view) && self.trunk.get(&view) != Some(&block)
+    }
+
+    fn set_head(&mut self, head: BlockHeader) {
         self.head_digest = head.digest();
         let height = head.height;
         self.head = head;
         self.blocks.retain(|_, entry| entry.header.height > height);
     }
 
+    /// Only the head is known of the final chain.
+    fn plant(&mut self) {
+        self.trunk_from = self.head_view();
+        self.trunk = BTreeMap::from([(self.trunk_from, self.head_digest)]);
+    }
+
     /// Forgets the blocks of views before `oldest`.
     pub(crate) fn forget_before(&mut self, oldest: View) {
         self.blocks.retain(|_, entry| entry.header.view >= oldest);
+        self.trunk = self.trunk.split_off(&oldest);
+        self.trunk_from = self.trunk_from.max(oldest);
     }
 }

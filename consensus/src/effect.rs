@@ -114,8 +114,14 @@ pub enum Effect {
     /// If the signer is this node's own member, somebody else speaks with our key: stop signing at once.
     Report(Evidence),
     /// These certificates, or one of them and our final head, cannot both exist while less than a third of the weight is
-    /// Byzantine. The machine signs nothing from here on and refuses every input but
-    /// [`Input::CertificateWanted`](crate::Input::CertificateWanted). Persist them, raise the alarm, keep serving reads.
+    /// Byzantine: two of one view (S4), or finalizations of two chains, ours named first. Persist them, like
+    /// [`Persist`](Self::Persist) before anything that comes later leaves: broadcasts of each follow. Raise the alarm, keep
+    /// serving reads.
+    ///
+    /// The machine signs nothing from here on. It shows these certificates to whoever connects or asks about a view, and
+    /// still takes [`Input::Proposal`](crate::Input::Proposal), [`Input::Vote`](crate::Input::Vote) and
+    /// [`Input::Certificate`](crate::Input::Certificate), to report evidence that they hold, around the view that the others
+    /// have reached. Other inputs are refused.
     SafetyBroken(Vec<Certificate>),
     /// A new view began. Say [`Input::WorkArrived`](crate::Input::WorkArrived) if its leader has work.
     Entered {

@@ -108,6 +108,17 @@
 //! penalties and progress: "no Notarize after Nullify", which makes giving up final, and the second half of I2's "at most
 //! one", which follows from I1.
 //!
+//! # When safety is seen broken
+//!
+//! Two certificates of one view that no honest quorum allows together (S4), or a finalization of a block that the final chain
+//! leaves out, prove that a third of the weight lied. The machine compares every certificate with what it holds of that view,
+//! and every finalization with its final chain, for [`RETENTION_VIEWS`] below the final view; late ones too, those that come
+//! with a range, and at the start those on the disk, so a crash between the second certificate and the driver's mark of the
+//! halt changes nothing. What lies further back is the ledger's to compare. It then signs nothing more
+//! ([`Effect::SafetyBroken`]), sends all of the contradiction to everybody, and again to whoever connects or asks, because
+//! each half may be all that somebody else has, and goes on comparing votes: each conflicting pair names one more of the
+//! guilty (`machine/broken.rs`).
+//!
 //! # Why it is live
 //!
 //! Once messages arrive within Δ and a quorum is honest and up: when the first honest member enters v, all do within a hop,

@@ -1,6 +1,7 @@
 //! [`Machine`]: what it remembers, and how an input reaches the rules.
 
 mod answers;
+mod broken;
 mod counting;
 mod handover;
 mod healing;
@@ -65,6 +66,10 @@ pub struct Machine<S: Scheme = MinSig> {
     finalization: Option<Verified<Certificate>>,
     /// View of the highest finalization (or of the final head); never falls (I6).
     final_view: View,
+    /// The finalization by which the final head became final.
+    proof: Option<Verified<Certificate>>,
+    /// Certificates that cannot all be true beside our final head: nothing is signed any more.
+    broken: Vec<Verified<Certificate>>,
     /// The latest view of any statement of each member.
     heard: Vec<View>,
     /// The first view after the start: before that we cannot know who was silent.
@@ -173,6 +178,8 @@ impl<S: Scheme> Machine<S> {
             final_view: View::ZERO,
             chain: Chain::new(root, head),
             finalization: None,
+            proof: None,
+            broken: Vec::new(),
             started: View::ZERO,
             skips: SKIPS_MAX,
             stall: 0,
@@ -186,6 +193,7 @@ impl<S: Scheme> Machine<S> {
         for certificate in certificates {
             machine.restore(certificate);
         }
+        machine.proof = machine.stored_proof();
         for statement in statements {
             machine.remember(statement);
         }
@@ -200,7 +208,16 @@ impl<S: Scheme> Machine<S> {
     /// [`Rejected`] when a rule is broken; the machine is then as it was before the call and `effects` unchanged.
     pub fn handle(&mut self, input: Input, effects: &mut Vec<Effect>) -> Result<(), Rejected> {
         match (self.phase, &input) {
-            (Phase::Waiting, Input::Started) | (Phase::Halted, Input::CertificateWanted { .. }) => {}
+            (Phase::Waiting, Input::Started) => {}
+            // Others learn from us that safety is broken, and what they said against each other is still evidence.
+            (
+                Phase::Halted,
+                Input::Vote { .. }
+                | Input::Proposal { .. }
+                | Input::Certificate(_)
+                | Input::Connected(_)
+                | Input::CertificateWanted { .. },
+            ) => {}
             (Phase::Waiting, _) => return Err(Rejected::NotStarted),
             (Phase::Running | Phase::Ended, Input::Started) => return Err(Rejected::AlreadyStarted),
             (Phase::Running | Phase::Ended, _) => {}
@@ -213,7 +230,7 @@ impl<S: Scheme> Machine<S> {
             Input::Certificate(certificate) => self.on_certificate(certificate, effects)?,
             Input::Validated { block, verdict } => self.on_validated(block, verdict),
             Input::Fetched { header } => self.on_fetched(header, effects),
-            Input::Synced { header, certificate } => self.on_synced(header, certificate)?,
+            Input::Synced { header, certificate } => self.on_synced(header, certificate, effects)?,
             Input::Built { view, header } => self.on_built(view, header, effects)?,
             Input::NotBuilt { view } => self.on_not_built(view),
             Input::Signed(signed) => self.on_signed(signed, effects)?,
@@ -350,6 +367,7 @@ impl<S: Scheme> Machine<S> {
         match certificate.statement.view() {
             None => return Err(Rejected::NotAVote(certificate.statement.kind())),
             Some(View::ZERO) => return Err(Rejected::StaleView { got: View::ZERO, oldest: View::new(1) }),
+            Some(view) if self.phase == Phase::Halted => self.look_ahead(view),
             Some(_) => self.hold(certificate, effects),
         }
         Ok(())
@@ -398,9 +416,11 @@ impl<S: Scheme> Machine<S> {
     /// Forgets what lies too far back.
     fn prune(&mut self) {
         let below_final = View::new(self.final_view.get().saturating_sub(RETENTION_VIEWS).saturating_add(1));
-        self.views = self.views.split_off(&below_final);
-        self.chain.forget_before(below_final);
         let below_current = View::new(self.current.get().saturating_sub(UNFINAL_VOTES_VIEWS).saturating_add(1));
+        // Once safety is broken nothing becomes final any more, and certificates of old views serve nobody.
+        let oldest = if self.phase == Phase::Halted { below_final.max(below_current) } else { below_final };
+        self.views = self.views.split_off(&oldest);
+        self.chain.forget_before(oldest);
         for (_, state) in self.views.range_mut(..below_current) {
             state.votes.forget_votes();
         }

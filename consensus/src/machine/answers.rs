@@ -27,7 +27,7 @@ impl<S: Scheme> Machine<S> {
             let finalized =
                 |state: &ViewState| state.finalization.clone().filter(|held| held.statement.block() == Some(block));
             if let Some(held) = self.views.range(self.above_head()..).find_map(|(_, state)| finalized(state)) {
-                self.halt(vec![held.into_inner()], effects);
+                self.halt_beside_ours(held, effects);
             }
             return;
         }
@@ -48,6 +48,7 @@ impl<S: Scheme> Machine<S> {
         &mut self,
         header: BlockHeader,
         certificate: Verified<Certificate>,
+        effects: &mut Vec<Effect>,
     ) -> Result<(), Rejected> {
         let certified =
             certificate.statement.view().filter(|_| certificate.statement.kind() == StatementKind::Finalize);
@@ -57,12 +58,14 @@ impl<S: Scheme> Machine<S> {
         }
         if header.height > self.chain.head().height && self.phase != Phase::Ended {
             let view = header.view;
-            self.chain.advance(header);
+            self.chain.jump(header);
+            self.proof = Some(certificate.clone());
             self.final_view = self.final_view.max(view);
             self.asked.behind = None;
         }
-        // The ledger has stored it with the blocks, so it is neither persisted nor spread again.
+        // The ledger has stored it with the blocks, so it is neither persisted nor spread again. It can be half of a pair.
         self.restore(certificate);
+        self.halt_if_broken(effects);
         self.prune();
         Ok(())
     }

@@ -8,9 +8,13 @@ impl<S: Scheme> Machine<S> {
         let Some(view) = vote.statement.view() else { return };
         self.hear(vote.signer, view);
         let statement = vote.statement;
+        let is_halted = self.phase == Phase::Halted;
         let state = self.state(view);
         let added = state.votes.add(vote);
         effects.extend(added.evidence.into_iter().map(Effect::Report));
+        if is_halted {
+            return;
+        }
         let held = state.slot(statement.kind()).is_none_or(|slot| slot.is_some());
         // After a restart our vote may have waited for the leader's, without which nobody takes it.
         let ours = state.signed(StatementKind::Notarize).filter(|own| own.statement == statement).cloned();
@@ -38,13 +42,16 @@ impl<S: Scheme> Machine<S> {
     /// Keeps a certificate that is new: durable, then spread once if it moves anything.
     pub(super) fn hold(&mut self, certificate: Verified<Certificate>, effects: &mut Vec<Effect>) {
         let Some(view) = certificate.statement.view() else { return };
-        let held = self.views.get(&view).and_then(|state| state.contradicted(&certificate));
-        if let Some(held) = held.cloned() {
-            return self.halt(vec![held.into_inner(), certificate.into_inner()], effects);
+        if let Some(held) = self.rival(&certificate) {
+            return self.halt(vec![held, certificate], effects);
+        }
+        if self.is_elsewhere(&certificate) {
+            return self.halt_beside_ours(certificate, effects);
         }
         let finalizes = certificate.statement.kind() == StatementKind::Finalize;
         if view <= self.final_view {
-            return;
+            // Too late to move anything, but one that contradicts it may come later still.
+            return self.remember_certificate(certificate);
         }
         for signer in certificate.signers.iter() {
             self.hear(signer, view);
@@ -68,12 +75,21 @@ impl<S: Scheme> Machine<S> {
     pub(super) fn restore(&mut self, certificate: Verified<Certificate>) {
         let own = certificate.statement.epoch() == self.epoch;
         let Some(view) = certificate.statement.view().filter(|_| own) else { return };
+        if let Some(held) = self.rival(&certificate) {
+            self.broken = vec![held, certificate.clone()];
+        }
         let finalizes = certificate.statement.kind() == StatementKind::Finalize;
         let finalized = self.finalization.as_ref().and_then(|held| held.statement.view());
         if finalizes && view >= self.final_view && finalized.is_none_or(|held| held < view) {
             self.raise(view, certificate.clone());
         }
-        if view >= self.final_view
+        self.remember_certificate(certificate);
+    }
+
+    /// Keeps a certificate inside the window, unless there is one of its kind.
+    fn remember_certificate(&mut self, certificate: Verified<Certificate>) {
+        if let Some(view) = certificate.statement.view()
+            && view.get().saturating_add(RETENTION_VIEWS) > self.final_view.get()
             && let Some(slot) = self.state(view).slot(certificate.statement.kind())
         {
             slot.get_or_insert(certificate);
@@ -85,12 +101,6 @@ impl<S: Scheme> Machine<S> {
         self.finalization = Some(certificate);
         self.stall = 0;
         self.skips = SKIPS_MAX;
-    }
-
-    /// Safety is broken: whatever we said next could only make it worse.
-    pub(super) fn halt(&mut self, certificates: Vec<Certificate>, effects: &mut Vec<Effect>) {
-        self.phase = Phase::Halted;
-        effects.push(Effect::SafetyBroken(certificates));
     }
 
     fn hear(&mut self, member: MemberIndex, view: View) {

@@ -84,17 +84,10 @@ impl<S: Scheme> Machine<S> {
     }
 
     /// The epoch ends as soon as the final head is its handover block. Whatever a quorum finalizes above it is that block
-    /// once more, or safety is broken.
+    /// once more, or safety is broken (`is_elsewhere`).
     pub(super) fn end(&mut self, effects: &mut Vec<Effect>) {
         if self.phase == Phase::Halted || !self.is_handover(self.chain.head()) {
             return;
-        }
-        if let Some(highest) = &self.finalization
-            && highest.statement.block() != Some(self.chain.head_digest())
-            && highest.statement.view() > Some(self.chain.head_view())
-        {
-            let highest = (**highest).clone();
-            return self.halt(vec![highest], effects);
         }
         if self.phase == Phase::Running {
             self.phase = Phase::Ended;

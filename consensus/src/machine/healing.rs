@@ -33,6 +33,9 @@ impl<S: Scheme> Machine<S> {
 
     /// A member that was away hears now what it would hear at our next retry, which can be long off by then.
     pub(super) fn on_connected(&mut self, member: MemberIndex, effects: &mut Vec<Effect>) {
+        if self.phase == Phase::Halted {
+            return self.show_broken(member, effects);
+        }
         if Some(member) != self.me {
             effects.extend(self.repeats().into_iter().map(|message| Effect::Send(member, message)));
             if self.phase != Phase::Ended {
@@ -41,9 +44,12 @@ impl<S: Scheme> Machine<S> {
         }
     }
 
-    /// R10: what we know about a view. The highest finalization if it is at or above, or ended the epoch; else the view's
+    /// R10: what we know about a view. That safety is broken, if it is. The highest finalization if it is at or above, or ended the epoch; else the view's
     /// certificates, all of them since we do not know which one is missed; else our own votes in it and the way into our view.
     pub(super) fn serve(&self, view: View, from: MemberIndex, effects: &mut Vec<Effect>) {
+        if self.phase == Phase::Halted {
+            return self.show_broken(from, effects);
+        }
         let mut send = |message: Outgoing| effects.push(Effect::Send(from, message));
         let finalization = self.finalization.as_ref().filter(|_| self.final_view >= view || self.has_ended());
         if let Some(finalization) = finalization {

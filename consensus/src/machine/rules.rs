@@ -42,6 +42,10 @@ pub(super) enum Want {
 impl<S: Scheme> Machine<S> {
     pub(super) fn on_started(&mut self, effects: &mut Vec<Effect>) {
         self.phase = Phase::Running;
+        self.halt_if_broken(effects);
+        if self.phase == Phase::Halted {
+            return;
+        }
         self.certify(effects);
         self.finalize(effects);
         self.end(effects);
@@ -132,15 +136,17 @@ impl<S: Scheme> Machine<S> {
             };
             match self.chain.ancestry(block) {
                 Ancestry::Missing(_) => {}
-                Ancestry::Conflict => return self.halt(vec![certificate.into_inner()], effects),
+                Ancestry::Conflict => return self.halt_beside_ours(certificate, effects),
                 Ancestry::Known(chain) => {
                     if let Some((head, below)) = chain.split_last() {
                         // No honest member takes part in either, so a third of the weight lied.
                         if !self.can_stand(head, view) || below.iter().any(|header| self.is_handover(header)) {
-                            return self.halt(vec![certificate.into_inner()], effects);
+                            return self.halt(vec![certificate], effects);
                         }
-                        self.chain.advance(head.clone());
+                        self.chain.advance(&chain);
+                        self.proof = Some(certificate.clone());
                         effects.push(Effect::Finalized { certificate: certificate.into_inner(), chain });
+                        self.halt_if_broken(effects);
                     }
                     return self.prune();
                 }

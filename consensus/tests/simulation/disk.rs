@@ -154,7 +154,7 @@ impl Record {
 /// Blocks, certificates and the final chain (`node/src/ledger`).
 #[derive(Clone, Default)]
 pub(crate) struct Ledger {
-    certificates: BTreeMap<(Turn, StatementKind), Verified<Certificate>>,
+    certificates: BTreeMap<(Turn, StatementKind, Option<BlockDigest>), Verified<Certificate>>,
     /// Bodies; a header stands for its block.
     bodies: BTreeMap<BlockDigest, BlockHeader>,
     chain: Vec<BlockHeader>,
@@ -187,8 +187,8 @@ impl State for Ledger {
                 self.add_certificate(certificate);
                 for header in chain {
                     let block = header.digest();
-                    let held = self.certificates.get(&((header.epoch, header.view), StatementKind::Finalize));
-                    if let Some(held) = held.filter(|held| held.statement.block() == Some(block)) {
+                    let key = ((header.epoch, header.view), StatementKind::Finalize, Some(block));
+                    if let Some(held) = self.certificates.get(&key) {
                         self.finalizations.insert(header.height, held.clone());
                     }
                     self.bodies.insert(block, header.clone());
@@ -207,8 +207,7 @@ impl State for Ledger {
 
 impl Ledger {
     fn add_certificate(&mut self, certificate: Verified<Certificate>) {
-        let key = (turn_of(&certificate.statement), certificate.statement.kind());
-        self.certificates.entry(key).or_insert(certificate);
+        self.certificates.entry(key(&certificate.statement)).or_insert(certificate);
     }
 
     pub(crate) fn certificates(&self) -> impl Iterator<Item = &Verified<Certificate>> {
@@ -233,8 +232,7 @@ impl Ledger {
 
     /// Returns whether a certificate of exactly this statement is here.
     pub(crate) fn proves(&self, statement: &Statement) -> bool {
-        let held = self.certificates.get(&(turn_of(statement), statement.kind()));
-        held.is_some_and(|held| held.statement == *statement)
+        self.certificates.contains_key(&key(statement))
     }
 
     pub(crate) fn is_final(&self, block: BlockDigest) -> bool {
@@ -271,6 +269,11 @@ impl Ledger {
     }
 }
 
+/// Two certificates of one view and kind are of two blocks, and both are kept.
+fn key(statement: &Statement) -> (Turn, StatementKind, Option<BlockDigest>) {
+    (turn_of(statement), statement.kind(), statement.block())
+}
+
 /// Returns the epoch that runs, its root, and what its machine starts from (`node/src/node/open.rs`, `recovered`).
 pub(crate) fn recovered(
     record: &Record,
@@ -287,7 +290,11 @@ pub(crate) fn recovered(
     let above = ledger.bodies.values().filter(|header| header.height > head.height);
     let recovered = Recovered {
         statements: record.said.range(from..).map(|(_, statement)| *statement).collect(),
-        certificates: ledger.certificates.range(from..).map(|(_, certificate)| certificate.clone()).collect(),
+        certificates: ledger
+            .certificates
+            .range((from.0, from.1, None)..)
+            .map(|(_, certificate)| certificate.clone())
+            .collect(),
         headers: above.cloned().collect(),
         head,
     };

@@ -143,7 +143,10 @@ impl Cluster {
             Effect::Report(evidence) => self.report(at, evidence),
             Effect::SafetyBroken(certificates) if self.plan.lawless => {
                 let certificates: Vec<_> = certificates.into_iter().map(|held| self.verified(held)).collect();
-                self.nodes[at].contradictions.extend(certificates);
+                for certificate in certificates {
+                    self.write(at, LedgerWrite::Certificate(certificate.clone()));
+                    self.nodes[at].contradictions.push(certificate);
+                }
                 // The machine takes no more ranges, so the ledger must not either.
                 if let Some(process) = &mut self.nodes[at].process {
                     process.catching_up = None;
