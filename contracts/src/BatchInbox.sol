@@ -81,6 +81,7 @@ contract BatchInbox {
     error BatchInbox__WrongCommitteeEpoch(uint64 oldest, uint64 newest, uint64 got);
     error BatchInbox__DataTooLong(uint64 bytesMax, uint256 got);
     error BatchInbox__WrongDataHash(bytes32 expected, bytes32 got);
+    error BatchInbox__SkippedAndNotNamed(uint64 epoch);
     error BatchInbox__NotSkipped(uint64 before, uint64 nextEpoch, uint64 epoch);
     error BatchInbox__ChainIsAbandoned(uint64 atBlock);
     error BatchInbox__NotDeadYet(uint256 firstBlock, uint256 currentBlock);
@@ -188,11 +189,25 @@ contract BatchInbox {
 
     /// @notice L1 block at which `epoch` closed: that of the first batch of a later epoch, or of the abandonment. 0 while it
     /// is open, and for a skipped epoch until `closeSkipped` names it.
-    function closedAt(uint64 epoch) external view returns (uint64) {
+    function closedAt(uint64 epoch) public view returns (uint64) {
         uint64 atBlock = _closings[epoch].atBlock;
         if (atBlock != 0) return atBlock;
         Tip storage tip_ = _tip;
         return epoch < tip_.epoch ? 0 : tip_.abandonedAtBlock;
+    }
+
+    /// @notice As `closedAt`, for who counts a window from it: reverts for a skipped epoch until `closeSkipped` names it,
+    /// since 0 would mean that the window has no end yet.
+    function windowStart(uint64 epoch) external view returns (uint64 atBlock) {
+        atBlock = closedAt(epoch);
+        if (atBlock == 0 && epoch < _tip.epoch) revert BatchInbox__SkippedAndNotNamed(epoch);
+    }
+
+    /// @notice What `closeSkipped` wants to be told: the last epoch before `epoch` that has a batch or was named; 0 when
+    /// there is none. For callers off chain: it looks at one epoch after the other.
+    function closedBefore(uint64 epoch) external view returns (uint64 before) {
+        before = epoch;
+        while (before != 0 && _closings[--before].atBlock == 0) {}
     }
 
     /// @notice Epoch of the batch that closed `epoch`; 0 when none did, and for a skipped epoch until `closeSkipped` names

@@ -50,8 +50,6 @@ contract SequencerRegistry is ReentrancyGuardTransient {
     uint256 public constant CHUNK_KEYS = 64;
     /// @notice Where burned bonds go: nobody has the key, and every ERC-20 can be sent there.
     address public constant BURN_ADDRESS = 0x000000000000000000000000000000000000dEaD;
-    /// @notice L1 blocks added to every withdrawal's wait, so that what it rests on is final: two epochs of Ethereum.
-    uint256 public constant FINALITY_BLOCKS = 64;
     /// @notice Longest peer record and longest metadata of `announce`, in bytes each.
     uint256 public constant ANNOUNCED_BYTES_MAX = 1024;
 
@@ -62,7 +60,7 @@ contract SequencerRegistry is ReentrancyGuardTransient {
     uint256 private constant WEIGHT_CAP_MAX = 2 ** 56 - 1;
     /// What is allowed for numbers of blocks and epochs, so that sums of them never overflow 64 bits.
     uint256 private constant SPAN_MAX = 2 ** 48;
-    /// A withdrawal looks at every epoch within this distance of an offence.
+    /// A settlement looks at every epoch within this distance of an offence.
     uint256 private constant CORRELATION_EPOCHS_MAX = 1024;
 
     /// @notice The only contract that may penalize.
@@ -80,8 +78,6 @@ contract SequencerRegistry is ReentrancyGuardTransient {
     uint256 private immutable MIN_COMMITTEE;
     uint256 private immutable ACTIVATION_NEEDS;
     uint64 private immutable L2_CHAIN_ID;
-    /// L1 blocks between the close of the last epoch that a sequencer served and its withdrawal.
-    uint256 private immutable RELEASE_BLOCKS;
     /// The chain spec, ABI-encoded, as code.
     address private immutable SPEC;
     /// Computes schedules: a contract of its own, for want of room here.
@@ -219,8 +215,6 @@ contract SequencerRegistry is ReentrancyGuardTransient {
     error SequencerRegistry__ExitWaits(address owner);
     error SequencerRegistry__HasOffended(address owner);
     error SequencerRegistry__NothingToWithdraw(address owner);
-    error SequencerRegistry__EpochIsOpen(uint64 epoch);
-    error SequencerRegistry__BondLocked(uint256 firstBlock, uint256 currentBlock);
     error SequencerRegistry__NothingToAdd();
     error SequencerRegistry__NotRegistered(address owner);
     error SequencerRegistry__TooMuchAnnounced(uint256 bytesMax, uint256 got);
@@ -244,7 +238,6 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         MIN_COMMITTEE = spec.minCommittee;
         ACTIVATION_NEEDS = spec.allowSmall ? spec.minCommittee : ACTIVATION_MEMBERS;
         L2_CHAIN_ID = spec.l2ChainId;
-        RELEASE_BLOCKS = spec.evidenceBlocks + uint256(spec.correlationEpochs) * spec.epochBlocks + FINALITY_BLOCKS;
         SPEC = ContentStore.put(abi.encode(spec));
         SCHEDULES = new Schedules();
     }
@@ -339,21 +332,14 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         }
     }
 
-    /// @notice Pays the caller's bond, once it has left and nothing that it signed can be punished any more: when
-    /// evidence blocks, correlation epochs and `FINALITY_BLOCKS` have passed since its last epoch closed. Where that
-    /// epoch was skipped, `BatchInbox.closeSkipped` has to name it first. An offender loses besides what the weight of
-    /// those says who offended at the same time: `Slasher.correlatedLoss`.
+    /// @notice Pays the caller's bond, once it has left and nothing that it signed can be punished any more, less what the
+    /// slasher says that it loses besides, if it offended: `Slasher.release`, which also says when that is.
     function withdraw() external nonReentrant {
+        (uint256 bond, uint64 untilEpoch, uint64 lastOffence) = departure(msg.sender);
+        uint256 lost = Slasher(SLASHER).release(msg.sender, untilEpoch, lastOffence, bond);
+        // Never more than the bond, so below 2^128.
+        _burnable += uint128(lost);
         Sequencer storage sequencer_ = _sequencers[msg.sender];
-        if (sequencer_.stage != Stage.Left) revert SequencerRegistry__NothingToWithdraw(msg.sender);
-        _requireReleased(_latestCheckpoint(msg.sender).effectiveEpoch);
-        uint256 bond = sequencer_.bond;
-        uint256 lost = 0;
-        if (sequencer_.lastOffence != 0) {
-            lost = Slasher(SLASHER).correlatedLoss(msg.sender, sequencer_.lastOffence, bond);
-            // Never more than the bond, so below 2^128.
-            _burnable += uint128(lost);
-        }
         sequencer_.bond = 0;
         sequencer_.stage = Stage.None;
         emit Withdrawn(msg.sender, sequencer_.admission, bond - lost, lost);
@@ -573,6 +559,16 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         return _sequencers[owner].bond;
     }
 
+    /// @notice What the release of a bond rests on; reverts unless `owner` has left and was not paid.
+    /// @return bond Locked, in base units.
+    /// @return untilEpoch First epoch outside.
+    /// @return lastOffence Epoch of the offence that was charged to this admission last; 0: none was.
+    function departure(address owner) public view returns (uint256 bond, uint64 untilEpoch, uint64 lastOffence) {
+        Sequencer storage sequencer_ = _sequencers[owner];
+        if (sequencer_.stage != Stage.Left) revert SequencerRegistry__NothingToWithdraw(owner);
+        return (sequencer_.bond, _latestCheckpoint(owner).effectiveEpoch, sequencer_.lastOffence);
+    }
+
     /// @notice What `claim` would pay to `reporter`, in base units.
     function claimable(address reporter) external view returns (uint256) {
         return _claimable[reporter];
@@ -724,19 +720,6 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         _requireSeated(owner);
         if (_sequencers[owner].lastOffence != 0) revert SequencerRegistry__HasOffended(owner);
         return _latestCheckpoint(owner);
-    }
-
-    /// @dev Reverts while something that a member signed before `untilEpoch`, its first epoch outside, can be punished.
-    function _requireReleased(uint64 untilEpoch) private view {
-        // Who left before the first committee was fixed has never been a member.
-        if (untilEpoch <= FIRST_EPOCH) return;
-        uint256 closedAt = BatchInbox(INBOX).closedAt(untilEpoch - 1);
-        if (closedAt == 0) revert SequencerRegistry__EpochIsOpen(untilEpoch - 1);
-        uint256 firstBlock = closedAt + RELEASE_BLOCKS + 1;
-        // An abandoned chain's epochs are closed before they run.
-        uint256 outside = _genesisL1Block + uint256(untilEpoch) * EPOCH_BLOCKS;
-        if (firstBlock < outside) firstBlock = outside;
-        if (block.number < firstBlock) revert SequencerRegistry__BondLocked(firstBlock, block.number);
     }
 
     function _exit(address owner, uint64 effectiveEpoch) private {

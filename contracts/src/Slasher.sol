@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {LibSort} from "solady/utils/LibSort.sol";
-
 import {BatchInbox} from "./BatchInbox.sol";
 import {SequencerRegistry} from "./SequencerRegistry.sol";
 import {Attestation, ChainSpec, Member, Vote, VoteCertificate} from "./Types.sol";
@@ -16,6 +14,10 @@ import {Statements} from "./libraries/Statements.sol";
 ///
 /// A lone offender loses the base penalty. Who offends while others do loses more, up to everything, when it withdraws:
 /// by then all evidence is in. Members who certified two sides of one view lose everything at once.
+///
+/// When all evidence is in. Windows are counted from the close of an epoch, which comes late when batches do. So a bond
+/// without an offence is released by the close of the last epoch that it served, and one with an offence not before
+/// evidence for the last epoch that is correlated with it has come to its end too, however late that epoch closed.
 contract Slasher {
     /// @notice Two different Notarize of one view: S1.
     uint8 public constant DOUBLE_NOTARIZE = 1;
@@ -28,6 +30,12 @@ contract Slasher {
     /// @notice Two attestations that give one height two blocks or two states: S5.
     uint8 public constant CONFLICTING_ATTESTATIONS = 5;
 
+    /// @notice L1 blocks added to every release's wait, so that what it rests on is final: two epochs of Ethereum.
+    uint256 public constant FINALITY_BLOCKS = 64;
+    /// @notice Steps of a settlement that `release` makes itself. Each costs at most 25,000 gas, and 1.5 million more once
+    /// for each offence of the owner; a longer settlement is brought forward by `settle` before.
+    uint256 public constant RELEASE_STEPS = 256;
+
     uint256 private constant BPS = 10_000;
 
     /// @notice The registry that holds keys and bonds.
@@ -35,10 +43,13 @@ contract Slasher {
     /// @notice The inbox that tells when an epoch closed.
     BatchInbox public immutable INBOX;
 
+    uint64 private immutable FIRST_EPOCH;
     uint64 private immutable L2_CHAIN_ID;
     uint64 private immutable EVIDENCE_BLOCKS;
     uint64 private immutable CORRELATION_EPOCHS;
     uint256 private immutable BASE_SLASH_BPS;
+    /// L1 blocks between the close of the last epoch that a sequencer served and the release of its bond.
+    uint256 private immutable RELEASE_BLOCKS;
 
     /// One slot. The offences of an epoch are a list through `next`, those of an admission one through `previous`.
     struct Offence {
@@ -54,6 +65,25 @@ contract Slasher {
     mapping(uint64 epoch => address owner) private _latestOffender;
     mapping(bytes32 commitment => uint256 blockNumber) private _committedAt;
 
+    /// How far the search for an offender's correlated loss has come. It walks the offender's own offences, for each of
+    /// them the epochs around it, and for each of those the list of its offenders.
+    struct Settlement {
+        /// The own offence that is looked at; 0 once all have been.
+        uint48 offence;
+        /// The epoch of its surroundings that is looked at; 0 before the first step of all.
+        uint48 epoch;
+        /// Next in that epoch's list; zero at its end.
+        address other;
+        /// Weight of the others found around this offence so far.
+        uint128 weight;
+        /// The largest loss by an own offence so far, in base units.
+        uint128 loss;
+    }
+
+    mapping(address owner => Settlement) private _settlements;
+    /// The weight with which another counts around an offence of the owner: its highest that was found so far.
+    mapping(address owner => mapping(uint64 offence => mapping(address other => uint256))) private _counted;
+
     /// @notice Evidence was accepted. `offence` is 1 to 5 for S1 to S5; `amount`, in base units of the bond token, is 0
     /// when this admission of `owner` had paid before.
     event Slashed(address indexed owner, uint64 indexed epoch, uint8 offence, uint256 amount, address reporter);
@@ -67,6 +97,11 @@ contract Slasher {
     error Slasher__SameStatement(bytes32 digest);
     error Slasher__NotAMember(address owner, uint64 epoch);
     error Slasher__AlreadySlashed(address owner, uint64 epoch);
+    error Slasher__NotTheirEpoch(uint64 first, uint64 second, uint64 got);
+    error Slasher__OnlyRegistry(address registry, address caller);
+    error Slasher__EpochIsOpen(uint64 epoch);
+    error Slasher__BondLocked(uint256 firstBlock, uint256 currentBlock);
+    error Slasher__SettlementUnfinished(address owner);
     error Slasher__WindowClosed(uint256 lastBlock, uint256 currentBlock);
     error Slasher__InvalidSignature();
 
@@ -80,10 +115,12 @@ contract Slasher {
         ChainSpec memory spec = registry.params();
         REGISTRY = registry;
         INBOX = inbox;
+        FIRST_EPOCH = registry.FIRST_EPOCH();
         L2_CHAIN_ID = spec.l2ChainId;
         EVIDENCE_BLOCKS = spec.evidenceBlocks;
         CORRELATION_EPOCHS = spec.correlationEpochs;
         BASE_SLASH_BPS = spec.baseSlashBps;
+        RELEASE_BLOCKS = spec.evidenceBlocks + uint256(spec.correlationEpochs) * spec.epochBlocks + FINALITY_BLOCKS;
     }
 
     // ------------------------------------------------------------------------------------------------- evidence
@@ -99,8 +136,8 @@ contract Slasher {
     }
 
     /// @notice Penalizes `owner` for two statements of one view of `epoch`. Anyone may call, until the evidence window
-    /// of the epoch closes: `evidenceBlocks` L1 blocks after the inbox says that the epoch closed. For a skipped epoch it
-    /// says so once somebody has named that epoch (`BatchInbox.closeSkipped`).
+    /// of the epoch closes: `evidenceBlocks` L1 blocks after the inbox says that the epoch closed. For a skipped epoch
+    /// somebody has to name that epoch first (`BatchInbox.closeSkipped`).
     /// @dev Accepted once for each (owner, epoch); the base penalty is taken once for each admission. The order of the
     /// pair does not matter.
     /// @param signatureSum 128 bytes, EIP-2537 G1: the sum of the two signatures.
@@ -115,7 +152,9 @@ contract Slasher {
     }
 
     /// @notice Penalizes `owner` for two attestations on one batch that give one height two blocks or two states. As
-    /// `submit`; `epoch` is any in which the key was the owner's, whatever committee the attestations name.
+    /// `submit`; `epoch` is the committee epoch of one of the two, in which the key was the owner's.
+    /// @dev Any other epoch of the key would do to prove the offence, and would let whoever has one pair record it in as many
+    /// epochs as it likes, near the offences of others.
     function submitAttestations(
         address owner,
         uint64 epoch,
@@ -126,6 +165,9 @@ contract Slasher {
         bool oneBatch = first.batchIndex == second.batchIndex && first.prevBatchHash == second.prevBatchHash;
         bool differ = first.lastDigest != second.lastDigest || first.stateRoot != second.stateRoot;
         if (!oneBatch || first.lastHeight != second.lastHeight || !differ) revert Slasher__NoConflict(first, second);
+        if (epoch != first.committeeEpoch && epoch != second.committeeEpoch) {
+            revert Slasher__NotTheirEpoch(first.committeeEpoch, second.committeeEpoch, epoch);
+        }
         bytes32 firstDigest = Statements.attestDigest(address(REGISTRY), L2_CHAIN_ID, first);
         bytes32 secondDigest = Statements.attestDigest(address(REGISTRY), L2_CHAIN_ID, second);
         _punishPair(owner, epoch, CONFLICTING_ATTESTATIONS, firstDigest, secondDigest, signatureSum);
@@ -159,24 +201,52 @@ contract Slasher {
         }
     }
 
-    // --------------------------------------------------------------------------------------------------- views
+    // --------------------------------------------------------------------------------------------------- release
 
     /// @notice What `owner` loses at withdrawal besides the penalties that were taken: for the worst of its offences,
     /// three times its bond times the share of the committee's weight that others held who offended within
     /// `correlationEpochs` of it; never more than is left. So a third of the weight that offends together loses all.
+    /// Only the registry calls, to pay the bond; reverts while the bond is locked: see `releaseBlock`.
     /// @dev Each other offender counts once, with its highest weight in that time, before clipping: one that is clipped
-    /// holds as good as a third, and costs all either way. The registry asks when no evidence can come any more.
-    /// @param lastOffence The epoch of the offence that was charged last; 0: none was.
-    /// @param rest The bond that is left, in base units.
-    function correlatedLoss(address owner, uint64 lastOffence, uint256 rest) external view returns (uint256 loss) {
-        if (rest == 0) return 0;
-        // Before the base penalty, which was not all of it as something is left.
-        uint256 bond = rest * BPS / (BPS - BASE_SLASH_BPS);
-        for (uint64 epoch = lastOffence; epoch != 0; epoch = _offences[owner][epoch].previous) {
-            uint256 lost = 3 * bond * _othersAround(owner, epoch) / REGISTRY.totalWeight(epoch);
-            if (lost >= rest) return rest;
-            if (lost > loss) loss = lost;
+    /// holds as good as a third, and costs all either way.
+    /// @param untilEpoch The first epoch outside, as `lastOffence` and `bond` of `SequencerRegistry.departure`.
+    function release(address owner, uint64 untilEpoch, uint64 lastOffence, uint256 bond)
+        external
+        returns (uint256 loss)
+    {
+        if (msg.sender != address(REGISTRY)) {
+            revert Slasher__OnlyRegistry(address(REGISTRY), msg.sender);
         }
+        _requireReleased(untilEpoch, lastOffence);
+        if (lastOffence == 0) return 0;
+        Settlement memory settlement = _settle(owner, lastOffence, bond, RELEASE_STEPS);
+        if (settlement.offence != 0) revert Slasher__SettlementUnfinished(owner);
+        delete _settlements[owner];
+        return settlement.loss;
+    }
+
+    /// @notice Brings the settlement of an offender forward whose bond is released, by at most `steps` of 25,000 gas each,
+    /// for those whose correlated loss `release` cannot find in one transaction. Anyone may call, as often as it takes.
+    /// @return done Whether `release` will find it.
+    function settle(address owner, uint256 steps) external returns (bool done) {
+        (uint256 bond, uint64 untilEpoch, uint64 lastOffence) = REGISTRY.departure(owner);
+        _requireReleased(untilEpoch, lastOffence);
+        if (lastOffence == 0) return true;
+        Settlement memory settlement = _settle(owner, lastOffence, bond, steps);
+        _settlements[owner] = settlement;
+        return settlement.offence == 0;
+    }
+
+    // --------------------------------------------------------------------------------------------------- views
+
+    /// @notice First L1 block at which the bond of `owner`, who has left, is released. When nothing that it signed can be
+    /// punished any more: when evidence blocks, correlation epochs and `FINALITY_BLOCKS` have passed since its last epoch
+    /// closed. For an offender, evidence blocks and `FINALITY_BLOCKS` must also have passed since the last epoch closed
+    /// with which an offence of its can be correlated: `correlationEpochs` later. Reverts while such an epoch is open;
+    /// where it was skipped, `BatchInbox.closeSkipped` has to name it first.
+    function releaseBlock(address owner) external view returns (uint256) {
+        (, uint64 untilEpoch, uint64 lastOffence) = REGISTRY.departure(owner);
+        return _releaseBlock(untilEpoch, lastOffence);
     }
 
     /// @notice Whether the base penalty was taken for this admission of `owner`.
@@ -238,28 +308,72 @@ contract Slasher {
         return since != 0 && since < block.number ? msg.sender : address(0);
     }
 
-    /// @dev The weight of all others with an offence within the correlation window around `epoch`.
-    function _othersAround(address owner, uint64 epoch) private view returns (uint256 sum) {
-        uint64 first = epoch > CORRELATION_EPOCHS ? epoch - CORRELATION_EPOCHS : 0;
-        uint64 last = epoch + CORRELATION_EPOCHS;
-        uint256 count = 0;
-        for (uint64 at_ = first; at_ <= last; ++at_) {
-            for (address other = _latestOffender[at_]; other != address(0); other = _offences[other][at_].next) {
-                if (other != owner) ++count;
+    function _requireReleased(uint64 untilEpoch, uint64 lastOffence) private view {
+        uint256 firstBlock = _releaseBlock(untilEpoch, lastOffence);
+        if (block.number < firstBlock) revert Slasher__BondLocked(firstBlock, block.number);
+    }
+
+    function _releaseBlock(uint64 untilEpoch, uint64 lastOffence) private view returns (uint256 firstBlock) {
+        // Who left before the first committee was fixed has never been a member.
+        if (untilEpoch <= FIRST_EPOCH) return 0;
+        uint64 lastEpoch = untilEpoch - 1;
+        firstBlock = _closeOf(lastEpoch) + RELEASE_BLOCKS + 1;
+        if (lastOffence != 0) {
+            uint256 evidenceEnds = _closeOf(lastEpoch + CORRELATION_EPOCHS) + EVIDENCE_BLOCKS + FINALITY_BLOCKS + 1;
+            if (firstBlock < evidenceEnds) firstBlock = evidenceEnds;
+        }
+        // An abandoned chain's epochs are closed before they run.
+        uint256 outside = REGISTRY.epochStart(untilEpoch);
+        if (firstBlock < outside) firstBlock = outside;
+    }
+
+    function _closeOf(uint64 epoch) private view returns (uint256 closedAt) {
+        closedAt = INBOX.windowStart(epoch);
+        if (closedAt == 0) revert Slasher__EpochIsOpen(epoch);
+    }
+
+    /// @dev Goes on where the last call ended. A step is one entry of a list, one epoch, or one own offence.
+    /// @param rest The bond that is left, in base units.
+    function _settle(address owner, uint64 lastOffence, uint256 rest, uint256 steps)
+        private
+        returns (Settlement memory at_)
+    {
+        if (rest == 0) return at_;
+        at_ = _settlements[owner];
+        if (at_.epoch == 0) _lookAround(at_, lastOffence);
+        for (; at_.offence != 0 && steps != 0; --steps) {
+            if (at_.other != address(0)) {
+                Offence memory found = _offences[at_.other][at_.epoch];
+                if (at_.other != owner) at_.weight += _count(owner, at_.offence, at_.other, found.weight);
+                at_.other = found.next;
+            } else if (at_.epoch < at_.offence + CORRELATION_EPOCHS) {
+                at_.other = _latestOffender[++at_.epoch];
+            } else {
+                // Of the bond before the base penalty, which was not all of it as something is left.
+                uint256 bond = rest * BPS / (BPS - BASE_SLASH_BPS);
+                uint256 loss = 3 * bond * at_.weight / REGISTRY.totalWeight(at_.offence);
+                // At most what is left of a bond, which fits into 128 bits.
+                if (loss > at_.loss) at_.loss = uint128(loss < rest ? loss : rest);
+                _lookAround(at_, at_.loss == rest ? 0 : _offences[owner][at_.offence].previous);
             }
         }
-        uint256[] memory found = new uint256[](count);
-        for (uint64 at_ = first; count != 0 && at_ <= last; ++at_) {
-            for (address other = _latestOffender[at_]; other != address(0); other = _offences[other][at_].next) {
-                // The owner leads, so that ordering brings its offences together, the heaviest last.
-                if (other != owner) found[--count] = (uint256(uint160(other)) << 96) | _offences[other][at_].weight;
-            }
-        }
-        LibSort.sort(found);
-        for (uint256 i = 0; i < found.length; ++i) {
-            // Truncation is meant: the lowest 96 bits are the weight.
-            if (i + 1 == found.length || found[i] >> 96 != found[i + 1] >> 96) sum += uint96(found[i]);
-        }
+    }
+
+    function _lookAround(Settlement memory at_, uint64 offence) private view {
+        // Epochs are below 2^40, by the registry, and those below 2 have no offenders.
+        at_.offence = uint48(offence);
+        at_.epoch = offence > CORRELATION_EPOCHS ? uint48(offence - CORRELATION_EPOCHS) : 1;
+        at_.other = _latestOffender[at_.epoch];
+        at_.weight = 0;
+    }
+
+    /// @dev By how much another's offence raises the weight around an offence of the owner.
+    function _count(address owner, uint64 offence, address other, uint256 weight) private returns (uint128) {
+        uint256 counted = _counted[owner][offence][other];
+        if (weight <= counted) return 0;
+        _counted[owner][offence][other] = weight;
+        // Weights are below 2^56.
+        return uint128(weight - counted);
     }
 
     /// @dev The offence that two different statements of these kinds are; 0 when one member may sign both. Notarize and
@@ -274,7 +388,7 @@ contract Slasher {
     }
 
     function _requireOpen(uint64 epoch) private view {
-        uint256 closedAt = INBOX.closedAt(epoch);
+        uint256 closedAt = INBOX.windowStart(epoch);
         if (closedAt != 0 && block.number > closedAt + EVIDENCE_BLOCKS) {
             revert Slasher__WindowClosed(closedAt + EVIDENCE_BLOCKS, block.number);
         }

@@ -43,6 +43,9 @@ contract GasTest is BatonTest {
         rollToEpoch(4);
         post(3);
         post(4);
+        rollToEpoch(12);
+        post(11);
+        post(12);
         vm.roll(block.number + 10_000);
         oldRegistry = address(registry);
 

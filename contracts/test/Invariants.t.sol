@@ -86,8 +86,8 @@ contract Handler is BatonTest {
     function takeOut(uint256 who) external {
         Entry storage entry = _book[who % _book.length];
         if (!_isLatest(entry)) return;
-        uint256 closedAt = entry.until == type(uint64).max ? 0 : _closeOf(entry.until - 1);
-        bool due = !entry.withdrawn && closedAt != 0 && block.number > closedAt + 16 + 8 + 64;
+        uint256 release = entry.until == type(uint64).max ? 0 : _releaseOf(entry);
+        bool due = !entry.withdrawn && release != 0 && block.number >= release;
         uint256 held = token.balanceOf(entry.owner);
         vm.prank(entry.owner);
         (bool ok,) = address(registry).call(abi.encodeCall(registry.withdraw, ()));
@@ -179,11 +179,11 @@ contract Handler is BatonTest {
     function _offend(Entry storage entry, uint64 epoch, uint64 current) private {
         if (epoch < entry.from || epoch >= entry.until || slasher.hasOffended(entry.owner, epoch)) return;
         uint256 members = registry.memberCount();
-        uint256 closedAt = inbox.closedAt(epoch);
+        uint256 closedAt = _closeOf(epoch);
         if (closedAt != 0 && block.number > closedAt + 16) return;
         slashDoubleNotarize(entry.owner, epoch);
-        // Evidence for a skipped epoch that nobody has named is recorded also when the bond is paid.
-        if (entry.penalized || entry.withdrawn) return;
+        if (entry.withdrawn) fault = "took evidence against a bond that is paid";
+        if (entry.penalized) return;
         entry.penalized = true;
         entry.bond -= entry.bond / 20;
         if (entry.until != type(uint64).max) return;
@@ -226,6 +226,17 @@ contract Handler is BatonTest {
     function _isLatest(Entry storage entry) private view returns (bool) {
         (, uint64 admission,,,,) = registry.sequencer(entry.owner);
         return admission == entry.admission;
+    }
+
+    /// First block at which the entry, which has left, is paid; 0 while an epoch is open that it waits for.
+    function _releaseOf(Entry storage entry) private returns (uint256 release) {
+        uint256 served = _closeOf(entry.until - 1);
+        if (served == 0) return 0;
+        release = served + 16 + 8 + 64 + 1;
+        if (!entry.penalized) return release;
+        uint256 correlated = _closeOf(entry.until);
+        if (correlated == 0) return 0;
+        return correlated + 16 + 64 + 1 > release ? correlated + 16 + 64 + 1 : release;
     }
 
     /// Names a skipped epoch where that is needed. 0: open.

@@ -81,6 +81,7 @@ contract ClosedAtTest is BatonTest {
         assertEq(inbox.closedAt(4), blockNumber, "closed with epoch 2");
         assertEq(inbox.nextEpochAfter(4), 5, "next epoch");
         assertEq(inbox.closedAt(3), 0, "the other one is not named yet");
+        assertEq(inbox.closedBefore(5), 4, "the last before");
         // What was named closes others as well as the epoch with the batch would.
         inbox.closeSkipped(3, 2);
         assertEq(inbox.closedAt(3), blockNumber, "closed");
@@ -103,6 +104,30 @@ contract ClosedAtTest is BatonTest {
         inbox.closeSkipped(4, 3);
         assertEq(inbox.closedAt(3), blockNumber, "closed");
         assertEq(inbox.closedAt(4), blockNumber, "closed");
+    }
+
+    function test_RevertGiven_TheEpochIsSkippedAndNotNamed() external {
+        uint256 blockNumber = _skipTwo();
+        _assertNotNamed(3, 2, blockNumber);
+        _assertNotNamed(4, 3, blockNumber);
+        vm.roll(block.number + 2049);
+        inbox.abandon();
+        assertEq(inbox.windowStart(5), block.number, "open until the abandonment");
+    }
+
+    function test_Given_TheEpochIsOpenOrClosed() external {
+        assertEq(inbox.windowStart(2), 0, "before any batch");
+        uint256 blockNumber = _skipTwo();
+        assertEq(inbox.windowStart(2), blockNumber, "closed");
+        assertEq(inbox.windowStart(5) + inbox.windowStart(6), 0, "open");
+    }
+
+    function test_Given_SomeEpochsBeforeAreClosed() external {
+        assertEq(inbox.closedBefore(9), 0, "none");
+        _skipTwo();
+        assertEq(inbox.closedBefore(2), 0, "none before the first");
+        assertEq(inbox.closedBefore(3), 2, "the first");
+        assertEq(inbox.closedBefore(4), 2, "the same");
     }
 
     /// forge-config: default.fuzz.runs = 64
@@ -133,6 +158,15 @@ contract ClosedAtTest is BatonTest {
         blockNumber = block.number + 3;
         vm.roll(blockNumber);
         post(5);
+    }
+
+    /// Names it then.
+    function _assertNotNamed(uint64 epoch, uint64 before, uint256 closedAt) private {
+        assertEq(inbox.closedAt(epoch), 0, "skipped");
+        vm.expectRevert(abi.encodeWithSelector(BatchInbox.BatchInbox__SkippedAndNotNamed.selector, epoch));
+        inbox.windowStart(epoch);
+        inbox.closeSkipped(epoch, before);
+        assertEq(inbox.windowStart(epoch), closedAt, "closed");
     }
 
     function _assertNotSkipped(uint64 epoch, uint64 before, uint64 nextEpoch) private {

@@ -3,7 +3,9 @@ pragma solidity 0.8.37;
 
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 
+import {BatchInbox} from "../../src/BatchInbox.sol";
 import {SequencerRegistry} from "../../src/SequencerRegistry.sol";
+import {Slasher} from "../../src/Slasher.sol";
 import {ChainSpec, Member, Stage} from "../../src/Types.sol";
 import {DevToken} from "../../src/devnet/DevToken.sol";
 import {BatonTest} from "../support/BatonTest.sol";
@@ -58,7 +60,8 @@ contract WithdrawTest is BatonTest {
         post(5);
         uint256 firstBlock = block.number + WINDOWS + 1;
         vm.roll(firstBlock);
-        _assertOpen(3);
+        vm.expectRevert(abi.encodeWithSelector(BatchInbox.BatchInbox__SkippedAndNotNamed.selector, 3));
+        withdraw(leaver);
         inbox.closeSkipped(3, 2);
         vm.roll(firstBlock - 1);
         _assertLocked(firstBlock);
@@ -86,10 +89,7 @@ contract WithdrawTest is BatonTest {
 
     function test_Given_TheCallerWasPenalized() external {
         slashDoubleNotarize(leaver, 2);
-        rollToEpoch(4);
-        post(3);
-        post(4);
-        vm.roll(block.number + WINDOWS + 1);
+        rollToRelease(leaver);
         withdraw(leaver);
         assertEq(token.balanceOf(leaver), 32 * UNIT * 95 / 100, "paid");
         assertEq(token.balanceOf(address(registry)), 68 * UNIT + registry.burnable(), "the rest");
@@ -100,7 +100,7 @@ contract WithdrawTest is BatonTest {
         uint256 firstBlock = _leave();
         vm.roll(firstBlock - 1 - 8 * 16 - 64);
         slashDoubleNotarize(leaver, 3);
-        vm.roll(firstBlock);
+        rollToRelease(leaver);
         withdraw(leaver);
         assertEq(token.balanceOf(leaver), 32 * UNIT * 95 / 100, "paid");
     }
@@ -266,14 +266,12 @@ contract WithdrawTest is BatonTest {
     }
 
     function _assertOpen(uint64 epoch) private {
-        vm.expectRevert(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__EpochIsOpen.selector, epoch));
+        vm.expectRevert(abi.encodeWithSelector(Slasher.Slasher__EpochIsOpen.selector, epoch));
         withdraw(leaver);
     }
 
     function _assertLocked(uint256 firstBlock) private {
-        vm.expectRevert(
-            abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__BondLocked.selector, firstBlock, block.number)
-        );
+        vm.expectRevert(abi.encodeWithSelector(Slasher.Slasher__BondLocked.selector, firstBlock, block.number));
         withdraw(leaver);
     }
 }

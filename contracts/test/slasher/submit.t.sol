@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
+import {BatchInbox} from "../../src/BatchInbox.sol";
 import {SequencerRegistry} from "../../src/SequencerRegistry.sol";
 import {Slasher} from "../../src/Slasher.sol";
 import {ChainSpec, Vote} from "../../src/Types.sol";
@@ -102,6 +103,25 @@ contract SubmitTest is BatonTest {
         vm.roll(_closeEpoch2());
         slashDoubleNotarize(offender, 2);
         assertTrue(slasher.hasOffended(offender, 2), "accepted");
+    }
+
+    function test_Given_TheEpochWasSkipped() external {
+        post(2);
+        rollToEpoch(4);
+        post(4);
+        uint256 lastBlock = block.number + 512;
+        bytes memory sum = evidence(offender, 3, notarize(1, A), notarize(1, B));
+        bytes memory unnamed = abi.encodeWithSelector(BatchInbox.BatchInbox__SkippedAndNotNamed.selector, 3);
+        _expect(unnamed);
+        slasher.submit(offender, 3, notarize(1, A), notarize(1, B), sum);
+        vm.roll(lastBlock + 1);
+        _expect(unnamed);
+        slasher.submit(offender, 3, notarize(1, A), notarize(1, B), sum);
+        inbox.closeSkipped(3, inbox.closedBefore(3));
+        _expect(abi.encodeWithSelector(Slasher.Slasher__WindowClosed.selector, lastBlock, lastBlock + 1));
+        slasher.submit(offender, 3, notarize(1, A), notarize(1, B), sum);
+        vm.roll(lastBlock);
+        slasher.submit(offender, 3, notarize(1, A), notarize(1, B), sum);
     }
 
     function test_Given_TheEpochIsOpen() external {

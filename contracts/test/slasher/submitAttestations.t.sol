@@ -66,9 +66,26 @@ contract SubmitAttestationsTest is BatonTest {
     }
 
     function test_When_TheCommitteesThatTheyNameDiffer() external {
-        b.committeeEpoch = 9;
-        slasher.submitAttestations(offender, 3, a, b, _sum(secretOf(offender)));
-        assertTrue(slasher.hasOffended(offender, 3), "recorded where the caller says");
+        b.committeeEpoch = 3;
+        bytes memory sum = _sum(secretOf(offender));
+        slasher.submitAttestations(offender, 3, a, b, sum);
+        assertTrue(slasher.hasOffended(offender, 3), "recorded for the second");
+        slasher.submitAttestations(offender, 2, a, b, sum);
+        assertTrue(slasher.hasOffended(offender, 2), "and for the first");
+        assertEq(registry.bondOf(offender), 32 * UNIT * 95 / 100, "one base penalty");
+    }
+
+    /// Otherwise one pair could be recorded in every epoch of its key, to be near the offences of others.
+    function test_RevertWhen_TheEpochIsThatOfNeither() external {
+        rollToEpoch(9);
+        b.committeeEpoch = 5;
+        bytes memory sum = _sum(secretOf(offender));
+        uint64[4] memory others = [uint64(3), 4, 6, 10];
+        for (uint256 i = 0; i < 4; ++i) {
+            vm.expectRevert(abi.encodeWithSelector(Slasher.Slasher__NotTheirEpoch.selector, 2, 5, others[i]));
+            slasher.submitAttestations(offender, others[i], a, b, sum);
+        }
+        slasher.submitAttestations(offender, 5, a, b, sum);
     }
 
     function test_RevertWhen_TheSignatureIsByAnotherMember() external {
@@ -80,6 +97,8 @@ contract SubmitAttestationsTest is BatonTest {
     function test_RevertWhen_TheKeyWasNotTheOwnersInThatEpoch() external {
         rotate(offender, 0x2e4);
         rollToEpoch(4);
+        a.committeeEpoch = 4;
+        b.committeeEpoch = 3;
         bytes memory sum = _sum(secretOf(offender));
         vm.expectRevert(Slasher.Slasher__InvalidSignature.selector);
         slasher.submitAttestations(offender, 4, a, b, sum);

@@ -161,6 +161,25 @@ abstract contract BatonTest is Assertions {
         registry.withdraw();
     }
 
+    /// Closes what holds the bond of `owner`, who has left, and moves to the first block at which it is released.
+    function rollToRelease(address owner) internal {
+        (, uint64 untilEpoch, uint64 lastOffence) = registry.departure(owner);
+        uint64 last = lastOffence == 0 ? untilEpoch - 1 : untilEpoch - 1 + registry.params().correlationEpochs;
+        (,, uint64 tipEpoch,,) = inbox.tip();
+        if (tipEpoch <= last) {
+            if (registry.epochOf(block.number) <= last) rollToEpoch(last + 1);
+            post(registry.epochOf(block.number));
+        }
+        closeIfSkipped(untilEpoch - 1);
+        closeIfSkipped(last);
+        vm.roll(slasher.releaseBlock(owner));
+    }
+
+    function closeIfSkipped(uint64 epoch) internal {
+        (,, uint64 tipEpoch,,) = inbox.tip();
+        if (inbox.closedAt(epoch) == 0 && epoch < tipEpoch) inbox.closeSkipped(epoch, inbox.closedBefore(epoch));
+    }
+
     function stageOf(address owner) internal view returns (Stage stage) {
         (,, stage,,,) = registry.sequencer(owner);
     }

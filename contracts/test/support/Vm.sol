@@ -21,6 +21,8 @@ interface Vm {
     function clearMockedCalls() external;
     function computeCreateAddress(address deployer, uint256 nonce) external pure returns (address);
     function getNonce(address account) external view returns (uint64);
+    function snapshotState() external returns (uint256);
+    function revertToState(uint256 id) external returns (bool);
     function expectRevert() external;
     function expectRevert(bytes calldata reason) external;
     function expectRevert(bytes4 selector) external;
