@@ -158,6 +158,7 @@ mod scheme;
 mod tally;
 mod verified;
 mod view;
+mod wait;
 
 pub use bls::{MinSig, SecretKey, aggregate, to_eip2537, verify_possession};
 pub use committee::{Committee, CommitteeError, CommitteeMember};
@@ -170,3 +171,4 @@ pub use rejected::Rejected;
 pub use schedule::Schedule;
 pub use scheme::{Claim, Scheme};
 pub use verified::{KeyError, Together, Verified, Verifier, VerifyError};
+pub use wait::{OriginSeen, Wait};

@@ -8,6 +8,7 @@
 use std::collections::HashSet;
 
 use alloy_primitives::TxHash;
+pub use baton_consensus::{OriginSeen, Wait};
 use baton_mempool::order;
 use baton_proto::{
     Block, BlockHeader, ChainSpec, Epoch, L1BlockNumber, TimestampMs,
@@ -16,15 +17,6 @@ use baton_proto::{
 
 /// How many final blocks back a transaction may not be repeated. Older repeats have a used nonce and are skipped.
 pub const DUP_WINDOW: usize = 64;
-
-/// What this node has seen of an L1 block that a header names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OriginSeen {
-    /// Final, with this hash.
-    Final,
-    /// Not final as far as this node has seen, or another hash was seen: wait.
-    NotYet,
-}
 
 /// What the block is judged against.
 pub struct Context<'a> {
@@ -53,15 +45,6 @@ pub enum Judgement {
     Wait(Wait),
     /// Never vote for it.
     Invalid(Invalid),
-}
-
-/// What a voter waits for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wait {
-    /// The named L1 block is not final here yet.
-    Origin(L1BlockNumber),
-    /// The block's timestamp lies further ahead than clocks may differ.
-    Clock(TimestampMs),
 }
 
 /// The rule that a block breaks.
@@ -100,20 +83,12 @@ pub enum Invalid {
 pub fn judge(block: &Block, context: &Context<'_>) -> Judgement {
     match check(block, context) {
         Err(invalid) => Judgement::Invalid(invalid),
-        Ok(()) => wait_for(&block.header, context).map_or(Judgement::Valid, Judgement::Wait),
+        Ok(()) => {
+            let latest = TimestampMs::new(context.now.get().saturating_add(context.spec.clock_drift_ms));
+            let wait = Wait::of(&block.header, context.parent, context.origin, latest);
+            wait.map_or(Judgement::Valid, Judgement::Wait)
+        }
     }
-}
-
-fn wait_for(header: &BlockHeader, context: &Context<'_>) -> Option<Wait> {
-    let latest = context.now.get().saturating_add(context.spec.clock_drift_ms);
-    if header.timestamp_ms.get() > latest {
-        return Some(Wait::Clock(header.timestamp_ms));
-    }
-    // The parent's voters have vouched for an unchanged origin.
-    if header.origin != context.parent.origin && context.origin == OriginSeen::NotYet {
-        return Some(Wait::Origin(header.origin.number));
-    }
-    None
 }
 
 fn check(block: &Block, context: &Context<'_>) -> Result<(), Invalid> {

@@ -177,11 +177,12 @@ impl Cluster {
             Event::Judge { at, life, block } => {
                 let process = self.nodes[at].process.as_mut().expect("it is alive");
                 let current = process.machine.view();
-                let Some(header) = process.waiting.get(&block).filter(|header| header.view >= current).cloned() else {
+                let waiting = process.waiting.get(&block).filter(|(header, _)| header.view >= current);
+                let Some((header, parent)) = waiting.cloned() else {
                     process.waiting.remove(&block);
                     return;
                 };
-                if !self.has_seen_origin(at, &header) {
+                if self.has_to_wait(at, &header, &parent) {
                     self.clock.after(JUDGE_AGAIN_MS, Event::Judge { at, life, block });
                     return;
                 }

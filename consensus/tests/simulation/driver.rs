@@ -96,13 +96,13 @@ impl Cluster {
                 self.tell_others(at, to, message);
             }
             Effect::Build { view, parent, .. } => self.build(at, view, &parent, answers),
-            Effect::Validate { header, .. } => {
-                let waits = self.plan.flaw != Some(Flaw::TakesAnyOrigin) && !self.has_seen_origin(at, &header);
+            Effect::Validate { header, parent, .. } => {
+                let waits = self.plan.flaw != Some(Flaw::TakesAnyOrigin) && self.has_to_wait(at, &header, &parent);
                 if waits || self.random.chance(self.plan.slow_percent) {
                     let block = header.digest();
                     let process = self.nodes[at].process.as_mut().expect("it runs an effect");
                     let life = process.life;
-                    process.waiting.insert(block, header);
+                    process.waiting.insert(block, (header, parent));
                     let wait = self.random.below(WAIT_MS_MAX);
                     self.clock.after(wait, Event::Judge { at, life, block });
                 } else if let Some(answer) = self.judge(at, &header) {

@@ -9,7 +9,7 @@
 use std::rc::Rc;
 
 use alloy_primitives::B256;
-use baton_consensus::Input;
+use baton_consensus::{Input, OriginSeen, Wait};
 use baton_proto::{BlockHeader, Epoch, L1BlockNumber, L1Origin, MemberIndex, Statement, View};
 
 use crate::{
@@ -98,8 +98,13 @@ impl Cluster {
         L1Origin { number: L1BlockNumber::new(self.l1_now().get() + 1), hash: B256::repeat_byte(0xee) }
     }
 
-    /// Whether a node has seen a block's origin final: before that it neither votes for it nor against it.
-    pub(crate) fn has_seen_origin(&self, at: usize, header: &BlockHeader) -> bool {
+    /// Whether a node has to wait before it votes for a block on `parent`, or against it. Timestamps tell nothing here.
+    pub(crate) fn has_to_wait(&self, at: usize, header: &BlockHeader, parent: &BlockHeader) -> bool {
+        let seen = if self.has_seen_origin(at, header) { OriginSeen::Final } else { OriginSeen::NotYet };
+        Wait::of(header, parent, seen, header.timestamp_ms).is_some()
+    }
+
+    fn has_seen_origin(&self, at: usize, header: &BlockHeader) -> bool {
         header.origin.number.get() <= self.l1_seen(at) && self.is_on_l1(header)
     }
 

@@ -31,6 +31,7 @@
 //! | `follow`, `arrive`, `ask_how_it_ended`: one epoch after another | what a driver must do at least at [`Effect::EpochEnded`](baton_consensus::Effect) |
 //! | `seat`: sequencers that join, leave and come back, and followers | `EpochContext` of `node/src/epoch.rs` |
 //! | `forget_statements` | `Driver::forget_old_statements` |
+//! | `has_to_wait`: the node's own rule | `node/src/validity.rs` |
 //! | `check_record` | `DriverError::StaleSignRecord` |
 //! | `fetched`, `range` | `Driver::fetch`, `node/src/sync/` |
 //! | `Store::crash`: some prefix of a log survives | `node/src/ledger/engine.rs`: ordered log, a torn tail is dropped |

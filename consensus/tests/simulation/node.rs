@@ -56,8 +56,8 @@ pub(crate) struct Process {
     pub(crate) reported: BTreeSet<MemberIndex>,
     /// Bodies in memory, by proposals that came.
     pub(crate) bodies: BTreeMap<BlockDigest, BlockHeader>,
-    /// Proposals that cannot be judged yet.
-    pub(crate) waiting: BTreeMap<BlockDigest, BlockHeader>,
+    /// Proposals that cannot be judged yet, each with its parent.
+    pub(crate) waiting: BTreeMap<BlockDigest, (BlockHeader, BlockHeader)>,
     /// When each timer was set.
     pub(crate) timers: BTreeMap<Timer, u64>,
     pub(crate) fetching: BTreeSet<BlockDigest>,
