@@ -110,7 +110,7 @@ contract ReleaseTest is BatonTest {
 
     /// L1 time alone would pay the first offender before the evidence against the second can be there.
     function test_Given_ACorrelatedEpochClosedLate() external {
-        slashDoubleNotarize(ownerOf(0), 2); // serves epoch 3 as its last
+        slashDoubleNotarize(ownerOf(0), 3); // serves epoch 3 as its last
         rollToEpoch(4);
         post(3);
         post(4);
