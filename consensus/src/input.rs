@@ -75,6 +75,8 @@ pub enum Input {
     Signed(Verified<SignedStatement>),
     /// Answer to [`Effect::Sign`](crate::Effect::Sign): the sign record holds something that forbids it.
     SignRefused(Statement),
+    /// Evidence against a third of the weight or more was seen, here or by others: nothing is safe any more.
+    SafetyBroken,
     /// A timer that [`Effect::SetTimer`](crate::Effect::SetTimer) set has run out.
     TimerFired(Timer),
     /// The leader of the current view has something to put into a block, as far as this node knows: a due forced entry,

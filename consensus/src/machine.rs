@@ -235,6 +235,7 @@ impl<S: Scheme> Machine<S> {
             Input::NotBuilt { view } => self.on_not_built(view),
             Input::Signed(signed) => self.on_signed(signed, effects)?,
             Input::SignRefused(statement) => self.on_sign_refused(&statement)?,
+            Input::SafetyBroken => self.halt(Vec::new(), effects),
             Input::TimerFired(timer) => self.on_timer(timer, effects),
             Input::WorkArrived => self.on_work(effects),
             Input::Connected(member) => self.on_connected(member, effects),

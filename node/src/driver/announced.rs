@@ -123,7 +123,8 @@ impl GossipChecks {
             Ok(certificate) => {
                 self.finals.put(statement, ());
                 self.certified.insert(&certificate);
-                (Acceptance::Accept, (view > final_view).then_some(Checked::Certificate(certificate)))
+                // Also of a view below the final one: it may be of another chain than ours.
+                (Acceptance::Accept, Some(Checked::Certificate(certificate)))
             }
             Err(error) => (rejected(&error), None),
         }

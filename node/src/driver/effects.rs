@@ -116,24 +116,28 @@ impl Driver {
             Effect::Behind { certificate } => self.catch_up(&certificate)?,
             Effect::EpochEnded { last, next_epoch } => {
                 info!(epoch = %last.epoch, height = %last.height, view = %last.view, %next_epoch, "epoch over");
-                self.ended = Some(DriverEnd::Epoch { last: Box::new(last), next: next_epoch });
+                let unheard = self.hearing.is_some();
+                self.ended = Some(DriverEnd::Epoch { last: Box::new(last), next: next_epoch, unheard });
             }
             Effect::SetTimer { timer, after_ms } => self.timers.set(timer, after_ms),
-            Effect::Report(evidence) => self.report(evidence).await?,
+            Effect::Report(evidence) => answers.extend(self.report(evidence).await?),
             Effect::SafetyBroken(certificates) => {
                 for certificate in &certificates {
                     self.turn.store_certificate(certificate)?;
                 }
-                error!(
-                    ?certificates,
-                    "certificates contradict each other: a third of the stake lied; this node signs nothing more"
-                );
                 let statements: Vec<&Statement> =
                     certificates.iter().map(|certificate| &certificate.statement).collect();
-                self.halt(&format!("{statements:?}"))?;
+                let why = if statements.is_empty() {
+                    let liars: Vec<String> = self.reported.iter().map(|(_, liar)| liar.to_string()).collect();
+                    format!("evidence against members {}, a third of the weight or more", liars.join(", "))
+                } else {
+                    format!("certificates that contradict each other: {statements:?}")
+                };
+                error!(why, "safety is broken: a third of the stake lied; this node signs nothing more");
+                self.halt(&why)?;
                 // What is on its way may be of the other chain, and the machine takes nothing any more.
                 self.catching_up = None;
-                self.status.halted = Some(format!("contradicting certificates: {statements:?}"));
+                self.status.halted = Some(why);
             }
             Effect::Entered { view, leader } => {
                 self.context.metrics.view_entered();
@@ -149,8 +153,13 @@ impl Driver {
         Ok(())
     }
 
-    /// Records, then signs. A refusal of the record is the machine's to know; a failure of the disk ends the node.
-    fn sign(&mut self, statement: Statement) -> Result<Option<Input>, DriverError> {
+    /// Records, then signs, once a quorum was heard out. A refusal of the record is the machine's to know; a failure of the disk
+    /// ends the node.
+    pub(super) fn sign(&mut self, statement: Statement) -> Result<Option<Input>, DriverError> {
+        if let Some(hearing) = &mut self.hearing {
+            hearing.wait(statement, self.machine.view());
+            return Ok(None);
+        }
         match self.turn.sign(statement) {
             Ok(signed) => {
                 if signed.is_some() {

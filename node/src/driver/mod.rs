@@ -21,6 +21,7 @@ mod commit;
 mod effects;
 mod epoch_end;
 mod fetch;
+mod hearing;
 mod intake;
 mod key_watch;
 mod notarized;
@@ -67,6 +68,7 @@ use self::{
     catching_up::CatchingUp,
     effects::Offered,
     epoch_end::Life,
+    hearing::{Hearing, Look},
     key_watch::KeyWatch,
     timers::Timers,
     turn::{Said, Turn},
@@ -90,14 +92,8 @@ const TURN_INPUTS_MAX: usize = 16;
 /// Fetched blocks that may wait for the driver.
 const FETCHED_QUEUE_MAX: usize = 64;
 
-/// How long to listen once a quorum is connected: some round trips, and the checks of what comes.
-const LISTEN_FOR: Duration = Duration::from_millis(300);
-
-/// How long to wait for a quorum before taking part without one.
-const LISTEN_MAX: Duration = Duration::from_secs(3);
-
-/// Pause between two looks at who is connected.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Pause between two looks at whether a record that listens may start to.
+const LOOK_AT_RECORD_EVERY: Duration = Duration::from_millis(300);
 
 /// How often proposals that wait for a clock or for L1 are judged again.
 const JUDGE_AGAIN_EVERY: Duration = Duration::from_millis(50);
@@ -196,7 +192,7 @@ pub struct DriverContext {
     pub progress: watch::Sender<DriverStatus>,
     /// Counts what only the driver sees.
     pub metrics: ConsensusMetrics,
-    /// Whether to let peers speak first: after a start, when an old copy of the folders may have been restored.
+    /// Whether to hear a quorum out first: after a start, when an old copy of the folders may have been restored.
     pub listens_first: bool,
 }
 
@@ -235,6 +231,8 @@ pub enum DriverEnd {
         last: Box<BlockHeader>,
         /// The epoch that starts from it.
         next: Epoch,
+        /// Whether no quorum was heard out since the start: the next epoch's has to be.
+        unheard: bool,
     },
 }
 
@@ -255,6 +253,8 @@ pub struct Driver {
     ended: Option<DriverEnd>,
     life: Life,
     key_watch: KeyWatch,
+    /// After a start, until a quorum was heard out: nothing is signed.
+    hearing: Option<Hearing>,
     /// Members that evidence was found against: one pair is all that L1 punishes.
     reported: BTreeSet<(Epoch, MemberIndex)>,
     /// Final view from which the sign record is made smaller again.
@@ -272,6 +272,7 @@ impl Driver {
         let status = DriverStatus { final_height: context.ledger.head()?.height, ..DriverStatus::default() };
         Ok(Self {
             key_watch: KeyWatch::new(context.epoch.signer.clone(), context.epoch.epoch),
+            hearing: (context.listens_first && context.epoch.signer.is_some()).then(|| Hearing::new(Instant::now())),
             turn: Turn::new(
                 Arc::clone(&context.ledger),
                 context.epoch.signer.clone(),
@@ -304,20 +305,15 @@ impl Driver {
         mut checked: mpsc::Receiver<Checked>,
         stop: CancellationToken,
     ) -> Result<DriverEnd, DriverError> {
-        if self.context.listens_first {
-            tokio::select! {
-                () = stop.cancelled() => return Ok(DriverEnd::Stopped),
-                () = self.listen_first() => {}
-            }
-        }
         self.input(Input::Started).await?;
         self.end_turn()?;
         // After a restart the checks must know at once which views matter now.
         self.publish();
         let mut judge_again = tokio::time::interval(JUDGE_AGAIN_EVERY);
-        let mut look = tokio::time::interval(LISTEN_FOR);
+        let mut look = tokio::time::interval(LOOK_AT_RECORD_EVERY);
         // Two looks tell something only with time between them.
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut hear = tokio::time::interval(hearing::LOOK_EVERY);
         let mut seek_end = tokio::time::interval(epoch_end::SEEK_EVERY);
         seek_end.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let work = Arc::clone(&self.context.work);
@@ -358,6 +354,7 @@ impl Driver {
                         && self.is_quorum_connected() && self.catching_up.is_none() && checked.is_empty();
                     tokio::task::block_in_place(|| self.key_watch.look(is_settled, self.machine.view()))?;
                 }
+                _ = hear.tick(), if self.hearing.is_some() => self.hear().await?,
                 _ = seek_end.tick() => if self.life.is_stalled(self.is_epoch_due(), self.status.final_height) {
                     self.ask_for_end();
                 },
@@ -376,21 +373,23 @@ impl Driver {
         }
     }
 
-    /// Lets peers say what they know before this node says anything.
-    ///
-    /// If folders were restored from an old copy, the first certificates that come in hold statements that our record does
-    /// not, and the node stops ([`DriverError::StaleSignRecord`]) before it can contradict them: members send what they
-    /// hold as soon as they are connected, it waits in the queue of checked messages, and is taken before the first timer
-    /// fires. Where the record may lack statements anyway, listening goes on for the epoch ([`KeyWatch`]). Without a quorum
-    /// connected nothing that we sign matters, so nobody waits long for one.
-    async fn listen_first(&self) {
-        let connected = async {
-            while !self.is_quorum_connected() {
-                tokio::time::sleep(LOOK_EVERY).await;
+    /// Looks at whether a quorum was heard out, and signs what waited for that.
+    async fn hear(&mut self) -> Result<(), DriverError> {
+        let is_connected = self.is_quorum_connected();
+        let Some(hearing) = &mut self.hearing else { return Ok(()) };
+        match hearing.look(is_connected, Instant::now()) {
+            Look::NotYet => {}
+            Look::Nobody => warn!("no quorum is connected: this node signs nothing until one is"),
+            Look::Out => {
+                let waiting = self.hearing.take().map(|hearing| hearing.into_waiting(self.machine.view()));
+                for statement in waiting.unwrap_or_default() {
+                    if let Some(answer) = self.sign(statement)? {
+                        self.input(answer).await?;
+                    }
+                }
             }
-            tokio::time::sleep(LISTEN_FOR).await;
-        };
-        let _ = tokio::time::timeout(LISTEN_MAX, connected).await;
+        }
+        Ok(())
     }
 
     fn is_quorum_connected(&self) -> bool {
@@ -422,7 +421,10 @@ impl Driver {
                 self.input(Input::Certificate(certificate)).await
             }
             Checked::Wanted { view, from } => self.input(Input::CertificateWanted { view, from }).await,
-            Checked::Evidence(evidence) => self.report(evidence).await,
+            Checked::Evidence(evidence) => match self.report(evidence).await? {
+                Some(answer) => self.input(answer).await,
+                None => Ok(()),
+            },
             Checked::Connected(member) => self.input(Input::Connected(member)).await,
             Checked::LaterEpoch => {
                 self.life.on_later_epoch();
@@ -460,15 +462,15 @@ impl Driver {
     }
 
     /// Stores evidence with the reporter, unless it is against ourselves: then another process signs with our key, and
-    /// the only safe thing is to stop.
-    async fn report(&mut self, evidence: Evidence) -> Result<(), DriverError> {
+    /// the only safe thing is to stop, for good. Returns what the machine has to hear of it.
+    async fn report(&mut self, evidence: Evidence) -> Result<Option<Input>, DriverError> {
         // An index is a place in the epoch in which it signed.
         let me = self.context.book.of(evidence.epoch()).and_then(|epoch| epoch.me());
         if Some(evidence.signer()) == me {
-            return Err(DriverError::OwnKeyEquivocates { view: evidence.view() });
+            return Err(self.give_up_key(&evidence));
         }
         if !self.reported.insert((evidence.epoch(), evidence.signer())) {
-            return Ok(());
+            return Ok(None);
         }
         self.context.metrics.byzantine_validators.inc();
         warn!(offender = %evidence.signer(), epoch = %evidence.epoch(), view = %evidence.view(), offence = ?evidence.offence(),
@@ -477,7 +479,22 @@ impl Driver {
         self.context.evidence.send(evidence.clone()).await.map_err(|_| DriverError::StageEnded("evidence reporter"))?;
         self.turn.say(Said::Announce(Announcement::Evidence(evidence.clone())));
         self.turn.say(Said::Broadcast(ConsensusMessage::Evidence(evidence)));
-        Ok(())
+        let committee = &self.context.epoch.committee;
+        let liars = self.reported.range((committee.epoch(), MemberIndex::new(0))..).map(|(_, member)| *member);
+        let lying = committee.weight_of(liars.collect()).unwrap_or_default();
+        // What less than a third lies about is safe; nothing is beyond that.
+        let is_a_third = lying.saturating_mul(3) >= u128::from(committee.total_weight().get());
+        Ok(is_a_third.then_some(Input::SafetyBroken))
+    }
+
+    /// Sees to it that this key is never used again, also not after a restart; returns why the node ends.
+    fn give_up_key(&self, evidence: &Evidence) -> DriverError {
+        let why = format!("{:?} and {:?}", evidence.first().statement, evidence.second().statement);
+        let noted = match &self.context.epoch.signer {
+            Some(signer) => tokio::task::block_in_place(|| signer.condemn(&why)).map_err(DriverError::SignRecord),
+            None => self.halt(&format!("this node's key signed {why}")),
+        };
+        noted.err().unwrap_or(DriverError::OwnKeyEquivocates { view: evidence.view() })
     }
 
     fn publish(&mut self) {

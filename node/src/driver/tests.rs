@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     ledger::{ChainIdentity, MemoryLedger},
-    signer::{OwnKey, SignRecord},
+    signer::{OwnKey, SignRecord, SignRecordError},
     telemetry::Metrics,
 };
 
@@ -32,6 +32,12 @@ impl Outbound for Outbox {
     }
 }
 
+/// The leaders of the first two views, and a member that leads neither.
+fn seats(world: &World) -> ([u8; 2], u8) {
+    let leaders = [1, 2].map(|view| world.epoch().leaders.leader(View::new(view)).get());
+    (leaders, (0..4).find(|member| !leaders.contains(member)).unwrap())
+}
+
 /// The driver of a member that leads neither of the first two views, in view 1.
 struct Stage {
     world: World,
@@ -47,9 +53,13 @@ struct Stage {
 
 impl Stage {
     async fn new() -> Self {
-        let (world, folder) = (World::new(&[1, 1, 1, 1]), tempfile::tempdir().unwrap());
-        let leaders = [1, 2].map(|view| world.epoch().leaders.leader(View::new(view)).get());
-        let me = (0..4).find(|member| !leaders.contains(member)).unwrap();
+        Self::of(World::new(&[1, 1, 1, 1]), false).await
+    }
+
+    /// `listens_first` says that it has just been started.
+    async fn of(world: World, listens_first: bool) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (leaders, me) = seats(&world);
         let key = world.key(me);
         let record = SignRecord::create(&folder.path().join("record"), &key.public_key()).unwrap();
         let own = OwnKey::new(key, record, world.domain).unwrap();
@@ -109,13 +119,32 @@ impl Stage {
             heads: watch::channel(Height::ZERO).0,
             progress: watch::channel(DriverStatus::default()).0,
             metrics: Metrics::default().consensus,
-            listens_first: false,
+            listens_first,
             book: EpochBook::new(Arc::clone(&epoch)),
             epoch,
         };
         let mut driver = Driver::new(context, machine).unwrap();
         driver.input(Input::Started).await.unwrap();
         Self { world, driver, outbox, leaders, _leader: leader, _l1: l1, _evidence: evidence_found, _folder: folder }
+    }
+
+    /// Opens the record again, as a restart does.
+    fn reopened(self) -> Result<OwnKey, SignRecordError> {
+        let (folder, world, me) = (self._folder, self.world, self.driver.context.epoch.me().unwrap());
+        drop(self.driver);
+        let key = world.key(me.get());
+        let record = SignRecord::open(&folder.path().join("record"), &key.public_key())?;
+        OwnKey::new(key, record, world.domain)
+    }
+
+    /// Two blocks that `member` notarized in one view.
+    fn pair(&self, member: MemberIndex) -> Evidence {
+        let [first, second] = [1, 2].map(|block| {
+            let block = BlockDigest::new(B256::repeat_byte(block));
+            let view = View::new(9);
+            self.world.sign(member.get(), Statement::Notarize { epoch: self.driver.context.epoch.epoch, view, block })
+        });
+        Evidence::new(first, second).unwrap()
     }
 
     /// The block of view 1 that its leader may propose.
@@ -184,4 +213,69 @@ async fn a_handover_block_that_is_proposed_again_is_nobodys_fault() {
     assert_eq!(stage.driver.status.view, View::new(2));
     stage.proposes(2, &again).await;
     assert_eq!((stage.voted_for(), stage.counts()), (vec![], (0, 0)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_contradicted_itself_never_signs_again() {
+    let mut stage = Stage::new().await;
+    let me = stage.driver.context.epoch.me().unwrap();
+    let ended = stage.driver.on_checked(Checked::Evidence(stage.pair(me))).await;
+    assert!(matches!(ended, Err(DriverError::OwnKeyEquivocates { .. })), "{ended:?}");
+    let block = stage.block();
+    let ended = stage.driver.turn.sign(Statement::Nullify { epoch: block.header.epoch, view: View::new(1) });
+    assert!(matches!(ended, Err(DriverError::Signer(SignError::Closed))), "not even before the process is gone");
+    assert!(matches!(stage.reopened(), Err(SignRecordError::Condemned { .. })), "nor after a restart");
+    // A key that others did not catch is used again.
+    assert!(Stage::new().await.reopened().is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn evidence_against_a_third_ends_voting_for_good() {
+    let mut stage = Stage::new().await;
+    let others: Vec<MemberIndex> = stage.driver.context.epoch.others().collect();
+    let halted = |stage: &Stage| stage.driver.context.ledger.l1_fact(HALTED_KEY).unwrap().is_some();
+    for (place, member) in others.iter().take(2).enumerate() {
+        stage.driver.on_checked(Checked::Evidence(stage.pair(*member))).await.unwrap();
+        stage.driver.on_checked(Checked::Evidence(stage.pair(*member))).await.unwrap();
+        // One of four is less than a third, two are more.
+        assert_eq!((halted(&stage), stage.driver.status.halted.is_some()), (place == 1, place == 1), "{place}");
+        assert_eq!(stage.driver.context.halt.is_cancelled(), place == 1);
+    }
+    let block = stage.block();
+    stage.proposes(1, &block).await;
+    assert!(stage.voted_for().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_start_nothing_is_signed_until_a_quorum_was_heard_out() {
+    // The leader of view 1 is connected, and it and we are no quorum.
+    let mut stage = Stage::of(World::new(&[1, 1, 1, 1]), true).await;
+    let block = stage.block();
+    stage.proposes(1, &block).await;
+    let looked_from = Instant::now();
+    while looked_from.elapsed() < 2 * LOOK_AT_RECORD_EVERY {
+        stage.driver.hear().await.unwrap();
+        tokio::time::sleep(hearing::LOOK_EVERY).await;
+    }
+    assert!(stage.driver.hearing.is_some() && stage.voted_for().is_empty());
+
+    // Where the two are one, what waited is said.
+    let weights = (0..4_u32.pow(4)).map(|n| [0, 1, 2, 3].map(|place| 1 + 2 * u64::from(n / 4_u32.pow(place) % 4)));
+    let weighty = |world: &World| {
+        let (leaders, me) = seats(world);
+        let is_quorum =
+            |members: &[u8]| world.committee.is_quorum(members.iter().copied().map(MemberIndex::new).collect());
+        is_quorum(&[leaders[0], me]) && !is_quorum(&[leaders[0]]) && !is_quorum(&[me])
+    };
+    let mut worlds = weights.map(|weights| World::new(&weights));
+    let mut stage = Stage::of(worlds.find(weighty).unwrap(), true).await;
+    let block = stage.block();
+    stage.proposes(1, &block).await;
+    assert!(stage.voted_for().is_empty());
+    while stage.driver.hearing.is_some() {
+        stage.driver.hear().await.unwrap();
+        tokio::time::sleep(hearing::LOOK_EVERY).await;
+    }
+    stage.driver.end_turn().unwrap();
+    assert!(stage.voted_for().contains(&block.header.digest()));
 }

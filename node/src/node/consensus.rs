@@ -83,7 +83,7 @@ pub(super) struct Ready {
 }
 
 impl Consensus {
-    /// Makes the running epoch's stages and driver. After a start, peers are listened to first.
+    /// Makes the running epoch's stages and driver. With `listens_first`, which a start needs, a quorum is heard out first.
     ///
     /// # Errors
     /// [`DriverError`] when the ledger cannot be read or a thread not be started.
@@ -206,9 +206,9 @@ impl Consensus {
         stop: CancellationToken,
     ) -> Result<(), DriverError> {
         loop {
-            let (last, next) = match self.run_one(ready, stop.clone()).await? {
+            let (last, next, unheard) = match self.run_one(ready, stop.clone()).await? {
                 DriverEnd::Stopped => return Ok(()),
-                DriverEnd::Epoch { last, next } => (last, next),
+                DriverEnd::Epoch { last, next, unheard } => (last, next, unheard),
             };
             let opened = self.opener.epoch(next, *last);
             let Some(opened) = stop.run_until_cancelled(opened).await else { return Ok(()) };
@@ -218,7 +218,7 @@ impl Consensus {
             info!(%next, root = %epoch.root.height, members = epoch.committee.len(), member = epoch.me().map(MemberIndex::get),
                 "epoch starts");
             self.epochs.add(epoch);
-            let (again, newer) = self.prepare(state, false)?;
+            let (again, newer) = self.prepare(state, unheard)?;
             stages.send_replace(newer);
             ready = again;
         }
@@ -303,7 +303,7 @@ mod tests {
 
     fn end() -> DriverEnd {
         let last: BlockHeader = block_of(1, 1, vec![]).header;
-        DriverEnd::Epoch { last: Box::new(last), next: Epoch::new(3) }
+        DriverEnd::Epoch { last: Box::new(last), next: Epoch::new(3), unheard: false }
     }
 
     #[tokio::test]

@@ -42,7 +42,8 @@ impl OwnKey {
     /// Puts key and record together for one chain. The record belongs to that chain from then on.
     ///
     /// # Errors
-    /// [`SignRecordError::WrongKey`] if the record is another key's; [`SignRecordError::OtherChain`] if it is another chain's.
+    /// [`SignRecordError::WrongKey`] if the record is another key's; [`SignRecordError::OtherChain`] if it is another chain's;
+    /// [`SignRecordError::Condemned`] if the key contradicted itself.
     pub fn new(key: SecretKey, mut record: SignRecord, domain: Domain) -> Result<Self, SignRecordError> {
         record.check_key(&key.public_key())?;
         record.bind(&domain)?;
@@ -130,6 +131,15 @@ impl Signer {
     /// [`SignRecordError`] if it is not on the disk.
     pub fn settle_listening(&self, heard_out: Epoch) -> Result<(), SignRecordError> {
         self.record().settle_listening(heard_out)
+    }
+
+    /// Ends all signing with this key, durably and for good, because two statements of it, named by `why`, contradict each
+    /// other.
+    ///
+    /// # Errors
+    /// [`SignRecordError`] if it is not on the disk.
+    pub(crate) fn condemn(&self, why: &str) -> Result<(), SignRecordError> {
+        self.record().condemn(why)
     }
 
     /// See [`SignRecord::recorded`].

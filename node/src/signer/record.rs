@@ -8,7 +8,7 @@
 //! | votes | epoch view kind | statement |
 //! | attestations | `a` index previous-hash height header-hash committee-epoch | statement |
 //! | | `s` height digest | the first statement about that block |
-//! | meta | `key`, `origin`, `domain`, `floor`, `quiet` | |
+//! | meta | `key`, `origin`, `domain`, `floor`, `quiet`, `condemned` | |
 
 mod merge;
 
@@ -42,6 +42,7 @@ const ORIGIN: &[u8] = b"origin";
 const DOMAIN: &[u8] = b"domain";
 const FLOOR: &[u8] = b"floor";
 const QUIET: &[u8] = b"quiet";
+const CONDEMNED: &[u8] = b"condemned";
 
 /// Above every key: votes have 17 bytes, attestations start with a letter.
 const KEYS_END: &[u8] = &[0xff; 18];
@@ -91,6 +92,11 @@ pub enum SignRecordError {
         path.display(), stored.l2_chain_id, stored.registry, stored.l1_chain_id, asked.l2_chain_id, asked.registry, asked.l1_chain_id
     )]
     OtherChain { path: PathBuf, stored: Box<Domain>, asked: Box<Domain> },
+    #[error(
+        "the key of the sign record in {} signed what costs its bond ({why}): another process signed with it; it signs nothing here any more, so find and stop that process, make a new key (baton keys new) and register it",
+        path.display()
+    )]
+    Condemned { path: PathBuf, why: String },
     #[error(transparent)]
     Engine(EngineError),
 }
@@ -250,9 +256,26 @@ impl SignRecord {
     /// Compares the record's key with the one that wants to sign.
     ///
     /// # Errors
-    /// [`SignRecordError::WrongKey`] names both.
+    /// [`SignRecordError::WrongKey`] names both; [`SignRecordError::Condemned`] if the key must never sign again.
     pub(super) fn check_key(&self, key: &BlsPublicKey) -> Result<(), SignRecordError> {
-        check_key(&self.engine, &self.key, key)
+        check_key(&self.engine, &self.key, key)?;
+        match self.engine.get(META, CONDEMNED)? {
+            None => Ok(()),
+            Some(why) => {
+                let why = String::from_utf8_lossy(&why).into_owned();
+                Err(SignRecordError::Condemned { path: self.engine.path().into(), why })
+            }
+        }
+    }
+
+    /// Ends all signing with this key, durably and for good: `why` names two statements of it that contradict each other.
+    ///
+    /// # Errors
+    /// [`SignRecordError`] if it is not on the disk.
+    pub(super) fn condemn(&mut self, why: &str) -> Result<(), SignRecordError> {
+        self.write_meta(vec![Edit::Put(META, CONDEMNED.into(), why.into())])?;
+        self.is_closed = true;
+        Ok(())
     }
 
     /// Ties the record to the chain that it is first used for, durably. Votes of two chains would not conflict, but their

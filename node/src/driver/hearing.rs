@@ -1,0 +1,122 @@
+//! Hearing a quorum out before anything is signed, after a start.
+//!
+//! If folders were restored from an old copy, what this node would say next may contradict what it said before the copy was
+//! put back. So what the machine wants signed waits until a quorum is connected and had time to say what it holds, however
+//! long that takes: below a quorum nothing that we sign moves the chain, and it could cost the bond all the same. Members send
+//! what they hold as soon as they are connected. It shows that the record is stale ([`DriverError::StaleSignRecord`]), or it
+//! moves the machine on, and what we would have said of views that are over is never said. Whoever is still in an epoch that
+//! has ended, whose members may be gone, learns how it ended meanwhile and hears the next one out.
+//!
+//! [`DriverError::StaleSignRecord`]: super::DriverError::StaleSignRecord
+
+use baton_proto::{Statement, View};
+use tokio::time::{Duration, Instant};
+
+/// How long to listen once a quorum is connected: some round trips, and the checks of what comes.
+const LISTEN_FOR: Duration = Duration::from_millis(300);
+
+/// Pause between two looks at who is connected.
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// How long no quorum may be connected before the operator hears of it.
+const QUIET_FOR: Duration = Duration::from_secs(3);
+
+/// What a node that has just started would say, and since when it could be told better.
+#[derive(Debug)]
+pub(super) struct Hearing {
+    began: Instant,
+    connected: Option<Instant>,
+    /// At most the three statements of each of the last two views.
+    waiting: Vec<Statement>,
+    was_said: bool,
+}
+
+/// What a look at who is connected showed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// Go on listening.
+    NotYet,
+    /// Go on listening, and tell the operator why nothing is signed.
+    Nobody,
+    /// A quorum was heard out.
+    Out,
+}
+
+impl Hearing {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { began: now, connected: None, waiting: Vec::new(), was_said: false }
+    }
+
+    /// Keeps what the machine, now in view `current`, wants signed.
+    pub(super) fn wait(&mut self, statement: Statement, current: View) {
+        self.waiting.push(statement);
+        self.forget_below(current.previous().unwrap_or_default());
+    }
+
+    /// Looks again at whether a quorum is connected.
+    pub(super) fn look(&mut self, is_quorum_connected: bool, now: Instant) -> Look {
+        if !is_quorum_connected {
+            self.connected = None;
+            let is_news = !self.was_said && now.duration_since(self.began) >= QUIET_FOR;
+            self.was_said |= is_news;
+            return if is_news { Look::Nobody } else { Look::NotYet };
+        }
+        let since = *self.connected.get_or_insert(now);
+        if now.duration_since(since) < LISTEN_FOR { Look::NotYet } else { Look::Out }
+    }
+
+    /// Returns what is to be signed now that the machine is in view `current`, in the order in which it was asked for.
+    pub(super) fn into_waiting(mut self, current: View) -> Vec<Statement> {
+        self.forget_below(current);
+        self.waiting
+    }
+
+    fn forget_below(&mut self, view: View) {
+        self.waiting.retain(|statement| statement.view().is_some_and(|said| said >= view));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use baton_proto::Epoch;
+
+    fn nullify(view: u64) -> Statement {
+        Statement::Nullify { epoch: Epoch::new(2), view: View::new(view) }
+    }
+
+    #[test]
+    fn a_quorum_is_heard_out_when_it_was_connected_for_a_while_without_a_break() {
+        let start = Instant::now();
+        let mut hearing = Hearing::new(start);
+        assert_eq!(hearing.look(false, start), Look::NotYet);
+        assert_eq!(hearing.look(true, start + LOOK_EVERY), Look::NotYet);
+        assert_eq!(hearing.look(false, start + LISTEN_FOR), Look::NotYet);
+        let again = start + LISTEN_FOR + LOOK_EVERY;
+        assert_eq!(hearing.look(true, again), Look::NotYet);
+        assert_eq!(hearing.look(true, again + LISTEN_FOR - LOOK_EVERY), Look::NotYet, "counted from the last break");
+        assert_eq!(hearing.look(true, again + LISTEN_FOR), Look::Out);
+    }
+
+    #[test]
+    fn the_operator_hears_once_that_nobody_is_there_and_it_never_counts_as_heard() {
+        let start = Instant::now();
+        let mut hearing = Hearing::new(start);
+        let looks = (0..1_000).map(|n| hearing.look(false, start + LISTEN_FOR * n)).collect::<Vec<_>>();
+        assert_eq!(looks.iter().filter(|look| **look == Look::Nobody).count(), 1);
+        assert!(!looks.contains(&Look::Out));
+    }
+
+    #[test]
+    fn what_is_over_when_it_could_be_said_is_never_said() {
+        let mut hearing = Hearing::new(Instant::now());
+        for view in 1..=100 {
+            hearing.wait(nullify(view), View::new(view));
+            assert!(hearing.waiting.len() <= 2);
+        }
+        assert_eq!(hearing.into_waiting(View::new(100)), [nullify(100)]);
+        let mut hearing = Hearing::new(Instant::now());
+        hearing.wait(nullify(7), View::new(7));
+        assert!(hearing.into_waiting(View::new(9)).is_empty(), "the others were further on");
+    }
+}
