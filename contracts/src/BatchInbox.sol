@@ -10,8 +10,8 @@ import {Statements} from "./libraries/Statements.sol";
 /// @dev Writes O(1) storage for a batch. Nobody's permission is needed to post: the certificate is the permission.
 ///
 /// Every window of the slasher and of the registry is counted from an epoch's close: the first batch of a later epoch. A
-/// chain without a batch for `abandonBlocks` can be abandoned by anyone, which closes what is open: nobody's bond is
-/// locked by a dead chain.
+/// chain without a batch for `abandonBlocks`, or whose batches have stayed behind for twice as long, can be abandoned by
+/// anyone, which closes what is open: nobody's bond is locked by a dead chain.
 contract BatchInbox {
     /// @notice Data kinds of a batch header.
     uint8 public constant BLOBS = 0;
@@ -156,12 +156,17 @@ contract BatchInbox {
 
     /// @notice Declares the chain dead: `post` refuses everything from now on, and every open epoch counts as closed at
     /// this block. Anyone may call when no batch was accepted for `abandonBlocks` L1 blocks, counted from the last batch,
-    /// or from the start of the first epoch when there is none.
+    /// or from the start of the first epoch when there is none; or when the last batch is of an epoch that ended more than
+    /// twice as long ago, so that a batch now and then of an epoch that never closes holds nobody's bond.
     function abandon() external {
         Tip memory tip_ = _tip;
         if (tip_.abandonedAtBlock != 0) revert BatchInbox__ChainIsAbandoned(tip_.abandonedAtBlock);
         uint256 since = tip_.nextIndex == 0 ? REGISTRY.epochStart(FIRST_EPOCH) : tip_.acceptedAtBlock;
         uint256 firstBlock = since + ABANDON_BLOCKS + 1;
+        if (tip_.nextIndex != 0) {
+            uint256 behind = REGISTRY.epochStart(tip_.epoch + 1) + 2 * uint256(ABANDON_BLOCKS) + 1;
+            if (behind < firstBlock) firstBlock = behind;
+        }
         if (block.number < firstBlock) revert BatchInbox__NotDeadYet(firstBlock, block.number);
         _tip.abandonedAtBlock = uint48(block.number);
         emit Abandoned(uint64(block.number));

@@ -53,6 +53,8 @@ contract SequencerRegistry is ReentrancyGuardTransient {
     /// @notice Longest peer record and longest metadata of `announce`, in bytes each.
     uint256 public constant ANNOUNCED_BYTES_MAX = 1024;
 
+    /// Places of the exit queue that one registration looks at.
+    uint256 private constant EXITS_SERVED_MAX = 64;
     uint256 private constant BPS = 10_000;
     uint256 private constant POINTER_BYTES = 20;
     uint256 private constant WEIGHT_BYTES = 8;
@@ -77,6 +79,7 @@ contract SequencerRegistry is ReentrancyGuardTransient {
     uint256 private immutable REPORTER_BPS;
     uint256 private immutable MIN_COMMITTEE;
     uint256 private immutable ACTIVATION_NEEDS;
+    uint256 private immutable EVIDENCE_BLOCKS;
     uint64 private immutable L2_CHAIN_ID;
     /// The chain spec, ABI-encoded, as code.
     address private immutable SPEC;
@@ -101,6 +104,14 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         uint64 weight;
         uint32 admission;
         uint32 keyId;
+        /// L1 block of the last change of the key; 0 while it is that of the registration.
+        uint64 rotatedAtBlock;
+    }
+
+    /// An exit that waits. It is the owner's of that admission only: who left in another way and came back queues again.
+    struct ExitRequest {
+        address owner;
+        uint32 admission;
     }
 
     struct SeatTerm {
@@ -138,7 +149,7 @@ contract SequencerRegistry is ReentrancyGuardTransient {
     mapping(uint32 keyId => address pointer) private _keys;
     /// Kept with the key, which belongs to one admission: what an old committee pays to never changes.
     mapping(uint32 keyId => address) private _feeRecipients;
-    mapping(uint64 position => address owner) private _exits;
+    mapping(uint64 position => ExitRequest) private _exits;
     mapping(address reporter => uint256) private _claimable;
     mapping(uint64 epoch => Materialized) private _materialized;
 
@@ -215,6 +226,7 @@ contract SequencerRegistry is ReentrancyGuardTransient {
     error SequencerRegistry__ExitWaits(address owner);
     error SequencerRegistry__HasOffended(address owner);
     error SequencerRegistry__NothingToWithdraw(address owner);
+    error SequencerRegistry__KeyRotatedLately(uint256 firstBlock, uint256 currentBlock);
     error SequencerRegistry__NothingToAdd();
     error SequencerRegistry__NotRegistered(address owner);
     error SequencerRegistry__TooMuchAnnounced(uint256 bytesMax, uint256 got);
@@ -237,6 +249,7 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         REPORTER_BPS = spec.reporterBps;
         MIN_COMMITTEE = spec.minCommittee;
         ACTIVATION_NEEDS = spec.allowSmall ? spec.minCommittee : ACTIVATION_MEMBERS;
+        EVIDENCE_BLOCKS = spec.evidenceBlocks;
         L2_CHAIN_ID = spec.l2ChainId;
         SPEC = ContentStore.put(abi.encode(spec));
         SCHEDULES = new Schedules();
@@ -279,7 +292,7 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         sequencer_.admission = admission;
         sequencer_.stage = Stage.Seated;
         sequencer_.lastOffence = 0;
-        _writeCheckpoint(msg.sender, Checkpoint(effectiveEpoch, _weightOf(bond), admission, keyId));
+        _writeCheckpoint(msg.sender, Checkpoint(effectiveEpoch, _weightOf(bond), admission, keyId, 0));
         if (ejected != address(0)) {
             _leave(ejected, effectiveEpoch);
             emit Ejected(ejected, effectiveEpoch);
@@ -289,7 +302,7 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         _pull(bond);
     }
 
-    /// @notice Adds to the caller's bond; the weight counts from two epochs after the present one. A sequencer that has
+    /// @notice Adds to the caller's bond; the weight, if it changes, counts from two epochs after the present one. A sequencer that has
     /// offended, or that has left, cannot add: a slashed bond never grows back.
     /// @param amount In base units; the caller must have approved it.
     function addBond(uint256 amount) external nonReentrant {
@@ -297,18 +310,26 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         Checkpoint memory latest = _requireInGoodStanding(msg.sender);
         uint256 bond = _sequencers[msg.sender].bond + amount;
         _sequencers[msg.sender].bond = bond.toUint128();
-        latest.weight = _weightOf(bond);
-        latest.effectiveEpoch = _changeEpoch();
-        _writeCheckpoint(msg.sender, latest);
+        uint64 weight = _weightOf(bond);
+        if (weight != latest.weight) {
+            (latest.weight, latest.effectiveEpoch) = (weight, _changeEpoch());
+            _writeCheckpoint(msg.sender, latest);
+        }
         emit BondAdded(msg.sender, amount, bond, latest.effectiveEpoch);
         _pull(amount);
     }
 
     /// @notice Gives the caller another consensus key, from two epochs after the present one on. What the old one signs
-    /// or signed stays punishable in the epochs in which it was the caller's.
+    /// or signed stays punishable in the epochs in which it was the caller's. Once in `evidenceBlocks`: every change makes
+    /// others pay for storing up to 64 keys anew.
     /// @param blsKey As for `register`: never registered before by anyone, the caller included.
     function rotateKey(bytes calldata blsKey, bytes calldata possession) external {
         Checkpoint memory latest = _requireInGoodStanding(msg.sender);
+        uint256 firstBlock = latest.rotatedAtBlock + EVIDENCE_BLOCKS;
+        if (latest.rotatedAtBlock != 0 && block.number < firstBlock) {
+            revert SequencerRegistry__KeyRotatedLately(firstBlock, block.number);
+        }
+        latest.rotatedAtBlock = block.number.toUint64();
         latest.keyId = _storeKey(blsKey, possession, _feeRecipients[latest.keyId]);
         latest.effectiveEpoch = _changeEpoch();
         _writeCheckpoint(msg.sender, latest);
@@ -327,7 +348,7 @@ contract SequencerRegistry is ReentrancyGuardTransient {
             if (stage == Stage.Leaving) revert SequencerRegistry__ExitWaits(msg.sender);
             _sequencers[msg.sender].stage = Stage.Leaving;
             uint64 position = _exitsQueued++;
-            _exits[position] = msg.sender;
+            _exits[position] = ExitRequest(msg.sender, _sequencers[msg.sender].admission);
             emit ExitDelayed(msg.sender, position);
         }
     }
@@ -384,21 +405,23 @@ contract SequencerRegistry is ReentrancyGuardTransient {
     /// @param reporter Who earns its share of the base penalty; zero: nobody.
     /// @return amount Taken from the bond, in base units; the base penalty is rounded down.
     /// @return previous Epoch of the offence that was charged to this admission before; 0: none was.
+    /// @return weight The owner's in that epoch, before clipping.
     function penalize(address owner, uint64 epoch, bool everything, address reporter)
         external
-        returns (uint256 amount, uint64 previous)
+        returns (uint256 amount, uint64 previous, uint64 weight)
     {
         if (msg.sender != SLASHER) revert SequencerRegistry__OnlySlasher(SLASHER, msg.sender);
         Checkpoint memory standing = _standingAt(owner, epoch);
-        if (standing.weight == 0) revert SequencerRegistry__NotAMember(owner, epoch);
+        weight = standing.weight;
+        if (weight == 0) revert SequencerRegistry__NotAMember(owner, epoch);
         Sequencer storage sequencer_ = _sequencers[owner];
         Stage stage = sequencer_.stage;
         // The bond of an earlier admission was paid out long ago.
-        if (standing.admission != sequencer_.admission || stage == Stage.None) return (0, 0);
+        if (standing.admission != sequencer_.admission || stage == Stage.None) return (0, 0, weight);
         previous = sequencer_.lastOffence;
         // Epochs stay below 2^40: each has at least one L1 block.
         sequencer_.lastOffence = uint48(epoch);
-        if (previous != 0 && !everything) return (0, previous);
+        if (previous != 0 && !everything) return (0, previous, weight);
 
         uint256 bond = sequencer_.bond;
         amount = bond * BASE_SLASH_BPS / BPS;
@@ -413,7 +436,7 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         _burnable += uint128(amount - reward);
         emit Penalized(owner, standing.admission, epoch, amount, reward);
 
-        if (previous != 0 || stage == Stage.Left) return (amount, previous);
+        if (previous != 0 || stage == Stage.Left) return (amount, previous, weight);
         if (memberCount() == 1) {
             _ejectionWaits = true;
             emit EjectionDelayed(owner);
@@ -487,6 +510,12 @@ contract SequencerRegistry is ReentrancyGuardTransient {
             members[i] =
                 Member(_entryOwner(entries[i]), _feeRecipients[keyId], weights[i], ContentStore.get(_keys[keyId]));
         }
+    }
+
+    /// @notice The owners alone of `committee(epoch)`, in the same order.
+    function owners(uint64 epoch) external view returns (address[] memory) {
+        (uint256[] memory entries,,) = _roster(epoch);
+        return _ownersOf(entries);
     }
 
     /// @notice Sum of the clipped weights of `epoch`; below 2^63.
@@ -674,9 +703,17 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         return epochOf(block.number) + 2;
     }
 
-    /// @dev Of several changes in one epoch the last counts.
+    /// @dev Of several changes in one epoch the last counts, and it is the only one that is kept: no number of changes makes
+    /// an owner's checkpoints more than the epochs in which it made some.
     function _writeCheckpoint(address owner, Checkpoint memory checkpoint) private {
-        _checkpoints[owner][_sequencers[owner].checkpoints++] = checkpoint;
+        uint256 position = _sequencers[owner].checkpoints;
+        if (position != 0 && _checkpoints[owner][position - 1].effectiveEpoch == checkpoint.effectiveEpoch) {
+            --position;
+        } else {
+            // An epoch has an L1 block at least, and 2^32 of them are 1,600 years.
+            _sequencers[owner].checkpoints = uint32(position + 1);
+        }
+        _checkpoints[owner][position] = checkpoint;
     }
 
     /// @dev Of an owner that registered at least once.
@@ -727,14 +764,18 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         emit Exited(owner, effectiveEpoch);
     }
 
-    /// @dev Lets those go that wait longest, as far as enough members stay. Who left in another way is passed over.
+    /// @dev Lets those go that wait longest, as far as enough members stay. Who left in another way is passed over; at most
+    /// so many in one call that nobody can make registering dear, and the rest in the next.
     function _serveExits(uint64 effectiveEpoch) private {
         (uint64 next, uint64 queued) = (_exitsServed, _exitsQueued);
         if (next == queued) return;
-        while (next != queued && memberCount() > MIN_COMMITTEE) {
-            address owner = _exits[next];
+        for (uint256 i = 0; i < EXITS_SERVED_MAX && next != queued && memberCount() > MIN_COMMITTEE; ++i) {
+            ExitRequest memory request = _exits[next];
             delete _exits[next++];
-            if (_sequencers[owner].stage == Stage.Leaving) _exit(owner, effectiveEpoch);
+            Sequencer storage sequencer_ = _sequencers[request.owner];
+            if (sequencer_.stage == Stage.Leaving && sequencer_.admission == request.admission) {
+                _exit(request.owner, effectiveEpoch);
+            }
         }
         _exitsServed = next;
     }
@@ -773,7 +814,7 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         _occupied &= ~uint128(1 << sequencer_.seat);
         // While an ejection waits there is one member only, so it is this one.
         if (_ejectionWaits) _ejectionWaits = false;
-        _writeCheckpoint(owner, Checkpoint(effectiveEpoch, 0, sequencer_.admission, 0));
+        _writeCheckpoint(owner, Checkpoint(effectiveEpoch, 0, sequencer_.admission, 0, 0));
     }
 
     function _latestOccupant(uint256 seat) private view returns (address) {
@@ -822,6 +863,13 @@ contract SequencerRegistry is ReentrancyGuardTransient {
             weights[i] = uint64(entries[i] >> 32);
         }
         total = Weights.clip(weights);
+    }
+
+    function _ownersOf(uint256[] memory entries) private pure returns (address[] memory found) {
+        found = new address[](entries.length);
+        for (uint256 i = 0; i < entries.length; ++i) {
+            found[i] = _entryOwner(entries[i]);
+        }
     }
 
     function _entryOwner(uint256 entry) private pure returns (address) {
@@ -885,11 +933,9 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         returns (LeaderSchedule.Inputs memory inputs)
     {
         (uint256[] memory entries, uint64[] memory weights,) = _roster(epoch);
-        address[] memory addresses = new address[](entries.length);
-        for (uint256 i = 0; i < entries.length; ++i) {
-            addresses[i] = _entryOwner(entries[i]);
-        }
-        inputs = LeaderSchedule.Inputs(block.chainid, address(this), L2_CHAIN_ID, epoch, randomness, addresses, weights);
+        inputs = LeaderSchedule.Inputs(
+            block.chainid, address(this), L2_CHAIN_ID, epoch, randomness, _ownersOf(entries), weights
+        );
     }
 
     // ---------------------------------------------------------------------------------------------- chain spec
@@ -909,7 +955,9 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         // An offender that reports itself must lose, so less may be paid than is burned.
         _require(spec.reporterBps < BPS / 2, "reporterBps");
         _require(spec.jailMissBps <= BPS, "jailMissBps");
-        _require(spec.minCommittee != 0 && spec.minCommittee <= MEMBERS_MAX, "minCommittee");
+        // With as many as there are seats nobody could ever leave, since nobody could come.
+        _require(spec.minCommittee != 0 && spec.minCommittee < MEMBERS_MAX, "minCommittee");
+        _require(spec.allowSmall || spec.minCommittee >= ACTIVATION_MEMBERS, "minCommittee");
         _require(spec.orderingRule <= 1, "orderingRule");
         _require(spec.executor <= 1, "executor");
         _require(spec.weightUnit != 0, "weightUnit");

@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {BatchInbox} from "./BatchInbox.sol";
 import {SequencerRegistry} from "./SequencerRegistry.sol";
-import {Attestation, ChainSpec, Member, Vote, VoteCertificate} from "./Types.sol";
+import {Attestation, ChainSpec, Vote, VoteCertificate} from "./Types.sol";
 import {Bls12381} from "./libraries/Bls12381.sol";
 import {Statements} from "./libraries/Statements.sol";
 
@@ -191,13 +191,11 @@ contract Slasher {
 
         address reporter = _reporter();
         uint256 both = first.bitmap & second.bitmap;
-        Member[] memory members = REGISTRY.committee(epoch);
-        for (uint256 i = 0; i < members.length; ++i) {
+        address[] memory owners = REGISTRY.owners(epoch);
+        for (uint256 i = 0; i < owners.length; ++i) {
             if (both & (1 << i) == 0) continue;
-            address owner = members[i].owner;
-            (, uint64 weight,) = REGISTRY.memberAt(owner, epoch);
-            uint256 amount = _charge(owner, epoch, weight, true, reporter);
-            emit Slashed(owner, epoch, CONFLICTING_CERTIFICATES, amount, msg.sender);
+            uint256 amount = _charge(owners[i], epoch, true, reporter);
+            emit Slashed(owners[i], epoch, CONFLICTING_CERTIFICATES, amount, msg.sender);
         }
     }
 
@@ -287,15 +285,13 @@ contract Slasher {
             Bls12381.hashToG1(Bls12381.SIGNATURE_DST, bytes.concat(secondDigest))
         );
         if (!Bls12381.pairingHolds(signatureSum, hashSum, key)) revert Slasher__InvalidSignature();
-        emit Slashed(owner, epoch, offence, _charge(owner, epoch, weight, false, _reporter()), msg.sender);
+        emit Slashed(owner, epoch, offence, _charge(owner, epoch, false, _reporter()), msg.sender);
     }
 
-    function _charge(address owner, uint64 epoch, uint64 weight, bool everything, address reporter)
-        private
-        returns (uint256 amount)
-    {
+    function _charge(address owner, uint64 epoch, bool everything, address reporter) private returns (uint256 amount) {
         uint64 previous;
-        (amount, previous) = REGISTRY.penalize(owner, epoch, everything, reporter);
+        uint64 weight;
+        (amount, previous, weight) = REGISTRY.penalize(owner, epoch, everything, reporter);
         if (hasOffended(owner, epoch)) return amount;
         // Weights are below 2^56 and epochs below 2^40, by the registry.
         _offences[owner][epoch] = Offence(_latestOffender[epoch], uint56(weight), uint40(previous));

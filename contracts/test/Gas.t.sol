@@ -24,10 +24,12 @@ contract GasTest is BatonTest {
     bytes private registration;
     bytes private materialization;
     bytes private largeCertificates;
+    bytes private largestCertificates;
 
     address private oldRegistry;
     address private largeInbox;
     address private largeSlasher;
+    address private largestSlasher;
     address private plainInbox;
     address private plainRegistry;
     address private plainSlasher;
@@ -60,6 +62,15 @@ contract GasTest is BatonTest {
         largeCertificates = _certificates(2 ** 64 - 1);
         largeInbox = address(inbox);
         largeSlasher = address(slasher);
+
+        vm.roll(begin);
+        deploy(defaultSpec());
+        for (uint256 i = 0; i < 128; ++i) {
+            register(i, (1 + i) * UNIT);
+        }
+        start();
+        largestCertificates = _certificates(2 ** 128 - 1);
+        largestSlasher = address(slasher);
 
         vm.roll(begin);
         deploy(defaultSpec());
@@ -112,6 +123,11 @@ contract GasTest is BatonTest {
 
     function test_It_SlashesWhoeverCertifiedTwoSidesOf64MembersWithin12000000() external {
         _assertWithin("slash two certificates, 64 members", poster, largeSlasher, largeCertificates, 12_000_000);
+    }
+
+    /// The cap of EIP-7825 for a transaction.
+    function test_It_SlashesWhoeverCertifiedTwoSidesOf128MembersWithin16777216() external {
+        _assertWithin("slash two certificates, 128 members", poster, largestSlasher, largestCertificates, 16_777_216);
     }
 
     function test_It_ExitsWithin120000() external {

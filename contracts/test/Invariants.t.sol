@@ -23,6 +23,7 @@ contract Handler is BatonTest {
         bool withdrawn;
         /// Place in the queue of exits; 0 while it does not wait.
         uint256 ticket;
+        uint256 rotatedAtBlock;
     }
 
     uint8 public constant MINIMUM = 3;
@@ -121,6 +122,9 @@ contract Handler is BatonTest {
     function changeKey(uint256 who, uint128 secret) external {
         Entry storage entry = _book[who % _book.length];
         if (entry.until != type(uint64).max || entry.penalized || secret == 0) return;
+        // Once in an evidence window.
+        if (entry.rotatedAtBlock != 0 && block.number < entry.rotatedAtBlock + 16) return;
+        entry.rotatedAtBlock = block.number;
         rotate(entry.owner, uint256(keccak256(abi.encode(secret, _book.length, block.number, gasleft()))) % Bls.R);
     }
 

@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {BatchInbox} from "../../src/BatchInbox.sol";
 import {SequencerRegistry} from "../../src/SequencerRegistry.sol";
+import {BatchHeader} from "../../src/Types.sol";
 import {BatonTest} from "../support/BatonTest.sol";
 import {vm} from "../support/Vm.sol";
 
@@ -51,6 +52,40 @@ contract AbandonTest is BatonTest {
         vm.roll(firstBlock);
         inbox.abandon();
         assertEq(inbox.closedAt(2), firstBlock, "the first epoch is closed");
+    }
+
+    /// Whoever posts one batch of an old epoch a month closes none.
+    function test_Given_TheBatchesAreOfAnEpochThatIsLongOver() external {
+        startDevnet();
+        post(2);
+        post(2);
+        uint256 firstBlock = registry.epochStart(3) + 2 * 2048 + 1;
+        vm.roll(registry.epochStart(3) + 2000);
+        _postOld(2);
+        vm.roll(firstBlock - 1);
+        _postOld(2);
+        vm.expectRevert(abi.encodeWithSelector(BatchInbox.BatchInbox__NotDeadYet.selector, firstBlock, firstBlock - 1));
+        inbox.abandon();
+        uint256 state = vm.snapshotState();
+        vm.roll(firstBlock);
+        inbox.abandon();
+        assertEq(inbox.closedAt(2), firstBlock, "closed");
+        vm.revertToState(state);
+        // A batch of a later epoch is progress.
+        post(registry.epochOf(block.number));
+        vm.roll(firstBlock);
+        vm.expectRevert(
+            abi.encodeWithSelector(BatchInbox.BatchInbox__NotDeadYet.selector, firstBlock - 1 + 2049, firstBlock)
+        );
+        inbox.abandon();
+    }
+
+    /// Certified by the present committee.
+    function _postOld(uint64 epoch) private {
+        uint64 present = registry.epochOf(block.number);
+        registry.materialize(present);
+        BatchHeader memory header = nextHeader(epoch, "data");
+        inbox.post(header, certify(present, 15, header), "data");
     }
 
     function test_RevertGiven_ItWasAbandonedAlready() external {

@@ -14,12 +14,18 @@ contract ActivateTest is BatonTest {
     }
 
     function test_RevertGiven_ThreeAreRegistered() external {
+        ChainSpec memory spec = defaultSpec();
+        (spec.minCommittee, spec.allowSmall) = (4, false);
+        deploy(spec);
         _registerMany(3);
         vm.expectRevert(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__TooFewMembers.selector, 4, 3));
         registry.activate();
     }
 
     function test_Given_FourAreRegistered() external {
+        ChainSpec memory spec = defaultSpec();
+        (spec.minCommittee, spec.allowSmall) = (127, false);
+        deploy(spec);
         _registerMany(4);
         vm.roll(777);
         vm.expectEmit(address(registry));

@@ -116,6 +116,28 @@ contract AddBondTest is BatonTest {
         assertEq(weightOf(owner, 4), 21, "weight");
     }
 
+    /// Otherwise one unit at a time would make every look at the owner's history dearer.
+    function test_When_ItIsCalledOftenInOneEpoch() external {
+        address other = ownerOf(2);
+        fund(other, UNIT);
+        vm.prank(other);
+        registry.addBond(UNIT);
+        fund(owner, 300 * UNIT);
+        for (uint256 i = 0; i < 299; ++i) {
+            _add(UNIT);
+        }
+        _add(1);
+        rollToEpoch(4);
+        uint256 gasBefore = gasleft();
+        uint64 weight = weightOf(other, 4);
+        uint256 once = gasBefore - gasleft();
+        gasBefore = gasleft();
+        assertEq(weightOf(owner, 4), 18 + 299, "weight");
+        assertAtMost(gasBefore - gasleft(), once + 500, "gas");
+        assertEq(weight, 23, "the other's");
+        assertEq(weightOf(owner, 3), 18, "weight until then");
+    }
+
     function testFuzz_It_LocksEveryUnitThatItTakes(uint96 first, uint96 second) external {
         vm.assume(first != 0 && second != 0);
         uint256 sum = uint256(first) + second;

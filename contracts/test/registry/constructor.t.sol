@@ -41,7 +41,10 @@ contract RegistryConstructorTest is BatonTest {
         _assertRefused(spec, "jailMissBps");
         (spec = _sound()).minCommittee = 0;
         _assertRefused(spec, "minCommittee");
-        (spec = _sound()).minCommittee = 129;
+        (spec = _sound()).minCommittee = 128;
+        _assertRefused(spec, "minCommittee");
+        (spec = _sound()).allowSmall = false;
+        spec.minCommittee = 3;
         _assertRefused(spec, "minCommittee");
         (spec = _sound()).orderingRule = 2;
         _assertRefused(spec, "orderingRule");
@@ -83,6 +86,10 @@ contract RegistryConstructorTest is BatonTest {
         assertEq(deployed.INBOX(), address(2), "inbox");
         assertEq(deployed.genesisL1Block(), 0, "genesis");
         assertEq(deployed.memberCount(), 0, "members");
+        (spec.minCommittee, spec.allowSmall) = (4, false);
+        new SequencerRegistry(spec, address(1), address(2));
+        spec.minCommittee = 127;
+        new SequencerRegistry(spec, address(1), address(2));
     }
 
     function _sound() private view returns (ChainSpec memory spec) {

@@ -109,6 +109,25 @@ contract ExitTest is BatonTest {
         assertEq(registry.committee(9).length, 5, "members");
     }
 
+    /// Its first request is of an admission that is over.
+    function test_Given_SomebodyThatWaitedWasEjectedAndCameBack() external {
+        _deployWithMinimum(4);
+        startDevnet();
+        exit(ownerOf(0));
+        exit(ownerOf(1));
+        slashDoubleNotarize(ownerOf(0), 2);
+        rollToRelease(ownerOf(0));
+        withdraw(ownerOf(0));
+        registerWith(ownerOf(0), UNIT, 0xabcd);
+        exit(ownerOf(0));
+        assertStage(ownerOf(0), Stage.Leaving);
+        register(4, UNIT);
+        assertStage(ownerOf(0), Stage.Leaving);
+        assertStage(ownerOf(1), Stage.Left);
+        register(5, UNIT);
+        assertStage(ownerOf(0), Stage.Left);
+    }
+
     function test_Given_TheCommitteeWasDepletedByEjections() external {
         _deployWithMinimum(4);
         startDevnet();
@@ -190,7 +209,7 @@ contract ExitTest is BatonTest {
 
     function _deployWithMinimum(uint8 members) private {
         ChainSpec memory spec = defaultSpec();
-        spec.minCommittee = members;
+        (spec.minCommittee, spec.allowSmall) = (members, members < 4);
         deploy(spec);
     }
 

@@ -69,13 +69,14 @@ contract PenalizeTest is BatonTest {
         (address first, address second) = (ownerOf(0), ownerOf(1));
         _penalize(first, 2);
         vm.startPrank(address(slasher));
-        (uint256 amount, uint64 previous) = registry.penalize(first, 3, true, address(0xa11));
+        (uint256 amount, uint64 previous, uint64 weight) = registry.penalize(first, 3, true, address(0xa11));
         assertEq(amount, 32 * UNIT - 32 * UNIT / 20, "what was left");
         assertEq(previous, 2, "the offence before");
-        (amount, previous) = registry.penalize(second, 3, true, address(0xa11));
+        (amount, previous, weight) = registry.penalize(second, 3, true, address(0xa11));
         assertEq(amount, 28 * UNIT, "all");
+        assertEq(weight, 28, "weight");
         assertEq(previous, 0, "none before");
-        (amount, previous) = registry.penalize(second, 2, true, address(0xa11));
+        (amount, previous, weight) = registry.penalize(second, 2, true, address(0xa11));
         assertEq(amount, 0, "nothing is left");
         assertEq(previous, 3, "the offence before");
         vm.stopPrank();
@@ -209,7 +210,7 @@ contract PenalizeTest is BatonTest {
 
     function _penalize(address owner, uint64 epoch) private returns (uint256 amount) {
         vm.prank(address(slasher));
-        (amount,) = registry.penalize(owner, epoch, false, address(0));
+        (amount,,) = registry.penalize(owner, epoch, false, address(0));
     }
 
     function _deploySmall(uint16 bps) private {

@@ -79,6 +79,26 @@ contract RotateKeyTest is BatonTest {
         assertEq(registry.bondOf(owner), 28 * UNIT, "bond");
     }
 
+    function test_RevertGiven_TheKeyWasChangedLately() external {
+        rotate(owner, NEW_SECRET);
+        uint256 firstBlock = block.number + 512;
+        fund(owner, UNIT);
+        vm.prank(owner);
+        registry.addBond(UNIT);
+        for (uint256 i = 0; i < 2; ++i) {
+            vm.roll(i == 0 ? block.number : firstBlock - 1);
+            _assertRefused(
+                owner,
+                0x2e5,
+                abi.encodeWithSelector(
+                    SequencerRegistry.SequencerRegistry__KeyRotatedLately.selector, firstBlock, block.number
+                )
+            );
+        }
+        vm.roll(firstBlock);
+        rotate(owner, 0x2e5);
+    }
+
     function test_When_TheOldKeySignsTwiceInAnEpochOfItsOwn() external {
         rotate(owner, NEW_SECRET);
         rollToEpoch(30);

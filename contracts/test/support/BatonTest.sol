@@ -64,7 +64,7 @@ abstract contract BatonTest is Assertions {
         spec.reporterBps = 1000;
         spec.jailMissBps = 5000;
         spec.minCommittee = 1;
-        spec.allowSmall = false;
+        spec.allowSmall = true;
         spec.orderingRule = 1;
         spec.executor = 0;
         spec.weightUnit = uint128(UNIT);
