@@ -366,6 +366,17 @@ impl Watch {
         self.kept[at] = height;
     }
 
+    /// How much the key of a node has said in a view.
+    pub(crate) fn words(&self, at: usize, turn: Turn) -> usize {
+        self.sent.get(&(at, turn)).map_or(0, Vec::len)
+    }
+
+    /// A node has lost its disk: what it kept and followed is no promise any more, but what it said is not unsaid.
+    pub(crate) fn forgives(&mut self, at: usize) {
+        self.kept[at] = 0;
+        self.spoke[at] = (Epoch::ZERO, View::ZERO);
+    }
+
     /// After a restart: every promise made before the crash is still known.
     pub(crate) fn restarted(&mut self, at: usize, turn: Turn, ledger: &Ledger) {
         self.keeps(at, ledger.height());

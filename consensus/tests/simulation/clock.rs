@@ -27,6 +27,8 @@ pub(crate) enum Event {
     Range { at: usize, life: u64 },
     /// Members have answered the question how the running epoch ended.
     EpochEnd { at: usize, life: u64 },
+    /// A node whose record may lack statements looks whether it has heard everybody.
+    Look { at: usize, life: u64 },
     /// A transaction comes.
     Work { at: usize, life: u64 },
     /// A restarted process has listened long enough.
@@ -58,6 +60,7 @@ impl Event {
             | Self::Fetched { at, life, .. }
             | Self::Range { at, life }
             | Self::EpochEnd { at, life }
+            | Self::Look { at, life }
             | Self::Work { at, life }
             | Self::Started { at, life } => Some((*at, *life)),
             Self::Arrive { .. }

@@ -194,6 +194,7 @@ impl Cluster {
             Event::Fetched { at, block, first, .. } => self.fetched(at, block, first),
             Event::Range { at, .. } => self.range(at),
             Event::EpochEnd { at, .. } => self.hear_how_it_ended(at),
+            Event::Look { at, .. } => self.look(at),
             Event::Work { at, .. } => {
                 let _ = self.offer(at, Input::WorkArrived);
             }

@@ -88,6 +88,9 @@ impl<S: State> Store<S> {
 pub(crate) struct Record {
     said: BTreeMap<(Turn, StatementKind), Statement>,
     floor: Turn,
+    /// It may lack statements, so nothing is signed before the epoch after `quiet`.
+    may_lack: bool,
+    quiet: Option<Epoch>,
 }
 
 /// One write to the sign record.
@@ -96,6 +99,8 @@ pub(crate) enum RecordWrite {
     Said(Statement),
     /// What was said in earlier views is forgotten, and nothing is signed in them.
     Forget(Turn),
+    /// A quorum was heard out in this epoch.
+    Settle(Epoch),
 }
 
 impl State for Record {
@@ -110,11 +115,28 @@ impl State for Record {
                 self.said = self.said.split_off(&(floor, StatementKind::Notarize));
                 self.floor = floor;
             }
+            RecordWrite::Settle(epoch) => {
+                self.quiet.get_or_insert(epoch);
+            }
         }
     }
 }
 
 impl Record {
+    /// An empty record of a key that has spoken before.
+    pub(crate) fn listening() -> Self {
+        Self { may_lack: true, ..Self::default() }
+    }
+
+    pub(crate) const fn may_lack(&self) -> bool {
+        self.may_lack
+    }
+
+    /// Whether nothing is signed in an epoch (`SignRecord::listens_in`).
+    pub(crate) fn listens_in(&self, epoch: Epoch) -> bool {
+        self.may_lack && self.quiet.is_none_or(|quiet| epoch <= quiet)
+    }
+
     pub(crate) fn holds(&self, statement: &Statement) -> bool {
         self.said.get(&(turn_of(statement), statement.kind())) == Some(statement)
     }

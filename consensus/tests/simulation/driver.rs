@@ -112,7 +112,12 @@ impl Cluster {
             Effect::Fetch { block, from, .. } => self.fetch(at, block, from.map(|from| from.as_usize()), answers),
             Effect::Finalized { certificate, chain } => {
                 let certificate = self.verified(certificate);
-                self.commit(at, certificate, chain);
+                let is_last = chain.last().is_some_and(|last| self.is_last(last));
+                if self.commit(at, certificate, chain)
+                    && let Some(process) = &mut self.nodes[at].process
+                {
+                    process.key_watch.on_final(is_last);
+                }
             }
             Effect::Behind { certificate } => {
                 let target = certificate.statement.block().expect("a finalization");
@@ -218,6 +223,9 @@ impl Cluster {
             return answers.push_back(Input::Signed(signed));
         }
         let record = &self.nodes[at].record;
+        if record.live().listens_in(statement.epoch()) {
+            return self.answer(at, Input::SignRefused(statement), answers);
+        }
         let forgotten = record.live().is_forgotten(&statement);
         assert!(!forgotten, "node {at} is asked to sign what is forgotten: {}", report::statement(&statement));
         if let Some(said) = record.live().against(&statement) {

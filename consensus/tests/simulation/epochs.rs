@@ -136,6 +136,7 @@ impl Cluster {
         let process = Process { fuse, end_fuse, ..self.process(at) };
         let node = &mut self.nodes[at];
         node.past = node.process.replace(process).filter(|_| self.plan.keeps_past).map(Box::new);
+        self.begin_to_look(at);
         let _ = self.offer(at, Input::Started);
     }
 
@@ -163,6 +164,9 @@ impl Cluster {
         } else if node.past.as_ref().is_some_and(|past| past.epoch == epoch) {
             self.in_the_past(at, |cluster| cluster.take(at, from, packet));
         } else if epoch > running {
+            if let Some(process) = &mut self.nodes[at].process {
+                process.key_watch.on_later_epoch();
+            }
             self.ask_how_it_ended(at);
         }
         // Nothing is kept of an epoch that has not begun here: it is said again.
@@ -176,6 +180,7 @@ impl Cluster {
         let lately = process.asked_for_end.is_some_and(|asked| now < asked + ASK_PAUSE_MS);
         if !lately && !process.machine.has_ended() {
             process.asked_for_end = Some(now);
+            process.is_asking = true;
             let life = process.life;
             self.clock.after(wait, Event::EpochEnd { at, life });
         }
@@ -187,6 +192,12 @@ impl Cluster {
         let (nodes, first) = (self.nodes.len(), self.random.index(self.nodes.len()));
         let members = (0..nodes).map(|next| (first + next) % nodes).filter(|peer| self.serves(*peer, at));
         let end = members.take(ASKED_MAX).find_map(|peer| self.nodes[peer].ledger.live().end_of(epoch).cloned());
+        if let Some(process) = &mut self.nodes[at].process {
+            process.is_asking = false;
+            if end.is_none() {
+                process.key_watch.on_denied();
+            }
+        }
         if let Some(certificate) = end {
             self.counts.latecomers += 1;
             self.hear(at, Checked::Certificate(certificate));

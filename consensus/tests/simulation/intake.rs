@@ -362,7 +362,10 @@ impl Cluster {
     pub(crate) fn check_record(&mut self, at: usize, certificate: &Verified<Certificate>) -> bool {
         let Some(process) = &self.nodes[at].process else { return false };
         let above = certificate.statement.view() > Some(process.machine.final_view());
-        let held = self.nodes[at].record.live().accounts_for(&certificate.statement);
+        let record = self.nodes[at].record.live();
+        let former = record.listens_in(process.epoch)
+            && process.key_watch.may_be_of_a_former_life(view_of(&certificate.statement));
+        let held = former || record.accounts_for(&certificate.statement);
         let seat = self.seat(at, certificate.statement.epoch());
         if held || !above || !seat.is_some_and(|seat| certificate.signers.contains(seat)) {
             return true;

@@ -30,6 +30,7 @@
 //! | `take`, `Intake`: window, pause, certificates checked once, votes that wait in the node's own [`HeldVotes`](baton_consensus::HeldVotes) | `node/src/driver/intake.rs`, `window.rs`, `certified.rs` |
 //! | `follow`, `arrive`, `ask_how_it_ended`: one epoch after another | what a driver must do at least at [`Effect::EpochEnded`](baton_consensus::Effect) |
 //! | `seat`: sequencers that join, leave and come back, and followers | `EpochContext` of `node/src/epoch.rs` |
+//! | `Listening`: a record that may lack statements | `node/src/driver/key_watch.rs`, `Life` in `epoch_end.rs` |
 //! | `forget_statements` | `Driver::forget_old_statements` |
 //! | `has_to_wait`: the node's own rule | `node/src/validity.rs` |
 //! | `check_record` | `DriverError::StaleSignRecord` |
@@ -51,6 +52,7 @@ mod disk;
 mod driver;
 mod epochs;
 mod intake;
+mod listening;
 mod network;
 mod node;
 mod plan;

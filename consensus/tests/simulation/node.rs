@@ -14,6 +14,7 @@ use crate::{
     common::Insecure,
     disk::{Ledger, Record, Store, recovered},
     intake::{Checked, Intake},
+    listening::Listening,
     plan::{Craft, Flaw},
     turn::Turn,
 };
@@ -62,8 +63,10 @@ pub(crate) struct Process {
     pub(crate) timers: BTreeMap<Timer, u64>,
     pub(crate) fetching: BTreeSet<BlockDigest>,
     pub(crate) catching_up: Option<CatchUp>,
-    /// When it was asked last how this epoch ended.
+    /// When it was asked last how this epoch ended, and whether that is being asked.
     pub(crate) asked_for_end: Option<u64>,
+    pub(crate) is_asking: bool,
+    pub(crate) key_watch: Listening,
     /// Effects and writes until the process dies.
     pub(crate) fuse: Option<u64>,
     /// Turns until the fuse is lit at the end of one, and how long it is then.
@@ -131,6 +134,8 @@ impl Cluster {
             fetching: BTreeSet::new(),
             catching_up: None,
             asked_for_end: None,
+            is_asking: false,
+            key_watch: Listening::default(),
             fuse: None,
             end_fuse: None,
         }
@@ -149,6 +154,7 @@ impl Cluster {
     pub(crate) fn started(&mut self, at: usize) {
         let Some(process) = &mut self.nodes[at].process else { return };
         let waiting = process.listening.take().unwrap_or_default();
+        self.begin_to_look(at);
         let _ = self.offer(at, Input::Started);
         let node = &self.nodes[at];
         if let Some(process) = &node.process

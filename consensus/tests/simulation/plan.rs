@@ -103,6 +103,8 @@ pub(crate) enum Flaw {
     OvertakesPersist,
     /// Blocks are called final before they are synced.
     FinalizesUnsynced,
+    /// A record that may lack statements takes any quiet moment for one in the running epoch.
+    ListensToSilence,
     /// A block is called valid before its body is stored.
     VotesWithoutBody,
     /// A block is judged before its L1 origin was seen final.
@@ -256,6 +258,7 @@ impl Plan {
             | Flaw::SpeaksBeforeRecord
             | Flaw::OvertakesPersist
             | Flaw::FinalizesUnsynced
+            | Flaw::ListensToSilence
             | Flaw::VotesWithoutBody => plan,
             // Whose vote alone is a quorum does all of it within one turn.
             Flaw::CertifiesBeforeRecord | Flaw::FinalizesBeforeBody => {

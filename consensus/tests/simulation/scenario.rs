@@ -90,7 +90,7 @@ impl Scenario {
 }
 
 /// Returns what a panic says. Nothing is printed: a failure that is made small panics some hundred times.
-fn catch(run: impl FnOnce()) -> Result<(), String> {
+pub(crate) fn catch(run: impl FnOnce()) -> Result<(), String> {
     thread_local! {
         static CAUGHT: Cell<bool> = const { Cell::new(false) };
     }

@@ -88,6 +88,9 @@ impl Cluster {
     pub(crate) fn check_survivors(&mut self, at: usize) {
         self.watch.keeps(at, self.nodes[at].ledger.platter().height());
         let node = &self.nodes[at];
+        if node.record.platter().may_lack() {
+            return;
+        }
         let lacks = |held: &&Verified<Certificate>| {
             self.holds_us(at, held) && !node.record.platter().accounts_for(&held.statement)
         };
