@@ -35,6 +35,10 @@ const JOINER: usize = 4;
 /// Epochs that a node misses.
 const MISSED: u64 = 2;
 
+/// How far, in percent of all blocks, a member may be from its share of them: a view that it misses under load, and epochs that
+/// end in the middle of a turn.
+const SHARE_WITHIN: u64 = 12;
+
 /// Blocks that are looked at after the leaver's last epoch.
 const BLOCKS_AFTER: u64 = 10;
 
@@ -115,10 +119,14 @@ async fn epochs_follow_one_another_and_a_sequencer_joins_and_leaves_while_transa
     // It is told of its seat an epoch ahead, follows until then, and decides from there on.
     devnet.restart(JOINER)?;
     until_epoch(&devnet, 0, seat.get()).await?;
-    let members = committee(&devnet, 0).await?["members"].as_array().context("members are a list")?.len();
-    ensure!(members == 5, "epoch {seat} has {members} members");
-    until_epoch(&devnet, JOINER, seat.get()).await?;
+    let members = committee(&devnet, 0).await?["members"].as_array().context("members are a list")?.clone();
+    ensure!(members.len() == 5, "epoch {seat} has {} members", members.len());
     let newcomer = format!("{:#x}", owner.address());
+    let weight = |member: &Value| member["weight"].as_u64().unwrap_or_default();
+    let seats = members.iter().filter(|member| member["owner"] == json!(newcomer));
+    let share_percent = seats.map(weight).sum::<u64>() * 100 / members.iter().map(weight).sum::<u64>().max(1);
+    ensure!(share_percent > 0, "the newcomer has no weight in {members:?}");
+    until_epoch(&devnet, JOINER, seat.get()).await?;
     let joined_at = devnet.rpc(0).height().await?;
     let led = until("a block of the newcomer", || async {
         let rpc = devnet.rpc(0);
@@ -143,6 +151,18 @@ async fn epochs_follow_one_another_and_a_sequencer_joins_and_leaves_while_transa
         Ok((devnet.rpc(JOINER).height().await? >= left_at + BLOCKS_AFTER).then_some(()))
     })
     .await?;
+    // While it sat there it led its share.
+    let (mut blocks, mut led_blocks) = (0, 0);
+    for height in joined_at + 1..left_at {
+        blocks += 1;
+        led_blocks += u64::from(devnet.rpc(0).block(height).await?["miner"] == json!(newcomer));
+    }
+    let led_percent: u64 = led_blocks * 100 / blocks.max(1);
+    ensure!(
+        led_percent.abs_diff(share_percent) <= SHARE_WITHIN,
+        "the newcomer led {led_blocks} of {blocks} blocks, and has {share_percent} percent of the weight"
+    );
+
     // The block at `left_at` may be the last of the epoch before.
     for height in left_at + 1..=left_at + BLOCKS_AFTER {
         let block = devnet.rpc(JOINER).block(height).await?;
