@@ -222,6 +222,7 @@ pub(crate) fn input(input: &Input) -> String {
         Input::Signed(signed) => format!("signed {}", statement(&signed.statement)),
         Input::SignRefused(refused) => format!("record refused {}", statement(refused)),
         Input::CertificateWanted { view, from } => format!("is asked by {from} about view {view}"),
+        Input::SafetyBroken => "hears that safety is broken".to_owned(),
         Input::Started | Input::NotBuilt { .. } | Input::TimerFired(_) | Input::WorkArrived | Input::Connected(_) => {
             format!("{input:?}")
         }
