@@ -290,7 +290,7 @@ impl Factors {
             std::iter::once(first | 1).chain(rest).take(FACTOR_BITS / 8)
         };
         let factors = (self.drawn..).take(count).flat_map(factor).collect();
-        self.drawn += count as u64;
+        self.drawn = self.drawn.saturating_add(count as u64);
         factors
     }
 }

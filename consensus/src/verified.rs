@@ -217,7 +217,7 @@ fn false_claims<S: Scheme>(claims: &[Claim<'_, S::Key>]) -> Vec<usize> {
     }
     let middle = claims.len().div_ceil(2);
     let (first, second) = claims.split_at(middle);
-    let second = false_claims::<S>(second).into_iter().map(|place| middle + place);
+    let second = false_claims::<S>(second).into_iter().map(|place| middle.saturating_add(place));
     false_claims::<S>(first).into_iter().chain(second).collect()
 }
 

@@ -499,6 +499,7 @@ impl Intake {
 }
 
 /// A message, or the votes that it made due.
+#[expect(clippy::large_enum_variant, reason = "a few at a time, and each is moved on at once")]
 enum Sorted {
     Votes(Vec<Held>),
     Refused(&'static str),
