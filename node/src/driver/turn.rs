@@ -164,12 +164,17 @@ impl<R: Statements> Turn<R> {
             (Some(record), None) => sync_record(record),
             (None, Some(ledger)) => Ok(ledger.sync()?),
             (Some(record), Some(ledger)) => {
-                let ledger = Arc::clone(ledger);
-                let beside = self.runtime.spawn_blocking(move || ledger.sync());
+                let other = Arc::clone(ledger);
+                let beside = self.runtime.spawn_blocking(move || other.sync());
                 let recorded = sync_record(record);
                 let stored = self.runtime.block_on(beside);
                 recorded?;
-                Ok(stored.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))?)
+                Ok(match stored {
+                    Ok(stored) => stored,
+                    Err(panicked) if panicked.is_panic() => std::panic::resume_unwind(panicked.into_panic()),
+                    // The runtime is ending and begins nothing any more.
+                    Err(_) => ledger.sync(),
+                }?)
             }
         }
     }
