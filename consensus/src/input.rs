@@ -80,8 +80,9 @@ pub enum Input {
     /// A timer that [`Effect::SetTimer`](crate::Effect::SetTimer) set has run out.
     TimerFired(Timer),
     /// The leader of the current view has something to put into a block, as far as this node knows: a due forced entry,
-    /// a due epoch, or a transaction that is executable on our final state and that we ourselves have sent to the
-    /// leader (or hold, if we are the leader).
+    /// a due epoch, or a transaction that is executable on our final state. Our own users' go to the next leaders directly,
+    /// and gossip brings everybody's to every leader, long before a leader's time is up. Counting only what we sent it
+    /// ourselves would leave a dead leader's view to the idle timeout wherever a single node has all the users.
     ///
     /// Counts for the current view only: the driver says it again after each [`Effect::Entered`](crate::Effect::Entered)
     /// while it holds. Saying it twice in a view is harmless.

@@ -18,8 +18,9 @@ use crate::{
 /// Bodies kept in memory; more are read back from the ledger. At a block per view this is half a minute without finality.
 const BODIES_MAX: usize = 256;
 
-/// Unfinalized ancestors that a proposal may have: what one answer to a peer that catches up can prove. Finality that lags
-/// further behind stops proposing, not voting.
+/// Unfinalized ancestors that a proposal may have: what one answer to a peer that catches up can prove. While finality lags
+/// further behind, nobody proposes or votes for a block, and views end in nullifications until one of the blocks that have
+/// their notarization is finalized after all.
 const ANCESTORS_MAX: usize = RANGE_TAIL_MAX;
 
 /// Bodies of blocks that are not final yet, and the transactions of the last final ones.
