@@ -31,8 +31,8 @@ pub(crate) enum Event {
     Look { at: usize, life: u64 },
     /// A transaction comes.
     Work { at: usize, life: u64 },
-    /// A restarted process has listened long enough.
-    Started { at: usize, life: u64 },
+    /// A process that has started looks whether it has heard a quorum out.
+    Hear { at: usize, life: u64 },
     /// A dead process comes back.
     Restart { at: usize, life: u64 },
     /// Something goes wrong, or right again.
@@ -62,7 +62,7 @@ impl Event {
             | Self::EpochEnd { at, life }
             | Self::Look { at, life }
             | Self::Work { at, life }
-            | Self::Started { at, life } => Some((*at, *life)),
+            | Self::Hear { at, life } => Some((*at, *life)),
             Self::Arrive { .. }
             | Self::Connected { .. }
             | Self::Restart { .. }

@@ -198,7 +198,7 @@ impl Cluster {
             Event::Work { at, .. } => {
                 let _ = self.offer(at, Input::WorkArrived);
             }
-            Event::Started { at, .. } => self.started(at),
+            Event::Hear { at, .. } => self.hear_out(at),
             Event::Restart { at, life } => {
                 let node = &self.nodes[at];
                 // Whoever saw safety broken waits for its operator; liars do not.

@@ -216,7 +216,12 @@ impl Cluster {
     }
 
     /// The record first, then the signature (`Signer::sign`). Most liars keep no record.
-    fn sign(&mut self, at: usize, statement: Statement, answers: &mut Inputs) {
+    pub(crate) fn sign(&mut self, at: usize, statement: Statement, answers: &mut Inputs) {
+        if let Some(process) = &mut self.nodes[at].process
+            && let Some(hearing) = &mut process.hearing
+        {
+            return hearing.wait(statement, process.machine.view());
+        }
         let seat = self.seat(at, statement.epoch()).expect("a machine without a seat asks for no signature");
         let signed = self.world_of(statement.epoch()).sign(seat, statement);
         if self.plan.craft(at).is_some_and(|craft| !craft.keeps_record()) {

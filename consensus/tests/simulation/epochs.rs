@@ -133,9 +133,14 @@ impl Cluster {
         }
         self.counts.handovers += 1;
         let (fuse, end_fuse) = (process.fuse.take(), process.end_fuse.take());
+        // The machine that stays has nothing more to sign.
+        let is_unheard = process.hearing.take().is_some();
         let process = Process { fuse, end_fuse, ..self.process(at) };
         let node = &mut self.nodes[at];
         node.past = node.process.replace(process).filter(|_| self.plan.keeps_past).map(Box::new);
+        if is_unheard {
+            self.begin_to_hear(at);
+        }
         self.begin_to_look(at);
         let _ = self.offer(at, Input::Started);
     }

@@ -20,9 +20,6 @@ const ASK_PAUSE_MS: u64 = 200;
 /// Views that the checks let through beyond the machine's own window (`SLACK_VIEWS`).
 const SLACK_VIEWS: u64 = 64;
 
-/// Messages that wait for a process that still listens (`CHECKED_QUEUE_MAX`).
-const QUEUE_MAX: usize = 256;
-
 /// Something that the checks let through.
 pub(crate) enum Checked {
     Proposal { from: usize, header: BlockHeader, notarize: Verified<SignedStatement> },
@@ -147,12 +144,6 @@ impl Cluster {
     /// Something checked reaches the driver (`Driver::on_checked`).
     pub(crate) fn hear(&mut self, at: usize, checked: Checked) {
         let Some(process) = &mut self.nodes[at].process else { return };
-        if let Some(queue) = &mut process.listening {
-            if queue.len() < QUEUE_MAX {
-                queue.push_back(checked);
-            }
-            return;
-        }
         match checked {
             Checked::Proposal { from, header, notarize } => {
                 let block = header.digest();

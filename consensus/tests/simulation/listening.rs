@@ -2,8 +2,6 @@
 //! out, and only an epoch that surely runs is one to hear out: a block became final there under its eyes, nobody speaks of a
 //! later epoch, and nothing is missing (`node/src/driver/key_watch.rs`, `Life` in `epoch_end.rs`).
 
-use std::collections::BTreeSet;
-
 use baton_proto::{BlockHeader, View};
 
 use crate::{
@@ -13,7 +11,7 @@ use crate::{
     plan::Flaw,
 };
 
-/// Pause between two looks (`LISTEN_FOR`).
+/// Pause between two looks (`LOOK_AT_RECORD_EVERY`).
 const LOOK_EVERY_MS: u64 = 300;
 
 /// Views above the current one at the start of listening that the key's former life may have spoken in (`FORMER_LIFE_VIEWS`).
@@ -90,12 +88,8 @@ impl Cluster {
         let Some(process) = &self.nodes[at].process else { return false };
         let watch = &process.key_watch;
         let runs = self.plan.flaw == Some(Flaw::ListensToSilence) || watch.has_lived;
-        let others = (0..self.nodes.len()).filter(|peer| *peer != at && self.nodes[*peer].process.is_some());
-        let reached = others.filter(|peer| self.network.is_reachable(at, *peer)).chain([at]);
-        let seats: BTreeSet<_> = reached.filter_map(|node| self.seat(node, process.epoch)).collect();
-        let is_quiet = process.listening.is_none() && process.catching_up.is_none() && !process.is_asking;
-        let committee = &self.world_of(process.epoch).committee;
-        runs && is_quiet && !watch.may_be_over && committee.is_quorum(seats.into_iter().collect())
+        let is_quiet = process.catching_up.is_none() && !process.is_asking;
+        runs && is_quiet && !watch.may_be_over && self.is_quorum_connected(at)
     }
 
     /// Whether a block is the last one of its epoch.

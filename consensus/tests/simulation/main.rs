@@ -26,7 +26,7 @@
 //! | `commit`: one atomic step, synced at once with what was staged before | `node/src/driver/commit.rs` and `Ledger::finalize` |
 //! | `offer`: effects in order, then the answers at hand | `Driver::offer` |
 //! | `recovered` | `node/src/node/open.rs`: `recovered` |
-//! | `Process::listening` | `Driver::listen_first` |
+//! | `Hearing`: nothing is signed after a start before a quorum was heard out | `node/src/driver/hearing.rs` |
 //! | `take`, `Intake`: window, pause, certificates checked once, votes that wait in the node's own [`HeldVotes`](baton_consensus::HeldVotes) | `node/src/driver/intake.rs`, `window.rs`, `certified.rs` |
 //! | `follow`, `arrive`, `ask_how_it_ended`: one epoch after another | what a driver must do at least at [`Effect::EpochEnded`](baton_consensus::Effect) |
 //! | `seat`: sequencers that join, leave and come back, and followers | `EpochContext` of `node/src/epoch.rs` |
@@ -51,6 +51,7 @@ mod common;
 mod disk;
 mod driver;
 mod epochs;
+mod hearing;
 mod intake;
 mod listening;
 mod network;

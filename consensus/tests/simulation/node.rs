@@ -1,7 +1,7 @@
 //! A node: a disk that outlives crashes, and a process that does not.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
@@ -13,14 +13,12 @@ use crate::{
     cluster::Cluster,
     common::Insecure,
     disk::{Ledger, Record, Store, recovered},
-    intake::{Checked, Intake},
+    hearing::Hearing,
+    intake::Intake,
     listening::Listening,
     plan::{Craft, Flaw},
     turn::Turn,
 };
-
-/// How long a process that starts listens before it speaks (`Driver::listen_first`).
-const LISTEN_MS: u64 = 300;
 
 /// One member's machine room.
 #[derive(Default)]
@@ -50,8 +48,8 @@ pub(crate) struct Process {
     pub(crate) turn: Turn,
     /// Blocks that were on the disk when it started.
     pub(crate) stored: usize,
-    /// Nothing is said yet; what comes in is checked, and waits.
-    pub(crate) listening: Option<VecDeque<Checked>>,
+    /// After a start, until a quorum was heard out: nothing is signed.
+    pub(crate) hearing: Option<Hearing>,
     pub(crate) intake: Intake,
     /// Members that evidence was found against.
     pub(crate) reported: BTreeSet<MemberIndex>,
@@ -88,21 +86,20 @@ impl Cluster {
         if outdated && node.backup.is_none() {
             node.backup = Some(node.record.platter().clone());
         }
-        let mut process = self.process(at);
-        process.listening = Some(VecDeque::new());
+        let process = self.process(at);
         self.counts.walks += u64::from(process.epoch.get() + 2 <= self.watch.top_turn().0.get());
         self.nodes[at].process = Some(process);
         if at >= self.plan.weights.len() {
             self.counts.acts[Craft::Twin as usize] += 1;
         }
         self.trace.note(self.clock.now_ms(), at, format_args!("process starts"));
-        let life = self.nodes[at].life;
-        self.clock.after(LISTEN_MS, Event::Started { at, life });
+        self.begin_to_hear(at);
         for peer in 0..self.nodes.len() {
             if peer != at {
                 self.connect(at, peer);
             }
         }
+        self.started(at);
     }
 
     /// Makes a process on what the disk holds.
@@ -125,7 +122,7 @@ impl Cluster {
             machine,
             turn: Turn::default(),
             stored,
-            listening: None,
+            hearing: None,
             intake,
             reported: BTreeSet::new(),
             bodies: BTreeMap::new(),
@@ -150,10 +147,7 @@ impl Cluster {
         }
     }
 
-    /// The process has listened: it speaks, and takes what has come meanwhile.
-    pub(crate) fn started(&mut self, at: usize) {
-        let Some(process) = &mut self.nodes[at].process else { return };
-        let waiting = process.listening.take().unwrap_or_default();
+    fn started(&mut self, at: usize) {
         self.begin_to_look(at);
         let _ = self.offer(at, Input::Started);
         let node = &self.nodes[at];
@@ -161,9 +155,6 @@ impl Cluster {
             && self.plan.craft(at).is_none()
         {
             self.watch.restarted(at, (process.epoch, process.machine.view()), node.ledger.live());
-        }
-        for checked in waiting {
-            self.hear(at, checked);
         }
     }
 

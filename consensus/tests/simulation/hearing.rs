@@ -1,0 +1,83 @@
+//! After a start nothing is signed before a quorum was heard out: what the machine wants signed waits until one is connected
+//! and had time to say what it holds, and what is over by then is never said (`node/src/driver/hearing.rs`).
+
+use std::collections::{BTreeSet, VecDeque};
+
+use baton_proto::{Statement, View};
+
+use crate::{clock::Event, cluster::Cluster};
+
+/// How long a process listens once a quorum is connected (`LISTEN_FOR`).
+const LISTEN_MS: u64 = 300;
+
+/// Pause between two looks at who is connected (`LOOK_EVERY`).
+const LOOK_EVERY_MS: u64 = 20;
+
+/// What waits, and since when a quorum is connected.
+#[derive(Default)]
+pub(crate) struct Hearing {
+    connected: Option<u64>,
+    waiting: Vec<Statement>,
+}
+
+impl Hearing {
+    /// Keeps what the machine, now in view `current`, wants signed.
+    pub(crate) fn wait(&mut self, statement: Statement, current: View) {
+        self.waiting.push(statement);
+        self.forget_below(current.previous().unwrap_or_default());
+    }
+
+    fn forget_below(&mut self, view: View) {
+        self.waiting.retain(|statement| statement.view() >= Some(view));
+    }
+
+    fn is_over(&mut self, is_connected: bool, now_ms: u64) -> bool {
+        self.connected = self.connected.filter(|_| is_connected).or_else(|| is_connected.then_some(now_ms));
+        self.connected.is_some_and(|since| now_ms >= since + LISTEN_MS)
+    }
+}
+
+impl Cluster {
+    /// Begins to hear a quorum out. Whoever has no key need not, and a steady world is not about starts.
+    pub(crate) fn begin_to_hear(&mut self, at: usize) {
+        if self.plan.is_follower(at) || self.plan.steady {
+            return;
+        }
+        if let Some(process) = &mut self.nodes[at].process {
+            process.hearing = Some(Hearing::default());
+            let life = process.life;
+            self.clock.after(0, Event::Hear { at, life });
+        }
+    }
+
+    /// Looks at whether a quorum was heard out, and signs what waited for that (`Driver::hear`).
+    pub(crate) fn hear_out(&mut self, at: usize) {
+        let (now, is_connected) = (self.clock.now_ms(), self.is_quorum_connected(at));
+        let Some(process) = &mut self.nodes[at].process else { return };
+        let (life, current) = (process.life, process.machine.view());
+        let Some(mut hearing) = process.hearing.take() else { return };
+        if !hearing.is_over(is_connected, now) {
+            process.hearing = Some(hearing);
+            self.clock.after(LOOK_EVERY_MS, Event::Hear { at, life });
+            return;
+        }
+        hearing.forget_below(current);
+        for statement in hearing.waiting {
+            let mut answers = VecDeque::new();
+            self.sign(at, statement, &mut answers);
+            for answer in answers {
+                let _ = self.offer(at, answer);
+            }
+        }
+        self.after_input(at);
+    }
+
+    /// Whether members with a quorum of the weight are there, the node itself among them (`Driver::is_quorum_connected`).
+    pub(crate) fn is_quorum_connected(&self, at: usize) -> bool {
+        let Some(epoch) = self.nodes[at].process.as_ref().map(|process| process.epoch) else { return false };
+        let others = (0..self.nodes.len()).filter(|peer| *peer != at && self.nodes[*peer].process.is_some());
+        let reached = others.filter(|peer| self.network.is_reachable(at, *peer)).chain([at]);
+        let seats: BTreeSet<_> = reached.filter_map(|node| self.seat(node, epoch)).collect();
+        self.world_of(epoch).committee.is_quorum(seats.into_iter().collect())
+    }
+}
