@@ -1,6 +1,9 @@
 //! The one thread that adds to the pool, and that puts into the journal what users are told is accepted.
 
-use std::sync::{MutexGuard, PoisonError};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
 
 use alloy_primitives::TxHash;
 use baton_mempool::{Added, Pool, PoolError, Waiting};
@@ -8,7 +11,7 @@ use baton_proto::Transaction;
 use tokio::sync::mpsc;
 use tracing::{debug, error, warn};
 
-use super::{AdmissionContext, Answer, Journal, SubmitError, now_ms, recovery::Decoded};
+use super::{AdmissionContext, Answer, Journal, SubmitError, again::Unsettled, now_ms, recovery::Decoded};
 use crate::driver::LedgerNonces;
 
 /// Most batches that wait for the keeper; then recovery waits.
@@ -26,12 +29,15 @@ pub(super) enum Work {
     Submitted(Vec<Decoded>),
     /// From peers, who do not.
     Gossiped(Vec<Transaction>),
+    /// Nothing: time has passed.
+    AnnounceAgain,
 }
 
 /// Owns the way into the pool.
 pub(super) struct Keeper {
     context: AdmissionContext,
     journal: Journal,
+    unsettled: Unsettled,
 }
 
 /// What shares one sync.
@@ -65,7 +71,8 @@ struct Accepted {
 
 impl Keeper {
     pub(super) fn new(context: AdmissionContext, journal: Journal) -> Self {
-        Self { context, journal }
+        let unsettled = Unsettled::new(context.announce_again_after);
+        Self { context, journal, unsettled }
     }
 
     /// Adds what comes until nothing more can come.
@@ -82,10 +89,11 @@ impl Keeper {
         }
     }
 
-    fn take(&self, work: Work, group: &mut Group) {
+    fn take(&mut self, work: Work, group: &mut Group) {
         match work {
             Work::Submitted(submitted) => submitted.into_iter().for_each(|decoded| self.submitted(decoded, group)),
             Work::Gossiped(transactions) => transactions.iter().for_each(|brought| self.gossiped(brought, group)),
+            Work::AnnounceAgain => self.announce_again(),
         }
     }
 
@@ -152,6 +160,8 @@ impl Keeper {
             }
             return;
         }
+        // Not only what the pool took now: what a peer had brought, and a user asks for, is as much this node's to spread.
+        self.note_announced(&mut records.iter().map(|(_, transaction)| *transaction.hash()));
         if !accepted.is_empty() {
             (self.context.announce)(accepted.iter().map(|accepted| accepted.transaction.clone()).collect());
         }
@@ -202,11 +212,26 @@ impl Keeper {
     }
 
     /// Peers may have lost what we hold.
-    fn announce_restored(&self) {
+    fn announce_restored(&mut self) {
         let restored: Vec<Transaction> = self.pool().transactions().cloned().collect();
         if !restored.is_empty() {
+            self.note_announced(&mut restored.iter().map(|transaction| *transaction.hash()));
             (self.context.announce)(restored);
             self.context.work.notify_one();
+        }
+    }
+
+    fn note_announced(&mut self, hashes: &mut dyn Iterator<Item = TxHash>) {
+        let pool = &self.context.pool;
+        self.unsettled.announced(hashes, Instant::now(), |hash| lock(pool).contains(hash));
+    }
+
+    fn announce_again(&mut self) {
+        let pool = &self.context.pool;
+        let due = self.unsettled.due(Instant::now(), |hash| lock(pool).get(hash));
+        if !due.is_empty() {
+            debug!(transactions = due.len(), "announced again: they still wait");
+            (self.context.announce)(due);
         }
     }
 
@@ -217,6 +242,10 @@ impl Keeper {
     }
 
     fn pool(&self) -> MutexGuard<'_, Pool> {
-        self.context.pool.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.context.pool)
     }
+}
+
+fn lock(pool: &Mutex<Pool>) -> MutexGuard<'_, Pool> {
+    pool.lock().unwrap_or_else(PoisonError::into_inner)
 }

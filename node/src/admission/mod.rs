@@ -4,7 +4,7 @@
 //!  users ──▶ room ──▶ recovery ───────────────┐            ┌──▶ pool
 //!            none:     batches on blocking    ├──▶ keeper ─┼──▶ journal, one sync for many
 //!            Busy      threads, in order      │            ├──▶ answers to users
-//!  gossip (decoded by the network) ──▶ queue ─┘            └──▶ announced to peers
+//!  gossip (decoded by the network) ──▶ queue ─┘            └──▶ announced to peers, again and again while it waits
 //!                       stalest dropped
 //! ```
 //! - **Recovery** decodes submissions and recovers their senders, in the order in which they came, so that what one user
@@ -14,6 +14,7 @@
 //! - The [`Journal`] holds what users were told is accepted. They are told after it is on the disk; if it cannot be put
 //!   there, they are refused.
 
+mod again;
 mod error;
 mod journal;
 mod keeper;
@@ -27,7 +28,7 @@ mod tests;
 
 use std::{
     sync::{Arc, Mutex},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use alloy_primitives::{Bytes, TxHash};
@@ -73,6 +74,8 @@ pub struct AdmissionContext {
     pub work: Arc<Notify>,
     /// Tells others of transactions that this node accepted from its users, now or before a restart. Must not wait.
     pub announce: Box<dyn Fn(Vec<Transaction>) + Send>,
+    /// How long such a transaction waits in the pool until others are told of it again.
+    pub announce_again_after: Duration,
 }
 
 /// The pool's door.
@@ -116,12 +119,12 @@ impl Admission {
             room: Arc::new(Semaphore::new(SUBMISSION_BYTES_MAX)),
             gossiped: Arc::clone(&gossiped),
         });
-        let senders = Arc::clone(&context.senders);
+        let (senders, turn) = (Arc::clone(&context.senders), context.announce_again_after / again::TURNS);
         let keeper = Keeper::new(context, journal);
         let task = async move {
             let (work, inbox) = mpsc::channel(keeper::WORK_MAX);
             let kept = tokio::task::spawn_blocking(move || keeper.run(inbox));
-            let recovery = recovery::run(senders, submitted, gossiped, work);
+            let recovery = recovery::run(senders, submitted, gossiped, turn, work);
             let ended = stop.run_until_cancelled(recovery).await;
             // Without recovery nothing more can come: the keeper finishes what it has begun.
             match (kept.await, ended) {

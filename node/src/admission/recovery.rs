@@ -1,10 +1,14 @@
 //! Decoding submissions in batches on blocking threads, in order.
 
-use std::{num::NonZeroUsize, sync::Arc};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use baton_proto::{Transaction, TransactionError};
 use futures::{StreamExt as _, stream::FuturesOrdered};
-use tokio::{sync::mpsc, task::spawn_blocking};
+use tokio::{
+    sync::mpsc,
+    task::spawn_blocking,
+    time::{MissedTickBehavior, interval},
+};
 
 use super::{
     Answer, Senders, Submission,
@@ -25,16 +29,20 @@ pub(super) struct Decoded {
     pub(super) answer: Answer,
 }
 
-/// Hands submissions, decoded, and gossiped transactions to the keeper; ends when the keeper or the door does.
+/// Hands submissions, decoded, and gossiped transactions to the keeper, and has it announce again what waits, once a `turn`;
+/// ends when the keeper or the door does.
 pub(super) async fn run(
     senders: Arc<Senders>,
     mut submitted: mpsc::Receiver<Submission>,
     gossiped: Arc<DropQueue<Transaction>>,
+    turn: Duration,
     keeper: mpsc::Sender<Work>,
 ) {
     let threads = threads();
     let mut decoding = FuturesOrdered::new();
     let mut batch = Vec::new();
+    let mut turns = interval(turn);
+    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let work = tokio::select! {
             count = submitted.recv_many(&mut batch, BATCH_MAX), if decoding.len() < threads => {
@@ -54,6 +62,7 @@ pub(super) async fn run(
                 let more = std::iter::from_fn(|| gossiped.try_pop()).take(GROUP_MAX);
                 Work::Gossiped(std::iter::once(first).chain(more).collect())
             }
+            _ = turns.tick() => Work::AnnounceAgain,
         };
         if keeper.send(work).await.is_err() {
             return;

@@ -1,6 +1,6 @@
 //! The door as users and peers meet it.
 
-use std::{collections::BTreeMap, path::Path, sync::Mutex};
+use std::{collections::BTreeMap, path::Path, sync::Mutex, time::Duration};
 
 use alloy_primitives::Address;
 use baton_mempool::{Nonces, PoolConfig};
@@ -61,6 +61,10 @@ impl Door {
     }
 
     fn open_with(folder: &Path, nonces: &Final, bounds: JournalBounds) -> Self {
+        Self::open_announcing(folder, nonces, bounds, Duration::from_secs(3_600))
+    }
+
+    fn open_announcing(folder: &Path, nonces: &Final, bounds: JournalBounds, announce_again_after: Duration) -> Self {
         let domain =
             Domain { l1_chain_id: L1ChainId::new(31_337), registry: Address::repeat_byte(0xaa), l2_chain_id: CHAIN };
         let identity = ChainIdentity { domain, inbox: Address::repeat_byte(0xbb), slasher: Address::repeat_byte(0xcc) };
@@ -80,6 +84,7 @@ impl Door {
                 let announced = Arc::clone(&announced);
                 move |transactions| announced.lock().unwrap().extend(transactions.iter().map(|tx| *tx.hash()))
             }),
+            announce_again_after,
         };
         let (admission, task) = Admission::new(context, journal, stop.clone());
         Self { admission, pool, senders, work, announced, disk, stop, task: tokio::spawn(task) }
@@ -141,6 +146,39 @@ async fn refusals_are_told_apart_and_not_announced() {
     assert!(texts[2].starts_with("oversized data"), "{texts:?}");
     // 5 + 1 is more than a tenth, but the fee cap has not moved.
     assert!(texts[3].starts_with("replacement transaction underpriced"), "{texts:?}");
+    door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn peers_hear_of_what_users_sent_again_while_it_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    let soon = Duration::from_millis(20);
+    let door = Door::open_announcing(folder.path(), &Final::default(), JournalBounds::of(&config()), soon);
+    // Brought by a peer, and by a user; brought by a peer alone; and two that only users sent.
+    brought(&door, raw_transfer(2, 0, 5)).await;
+    brought(&door, raw_transfer(3, 0, 5)).await;
+    assert!(door.submit(raw_transfer(3, 0, 5)).await.is_err());
+    assert!(door.submit_all([raw_transfer(1, 0, 5), raw_transfer(1, 1, 5)]).await.iter().all(Result::is_ok));
+    let (settled, waits, both) = (transfer(1, 0, 5), transfer(1, 1, 5), transfer(3, 0, 5));
+    let again = async |transaction: &Transaction| {
+        let times = || door.announced.lock().unwrap().iter().filter(|hash| *hash == transaction.hash()).count();
+        let before = times();
+        let twice = async {
+            while times() < before + 2 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), twice).await.expect("announced again");
+    };
+    again(&settled).await;
+    again(&both).await;
+    door.pool.lock().unwrap().on_final(&[(settled.sender(), 1)].into(), &[*settled.hash()]);
+    again(&waits).await;
+    door.announced.lock().unwrap().clear();
+    again(&waits).await;
+    let announced = door.announced.lock().unwrap().clone();
+    assert!(!announced.contains(settled.hash()), "final is final");
+    assert!(!announced.contains(transfer(2, 0, 5).hash()), "left to whoever it came to first");
     door.close().await;
 }
 

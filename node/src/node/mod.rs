@@ -40,7 +40,7 @@ use crate::{
     driver::{DriverError, DriverStatus, NotarizedBlocks},
     l1::{AccountConfig, AccountContext, Watcher, spawn_reporter},
     ledger::{EvidenceOnL1, EvidenceRecord, Ledger, LedgerError},
-    p2p::{Fault, KnownLookup, Network, Outbound},
+    p2p::{Fault, GOSSIP_AGAIN_AFTER, KnownLookup, Network, Outbound},
     rpc::{Announcements, RpcContext, serve as serve_rpc},
     telemetry::{Metrics, NodeStatus, NotReady, health, run_status_line},
 };
@@ -214,6 +214,7 @@ async fn start(
                     network.gossip(transactions);
                 }
             }),
+            announce_again_after: GOSSIP_AGAIN_AFTER,
         },
         journal,
         inner.clone(),

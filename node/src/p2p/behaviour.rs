@@ -95,6 +95,12 @@ pub(super) const MESH_PEERS_MAX: usize = 12;
 /// announcements, or by its sender, and costs little. Ids of 20 bytes at a thousand messages a second take some 10 MB.
 pub(super) const GOSSIP_SEEN: Duration = Duration::from_secs(120);
 
+/// After what time a transaction is worth gossiping again: gossip's memory of the message counts from when it went out, which
+/// may be later than when it was given to it.
+pub(crate) const GOSSIP_AGAIN_AFTER: Duration = Duration::from_secs(150);
+
+const _: () = assert!(GOSSIP_AGAIN_AFTER.as_secs() > GOSSIP_SEEN.as_secs(), "gossip would still refuse it");
+
 pub(super) type Gossip = gossipsub::Behaviour<gossipsub::IdentityTransform, gossipsub::WhitelistSubscriptionFilter>;
 
 /// Everything a node does on its connections. The refusing parts come first.

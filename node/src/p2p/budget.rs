@@ -50,12 +50,16 @@ impl Bucket {
 
     /// Takes `units` if they are all there, else none; returns whether they were.
     pub(super) fn try_take_all(&mut self, units: u32, now: Instant) -> bool {
-        let paid = self.paid.max(now) + self.per_unit * units;
-        let is_within = paid - now <= self.burst;
+        let is_within = self.has(units, now);
         if is_within {
-            self.paid = paid;
+            self.take(units, now);
         }
         is_within
+    }
+
+    /// Returns whether `units` are there.
+    fn has(&self, units: u32, now: Instant) -> bool {
+        self.paid.max(now) + self.per_unit * units - now <= self.burst
     }
 }
 
@@ -109,15 +113,27 @@ const STRANGERS_WEIGHT: u32 = 4;
 const STRANGERS_TRANSACTIONS_PER_SECOND: u32 = 4_096;
 const STRANGERS_TRANSACTIONS_BURST: u32 = 8_192;
 
+/// Transactions of each stranger that do not count against those, for one that is busy must not silence a follower with a
+/// few users, and those of all strangers together, for the same reason as above. At once as many as a message of the largest
+/// transactions or a handful of small messages hold.
+const STRANGERS_OWN_PER_SECOND: u32 = 32;
+const STRANGERS_OWN_BURST: u32 = 128;
+const STRANGERS_OWN_TOGETHER_PER_SECOND: u32 = 2_048;
+const STRANGERS_OWN_TOGETHER_BURST: u32 = 4_096;
+
 /// What all peers that have not proven to be members may have us do together.
 #[derive(Debug)]
 pub(super) struct StrangersBudget {
     transactions: Bucket,
+    own: Bucket,
 }
 
 impl StrangersBudget {
     pub(super) fn new(now: Instant) -> Self {
-        Self { transactions: Bucket::new(STRANGERS_TRANSACTIONS_PER_SECOND, STRANGERS_TRANSACTIONS_BURST, now) }
+        Self {
+            transactions: Bucket::new(STRANGERS_TRANSACTIONS_PER_SECOND, STRANGERS_TRANSACTIONS_BURST, now),
+            own: Bucket::new(STRANGERS_OWN_TOGETHER_PER_SECOND, STRANGERS_OWN_TOGETHER_BURST, now),
+        }
     }
 }
 
@@ -133,6 +149,8 @@ pub(super) struct AskBudget {
     pub(super) prove: Bucket,
     pub(super) directory: Bucket,
     transactions: Bucket,
+    /// As long as it is a stranger.
+    own: Bucket,
 }
 
 impl AskBudget {
@@ -143,11 +161,12 @@ impl AskBudget {
             prove: introductions,
             directory: introductions,
             transactions: Bucket::new(TRANSACTIONS_PER_SECOND, TRANSACTIONS_BURST, now),
+            own: Bucket::new(STRANGERS_OWN_PER_SECOND, STRANGERS_OWN_BURST, now),
         }
     }
 
-    /// Takes a message of `count` transactions, a stranger's also out of what `strangers` share; returns whether it is within
-    /// the budget. Above it nobody is charged: a peer hands on what its users and other peers send.
+    /// Takes a message of `count` transactions, a stranger's out of its own few if they suffice, else out of what `strangers`
+    /// share; returns whether it is within the budget. Above it nobody is charged: a peer hands on what its users and other peers send.
     pub(super) fn try_take_transactions(
         &mut self,
         count: usize,
@@ -159,11 +178,17 @@ impl AskBudget {
         match strangers {
             None => self.transactions.try_take_all(count, now),
             Some(strangers) => {
-                self.transactions.try_take_all(count.saturating_mul(STRANGERS_WEIGHT), now)
-                    && strangers.transactions.try_take_all(count, now)
+                let weighed = count.saturating_mul(STRANGERS_WEIGHT);
+                try_take_both((&mut self.own, count), (&mut strangers.own, count), now)
+                    || try_take_both((&mut self.transactions, weighed), (&mut strangers.transactions, count), now)
             }
         }
     }
+}
+
+/// Takes from both what is asked of each, or from neither.
+fn try_take_both(one: (&mut Bucket, u32), other: (&mut Bucket, u32), now: Instant) -> bool {
+    other.0.has(other.1, now) && one.0.try_take_all(one.1, now) && other.0.try_take_all(other.1, now)
 }
 
 #[cfg(test)]
@@ -208,16 +233,18 @@ mod tests {
         assert!(asks.try_take_transactions(TRANSACTIONS_PER_SECOND as usize, None, start + SECOND));
         assert!(!asks.try_take_transactions(0, None, start + SECOND), "an empty message is one too");
 
-        // One stranger has a fourth of that, and leaves others as much; many have no more than two.
-        let own = burst / STRANGERS_WEIGHT as usize;
+        // One stranger has a fourth of that, and leaves others as much; many have no more than two, but for a few of each.
+        let (share, few) = (burst / STRANGERS_WEIGHT as usize, STRANGERS_OWN_BURST as usize);
         let mut take = |asks: &mut AskBudget, count| asks.try_take_transactions(count, Some(&mut strangers), start);
         let mut one = AskBudget::new(start);
-        assert!(!take(&mut one, own + 1) && take(&mut one, own) && !take(&mut one, 1));
+        assert!(!take(&mut one, share + 1) && take(&mut one, share) && !take(&mut one, few + 1));
         let mut two = AskBudget::new(start);
-        assert!(take(&mut two, own));
-        for _ in 0..100 {
-            assert!(!take(&mut AskBudget::new(start), 1));
-        }
+        assert!(take(&mut two, share));
+        let mut quiet = AskBudget::new(start);
+        assert!(!take(&mut quiet, few + 1) && take(&mut quiet, few) && !take(&mut quiet, 1));
+        // Identities cost nothing, so there is an end to that too.
+        let others = (0..100).filter(|_| take(&mut AskBudget::new(start), few)).count();
+        assert_eq!(others, STRANGERS_OWN_TOGETHER_BURST as usize / few - 1);
         assert!(AskBudget::new(start).try_take_transactions(burst, None, start), "members do not share with them");
     }
 

@@ -89,6 +89,7 @@ pub use libp2p::{Multiaddr, PeerId, identity::Keypair};
 use tokio::sync::oneshot;
 
 pub use announcements::Acceptance;
+pub(crate) use behaviour::GOSSIP_AGAIN_AFTER;
 pub use charges::Fault;
 pub use identity::{IdentityError, load_identity, load_or_create_identity};
 pub use network::{Network, Reach};
