@@ -55,8 +55,17 @@ const LISTEN_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Reach {
     /// Those who speak for members of an epoch, in the order of their places.
     pub members: Vec<PeerId>,
-    /// All others, members of other epochs and followers among them.
+    /// Those of the others whom the operator configured.
+    pub configured: Vec<PeerId>,
+    /// The rest, members of other epochs and followers among them.
     pub others: Vec<PeerId>,
+}
+
+impl Reach {
+    /// Returns all of them, members first, then those whom the operator configured.
+    pub fn all(&self) -> impl Iterator<Item = &PeerId> {
+        self.members.iter().chain(&self.configured).chain(&self.others)
+    }
 }
 
 /// A running network. Clones share it; it stops when the last one is dropped.
@@ -72,6 +81,8 @@ pub struct Network {
 
 struct Inner {
     peer: PeerId,
+    /// The configured peers and observers.
+    reserved: HashSet<PeerId>,
     seats: Seats,
     shared: Arc<Shared>,
     known: KnownLookup,
@@ -130,6 +141,7 @@ impl Network {
 
         let inner = Arc::new(Inner {
             peer: config.identity.public().to_peer_id(),
+            reserved: reserved.clone(),
             seats: seats.clone(),
             shared: shared.clone(),
             known: known.clone(),
@@ -296,8 +308,11 @@ impl Network {
             .filter(|peer| introduced.contains(peer))
             .copied()
             .collect();
-        let others = introduced.into_iter().filter(|peer| !members.contains(peer)).collect();
-        Reach { members, others }
+        let (configured, others) = introduced
+            .into_iter()
+            .filter(|peer| !members.contains(peer))
+            .partition(|peer| self.inner.reserved.contains(peer));
+        Reach { members, configured, others }
     }
 
     /// Returns how many peers of any kind are connected.

@@ -1,7 +1,8 @@
 //! One run of catching up: ranges from several peers at once, in order into the ledger.
 //!
-//! Ranges prove themselves, so anybody on our chain may serve them; members of the epoch are asked first, others where no
-//! member has room for a question. Once none of them is there any more, whoever came after them still has their blocks.
+//! Ranges prove themselves, so anybody on our chain may serve them; members of the epoch are asked as long as one of them can
+//! serve, then those whom the operator configured, then anybody: once none of them is there any more, whoever came after them
+//! still has their blocks.
 //!
 //! A run starts from the ledger's head and ends when it has handed on the block that the newest finalization names. Nothing of it is
 //! durable but what the ledger took: after a crash, or when the run is dropped, the next one goes on from there, and only

@@ -137,7 +137,7 @@ impl Plan {
 
     /// Returns whether somebody is within reach, and nobody of them is left to ask.
     pub(super) fn is_deserted(&self, reach: &Reach) -> bool {
-        let mut within = reach.members.iter().chain(&reach.others).peekable();
+        let mut within = reach.all().peekable();
         within.peek().is_some() && within.all(|peer| self.servers.get(peer).is_some_and(|server| server.dropped))
     }
 
@@ -149,8 +149,7 @@ impl Plan {
         let lowest = self.head.0.next()?;
         self.open_span(lowest);
         if self.servers.len() >= SERVERS_MAX {
-            let is_near = |peer: &PeerId| reach.members.contains(peer) || reach.others.contains(peer);
-            self.servers.retain(|peer, server| server.open > 0 || is_near(peer));
+            self.servers.retain(|peer, server| server.open > 0 || reach.all().any(|near| near == peer));
         }
         let (from, peer) = self.hedge(lowest, reach, now).or_else(|| {
             let missing = self.spans.iter().find(|(_, span)| matches!(span.state, SpanState::Missing));
@@ -261,22 +260,24 @@ impl Plan {
         }
     }
 
-    /// The peer with the fewest open questions that was asked the longest ago; a member, if one can be asked.
+    /// The peer with the fewest open questions that was asked the longest ago: a member, if one can be asked. Where no member
+    /// can serve it is one whom the operator configured, and where none of these can either, anybody: strangers come for
+    /// nothing, and each can waste an answer's time. Who is only busy for a moment can serve; who was late lately may not.
     fn choose(&self, reach: &Reach, except: Option<PeerId>, now: Instant) -> Option<PeerId> {
         let fresh = Server::default();
         let server = |peer: &PeerId| self.servers.get(peer).unwrap_or(&fresh);
-        let can = |peer: &&PeerId| {
-            let server = server(peer);
-            !server.dropped
-                && server.open < REQUESTS_PER_PEER
-                && server.paused_until.is_none_or(|until| until <= now)
-                && Some(**peer) != except
-        };
-        let best = |peers: &[PeerId]| {
-            let key = |peer: &&PeerId| (server(peer).open, server(peer).turn);
-            peers.iter().filter(can).min_by_key(key).copied()
-        };
-        best(&reach.members).or_else(|| best(&reach.others))
+        for kind in [&reach.members, &reach.configured, &reach.others] {
+            let left = || kind.iter().filter(|peer| !server(peer).dropped && Some(**peer) != except);
+            let free = left().filter(|peer| {
+                let server = server(peer);
+                server.open < REQUESTS_PER_PEER && server.paused_until.is_none_or(|until| until <= now)
+            });
+            let best = free.min_by_key(|peer| (server(peer).open, server(peer).turn));
+            if best.is_some() || left().any(|peer| server(peer).strikes == 0) {
+                return best.copied();
+            }
+        }
+        None
     }
 
     /// Takes the peer off its span, and returns whether the span still waited for it.

@@ -312,7 +312,11 @@ async fn parts_of_a_proposal_are_for_proven_members_only() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_is_on_our_chain_can_be_asked_for_what_proves_itself() {
-    let mut zero = Node::start(member(0, &[])).await;
+    // Its operator knows a node of another that is no member.
+    let mut friend = member(41, &[]);
+    friend.speaker = None;
+    let friend = Node::start(friend).await;
+    let mut zero = Node::start(member(0, &[(41, &friend.address())])).await;
     let one = Node::start(member(1, &[(0, &zero.address())])).await;
     zero.connected(1).await;
     // A follower, and who has a key that no epoch knows here.
@@ -322,7 +326,8 @@ async fn whoever_is_on_our_chain_can_be_asked_for_what_proves_itself() {
     let later = Node::start(member(MEMBERS, &[(0, &zero.address())])).await;
     let mut others = vec![peer(40), peer(MEMBERS)];
     others.sort_unstable();
-    becomes(|| zero.network.reach() == Reach { members: vec![peer(1)], others: others.clone() }).await;
+    let expected = Reach { members: vec![peer(1)], configured: vec![peer(41)], others };
+    becomes(|| zero.network.reach() == expected).await;
     // In an epoch that nobody knows there are no members.
     assert_eq!(zero.network.at(Epoch::new(9)).reach().others.len(), 3);
 
@@ -335,7 +340,7 @@ async fn whoever_is_on_our_chain_can_be_asked_for_what_proves_itself() {
     let (response, ()) = tokio::join!(within(asked), answered);
     assert_eq!(response, Ok(head(7)));
 
-    for gone in [&one, &later, &follower] {
+    for gone in [&one, &later, &follower, &friend] {
         gone.network.shutdown().await;
     }
     becomes(|| zero.network.reach() == Reach::default()).await;

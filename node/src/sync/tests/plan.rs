@@ -28,7 +28,7 @@ fn plan(target: u64) -> Plan {
 /// The first `members` peers, and as many `others` after them.
 fn reach(members: u8, others: u8) -> Reach {
     let peers = |range: std::ops::Range<u8>| range.map(peer).collect();
-    Reach { members: peers(0..members), others: peers(members..members + others) }
+    Reach { members: peers(0..members), others: peers(members..members + others), ..Reach::default() }
 }
 
 fn proven(chain: &Chain, ask: &Ask) -> Answer {
@@ -162,16 +162,45 @@ fn held_and_open_bytes_stay_within_their_bound_in_any_order_of_answers() {
 }
 
 #[test]
-fn others_are_asked_where_no_member_can_be() {
+fn strangers_are_asked_where_nobody_else_can_serve_and_not_where_all_are_busy() {
     let (chain, now) = (Chain::new(600), Instant::now());
-    let mut plan = plan(600);
-    let asked = |plan: &mut Plan, near: &Reach, now| plan.next_ask(near, now).map(|ask| ask.peer);
-    // Two questions are enough for one member.
-    assert_eq!([(); 2].map(|()| asked(&mut plan, &reach(1, 1), now)), [Some(peer(0)); 2]);
-    let other = plan.next_ask(&reach(1, 1), now).unwrap();
-    assert_eq!((other.peer, other.from), (peer(1), Height::new(513)));
-    plan.on_answer(&other, proven(&chain, &other), now);
+    let near = Reach { configured: vec![peer(9)], ..reach(1, 1) };
+    let mut plan = plan(2_000);
+    // Two questions are enough for one member, and who says no is asked again in a moment.
+    let first = plan.next_ask(&near, now).unwrap();
+    let second = plan.next_ask(&near, now).unwrap();
+    assert_eq!([first.peer, second.peer], [peer(0); 2]);
+    assert_eq!(plan.next_ask(&near, now), None, "the only member is busy");
+    plan.on_answer(&second, Answer::Nothing, now);
+    assert_eq!(plan.next_ask(&near, now), None, "the only member rests");
+    let later = now + Duration::from_secs(1);
+    let again = plan.next_ask(&near, later).unwrap();
+    assert_eq!((again.peer, again.from), (peer(0), Height::new(257)));
+    // Slow for the lowest span, it leaves that to another as well: to whom the operator knows.
+    let slow = now + Duration::from_secs(2);
+    let hedge = plan.next_ask(&near, slow).unwrap();
+    assert_eq!((hedge.peer, hedge.from), (peer(9), Height::new(1)));
+    plan.on_answer(&hedge, proven(&chain, &hedge), slow);
+    // It is late, and has a question open still: others need not wait for it.
+    let known = plan.next_ask(&near, slow).unwrap();
+    assert_eq!(known.peer, peer(9));
+    plan.on_answer(&known, Answer::Nothing, slow);
+    plan.on_answer(&first, Answer::Late, slow);
+    plan.on_answer(&again, Answer::Lie, slow);
+    let slow = slow + Duration::from_secs(1);
+    let known = [(); 2].map(|()| plan.next_ask(&near, slow).unwrap());
+    assert_eq!(known.map(|ask| ask.peer), [peer(9); 2]);
+    assert_eq!(plan.next_ask(&near, slow), None, "nobody else is asked while one is left whom we know");
+    plan.on_answer(&known[0], Answer::Lie, slow);
+    let other = plan.next_ask(&near, slow).unwrap();
+    assert_eq!((other.peer, other.from), (peer(1), Height::new(257)));
+    plan.on_answer(&other, proven(&chain, &other), slow);
     assert!(plan.held() > 0, "what anybody proves is kept");
+}
+
+#[test]
+fn nobody_is_given_up_while_one_is_left() {
+    let mut plan = plan(600);
     // Nobody is given up while nobody is there, nor while one is left.
     assert!(!plan.is_deserted(&reach(0, 0)));
     plan.drop_peer(peer(0));

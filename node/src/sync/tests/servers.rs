@@ -111,7 +111,7 @@ impl Servers {
         let named: Vec<(PeerId, Way)> = (0..).map(peer).zip(members.iter().chain(others).copied()).collect();
         let members: Vec<PeerId> = named.iter().take(members.len()).map(|(peer, _)| *peer).collect();
         let others = named.iter().skip(members.len()).map(|(peer, _)| *peer).collect();
-        let reach = Reach { members, others };
+        let reach = Reach { members, others, ..Reach::default() };
         Self(Arc::new(Inner { chain, ways: named.into_iter().collect(), reach, seen: Mutex::default() }))
     }
 
