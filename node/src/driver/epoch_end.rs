@@ -3,7 +3,8 @@
 //! Nothing of a later epoch can be checked here before this one has ended: its committee follows from the last block. But
 //! that anybody speaks of one is reason enough to ask, and the answer, the finalization of this epoch's last block, proves
 //! itself with the committee that is known. What lies before that block comes as it does for anybody who is behind. Where
-//! nobody speaks, it is asked all the same once L1 is in a later epoch and nothing becomes final any more.
+//! nobody speaks, it is asked all the same once L1 is in a later epoch and nothing becomes final any more. Silence is no answer:
+//! it is asked again until those who know as much as we do say that they know of no end.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,10 @@ use baton_proto::{
 };
 use tracing::{debug, warn};
 
-use crate::{p2p::Reach, sync::RangeSource};
+use crate::{
+    p2p::{PeerId, Reach},
+    sync::RangeSource,
+};
 
 /// How often it is worth asking: strangers can speak of any epoch.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -52,6 +56,8 @@ pub(super) struct Life {
     may_be_over: bool,
     /// The final height at the last look while the epoch was due to end.
     looked_at: Option<Height>,
+    /// Whether too few answered to the last question.
+    is_unanswered: bool,
     questions: usize,
 }
 
@@ -71,6 +77,11 @@ impl Life {
         self.may_be_over = false;
     }
 
+    /// Too few of those who were asked said anything.
+    pub(super) const fn on_silence(&mut self) {
+        self.is_unanswered = true;
+    }
+
     /// Returns whether this epoch surely runs, which a quiet moment alone does not show: one that is over is quiet too, and
     /// none but the running one makes blocks final.
     pub(super) const fn is_sure(&self, is_asking: bool) -> bool {
@@ -81,46 +92,68 @@ impl Life {
     pub(super) const fn next_question(&mut self) -> usize {
         let before = self.questions;
         self.questions = before.wrapping_add(1);
+        self.is_unanswered = false;
         before
     }
 
-    /// Returns whether nothing became final since the last look, though L1 is in a later epoch (`is_due`), which the next
-    /// block of any leader would show.
-    pub(super) fn is_stalled(&mut self, is_due: bool, final_height: Height) -> bool {
+    /// Returns whether it is to be asked how this epoch ended, though nobody spoke of that: the last question found no answer,
+    /// or nothing became final since the last look, though L1 is in a later epoch (`is_due`), which the next block of any
+    /// leader would show.
+    pub(super) fn must_ask(&mut self, is_due: bool, final_height: Height) -> bool {
         let looked_at = std::mem::replace(&mut self.looked_at, is_due.then_some(final_height));
-        is_due && looked_at == Some(final_height)
+        self.is_unanswered || is_due && looked_at == Some(final_height)
     }
+}
+
+/// What became of the question how an epoch ended.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// The finalization of its last block.
+    End(Verified<Certificate>),
+    /// Most of the members that were asked know no end of it, though they know as much of the chain as we do.
+    Denied,
+    /// Too few of them answered: they may be gone, busy or behind.
+    Silence,
 }
 
 /// Asks for the end of the verifier's epoch until somebody proves it: some of its members, then some of all others on our chain,
 /// who came after them. `turn` says how often that was done before: others are asked each time, so that nobody can keep the
-/// honest ones out by being first.
+/// honest ones out by being first. Anybody can prove an end; that there is none, only members are believed whose chain is at
+/// least as long as ours, which is final up to `head`.
 pub(super) async fn find<S: RangeSource>(
     source: &S,
     turn: usize,
+    head: Height,
     verifier: &Verifier,
     epochs: Epochs,
-) -> Option<Verified<Certificate>> {
+) -> Found {
     let epoch = verifier.committee().epoch();
-    let Reach { mut members, mut others } = source.reach();
+    let Reach { mut members, configured, others } = source.reach();
+    let mut others: Vec<PeerId> = configured.into_iter().chain(others).collect();
     for peers in [&mut members, &mut others] {
         let first = turn.wrapping_mul(ASKED_MAX).checked_rem(peers.len()).unwrap_or(0);
         peers.rotate_left(first);
+        peers.truncate(ASKED_MAX);
     }
-    for peer in members.into_iter().take(ASKED_MAX).chain(others.into_iter().take(ASKED_MAX)) {
+    let (asked, mut denials) = (members.len(), 0_usize);
+    for (place, peer) in members.into_iter().chain(others).enumerate() {
         match source.request(peer, SyncRequest::EpochEnd(epoch)).await {
             Ok(SyncResponse::EpochEnd(last)) => match prove(last, verifier, epochs) {
-                Some(end) => return Some(end),
+                Some(end) => return Found::End(end),
                 None => {
                     warn!(%peer, %epoch, "a peer served something else as the end of an epoch");
                     source.charge(peer);
                 }
             },
-            Ok(_) => debug!(%peer, %epoch, "a peer knows no end of the epoch"),
+            Ok(SyncResponse::Head { height, .. }) => {
+                debug!(%peer, %epoch, %height, "a peer knows no end of the epoch");
+                denials += usize::from(place < asked && height >= head);
+            }
+            Ok(_) => debug!(%peer, %epoch, "a peer does not say how the epoch ended"),
             Err(error) => debug!(%peer, %error, "the end of the epoch is not known"),
         }
     }
-    None
+    if 2 * denials > asked { Found::Denied } else { Found::Silence }
 }
 
 /// Decoding has checked that the certificate is a finalization of the header's block.
@@ -137,17 +170,23 @@ fn prove(last: FinalHeader, verifier: &Verifier, epochs: Epochs) -> Option<Verif
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use baton_proto::{Epoch, L1BlockNumber, Statement, View};
+    use baton_proto::{BlockDigest, Epoch, L1BlockNumber, Statement, View};
 
     use super::*;
     use crate::{
         driver::testing::{World, block_of},
-        p2p::{PeerId, RequestError},
+        p2p::RequestError,
     };
+
+    /// Stands for no answer.
+    const DEAF: SyncResponse = SyncResponse::Taken(0);
+
+    /// How far the chain is final where the end is sought.
+    const HEAD: Height = Height::new(4);
 
     const EPOCHS: Epochs = Epochs { genesis: L1BlockNumber::ZERO, blocks: 10 };
 
-    /// What each peer answers, and whom it was charged to.
+    /// What each peer answers, and whom it was charged to; [`DEAF`] does not.
     #[derive(Clone)]
     struct Peers(Arc<Inner>);
 
@@ -163,7 +202,7 @@ mod tests {
         fn new(members: usize, answers: Vec<SyncResponse>) -> Self {
             let mut named: Vec<PeerId> = answers.iter().map(|_| PeerId::random()).collect();
             let others = named.split_off(members);
-            let reach = Reach { members: named, others };
+            let reach = Reach { members: named, others, ..Reach::default() };
             Self(Arc::new(Inner { reach, answers, asked: Mutex::default(), charged: Mutex::default() }))
         }
 
@@ -176,7 +215,10 @@ mod tests {
         async fn request(&self, peer: PeerId, request: SyncRequest) -> Result<SyncResponse, RequestError> {
             assert_eq!(request, SyncRequest::EpochEnd(Epoch::new(2)));
             self.0.asked.lock().unwrap().push(self.place(peer));
-            Ok(self.0.answers[self.place(peer)].clone())
+            match &self.0.answers[self.place(peer)] {
+                SyncResponse::Taken(_) => Err(RequestError::Timeout),
+                answer => Ok(answer.clone()),
+            }
         }
 
         fn reach(&self) -> Reach {
@@ -196,9 +238,16 @@ mod tests {
         FinalHeader { header, finalization: world.certify(signers, statement) }
     }
 
+    fn end(found: Found) -> Option<Certificate> {
+        match found {
+            Found::End(end) => Some(end.into_inner()),
+            Found::Denied | Found::Silence => None,
+        }
+    }
+
     async fn find_among(members: usize, answers: Vec<SyncResponse>) -> (Option<Certificate>, Vec<usize>, Vec<usize>) {
         let (world, peers) = (World::new(&[1, 1, 1, 1]), Peers::new(members, answers));
-        let found = find(&peers, 0, &world.verifier, EPOCHS).await.map(Verified::into_inner);
+        let found = end(find(&peers, 0, HEAD, &world.verifier, EPOCHS).await);
         let (asked, charged) = (peers.0.asked.lock().unwrap().clone(), peers.0.charged.lock().unwrap().clone());
         (found, asked, charged)
     }
@@ -227,12 +276,12 @@ mod tests {
             let (mut life, mut questions) = (Life::default(), 0);
             let found = loop {
                 questions += 1;
-                if let Some(found) = find(&peers, life.next_question(), &world.verifier, EPOCHS).await {
+                if let Some(found) = end(find(&peers, life.next_question(), HEAD, &world.verifier, EPOCHS).await) {
                     break found;
                 }
                 assert!(questions < 4, "{:?}", peers.0.asked);
             };
-            assert_eq!(found.into_inner(), good.finalization);
+            assert_eq!(found, good.finalization);
             assert!(peers.0.charged.lock().unwrap().is_empty());
         }
     }
@@ -244,6 +293,42 @@ mod tests {
         let in_the_middle = SyncResponse::EpochEnd(last(&world, &[0, 1, 2], 29));
         let (found, asked, charged) = find_among(1, vec![in_the_middle]).await;
         assert_eq!((found, asked, charged), (None, vec![0], vec![0]));
+    }
+
+    #[tokio::test]
+    async fn silence_is_no_denial_and_neither_is_what_strangers_or_those_behind_say() {
+        let head = |height| SyncResponse::Head { height: Height::new(height), digest: BlockDigest::ZERO };
+        let (knows, behind, busy) = (head(HEAD.get()), head(HEAD.get() - 1), SyncResponse::Unavailable);
+        let is_denied = async |members: usize, answers: &[&SyncResponse]| {
+            let (world, answers) = (World::new(&[1, 1, 1, 1]), answers.iter().copied().cloned().collect());
+            match find(&Peers::new(members, answers), 0, HEAD, &world.verifier, EPOCHS).await {
+                Found::Denied => true,
+                Found::Silence => false,
+                Found::End(end) => panic!("{end:?}"),
+            }
+        };
+        assert!(is_denied(3, &[&knows, &knows, &DEAF]).await);
+        assert!(is_denied(3, &[&busy, &knows, &knows]).await);
+        assert!(!is_denied(3, &[&DEAF, &DEAF, &DEAF]).await);
+        assert!(!is_denied(3, &[&busy, &busy, &knows]).await, "one alone may lie");
+        assert!(!is_denied(3, &[&knows, &behind, &behind]).await);
+        assert!(!is_denied(2, &[&DEAF, &busy, &knows, &knows, &knows]).await, "strangers can say anything");
+        assert!(!is_denied(0, &[&knows]).await);
+        assert!(!is_denied(0, &[]).await);
+    }
+
+    #[test]
+    fn what_finds_no_answer_is_asked_again() {
+        let (mut life, at) = (Life::default(), Height::new(7));
+        life.on_final(true);
+        life.on_later_epoch();
+        life.next_question();
+        life.on_silence();
+        assert!(!life.is_sure(false) && life.must_ask(false, at));
+        life.next_question();
+        assert!(!life.must_ask(false, at), "that is being done");
+        life.on_denied();
+        assert!(life.is_sure(false) && !life.must_ask(false, at));
     }
 
     #[test]
@@ -264,10 +349,10 @@ mod tests {
     #[test]
     fn the_end_is_sought_where_nothing_becomes_final_though_it_is_due() {
         let (mut life, at) = (Life::default(), Height::new);
-        assert!(!life.is_stalled(false, at(7)) && !life.is_stalled(false, at(7)), "the epoch goes on, however slowly");
-        assert!(!life.is_stalled(true, at(7)), "a leader may be about to end it");
-        assert!(life.is_stalled(true, at(7)) && life.is_stalled(true, at(7)));
-        assert!(!life.is_stalled(true, at(8)) && life.is_stalled(true, at(8)));
+        assert!(!life.must_ask(false, at(7)) && !life.must_ask(false, at(7)), "the epoch goes on, however slowly");
+        assert!(!life.must_ask(true, at(7)), "a leader may be about to end it");
+        assert!(life.must_ask(true, at(7)) && life.must_ask(true, at(7)));
+        assert!(!life.must_ask(true, at(8)) && life.must_ask(true, at(8)));
     }
 
     #[test]

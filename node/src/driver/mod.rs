@@ -37,11 +37,11 @@ mod window;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use baton_consensus::{Input, Machine, Verified};
+use baton_consensus::{Input, Machine};
 use baton_execution::Executor;
 use baton_mempool::Pool;
 use baton_proto::{
-    Block, BlockDigest, BlockHeader, Certificate, Epoch, Evidence, Height, MemberIndex, TimestampMs, View,
+    Block, BlockDigest, BlockHeader, Epoch, Evidence, Height, MemberIndex, TimestampMs, View,
     wire::{Announcement, ConsensusMessage},
 };
 use tokio::{
@@ -67,7 +67,7 @@ use self::{
     blocks::Blocks,
     catching_up::CatchingUp,
     effects::Offered,
-    epoch_end::Life,
+    epoch_end::{Found, Life},
     hearing::{Hearing, Look},
     key_watch::KeyWatch,
     timers::Timers,
@@ -248,7 +248,7 @@ pub struct Driver {
     fetched: (mpsc::Sender<Fetched>, mpsc::Receiver<Fetched>),
     catching_up: Option<CatchingUp>,
     /// The question how this epoch ended, while it is being asked.
-    asking_for_end: Option<JoinHandle<Option<Verified<Certificate>>>>,
+    asking_for_end: Option<JoinHandle<Found>>,
     /// How this epoch ended, once it has.
     ended: Option<DriverEnd>,
     life: Life,
@@ -345,7 +345,7 @@ impl Driver {
                 }
                 Some((digest, block)) = self.fetched.1.recv() => self.on_fetched(digest, block).await?,
                 range = catching_up => self.on_range(range).await?,
-                end = answer_to(&mut self.asking_for_end) => self.on_end_found(end).await?,
+                found = answer_to(&mut self.asking_for_end) => self.on_end_found(found).await?,
                 () = work.notified() => self.input(Input::WorkArrived).await?,
                 // When the watcher has ended, the node is ending.
                 Ok(()) = l1.changed() => if self.is_epoch_due() { self.input(Input::WorkArrived).await? },
@@ -355,7 +355,7 @@ impl Driver {
                     tokio::task::block_in_place(|| self.key_watch.look(is_settled, self.machine.view()))?;
                 }
                 _ = hear.tick(), if self.hearing.is_some() => self.hear().await?,
-                _ = seek_end.tick() => if self.life.is_stalled(self.is_epoch_due(), self.status.final_height) {
+                _ = seek_end.tick() => if self.life.must_ask(self.is_epoch_due(), self.status.final_height) {
                     self.ask_for_end();
                 },
                 _ = judge_again.tick(), if !self.waiting.is_empty() => self.judge_waiting().await?,
@@ -440,15 +440,22 @@ impl Driver {
             return;
         }
         let (network, verifier) = (self.context.network.clone(), Arc::clone(&self.context.epoch.verifier));
-        let (epochs, turn) = (self.context.facts.epochs(), self.life.next_question());
+        let (epochs, turn, head) = (self.context.facts.epochs(), self.life.next_question(), self.status.final_height);
         self.asking_for_end =
-            Some(tokio::spawn(async move { epoch_end::find(&network, turn, &verifier, epochs).await }));
+            Some(tokio::spawn(async move { epoch_end::find(&network, turn, head, &verifier, epochs).await }));
     }
 
-    async fn on_end_found(&mut self, end: Option<Verified<Certificate>>) -> Result<(), DriverError> {
-        let Some(end) = end else {
-            self.life.on_denied();
-            return Ok(());
+    async fn on_end_found(&mut self, found: Found) -> Result<(), DriverError> {
+        let end = match found {
+            Found::End(end) => end,
+            Found::Denied => {
+                self.life.on_denied();
+                return Ok(());
+            }
+            Found::Silence => {
+                self.life.on_silence();
+                return Ok(());
+            }
         };
         info!(epoch = %self.context.epoch.epoch, "the others have gone on to a later epoch; following");
         self.key_watch.on_certificate(&end, self.machine.final_view())?;
@@ -511,11 +518,11 @@ impl Driver {
 }
 
 /// Waits for the answer to a question that was asked in the background; for ever if there is none.
-async fn answer_to<T>(asking: &mut Option<JoinHandle<Option<T>>>) -> Option<T> {
+async fn answer_to(asking: &mut Option<JoinHandle<Found>>) -> Found {
     let Some(task) = asking.as_mut() else { return std::future::pending().await };
     let answer = task.await;
     *asking = None;
-    answer.ok().flatten()
+    answer.unwrap_or(Found::Silence)
 }
 
 async fn sleep_until(deadline: Option<Instant>) {

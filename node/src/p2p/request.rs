@@ -74,6 +74,6 @@ pub(super) const fn answers(request: &SyncRequest, response: &SyncResponse) -> b
             | (SyncRequest::Block(_), SyncResponse::Block(_))
             | (SyncRequest::Transactions { .. }, SyncResponse::Transactions(_))
             | (SyncRequest::Take(_), SyncResponse::Taken(_))
-            | (SyncRequest::EpochEnd(_), SyncResponse::EpochEnd(_))
+            | (SyncRequest::EpochEnd(_), SyncResponse::EpochEnd(_) | SyncResponse::Head { .. })
     )
 }

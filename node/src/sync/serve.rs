@@ -16,10 +16,7 @@ use crate::ledger::{Ledger, LedgerError, end_of_epoch};
 /// [`LedgerError`] when the ledger cannot be read.
 pub fn answer(ledger: &dyn Ledger, epochs: Epochs, request: SyncRequest) -> Result<SyncResponse, LedgerError> {
     Ok(match request {
-        SyncRequest::Head => {
-            let head = ledger.head()?;
-            SyncResponse::Head { height: head.height, digest: head.digest }
-        }
+        SyncRequest::Head => head(ledger)?,
         SyncRequest::Block(digest) => SyncResponse::Block(ledger.block_by_digest(digest)?),
         SyncRequest::Transactions { block, indices } => parts::transactions(ledger, block, &indices)?,
         // The network takes these in itself.
@@ -28,12 +25,18 @@ pub fn answer(ledger: &dyn Ledger, epochs: Epochs, request: SyncRequest) -> Resu
             range(ledger, from, blocks_max)?.map_or(SyncResponse::Unavailable, SyncResponse::Range)
         }
         SyncRequest::EpochEnd(epoch) => {
-            let end = end_of_epoch(ledger, epoch, |header| epochs.ends_with(header))?;
-            end.map_or(SyncResponse::Unavailable, |(header, finalization)| {
-                SyncResponse::EpochEnd(FinalHeader { header, finalization })
-            })
+            match end_of_epoch(ledger, epoch, |header| epochs.ends_with(header))? {
+                Some((header, finalization)) => SyncResponse::EpochEnd(FinalHeader { header, finalization }),
+                // Not the same as being too busy to look.
+                None => head(ledger)?,
+            }
         }
     })
+}
+
+fn head(ledger: &dyn Ledger) -> Result<SyncResponse, LedgerError> {
+    let head = ledger.head()?;
+    Ok(SyncResponse::Head { height: head.height, digest: head.digest })
 }
 
 fn range(ledger: &dyn Ledger, from: Height, blocks_max: u32) -> Result<Option<FinalRange>, LedgerError> {

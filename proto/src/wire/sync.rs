@@ -37,7 +37,8 @@ pub enum SyncRequest {
     /// "Take these transactions into your pool": raw EIP-2718 encodings, 1 to [`FORWARD_TRANSACTIONS_MAX`], neither
     /// decoded nor checked, [`FORWARD_BYTES_MAX`] bytes at most in all.
     Take(Vec<Bytes>),
-    /// Where did this epoch end? Whoever is still in it learns so that the others have gone on.
+    /// Where did this epoch end? Whoever is still in it learns so that the others have gone on. Who knows no end of it answers
+    /// with its head, which says how much that is worth.
     EpochEnd(Epoch),
 }
 
