@@ -44,6 +44,18 @@ pub enum EpochError {
     Key { epoch: Epoch, error: KeyError },
 }
 
+/// Returns what checks the signatures of an epoch's committee, all of whose keys are checked.
+///
+/// # Errors
+/// [`EpochError`]: no quorum could ever be checked.
+pub fn verifier_of(domain: Domain, facts: &EpochFacts) -> Result<Verifier, EpochError> {
+    let epoch = facts.epoch;
+    let committee = Committee::new(epoch, facts.committee.clone())
+        .map_err(|error| EpochError::Committee { epoch, error })
+        .map(Arc::new)?;
+    Verifier::new(domain, committee).map_err(|error| EpochError::Key { epoch, error })
+}
+
 /// One epoch as this node sees it. Nothing in it changes.
 pub struct EpochContext {
     /// Its number.
@@ -76,11 +88,8 @@ impl EpochContext {
         key: Option<&OwnKey>,
     ) -> Result<Self, EpochError> {
         let epoch = facts.epoch;
-        let committee = Committee::new(epoch, facts.committee.clone())
-            .map_err(|error| EpochError::Committee { epoch, error })
-            .map(Arc::new)?;
-        let verifier =
-            Verifier::new(domain, Arc::clone(&committee)).map_err(|error| EpochError::Key { epoch, error })?;
+        let verifier = verifier_of(domain, facts)?;
+        let committee = Arc::clone(verifier.committee());
         let seat = |key: &OwnKey| committee.index_of_key(&key.public_key()).map(|me| Arc::new(key.seated(me)));
         Ok(Self {
             epoch,

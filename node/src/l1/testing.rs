@@ -8,12 +8,16 @@ use alloy::{
     network::TxSignerSync,
     signers::local::PrivateKeySigner,
 };
-use alloy_primitives::{Address, B256, TxKind, U256};
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use baton_consensus::{Committee, Schedule, SecretKey, aggregate};
 use baton_execution::{Executor as _, NonceExecutor};
 use baton_proto::{
     Attestation, BatchHeader, Block, BlockDigest, BlockHeader, BlsSignature, Certificate, Domain, Epoch, Height,
     L1ChainId, L2ChainId, MemberIndex, PayloadCommitment, SignerSet, Statement, TimestampMs, Transaction, View,
+};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::{TcpListener, TcpStream},
 };
 
 use super::{
@@ -70,6 +74,75 @@ pub(crate) fn client_of(anvil: &Anvil) -> L1Client {
 /// Calls one of anvil's own methods that answers nothing of interest.
 pub(crate) async fn anvil_call<P: alloy::rpc::json_rpc::RpcSend>(client: &L1Client, method: &'static str, params: P) {
     client.request::<_, Option<serde_json::Value>>(method, params).await.unwrap();
+}
+
+/// The code of a contract that answers every call with `data`.
+pub(crate) fn code_that_returns(data: &[u8]) -> Bytes {
+    let length = u16::try_from(data.len()).unwrap().to_be_bytes();
+    // PUSH2 length, PUSH1 16, PUSH1 0, CODECOPY, PUSH2 length, PUSH1 0, RETURN, and a STOP so that the data begin at 16.
+    let head = [&[0x61][..], &length, &[0x60, 16, 0x60, 0, 0x39, 0x61], &length, &[0x60, 0, 0xf3, 0, 0]].concat();
+    assert_eq!(head.len(), 16);
+    [&head, data].concat().into()
+}
+
+/// An L1 endpoint in front of `anvil` that takes everything for final at once: whatever block it is asked about, it answers
+/// with its newest. Blocks it tells by number as they are.
+pub(crate) struct HastyEndpoint {
+    pub(crate) url: String,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl HastyEndpoint {
+    pub(crate) async fn before(anvil: &Anvil) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (to, client) = (anvil.url().to_owned(), reqwest::Client::new());
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                // Whoever asks may have gone before it is answered.
+                let _ = Self::answer(stream, &client, &to).await;
+            }
+        });
+        Self { url, task }
+    }
+
+    async fn answer(stream: TcpStream, client: &reqwest::Client, to: &str) -> std::io::Result<()> {
+        let mut stream = BufReader::new(stream);
+        let (mut line, mut length) = (String::new(), 0);
+        while stream.read_line(&mut line).await? > 2 {
+            if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+            line.clear();
+        }
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).await?;
+        let mut question: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        let is_state = question["method"] == "eth_call";
+        let params = question["params"].as_array_mut().unwrap();
+        if is_state {
+            params[1] = "latest".into();
+        } else if let Some(block) = params.iter_mut().find(|param| **param == "finalized") {
+            *block = "latest".into();
+        }
+        let asked = client.post(to).header("content-type", "application/json").body(question.to_string());
+        let answer = asked.send().await.unwrap().text().await.unwrap();
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n";
+        let answer = format!("{head}content-length: {}\r\n\r\n{answer}", answer.len());
+        stream.get_mut().write_all(answer.as_bytes()).await
+    }
+}
+
+impl Drop for HastyEndpoint {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// A client that asks the hasty endpoint first, and then `anvil` itself, which stands for most.
+pub(crate) fn client_behind(hasty: &HastyEndpoint, anvil: &Anvil) -> L1Client {
+    let urls = [hasty.url.as_str(), anvil.url(), anvil.url()].map(ToOwned::to_owned);
+    L1Client::new(&urls, L1ChainId::new(anvil.chain_id()), Duration::from_secs(20)).unwrap()
 }
 
 /// Sends a signal to a process of this test.

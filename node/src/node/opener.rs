@@ -8,7 +8,7 @@ use tracing::{info, warn};
 
 use super::OpenError;
 use crate::{
-    epoch::{EPOCHS_KEPT, EpochBook, EpochContext},
+    epoch::{EPOCHS_KEPT, EpochBook, EpochContext, verifier_of},
     l1::{ChainFacts, EpochFacts, FactsError, L1Client, L1View, coming_committees, decided_at, read_epoch_facts},
     ledger::{Ledger, LedgerError, root_of_epoch},
     signer::OwnKey,
@@ -90,6 +90,8 @@ impl Opener {
             return Ok(None);
         }
         let facts = self.read(next).await?;
+        // What is stored is opened without asking L1 again: an answer that no epoch can run with must not stay.
+        verifier_of(self.facts.domain, &facts)?;
         self.store(facts.clone())?;
         info!(epoch = %next, members = facts.committee.len(), "the next epoch's committee is known");
         Ok(Some(facts))
@@ -173,13 +175,21 @@ impl Opener {
 
 #[cfg(test)]
 mod tests {
+    use alloy_primitives::Bytes;
+    use alloy_sol_types::SolCall;
+    use baton_proto::BlsPublicKey;
     use tokio::time::timeout;
     use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::l1::{
-        Watcher,
-        testing::{PATIENCE, POLL, TestChain, finalize, mine_to},
+    use crate::{
+        epoch::EpochError,
+        l1::{
+            At, Watcher,
+            bindings::SequencerRegistry,
+            deploy,
+            testing::{PATIENCE, POLL, TestChain, anvil_call, code_that_returns, finalize, mine_to},
+        },
     };
 
     fn opener(chain: &TestChain) -> Opener {
@@ -221,6 +231,36 @@ mod tests {
         let book = dead.book().await.unwrap();
         assert_eq!(book.running().epoch, first);
         assert!(book.of(next).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_committee_that_cannot_run_is_not_stored() {
+        let chain = TestChain::start_growing(|_| {}).await;
+        let (opener, cancel) = (opener(&chain), CancellationToken::new());
+        let (client, facts) = (chain.client.clone(), Arc::clone(&chain.facts));
+        let watcher = Watcher::spawn(client, facts, Arc::clone(&opener.ledger), POLL, cancel.clone());
+        let (first, next) = (chain.facts.first.epoch, Epoch::new(3));
+        let registry = chain.deployment.registry;
+        let call = SequencerRegistry::committeeCall { epoch: next.get() };
+        mine_to(&chain.client, decided_at(&chain.facts, next).get() + 4).await;
+        // From now on the registry answers with a committee in which a key is no point of the curve.
+        let mut members = chain.client.call(registry, &call, At::Latest).await.unwrap();
+        members[2].blsKey = vec![7; BlsPublicKey::LENGTH].into();
+        let honest: Bytes = chain.client.request("eth_getCode", (registry, "latest")).await.unwrap();
+        let lying = code_that_returns(&SequencerRegistry::committeeCall::abi_encode_returns(&members));
+        anvil_call(&chain.client, "anvil_setCode", (registry, lying)).await;
+        deploy::mine(&chain.client, 8).await.unwrap();
+        let reading =
+            async || timeout(PATIENCE, opener.read_ahead(first, watcher.view.clone())).await.expect("in time");
+        let error = reading().await.unwrap_err();
+        assert!(matches!(error, OpenError::Epoch(EpochError::Key { .. })), "{error}");
+        assert_eq!(opener.stored().unwrap(), []);
+        anvil_call(&chain.client, "anvil_setCode", (registry, honest)).await;
+        deploy::mine(&chain.client, 8).await.unwrap();
+        assert_eq!(reading().await.unwrap().expect("L1 is watched").committee.len(), 5);
+        assert_eq!(opener.stored().unwrap().len(), 1);
+        cancel.cancel();
+        watcher.task.await.unwrap();
     }
 
     #[tokio::test]
