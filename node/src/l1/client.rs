@@ -388,6 +388,19 @@ impl L1Client {
         decoded::<C>(to, &data.await?)
     }
 
+    /// Simulates a call from nobody on the newest state, and returns what a majority of all configured endpoints say.
+    ///
+    /// # Errors
+    /// [`L1Error::Reverted`] with a named reason when most of them refuse it; otherwise as [`Self::agreed_block`].
+    pub async fn agreed_simulation(&self, to: Address, data: &Bytes) -> Result<(), L1Error> {
+        let request = TransactionRequest::default().with_to(to).with_input(data.clone());
+        let answer = self.agreed("eth_call", Some(to), "a simulation", |provider| {
+            let request = request.clone();
+            async move { provider.call(request).block(BlockId::Number(BlockNumberOrTag::Latest)).await.map(Some) }
+        });
+        answer.await.map(|_| ())
+    }
+
     /// Asks every endpoint at once.
     fn ask_all<'a, T: 'a, F: Future<Output = Result<T, TransportError>> + 'a>(
         &'a self,

@@ -43,7 +43,8 @@ impl Committees {
         if let Some(known) = self.known(epoch) {
             return Ok(known);
         }
-        let members = committee(&self.client, &self.facts, epoch, At::Finalized).await?;
+        let finalized = At::Number(self.client.agreed_final().await?.origin.number);
+        let members = committee(&self.client, &self.facts, epoch, finalized).await?;
         let unreadable = |message: String| L1Error::Unreadable { method: "committee", message };
         let read = Committee::new(epoch, members).map_err(|error| unreadable(error.to_string()))?;
         Ok(Arc::clone(self.older.entry(epoch).or_insert(Arc::new(read))))

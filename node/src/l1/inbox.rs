@@ -56,16 +56,25 @@ pub struct InboxView {
 /// # Errors
 /// [`L1Error`].
 pub async fn read_tip(client: &L1Client, facts: &ChainFacts, at: At) -> Result<InboxTip, L1Error> {
-    let tip = client.call(facts.inbox, &BatchInbox::tipCall {}, at).await?;
+    client.call(facts.inbox, &BatchInbox::tipCall {}, at).await.map(|tip| tip_of(tip, facts))
+}
+
+/// Reads the tip at a final block, as most endpoints have it.
+async fn read_settled(client: &L1Client, facts: &ChainFacts, finalized: L1BlockNumber) -> Result<InboxTip, L1Error> {
+    let tip = client.agreed_call(facts.inbox, &BatchInbox::tipCall {}, At::Number(finalized)).await;
+    tip.map(|tip| tip_of(tip, facts))
+}
+
+fn tip_of(tip: BatchInbox::tipReturn, facts: &ChainFacts) -> InboxTip {
     if tip.nextIndex_ == 0 {
-        return Ok(InboxTip::genesis(facts));
+        return InboxTip::genesis(facts);
     }
-    Ok(InboxTip {
+    InboxTip {
         next_index: BatchIndex::new(tip.nextIndex_),
         last_height: Height::new(tip.lastHeight),
         last_hash: BatchHash::new(tip.lastBatchHash),
         accepted_at: L1BlockNumber::new(tip.acceptedAtBlock),
-    })
+    }
 }
 
 /// Follows the inbox: reads it whenever L1 moves. `None` until it was read once.
@@ -87,7 +96,7 @@ pub fn spawn_inbox_watcher(
                 (true, Some(head), Some((finalized, _))) => {
                     let both = async {
                         let posted = read_tip(&client, &facts, At::Number(head.number)).await?;
-                        let settled = read_tip(&client, &facts, At::Number(finalized.number)).await?;
+                        let settled = read_settled(&client, &facts, finalized.number).await?;
                         Ok::<_, L1Error>(InboxView { posted, settled, head: head.number })
                     };
                     tokio::select! {

@@ -21,7 +21,7 @@ use tracing::{debug, error, info, warn};
 use super::{
     account::AccountContext,
     bindings::{RevertReason, Slasher, votes_of},
-    client::{At, L1Client},
+    client::{At, L1Client, L1Error},
     committees::Committees,
     facts::ChainFacts,
     sender::{Call, SendError, Sender},
@@ -112,16 +112,16 @@ impl Work {
         cancel: CancellationToken,
     ) -> Result<(), SendError> {
         loop {
-            let (head, healthy) = {
+            let (head, finalized, healthy) = {
                 let view = l1.borrow_and_update();
-                (view.head, view.healthy)
+                (view.head, view.finalized, view.healthy)
             };
-            if let (true, Some(head)) = (healthy, head)
+            if let (true, Some(head), Some((finalized, _))) = (healthy, head, finalized)
                 && (!self.cases.is_empty() || self.sender.unfinal() > 0)
             {
                 let round = tokio::select! {
                     () = cancel.cancelled() => return Ok(()),
-                    round = self.round(head.number) => round,
+                    round = self.round(head.number, finalized.number) => round,
                 };
                 match round {
                     Ok(()) => {}
@@ -168,7 +168,8 @@ impl Work {
         self.cases.entry(case_id(&evidence)).or_insert(Case { evidence, since: None, refusal: None, charged: false });
     }
 
-    async fn round(&mut self, head: L1BlockNumber) -> Result<(), SendError> {
+    /// One look at all cases, with L1's newest block and the newest that most endpoints call final.
+    async fn round(&mut self, head: L1BlockNumber, finalized: L1BlockNumber) -> Result<(), SendError> {
         let mut want = None;
         for id in self.cases.keys().copied().collect::<Vec<_>>() {
             let Some(case) = self.cases.get_mut(&id) else { continue };
@@ -185,7 +186,7 @@ impl Work {
                 self.close(&id, &evidence, "nobody has this index in its epoch")?;
                 continue;
             };
-            match self.verdict(&evidence, owner).await? {
+            match self.verdict(&evidence, owner, finalized).await? {
                 Verdict::Settled => self.close(&id, &evidence, "the penalty is in a final block")?,
                 Verdict::Charged => self.charged(&id, &evidence, head)?,
                 Verdict::Open => {
@@ -210,7 +211,10 @@ impl Work {
         };
         match self.sender.drive(Some(&call)).await {
             Ok(_) => Ok(()),
-            Err(SendError::Refused(reason)) => self.refused(&id, &evidence, reason),
+            Err(SendError::Refused(reason)) => {
+                let is_for_good = is_final_refusal(&reason) && self.is_refused_for_good(&call).await?;
+                self.refused(&id, &evidence, reason, is_for_good)
+            }
             Err(SendError::KeepsFailing(times)) => {
                 error!(times, "the slasher keeps refusing what its simulation accepts; giving the case up");
                 self.close(&id, &evidence, "the slasher keeps refusing it")
@@ -219,13 +223,28 @@ impl Work {
         }
     }
 
-    async fn verdict(&self, evidence: &Evidence, owner: Address) -> Result<Verdict, SendError> {
+    async fn verdict(
+        &self,
+        evidence: &Evidence,
+        owner: Address,
+        finalized: L1BlockNumber,
+    ) -> Result<Verdict, SendError> {
         let question = Slasher::hasOffendedCall { owner, epoch: evidence.epoch().get() };
-        if !self.client.call(self.facts.slasher, &question, At::Latest).await? {
-            return Ok(Verdict::Open);
+        // A case that is closed is never looked at again, so one endpoint alone closes none.
+        if self.client.agreed_call(self.facts.slasher, &question, At::Number(finalized)).await? {
+            return Ok(Verdict::Settled);
         }
-        let settled = self.client.call(self.facts.slasher, &question, At::Finalized).await?;
-        Ok(if settled { Verdict::Settled } else { Verdict::Charged })
+        let charged = self.client.call(self.facts.slasher, &question, At::Latest).await?;
+        Ok(if charged { Verdict::Charged } else { Verdict::Open })
+    }
+
+    /// Whether most endpoints say that the slasher will never take this.
+    async fn is_refused_for_good(&self, call: &Call) -> Result<bool, SendError> {
+        match self.client.agreed_simulation(call.to, &call.data).await {
+            Err(L1Error::Reverted { reason, .. }) => Ok(is_final_refusal(&reason)),
+            Ok(()) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn submission(&self, evidence: &Evidence, owner: Address) -> Option<Call> {
@@ -243,9 +262,15 @@ impl Work {
         Some(Call { to: self.facts.slasher, data: call.abi_encode().into() })
     }
 
-    fn refused(&mut self, id: &B256, evidence: &Evidence, reason: RevertReason) -> Result<(), SendError> {
+    fn refused(
+        &mut self,
+        id: &B256,
+        evidence: &Evidence,
+        reason: RevertReason,
+        is_for_good: bool,
+    ) -> Result<(), SendError> {
         use Slasher::SlasherErrors as E;
-        if is_final_refusal(&reason) {
+        if is_for_good {
             error!(%reason, member = %evidence.signer(), "the slasher refuses the evidence for good");
             return self.close(id, evidence, "the slasher refuses it for good");
         }

@@ -264,7 +264,7 @@ impl Sender {
         if self.live.is_empty() {
             return Ok(count);
         }
-        let finalized = self.client.existing_block(At::Finalized).await?.origin.number;
+        let finalized = self.client.agreed_final().await?.origin.number;
         for nonce in self.live.keys().copied().collect::<Vec<_>>() {
             let Some(live) = self.live.get(&nonce) else { continue };
             let found = if nonce < count { self.find_receipt(&live.intent.hashes).await? } else { None };

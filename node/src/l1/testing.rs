@@ -99,8 +99,9 @@ impl HastyEndpoint {
         let (to, client) = (anvil.url().to_owned(), reqwest::Client::new());
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                let (client, to) = (client.clone(), to.clone());
                 // Whoever asks may have gone before it is answered.
-                let _ = Self::answer(stream, &client, &to).await;
+                tokio::spawn(async move { Self::answer(stream, &client, &to).await });
             }
         });
         Self { url, task }
@@ -117,13 +118,15 @@ impl HastyEndpoint {
         }
         let mut body = vec![0; length];
         stream.read_exact(&mut body).await?;
-        let mut question: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        // A connection may be opened ahead of any question.
+        let Ok(mut question) = serde_json::from_slice::<serde_json::Value>(&body) else { return Ok(()) };
         let is_state = question["method"] == "eth_call";
-        let params = question["params"].as_array_mut().unwrap();
-        if is_state {
-            params[1] = "latest".into();
-        } else if let Some(block) = params.iter_mut().find(|param| **param == "finalized") {
-            *block = "latest".into();
+        match question["params"].as_array_mut() {
+            Some(params) if is_state => params[1] = "latest".into(),
+            Some(params) => {
+                params.iter_mut().filter(|param| **param == "finalized").for_each(|tag| *tag = "latest".into())
+            }
+            None => {}
         }
         let asked = client.post(to).header("content-type", "application/json").body(question.to_string());
         let answer = asked.send().await.unwrap().text().await.unwrap();

@@ -2,6 +2,7 @@
 
 mod contracts;
 mod facts;
+mod inbox;
 mod reporter;
 mod sender;
 mod watcher;

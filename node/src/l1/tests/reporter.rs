@@ -1,21 +1,24 @@
 //! An equivocator loses bond through evidence that honest members submit by themselves, once.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use alloy::rpc::types::Filter;
-use alloy_primitives::U256;
-use alloy_sol_types::SolEvent;
+use alloy_primitives::{Bytes, U256};
+use alloy_sol_types::{SolError, SolEvent};
 use baton_proto::{Epoch, Evidence, MemberIndex, SignedStatement, Statement, View};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     epoch::EpochBook,
     l1::{
-        AccountConfig, AccountContext, At, Watcher,
+        AccountConfig, AccountContext, At, L1Client, Watcher,
         bindings::{SequencerRegistry, Slasher},
         deploy, report_rank, spawn_reporter,
-        testing::{POLL, TestChain, account, anvil_call, eventually, mine_to, other_digest},
+        testing::{
+            HastyEndpoint, POLL, TestChain, account, anvil_call, client_behind, client_of, eventually, mine_to,
+            other_digest, start_anvil,
+        },
     },
     ledger::{EvidenceOnL1, Ledger},
 };
@@ -50,12 +53,22 @@ fn member_in(
     epochs: EpochBook,
     record: tempfile::TempDir,
 ) -> Member {
+    member_through(&chain.client, chain, index, ledger, epochs, record)
+}
+
+fn member_through(
+    client: &L1Client,
+    chain: &TestChain,
+    index: u8,
+    ledger: Arc<dyn Ledger>,
+    epochs: EpochBook,
+    record: tempfile::TempDir,
+) -> Member {
     let cancel = CancellationToken::new();
-    let watcher =
-        Watcher::spawn(chain.client.clone(), Arc::clone(&chain.facts), Arc::clone(&ledger), POLL, cancel.clone());
+    let watcher = Watcher::spawn(client.clone(), Arc::clone(&chain.facts), Arc::clone(&ledger), POLL, cancel.clone());
     let (evidence, incoming) = mpsc::channel(4);
     let context = AccountContext {
-        client: chain.client.clone(),
+        client: client.clone(),
         facts: Arc::clone(&chain.facts),
         ledger: Arc::clone(&ledger),
         key: account(5 + usize::from(index)),
@@ -182,4 +195,83 @@ async fn evidence_of_an_epoch_that_is_forgotten_here_is_judged_by_what_l1_knows_
     // Who it is itself in that epoch it finds by its key.
     assert_eq!((bond(&chain, 2).await, slashes(&chain).await.len()), (before[1], 1));
     reporter.cancel.cancel();
+}
+
+#[tokio::test]
+async fn a_case_is_closed_when_most_endpoints_hold_it_for_final() {
+    let chain = TestChain::start().await;
+    let hasty = HastyEndpoint::before(&chain.anvil).await;
+    let evidence = equivocation(&chain, 2);
+    let before = bond(&chain, 2).await;
+    let record = tempfile::tempdir().unwrap();
+    let epochs = chain.epochs(Some(&chain.own_key(&chain.keys[0], record.path())));
+    let client = client_behind(&hasty, &chain.anvil);
+    let reporter = member_through(&client, &chain, 0, chain.ledger(), epochs, record);
+    reporter.evidence.send(evidence).await.unwrap();
+    let on_l1 = || reporter.ledger.evidence().unwrap().first().map(|record| record.l1);
+    eventually("the penalty, as the first endpoint tells it", || async {
+        if bond(&chain, 2).await == before {
+            deploy::mine(&chain.client, 1).await.unwrap();
+        }
+        matches!(on_l1(), Some(EvidenceOnL1::Charged { .. } | EvidenceOnL1::Closed))
+    })
+    .await;
+    let mined = slashes(&chain).await;
+    let is_closed = || async { on_l1() == Some(EvidenceOnL1::Closed) };
+    // However often it looks, nothing becomes final meanwhile.
+    assert!(timeout(20 * POLL, eventually("nothing", is_closed)).await.is_err(), "closed too early");
+    eventually("the case is closed", || async {
+        deploy::mine(&chain.client, 1).await.unwrap();
+        is_closed().await
+    })
+    .await;
+    let head = chain.client.existing_block(At::Latest).await.unwrap().origin.number.get();
+    assert!(head >= mined[0] + 4, "penalized in block {}, closed at {head}", mined[0]);
+    reporter.cancel.cancel();
+}
+
+/// The code of a slasher that was never told of an offence, and says `reason` to whoever tells it.
+fn deaf_slasher(reason: &[u8]) -> Bytes {
+    let length = u16::try_from(reason.len()).unwrap().to_be_bytes();
+    // CALLDATASIZE, PUSH1 100, LT, PUSH1 12, JUMPI, and for short questions PUSH1 32, PUSH1 0, RETURN.
+    let question = [0x36, 0x60, 100, 0x10, 0x60, 12, 0x57, 0x60, 32, 0x60, 0, 0xf3];
+    // JUMPDEST, PUSH2 length, PUSH1 27, PUSH1 0, CODECOPY, PUSH2 length, PUSH1 0, REVERT.
+    let refusal = [&[0x5b, 0x61][..], &length, &[0x60, 27, 0x60, 0, 0x39, 0x61], &length, &[0x60, 0, 0xfd]].concat();
+    assert_eq!(question.len() + refusal.len(), 27);
+    [&question, refusal.as_slice(), reason].concat().into()
+}
+
+#[tokio::test]
+async fn one_endpoint_alone_gives_up_no_case() {
+    let chain = TestChain::start().await;
+    let (evidence, before) = (equivocation(&chain, 2), bond(&chain, 2).await);
+    // Another L1 under the same chain id, as far as this one, where all evidence comes too late.
+    let liar = start_anvil().await;
+    let head = chain.client.existing_block(At::Latest).await.unwrap().origin.number.get();
+    mine_to(&client_of(&liar), head).await;
+    let late = Slasher::Slasher__WindowClosed { lastBlock: U256::from(1), currentBlock: U256::from(2) };
+    let code = deaf_slasher(&late.abi_encode());
+    anvil_call(&client_of(&liar), "anvil_setCode", (chain.facts.slasher, code)).await;
+    let urls = [liar.url(), chain.anvil.url(), chain.anvil.url()].map(ToOwned::to_owned);
+    let client = L1Client::new(&urls, chain.client.chain_id(), Duration::from_secs(20)).unwrap();
+    let record = tempfile::tempdir().unwrap();
+    let epochs = chain.epochs(Some(&chain.own_key(&chain.keys[0], record.path())));
+    let misled = member_through(&client, &chain, 0, chain.ledger(), epochs, record);
+    misled.evidence.send(evidence.clone()).await.unwrap();
+    let is_closed = || async {
+        // On both, so that its turn comes.
+        for client in [&chain.client, &client_of(&liar)] {
+            deploy::mine(client, 1).await.unwrap();
+        }
+        misled.ledger.evidence().unwrap().first().is_some_and(|record| record.l1 == EvidenceOnL1::Closed)
+    };
+    assert!(timeout(50 * POLL, eventually("nothing", is_closed)).await.is_err(), "one endpoint's word closed the case");
+    assert_eq!(bond(&chain, 2).await, before);
+    let honest = member(&chain, 1, chain.ledger());
+    honest.evidence.send(evidence).await.unwrap();
+    eventually("the case is closed", is_closed).await;
+    assert!(bond(&chain, 2).await < before);
+    for member in [misled, honest] {
+        member.cancel.cancel();
+    }
 }

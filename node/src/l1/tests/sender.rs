@@ -13,7 +13,7 @@ use crate::{
         anvil::Anvil,
         bindings::DevToken,
         deploy,
-        testing::{account, anvil_call, client_of, eventually, signal, start_anvil},
+        testing::{HastyEndpoint, account, anvil_call, client_behind, client_of, eventually, signal, start_anvil},
     },
     ledger::{ChainIdentity, IntentState, Ledger, MemoryLedger},
 };
@@ -105,6 +105,20 @@ async fn a_call_is_sent_once_and_its_intent_goes_when_it_is_final() {
     sender.drive(None).await.unwrap();
     assert!(stage.ledger.intents().unwrap().is_empty());
     assert_eq!((stage.minted(0xaa).await, stage.nonce().await), (AMOUNT, 1));
+}
+
+#[tokio::test]
+async fn an_intent_stays_until_most_endpoints_hold_its_transaction_for_final() {
+    let mut stage = Stage::set().await;
+    let hasty = HastyEndpoint::before(&stage.anvil).await;
+    stage.client = client_behind(&hasty, &stage.anvil);
+    let mut sender = stage.patient();
+    drive_until_mined(&mut sender, &stage.mint(0xaa)).await;
+    sender.drive(None).await.unwrap();
+    assert_eq!(stage.ledger.intents().unwrap().len(), 1, "a reorg can take it out");
+    stage.mine(8).await;
+    sender.drive(None).await.unwrap();
+    assert!(stage.ledger.intents().unwrap().is_empty());
 }
 
 #[tokio::test]
