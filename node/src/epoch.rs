@@ -12,7 +12,7 @@
 
 use std::sync::Arc;
 
-use baton_consensus::{Committee, CommitteeError, KeyError, Schedule, Verifier};
+use baton_consensus::{Committee, CommitteeError, CommitteeMember, KeyError, Schedule, Verifier};
 use baton_proto::{BlockHeader, BlsPublicKey, Domain, Epoch, Epochs, MemberIndex};
 use tokio::sync::watch;
 
@@ -48,11 +48,9 @@ pub enum EpochError {
 ///
 /// # Errors
 /// [`EpochError`]: no quorum could ever be checked.
-pub fn verifier_of(domain: Domain, facts: &EpochFacts) -> Result<Verifier, EpochError> {
-    let epoch = facts.epoch;
-    let committee = Committee::new(epoch, facts.committee.clone())
-        .map_err(|error| EpochError::Committee { epoch, error })
-        .map(Arc::new)?;
+pub fn verifier_of(domain: Domain, epoch: Epoch, members: Vec<CommitteeMember>) -> Result<Verifier, EpochError> {
+    let committee =
+        Committee::new(epoch, members).map_err(|error| EpochError::Committee { epoch, error }).map(Arc::new)?;
     Verifier::new(domain, committee).map_err(|error| EpochError::Key { epoch, error })
 }
 
@@ -88,7 +86,7 @@ impl EpochContext {
         key: Option<&OwnKey>,
     ) -> Result<Self, EpochError> {
         let epoch = facts.epoch;
-        let verifier = verifier_of(domain, facts)?;
+        let verifier = verifier_of(domain, epoch, facts.committee.clone())?;
         let committee = Arc::clone(verifier.committee());
         let seat = |key: &OwnKey| committee.index_of_key(&key.public_key()).map(|me| Arc::new(key.seated(me)));
         Ok(Self {
@@ -166,6 +164,13 @@ impl EpochBook {
     #[must_use]
     pub fn of(&self, epoch: Epoch) -> Option<Arc<EpochContext>> {
         self.recent.borrow().iter().find(|known| known.epoch == epoch).cloned()
+    }
+
+    /// Returns this node's consensus key, if it has a seat in one of the epochs.
+    #[must_use]
+    pub fn own_key(&self) -> Option<BlsPublicKey> {
+        let seated = |context: &Arc<EpochContext>| context.signer.as_ref().map(|signer| signer.public_key());
+        self.recent.borrow().iter().rev().find_map(seated)
     }
 
     /// Returns whether this node has a seat in one of the epochs.

@@ -134,7 +134,7 @@ impl GossipChecks {
         let offence = (evidence.signer(), evidence.view(), evidence.offence());
         let offender = (evidence.epoch(), evidence.signer());
         // Who signs against itself may do so for any number of views; only those that matter are passed on. Of an epoch that
-        // has ended, one is enough. L1 takes evidence of any epoch that the book knows.
+        // has ended, one is enough. L1 takes evidence of any epoch that the book knows; that of older ones goes elsewhere.
         let age = self.running.epoch.cmp(&evidence.epoch());
         let matters = match age {
             Ordering::Equal => self.window.contains(evidence.view()) && !self.offences.contains(&offence),
@@ -158,7 +158,8 @@ impl GossipChecks {
     }
 }
 
-fn rejected(error: &VerifyError) -> Acceptance {
+/// Returns what becomes of an announcement whose signature does not hold.
+pub(crate) fn rejected(error: &VerifyError) -> Acceptance {
     if error.is_peer_fault() { Acceptance::Reject(Fault::InvalidSignature) } else { Acceptance::Ignore }
 }
 

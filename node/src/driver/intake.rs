@@ -15,8 +15,8 @@ use std::{
 
 use baton_consensus::{Held, HeldVotes, RETENTION_VIEWS, Schedule, Verified, Verifier};
 use baton_proto::{
-    Block, BlockHeader, BlsSignature, Certificate, Epoch, Epochs, Evidence, MemberIndex, SignedStatement, Statement,
-    StatementKind, View, wire::ConsensusMessage,
+    Block, BlockHeader, BlsPublicKey, BlsSignature, Certificate, Epoch, Epochs, Evidence, MemberIndex, SignedStatement,
+    Statement, StatementKind, View, wire::ConsensusMessage,
 };
 use lru::LruCache;
 use tokio::sync::mpsc;
@@ -75,6 +75,13 @@ pub enum Checked {
     },
     /// Two statements of one member that are an offence, both with valid signatures.
     Evidence(Evidence),
+    /// The same about an epoch that the book of epochs does not know any more.
+    BygoneEvidence {
+        /// The statements.
+        evidence: Evidence,
+        /// The key that signed both.
+        against: BlsPublicKey,
+    },
     /// A member is connected: it may have missed what was said before.
     Connected(MemberIndex),
     /// Somebody speaks of a later epoch: this one may be over.

@@ -53,7 +53,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-pub(crate) use self::blocks::LedgerNonces;
+pub(crate) use self::{announced::rejected, blocks::LedgerNonces};
 pub use self::{
     announced::{ANNOUNCED_QUEUE_MAX, GossipChecks, Heard},
     certified::Certified,
@@ -425,6 +425,13 @@ impl Driver {
                 Some(answer) => self.input(answer).await,
                 None => Ok(()),
             },
+            Checked::BygoneEvidence { evidence, against } => {
+                let is_ours = self.context.book.own_key() == Some(against);
+                match self.report_unless(is_ours, evidence).await? {
+                    Some(answer) => self.input(answer).await,
+                    None => Ok(()),
+                }
+            }
             Checked::Connected(member) => self.input(Input::Connected(member)).await,
             Checked::LaterEpoch => {
                 self.life.on_later_epoch();
@@ -473,7 +480,11 @@ impl Driver {
     async fn report(&mut self, evidence: Evidence) -> Result<Option<Input>, DriverError> {
         // An index is a place in the epoch in which it signed.
         let me = self.context.book.of(evidence.epoch()).and_then(|epoch| epoch.me());
-        if Some(evidence.signer()) == me {
+        self.report_unless(Some(evidence.signer()) == me, evidence).await
+    }
+
+    async fn report_unless(&mut self, is_ours: bool, evidence: Evidence) -> Result<Option<Input>, DriverError> {
+        if is_ours {
             return Err(self.give_up_key(&evidence));
         }
         if !self.reported.insert((evidence.epoch(), evidence.signer())) {

@@ -57,8 +57,6 @@ impl Committees {
 
     /// Returns this node's consensus key, if it has had a seat lately.
     pub(super) fn own_key(&self) -> Option<BlsPublicKey> {
-        let known = self.book.changes();
-        let known = known.borrow();
-        known.iter().rev().find_map(|context| context.signer.as_ref().map(|signer| signer.public_key()))
+        self.book.own_key()
     }
 }

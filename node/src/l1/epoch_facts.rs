@@ -74,7 +74,7 @@ pub async fn coming_committees(
 }
 
 /// Returns the committee of `epoch` as the L1 block `at` has it, in address order.
-pub(super) async fn committee(
+pub(crate) async fn committee(
     client: &L1Client,
     facts: &ChainFacts,
     epoch: Epoch,

@@ -36,6 +36,7 @@ pub use account::{AccountConfig, AccountContext};
 pub use anvil::{Anvil, AnvilError, AnvilOptions};
 pub use bindings::RevertReason;
 pub use client::{At, Broadcast, CALL_TIMEOUT, L1Block, L1Client, L1Error};
+pub(crate) use epoch_facts::committee;
 pub use epoch_facts::{EpochFacts, coming_committees, decided_at, read_epoch_facts};
 pub use facts::{ChainFacts, FACTS_KEY, FIRST_EPOCH, FactsError, chain_facts, read_chain_facts};
 pub use fees::{AboveCeiling, Fees};

@@ -4,6 +4,7 @@
 //! Stopping goes from the outside in: no new requests, then the driver finishes its turn, then the tasks towards L1, then
 //! the network.
 
+mod bygone;
 mod consensus;
 mod early;
 mod forward;
@@ -26,6 +27,7 @@ use tracing::{error, info, warn};
 
 pub use self::open::{OpenError, Opened};
 use self::{
+    bygone::{BYGONE_MAX, BygoneEvidence},
     consensus::Consensus,
     forward::Forwarder,
     open::{hold_keys, open},
@@ -291,6 +293,9 @@ async fn start(
         }
     }
 
+    let (bygone, bygone_inbox) = mpsc::channel(BYGONE_MAX);
+    let judge = BygoneEvidence::new(l1_client.clone(), Arc::clone(&facts), stages_seen.clone());
+    parts.push(part("the judge of old evidence", judge.run(bygone_inbox, inner.clone())));
     let routing = Routing {
         ledger: Arc::clone(&ledger),
         epochs: facts.epochs(),
@@ -307,6 +312,7 @@ async fn start(
             move |epoch, member, fault| network.at(epoch).charge_member(member, fault)
         }),
         ends: Arc::new(Semaphore::new(ENDS_AT_ONCE)),
+        bygone,
     };
     parts.push(part("message routing", routing.run(events)));
 

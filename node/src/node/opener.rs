@@ -91,7 +91,7 @@ impl Opener {
         }
         let facts = self.read(next).await?;
         // What is stored is opened without asking L1 again: an answer that no epoch can run with must not stay.
-        verifier_of(self.facts.domain, &facts)?;
+        verifier_of(self.facts.domain, next, facts.committee.clone())?;
         self.store(facts.clone())?;
         info!(epoch = %next, members = facts.committee.len(), "the next epoch's committee is known");
         Ok(Some(facts))

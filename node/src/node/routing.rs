@@ -10,7 +10,7 @@ use baton_proto::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tracing::{debug, info, warn};
 
-use super::{consensus::Stages, early::Early};
+use super::{bygone::Bygone, consensus::Stages, early::Early};
 use crate::{
     batcher::BatchMessage,
     driver::Checked,
@@ -47,6 +47,8 @@ pub(super) struct Routing {
     pub(super) charge: ChargeMember,
     /// Places for questions how an epoch ended.
     pub(super) ends: Arc<Semaphore>,
+    /// Who judges evidence of epochs that the book knows no more.
+    pub(super) bygone: mpsc::Sender<Bygone>,
 }
 
 impl Routing {
@@ -86,6 +88,13 @@ impl Routing {
                 NetworkEvent::Transactions { transactions, .. } => {
                     (self.gossiped)(transactions);
                 }
+                NetworkEvent::Announced { announcement: Announcement::Evidence(evidence), verdict, .. }
+                    if self.is_bygone(evidence.epoch()) =>
+                {
+                    if self.bygone.try_send((evidence, verdict)).is_err() {
+                        debug!("dropped evidence of an epoch that is forgotten");
+                    }
+                }
                 NetworkEvent::Announced { announcement, verdict, .. } => {
                     // Dropped, it is ignored: gossip brings the next one.
                     if self.stages.borrow().announced.try_send((announcement, verdict)).is_err() {
@@ -122,6 +131,11 @@ impl Routing {
                 NetworkEvent::PeerRefused { peer, reason } => warn!(%peer, %reason, "peer refused"),
             }
         }
+    }
+
+    /// Whether an epoch is over and so long gone that the book does not know it.
+    fn is_bygone(&self, epoch: Epoch) -> bool {
+        epoch < self.stages.borrow().epoch && self.book.of(epoch).is_none()
     }
 
     /// Hands on what came before the epoch of `stages` had begun, as from where that epoch has its senders.
@@ -230,6 +244,7 @@ mod tests {
         },
         l1::testing::finalize,
         ledger::{ChainIdentity, MemoryLedger},
+        p2p::PeerId,
     };
 
     /// Limit of every wait; a test that is well takes a fraction of it.
@@ -273,6 +288,7 @@ mod tests {
         events: mpsc::Sender<NetworkEvent>,
         consensus: mpsc::Receiver<(MemberIndex, ConsensusMessage)>,
         announced: mpsc::Receiver<Heard>,
+        bygone: mpsc::Receiver<Bygone>,
         sent: mpsc::UnboundedReceiver<(MemberIndex, ConsensusMessage)>,
         charged: mpsc::UnboundedReceiver<(Epoch, MemberIndex, Fault)>,
         _stages: watch::Sender<Stages>,
@@ -304,6 +320,7 @@ mod tests {
         let (running, stages) = watch::channel(running);
         let (outbound, sent) = mpsc::unbounded_channel();
         let (charge, charged) = mpsc::unbounded_channel();
+        let (bygone, gone) = mpsc::channel(8);
         let routing = Routing {
             ledger: Arc::<MemoryLedger>::clone(&ledger),
             epochs: EPOCHS,
@@ -314,10 +331,21 @@ mod tests {
             outbound: Arc::new(Sent(outbound)),
             charge: Arc::new(move |epoch, member, fault| charge.send((epoch, member, fault)).unwrap()),
             ends: Arc::new(Semaphore::new(ENDS_AT_ONCE)),
+            bygone,
         };
         let (events, inbox) = mpsc::channel(8);
         tokio::spawn(routing.run(inbox));
-        Here { world, ledger, events, consensus: messages, announced: heard, sent, charged, _stages: running }
+        Here {
+            world,
+            ledger,
+            events,
+            consensus: messages,
+            announced: heard,
+            bygone: gone,
+            sent,
+            charged,
+            _stages: running,
+        }
     }
 
     impl Here {
@@ -330,6 +358,30 @@ mod tests {
 
     async fn next<T>(inbox: impl Future<Output = Option<T>>) -> T {
         timeout(LIMIT, inbox).await.expect("in time").expect("routing runs")
+    }
+
+    #[tokio::test]
+    async fn evidence_is_judged_by_who_knows_its_epoch() {
+        let mut here = here();
+        let announce = async |epoch: u64| {
+            let vote = |block| {
+                let block = BlockDigest::new(B256::repeat_byte(block));
+                here.world.sign(3, Statement::Notarize { epoch: Epoch::new(epoch), view: View::new(7), block })
+            };
+            let announcement = Announcement::Evidence(Evidence::new(vote(1), vote(2)).unwrap());
+            let event = NetworkEvent::Announced { from: PeerId::random(), announcement, verdict: oneshot::channel().0 };
+            here.events.send(event).await.unwrap();
+        };
+        // Forgotten, remembered, running, and yet to come.
+        for epoch in [1, 2, 3, 4] {
+            announce(epoch).await;
+        }
+        assert_eq!(next(here.bygone.recv()).await.0.epoch(), Epoch::new(1));
+        for epoch in [2, 3, 4] {
+            let (Announcement::Evidence(evidence), _) = next(here.announced.recv()).await else { panic!("evidence") };
+            assert_eq!(evidence.epoch(), Epoch::new(epoch));
+        }
+        assert!(here.bygone.try_recv().is_err());
     }
 
     #[tokio::test]

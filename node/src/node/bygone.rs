@@ -1,0 +1,210 @@
+//! Evidence of epochs that this node remembers no more: L1 takes it for longer, so it is judged by what L1 knows of them.
+//!
+//! The book keeps some epochs, as many as batches need. L1 takes evidence until EVIDENCE_BLOCKS after it was told how an
+//! epoch went on, a week on a real chain (protocol section 7). Anybody can name any epoch, so L1 is asked seldom, and what it
+//! would not take any more is dropped without asking.
+
+use std::{convert::Infallible, num::NonZeroUsize, sync::Arc, time::Duration};
+
+use baton_consensus::Verifier;
+use baton_proto::{BlsPublicKey, Epoch, Evidence, MemberIndex};
+use lru::LruCache;
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::{OpenError, consensus::Stages};
+use crate::{
+    driver::{Checked, rejected},
+    epoch::verifier_of,
+    l1::{At, ChainFacts, L1Client, bindings::BatchInbox, committee},
+    p2p::Acceptance,
+};
+
+/// Pairs that may wait; more are dropped, and gossip brings them again from the next node that learns of them.
+pub(super) const BYGONE_MAX: usize = 16;
+
+/// Committees that are remembered.
+const COMMITTEES_MAX: NonZeroUsize = NonZeroUsize::new(4).expect("not zero");
+
+/// Offenders that are remembered: one pair for each is all that L1 punishes.
+const OFFENDERS_MAX: NonZeroUsize = NonZeroUsize::new(1_024).expect("not zero");
+
+/// Least time between two committees that are read, whoever names whatever epochs.
+const READ_EVERY: Duration = Duration::from_secs(1);
+
+/// Evidence, and where its judgement goes.
+pub(super) type Bygone = (Evidence, oneshot::Sender<Acceptance>);
+
+/// Judges such evidence, one pair after the other, and tells the driver of what is true.
+pub(super) struct BygoneEvidence {
+    client: L1Client,
+    facts: Arc<ChainFacts>,
+    stages: watch::Receiver<Stages>,
+    verifiers: LruCache<Epoch, Arc<Verifier>>,
+    offenders: LruCache<(Epoch, MemberIndex), ()>,
+    /// L1 takes no evidence of this epoch any more, nor of those before it, which were closed before.
+    too_late: Option<Epoch>,
+    next_read: Instant,
+}
+
+impl BygoneEvidence {
+    pub(super) fn new(client: L1Client, facts: Arc<ChainFacts>, stages: watch::Receiver<Stages>) -> Self {
+        Self {
+            client,
+            facts,
+            stages,
+            verifiers: LruCache::new(COMMITTEES_MAX),
+            offenders: LruCache::new(OFFENDERS_MAX),
+            too_late: None,
+            next_read: Instant::now(),
+        }
+    }
+
+    /// Judges until `stop`.
+    pub(super) async fn run(
+        mut self,
+        mut inbox: mpsc::Receiver<Bygone>,
+        stop: CancellationToken,
+    ) -> Result<(), Infallible> {
+        while let Some(Some((evidence, verdict))) = stop.run_until_cancelled(inbox.recv()).await {
+            let Some((acceptance, against)) = stop.run_until_cancelled(self.judge(&evidence)).await else { break };
+            // The network may have stopped waiting; what is true is of use all the same.
+            let _ = verdict.send(acceptance);
+            if let Some(against) = against {
+                let checked = self.stages.borrow().checked.clone();
+                // Between two epochs nobody listens.
+                if checked.send(Checked::BygoneEvidence { evidence: evidence.clone(), against }).await.is_err() {
+                    self.offenders.pop(&(evidence.epoch(), evidence.signer()));
+                }
+            }
+        }
+        // Whoever asks after that is told by a closed channel.
+        stop.cancelled().await;
+        Ok(())
+    }
+
+    /// Returns whether evidence goes on to other peers, and whose key it is against if it is true.
+    async fn judge(&mut self, evidence: &Evidence) -> (Acceptance, Option<BlsPublicKey>) {
+        let (epoch, signer) = (evidence.epoch(), evidence.signer());
+        let is_known = self.offenders.contains(&(epoch, signer));
+        if is_known || epoch < self.facts.first.epoch || self.too_late.is_some_and(|last| epoch <= last) {
+            return (Acceptance::Ignore, None);
+        }
+        let verifier = match self.verifier(epoch).await {
+            Ok(Some(verifier)) => verifier,
+            Ok(None) => {
+                debug!(%epoch, "dropped evidence that L1 would not take any more");
+                return (Acceptance::Ignore, None);
+            }
+            Err(error) => {
+                debug!(%epoch, %error, "dropped evidence: L1 does not say who sat in its epoch");
+                return (Acceptance::Ignore, None);
+            }
+        };
+        for signed in [evidence.first(), evidence.second()] {
+            if let Err(error) = verifier.verify(signed.clone()) {
+                return (rejected(&error), None);
+            }
+        }
+        self.offenders.put((epoch, signer), ());
+        (Acceptance::Accept, verifier.committee().member(signer).map(|member| member.key))
+    }
+
+    /// Returns what checks the signatures of an epoch's committee, or `None` where L1's window for evidence is over.
+    async fn verifier(&mut self, epoch: Epoch) -> Result<Option<Arc<Verifier>>, OpenError> {
+        if let Some(known) = self.verifiers.get(&epoch) {
+            return Ok(Some(Arc::clone(known)));
+        }
+        sleep_until(self.next_read).await;
+        self.next_read = Instant::now() + READ_EVERY;
+        let finalized = self.client.agreed_final().await?.origin.number;
+        let question = BatchInbox::closedAtCall { epoch: epoch.get() };
+        let closed_at = self.client.agreed_call(self.facts.inbox, &question, At::Number(finalized)).await?;
+        // As the slasher counts; an epoch that is not closed has 0 here.
+        if closed_at != 0 && finalized.get() > closed_at.saturating_add(self.facts.spec.evidence_blocks) {
+            self.too_late = self.too_late.max(Some(epoch));
+            return Ok(None);
+        }
+        let members = committee(&self.client, &self.facts, epoch, At::Number(finalized)).await?;
+        let verifier = Arc::new(verifier_of(self.facts.domain, epoch, members)?);
+        self.verifiers.put(epoch, Arc::clone(&verifier));
+        Ok(Some(verifier))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::U256;
+    use alloy_sol_types::SolValue;
+    use baton_consensus::SecretKey;
+    use baton_proto::{SignedStatement, Statement, View};
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::{
+        l1::{
+            deploy,
+            testing::{PATIENCE, TestChain, anvil_call, code_that_returns, mine_to, other_digest},
+        },
+        p2p::Fault,
+    };
+
+    /// Two blocks of one view, signed by `key` in the place of `signer`.
+    fn pair(chain: &TestChain, epoch: u64, signer: u8, key: &SecretKey) -> Evidence {
+        let vote = |block| {
+            let statement =
+                Statement::Notarize { epoch: Epoch::new(epoch), view: View::new(7), block: other_digest(block) };
+            let signature = key.sign(&statement, &chain.facts.domain);
+            SignedStatement { statement, signer: MemberIndex::new(signer), signature }
+        };
+        Evidence::new(vote(1), vote(2)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn evidence_of_a_forgotten_epoch_counts_for_as_long_as_l1_takes_it() {
+        let chain = TestChain::start_growing(|_| {}).await;
+        mine_to(&chain.client, chain.facts.epochs().start(Epoch::new(40)).get() + 4).await;
+        let mut facts = ChainFacts::clone(&chain.facts);
+        facts.spec.evidence_blocks = 1;
+        let (checked, mut driver) = mpsc::channel(8);
+        let (consensus, announced) = (mpsc::channel(1).0, mpsc::channel(1).0);
+        let (_stages, stages) = watch::channel(Stages { epoch: Epoch::new(40), consensus, checked, announced });
+        let (bygone, inbox) = mpsc::channel(BYGONE_MAX);
+        let stop = CancellationToken::new();
+        let task = BygoneEvidence::new(chain.client.clone(), Arc::new(facts), stages);
+        let task = tokio::spawn(task.run(inbox, stop.clone()));
+        let judged = async |evidence: &Evidence| {
+            let (verdict, judged) = oneshot::channel();
+            bygone.send((evidence.clone(), verdict)).await.unwrap();
+            timeout(PATIENCE, judged).await.expect("in time").unwrap()
+        };
+        let true_one = pair(&chain, 2, 1, &chain.keys[1]);
+        let forged = judged(&pair(&chain, 2, 1, &chain.keys[2])).await;
+        assert_eq!(forged, Acceptance::Reject(Fault::InvalidSignature));
+        assert_eq!(judged(&true_one).await, Acceptance::Accept);
+        let told = timeout(PATIENCE, driver.recv()).await.expect("in time");
+        let Some(Checked::BygoneEvidence { evidence, against }) = told else { panic!("{told:?}") };
+        assert_eq!((&evidence, against), (&true_one, chain.keys[1].public_key()));
+        assert_eq!(judged(&true_one).await, Acceptance::Ignore, "known");
+        assert_eq!(judged(&pair(&chain, 1, 1, &chain.keys[1])).await, Acceptance::Ignore, "nobody sat in it");
+        // In epoch 3 another has come in front.
+        assert_eq!(judged(&pair(&chain, 3, 0, &chain.joiner)).await, Acceptance::Accept);
+        assert!(matches!(driver.recv().await, Some(Checked::BygoneEvidence { .. })));
+
+        // The inbox holds that epochs were closed long ago, and the window is over for all up to the one that was asked about.
+        let long_ago = code_that_returns(&U256::from(1).abi_encode());
+        anvil_call(&chain.client, "anvil_setCode", (chain.facts.inbox, long_ago)).await;
+        deploy::mine(&chain.client, 8).await.unwrap();
+        for (epoch, signer) in [(4, 1), (3, 1), (2, 0)] {
+            let key = if epoch == 2 { &chain.keys[0] } else { &chain.keys[usize::from(signer) - 1] };
+            assert_eq!(judged(&pair(&chain, epoch, signer, key)).await, Acceptance::Ignore, "epoch {epoch}");
+        }
+        assert!(driver.try_recv().is_err());
+        stop.cancel();
+        assert_eq!(task.await.unwrap(), Ok(()));
+    }
+}
