@@ -136,7 +136,8 @@ impl Timer {
 /// The parameters of the protocol, from the chain spec; all nodes of a chain have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Assumed bound on one network hop, Δ.
+    /// Assumed bound on one network hop, Δ, at first. From what votes take the machine finds its own, never below half of this
+    /// and never above eight times this ([`Machine::delta_ms`](crate::Machine::delta_ms)).
     pub delta_ms: u64,
     /// Least time between entering a view as its leader and proposing.
     pub min_block_ms: u64,

@@ -1,6 +1,6 @@
 //! Simplex consensus weighted by stake, as a deterministic machine: inputs in, effects out.
 //!
-//! [`Machine`] runs one epoch at one node. It does no I/O, reads no clock, draws no random numbers and iterates over nothing
+//! [`Machine`] runs one epoch at one node. It does no I/O, reads no clock but is told the time, draws no random numbers and iterates over nothing
 //! that is ordered by a hash, so the same inputs give the same effects everywhere: what the tests play is what the node
 //! runs. [`Input`] lists everything that can happen to it, [`Effect`] everything it may ask for. Signatures are checked
 //! outside, by [`Verifier`], and the machine takes only [`Verified`] statements.
@@ -65,6 +65,12 @@
 //! t_L runs 3Δ from the moment at which the leader should propose: the view is MIN_BLOCK_MS old and we know of work for it, or
 //! it is IDLE_BLOCK_MS old. t_A is one Δ longer, t_R is 5Δ. All three double again and again while nothing becomes final, up
 //! to 30 s, so that some view is long enough whatever the real delay of the network is.
+//!
+//! Δ is configured, and then observed (`machine/delay.rs`): each finalization shows what one hop to a quorum takes. Half as much
+//! again is the new Δ, at once if that is more, by and by if it is less; at least half of what is configured, at most eight
+//! times. So a network that is slower than anybody thought climbs the doublings once and not again in every view, and a dead
+//! leader in a quick one is given up sooner. Where somebody proves to be late by the shorter Δ, the configured one returns, and
+//! stays for longer each time.
 //!
 //! # What is durable when
 //!

@@ -3,6 +3,7 @@
 mod answers;
 mod broken;
 mod counting;
+mod delay;
 mod handover;
 mod healing;
 mod rules;
@@ -78,6 +79,10 @@ pub struct Machine<S: Scheme = MinSig> {
     skips: u32,
     /// Views entered and retries made since the last finalization; timeouts grow with it.
     stall: u32,
+    /// How late it is, as far as we were told.
+    now_ms: Option<u64>,
+    /// Δ as observed.
+    delay: delay::Delay,
     /// What was asked of others in this view since the last retry.
     asked: Asked,
     scheme: PhantomData<fn() -> S>,
@@ -183,6 +188,8 @@ impl<S: Scheme> Machine<S> {
             started: View::ZERO,
             skips: SKIPS_MAX,
             stall: 0,
+            now_ms: None,
+            delay: delay::Delay::new(config.delta_ms),
             asked: Asked::default(),
             scheme: PhantomData,
         };
@@ -200,9 +207,15 @@ impl<S: Scheme> Machine<S> {
         machine
     }
 
+    /// Tells how late it is, in milliseconds on any clock that does not go back. The driver says it before each input, and
+    /// the machine measures with it how long votes take; to a machine that is told nothing Δ is what is configured.
+    pub const fn set_clock(&mut self, now_ms: u64) {
+        self.now_ms = Some(now_ms);
+    }
+
     /// Applies one input and appends what the node must do, in order, to `effects`.
     ///
-    /// Time enters only as [`Input::TimerFired`].
+    /// Time enters only as [`Input::TimerFired`] and by [`Machine::set_clock`].
     ///
     /// # Errors
     /// [`Rejected`] when a rule is broken; the machine is then as it was before the call and `effects` unchanged.
@@ -261,6 +274,12 @@ impl<S: Scheme> Machine<S> {
     #[must_use]
     pub const fn head(&self) -> &BlockHeader {
         self.chain.head()
+    }
+
+    /// Returns Δ as this node observes it: between half of what is configured and eight times as much, in milliseconds.
+    #[must_use]
+    pub const fn delta_ms(&self) -> u64 {
+        self.delay.estimate_ms()
     }
 
     /// Returns whether a finalization is known whose block is not the final head yet.
@@ -325,12 +344,16 @@ impl<S: Scheme> Machine<S> {
             return Err(Rejected::HeightTooFar { got: header.height, view: built, head });
         }
         let state = self.state(view);
+        let is_late = state.proposal.is_none() && state.has_said(StatementKind::Nullify);
         match (state.proposal, state.second) {
             (None, _) => state.proposal = Some(block),
             (Some(first), _) if first == block => {}
             (Some(_), None) => state.second = Some(block),
             (Some(_), Some(second)) if second == block => {}
             (Some(_), Some(_)) => return Err(Rejected::TooManyProposals(view)),
+        }
+        if is_late {
+            self.delay.on_late();
         }
         if built > self.chain.head_view() {
             self.chain.insert(block, header, false);
@@ -382,7 +405,13 @@ impl<S: Scheme> Machine<S> {
             Timer::Pace(_) => self.entry.paced = true,
             Timer::Idle(_) => self.entry.idle = true,
             Timer::Leader(_) => self.entry.leader_late = true,
-            Timer::Advance(_) => self.entry.advance_late = true,
+            Timer::Advance(_) => {
+                self.entry.advance_late = true;
+                // Not if nothing came at all: nobody waits longer for the dead.
+                if self.views.get(&self.current).is_some_and(|state| state.proposal.is_some()) {
+                    self.delay.on_late();
+                }
+            }
             Timer::Retry(_) => return self.retry(effects),
         }
         self.time_leader(effects);

@@ -21,6 +21,8 @@ pub(crate) struct ViewState {
     pub(crate) votes: Tally,
     /// Our own statements, by kind: at most one each (I1, I2).
     pub(crate) own: BTreeMap<StatementKind, Own>,
+    /// When we decided to finalize.
+    pub(crate) finalizing_since_ms: Option<u64>,
     /// A quorum of Notarize.
     pub(crate) notarization: Option<Verified<Certificate>>,
     /// A quorum of Nullify.
@@ -68,6 +70,7 @@ impl ViewState {
             validation: Validation::NotAsked,
             votes: Tally::default(),
             own: BTreeMap::new(),
+            finalizing_since_ms: None,
             notarization: None,
             nullification: None,
             finalization: None,

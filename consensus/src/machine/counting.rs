@@ -67,6 +67,10 @@ impl<S: Scheme> Machine<S> {
             effects.push(Effect::Broadcast(Outgoing::Certificate((*certificate).clone())));
         }
         if finalizes {
+            let since_ms = self.state(view).finalizing_since_ms;
+            if let (Some(since_ms), Some(now_ms)) = (since_ms, self.now_ms) {
+                self.delay.on_hop(now_ms.saturating_sub(since_ms));
+            }
             self.raise(view, certificate);
         }
     }

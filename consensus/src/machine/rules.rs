@@ -197,20 +197,23 @@ impl<S: Scheme> Machine<S> {
             self.entry.timing = true;
             let view = self.current;
             let timers = [(Timer::Leader(view), LEADER_DELTAS), (Timer::Advance(view), ADVANCE_DELTAS)];
-            effects.extend(timers.map(|(timer, deltas)| Effect::SetTimer { timer, after_ms: self.timeout_ms(deltas) }));
+            let after_ms = |deltas| self.timeout_ms(deltas, self.delay.estimate_ms());
+            effects.extend(timers.map(|(timer, deltas)| Effect::SetTimer { timer, after_ms: after_ms(deltas) }));
         }
     }
 
     pub(super) fn time_retry(&self, effects: &mut Vec<Effect>) {
         let timer = Timer::Retry(self.current);
-        effects.push(Effect::SetTimer { timer, after_ms: self.timeout_ms(RETRY_DELTAS) });
+        // A quick network is no reason to repeat oneself more often.
+        let delta_ms = self.delay.estimate_ms().max(self.config.delta_ms);
+        effects.push(Effect::SetTimer { timer, after_ms: self.timeout_ms(RETRY_DELTAS, delta_ms) });
     }
 
     /// A number of Δ, doubled for every [`STALL_STEP`] views or retries without a finalization beyond [`STALL_FREE`].
-    fn timeout_ms(&self, deltas: u64) -> u64 {
+    fn timeout_ms(&self, deltas: u64, delta_ms: u64) -> u64 {
         let doublings = self.stall.saturating_sub(STALL_FREE).checked_div(STALL_STEP).unwrap_or(0).min(32);
-        let base = self.config.delta_ms.saturating_mul(deltas);
-        base.saturating_mul(1_u64 << doublings).min(TIMEOUT_MS_MAX.max(base))
+        let longest = TIMEOUT_MS_MAX.max(self.config.delta_ms.saturating_mul(deltas));
+        delta_ms.saturating_mul(deltas).saturating_mul(1_u64 << doublings).min(longest)
     }
 
     /// R3: vote for the leader's first header once its ancestry is proven and its body judged.

@@ -10,7 +10,12 @@ impl<S: Scheme> Machine<S> {
     pub(super) fn sign(&mut self, statement: Statement, effects: &mut Vec<Effect>) -> bool {
         let Some(view) = statement.view().filter(|_| self.may_sign(&statement)) else { return false };
         let own = Own { statement, state: OwnState::Asked };
-        self.state(view).own.insert(statement.kind(), own);
+        let now_ms = self.now_ms;
+        let state = self.state(view);
+        state.own.insert(statement.kind(), own);
+        if statement.kind() == StatementKind::Finalize {
+            state.finalizing_since_ms = now_ms;
+        }
         effects.push(Effect::Sign(statement));
         true
     }

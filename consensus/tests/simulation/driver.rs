@@ -42,6 +42,7 @@ impl Cluster {
             let (now, heard) = (self.clock.now_ms(), report::input(&input));
             let before = Marks::of(&process.machine);
             let mut effects = Vec::new();
+            process.machine.set_clock(now);
             let result = process.machine.handle(input, &mut effects);
             match &result {
                 Ok(()) => self.trace.note(now, at, format_args!("{heard}")),

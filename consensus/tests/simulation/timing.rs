@@ -8,6 +8,7 @@ use baton_proto::MemberIndex;
 use crate::{
     cluster::Cluster,
     common::{Insecure, World, finalize, notarize},
+    node::Node,
     plan::Plan,
     scenario::Scenario,
     seeds,
@@ -67,6 +68,66 @@ fn one_dead_leader_of_ten_leaves_the_median_alone() {
         nine.0 * 20 <= all.0 * 21 && nine.1 * 20 <= all.1 * 21,
         "median gap and latency {all:?}, one dead {nine:?}"
     );
+}
+
+/// Views that left no block on the final chain. Two are always under way.
+fn lost(cluster: &Cluster) -> u64 {
+    cluster.watch.top_turn().1.get() - cluster.watch.height()
+}
+
+/// Runs until so many more blocks are final, and returns how many views were lost meanwhile and the longest time between two
+/// final blocks.
+fn blocks(cluster: &mut Cluster, blocks: u64) -> (u64, u64) {
+    let (from, before) = (cluster.watch.height(), lost(cluster));
+    let mut longest_ms = 0;
+    let mut last_ms = cluster.clock.now_ms();
+    for height in from + 1..=from + blocks {
+        cluster.run_until(|cluster| cluster.watch.height() >= height);
+        longest_ms = longest_ms.max(cluster.clock.now_ms() - last_ms);
+        last_ms = cluster.clock.now_ms();
+    }
+    (lost(cluster).saturating_sub(before), longest_ms)
+}
+
+/// Δ is 100 ms. For a while messages take 400 ms, then 25 ms again.
+#[test]
+fn timeouts_follow_the_delay_of_the_network_both_ways() {
+    const NEAR_MS: u64 = 25;
+    const DELTA_MS: u64 = 4 * NEAR_MS;
+    let mut cluster = Cluster::new(Scenario::quiet(1, Plan::steady(10, NEAR_MS)));
+    let deltas = |cluster: &Cluster| {
+        let of_node = |node: &Node| node.process.as_ref().map(|process| process.machine.delta_ms());
+        cluster.nodes.iter().filter_map(of_node).collect::<Vec<u64>>()
+    };
+    blocks(&mut cluster, 100);
+    assert!(deltas(&cluster).iter().all(|delta| *delta <= DELTA_MS * 6 / 10), "{:?}", deltas(&cluster));
+
+    cluster.network.delay_ms = 4 * DELTA_MS;
+    let (climbing, _) = blocks(&mut cluster, 4);
+    let (slow, _) = blocks(&mut cluster, 100);
+    println!("{climbing} views lost until the delay was known, {slow} in 100 afterwards; Δ {:?}", deltas(&cluster));
+    assert!((1..=16).contains(&climbing) && slow == 0, "{climbing} views lost at first, {slow} later");
+    assert!(
+        deltas(&cluster).iter().all(|delta| (4 * DELTA_MS..=8 * DELTA_MS).contains(delta)),
+        "{:?}",
+        deltas(&cluster)
+    );
+
+    // A leader dies while everything is slow, and again when it is quick once more.
+    cluster.nodes[3].process = None;
+    let (_, slow_ms) = blocks(&mut cluster, 12);
+    cluster.start(3);
+    cluster.network.delay_ms = NEAR_MS;
+    let (falling, _) = blocks(&mut cluster, 64);
+    cluster.nodes[3].process = None;
+    let (_, quick_ms) = blocks(&mut cluster, 12);
+    println!(
+        "{falling} views lost while Δ fell to {:?}; a dead leader costs {slow_ms} ms, then {quick_ms} ms",
+        deltas(&cluster)
+    );
+    assert!(falling <= 2, "{falling} views lost while the delay fell");
+    assert!(deltas(&cluster).iter().all(|delta| *delta <= DELTA_MS), "{:?}", deltas(&cluster));
+    assert!(slow_ms > 3 * 4 * DELTA_MS && quick_ms < 3 * DELTA_MS + 6 * NEAR_MS, "{slow_ms} ms, then {quick_ms} ms");
 }
 
 /// Every vote of every member of every view: what is remembered stops growing once the window is full.

@@ -52,6 +52,7 @@ impl Driver {
         let mut offered = None;
         let mut inputs = VecDeque::from([input]);
         let mut effects = Vec::new();
+        self.machine.set_clock(u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX));
         while let Some(input) = inputs.pop_front() {
             let result = self.machine.handle(input, &mut effects);
             if let Err(rejected) = &result {

@@ -260,6 +260,8 @@ pub struct Driver {
     /// Final view from which the sign record is made smaller again.
     forget_at: u64,
     status: DriverStatus,
+    /// From when on the machine's clock counts.
+    born: Instant,
 }
 
 impl Driver {
@@ -292,6 +294,7 @@ impl Driver {
             reported: BTreeSet::new(),
             forget_at: 0,
             status,
+            born: Instant::now(),
             context,
         })
     }
