@@ -132,6 +132,16 @@ impl HeldVotes {
         }
     }
 
+    /// Returns how much is kept: views, and in them votes that wait, statements that were checked, and votes that count. For a
+    /// look now and then.
+    #[must_use]
+    pub fn remembered(&self) -> (usize, usize) {
+        let of_view = |votes: &ViewVotes| {
+            votes.waiting.len().saturating_add(votes.checked.len()).saturating_add(votes.counted.len())
+        };
+        (self.views.len(), self.views.values().map(of_view).sum())
+    }
+
     /// Whether the machine counts enough for `statement` to have its certificate once we say it too. A Nullify is never
     /// enough: we say it later than others as a rule, when our own timer fires.
     fn is_enough_with_us(&self, statement: &Statement) -> bool {

@@ -54,6 +54,7 @@ mod epochs;
 mod hearing;
 mod intake;
 mod listening;
+mod member;
 mod network;
 mod node;
 mod plan;

@@ -1,13 +1,8 @@
 //! Hops and messages, in virtual time: no figure here depends on the machine that runs it.
 
-use std::sync::Arc;
-
-use baton_consensus::{Input, Machine, Recovered, Remembered};
-use baton_proto::MemberIndex;
-
 use crate::{
     cluster::Cluster,
-    common::{Insecure, World, finalize, notarize},
+    member::{Kept, Member},
     node::Node,
     plan::Plan,
     scenario::Scenario,
@@ -20,6 +15,9 @@ const DELAY_MS: u64 = 100;
 /// Views of the memory test; `make simulate-memory` sets more.
 const MEMORY_VIEWS: u64 = 10_000;
 const VIEWS_VARIABLE: &str = "BATON_SIMULATE_VIEWS";
+
+/// One view in so many is nullified there.
+const NULLIFIED_EVERY: u64 = 5;
 
 fn steady(members: usize, blocks: u64) -> Cluster {
     let mut cluster = Cluster::new(Scenario::quiet(1, Plan::steady(members, DELAY_MS)));
@@ -130,55 +128,23 @@ fn timeouts_follow_the_delay_of_the_network_both_ways() {
     assert!(slow_ms > 3 * 4 * DELTA_MS && quick_ms < 3 * DELTA_MS + 6 * NEAR_MS, "{slow_ms} ms, then {quick_ms} ms");
 }
 
-/// Every vote of every member of every view: what is remembered stops growing once the window is full.
+/// A member and the votes that wait beside it: what they remember stops growing once their windows are full.
 #[test]
 fn memory_is_flat_however_many_views_pass() {
-    let world = World::new(&[1, 1, 1, 1]);
-    let (committee, schedule) = (Arc::clone(&world.committee), world.schedule.clone());
-    let recovered = Recovered::fresh(world.genesis.clone());
-    let mut machine: Machine<Insecure> =
-        Machine::with_scheme(world.config, committee, schedule, None, &world.genesis, recovered);
-    let mut effects = Vec::new();
-    machine.handle(Input::Started, &mut effects).unwrap();
-    let mut parent = world.genesis.clone();
-    let most = |a: Remembered, b: Remembered| Remembered {
-        views: a.views.max(b.views),
-        votes: a.votes.max(b.votes),
-        blocks: a.blocks.max(b.blocks),
-    };
     let memory_views = seeds::number(VIEWS_VARIABLE).unwrap_or(MEMORY_VIEWS);
-    let nothing = Remembered { views: 0, votes: 0, blocks: 0 };
-    let (mut early, mut late) = (nothing, nothing);
+    let mut member = Member::new();
+    let (mut early, mut late) = (Kept::default(), Kept::default());
     for view in 1..=memory_views {
-        let header = world.block(view, &parent, 0);
-        let block = header.digest();
-        let lead = world.sign(world.leader(view), notarize(view, block));
-        let mut inputs = vec![
-            Input::Proposal { header: header.clone(), notarize: lead.clone() },
-            Input::Fetched { header: header.clone() },
-        ];
-        let members = (0..4).map(MemberIndex::new);
-        let votes = members.clone().filter(|member| *member != lead.signer);
-        inputs.extend(
-            votes.map(|member| Input::Vote {
-                vote: world.sign(member, notarize(view, block)),
-                leader: Some(lead.clone()),
-            }),
-        );
-        inputs.extend(
-            members.map(|member| Input::Vote { vote: world.sign(member, finalize(view, block)), leader: None }),
-        );
-        for input in inputs {
-            effects.clear();
-            machine.handle(input, &mut effects).unwrap();
+        if view.is_multiple_of(NULLIFIED_EVERY) {
+            member.nullify(view);
+        } else {
+            member.finalize(view);
         }
-        assert_eq!(machine.head().digest(), block, "view {view} is not final");
-        if view % 97 == 0 {
+        if view.is_multiple_of(97) {
             let half = if view <= memory_views / 2 { &mut early } else { &mut late };
-            *half = most(*half, machine.remembered());
+            *half = half.most(&member.kept());
         }
-        parent = header;
     }
     println!("{memory_views} views: at most {early:?} in the first half, {late:?} in the second");
-    assert!(early.views > 0 && late == early, "{early:?} at most in the first half, {late:?} in the second");
+    assert!(early.0.iter().all(|kept| *kept > 0) && late == early, "{early:?} at most in the first half, {late:?} later");
 }
