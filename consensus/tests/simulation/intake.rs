@@ -233,6 +233,7 @@ impl Cluster {
                     return Err("a proposal of another member's block");
                 }
                 let known = intake.known(notarize).cloned();
+                self.counts.checked += u64::from(known.is_none());
                 let verify = || world.verifier.verify(notarize.clone());
                 let verified = known.map_or_else(verify, Ok).map_err(|_| "a proposal with an invalid signature")?;
                 intake.remember(verified.clone());
@@ -249,6 +250,7 @@ impl Cluster {
                 if is_past || self.plan.remembers_certificates && intake.covers(certificate) {
                     return Ok(());
                 }
+                self.counts.checked += 1;
                 let verified = world.verifier.verify_certificate(certificate.clone());
                 let verified = verified.map_err(|_| "an invalid certificate")?;
                 intake.certified(&verified);
@@ -325,6 +327,7 @@ impl Cluster {
                 None => unchecked.push(signed.clone()),
             }
         }
+        self.counts.checked += unchecked.len() as u64;
         for verified in world.verifier.verify_all(unchecked).into_iter().flatten() {
             known.push(verified.clone());
             process.intake.remember(verified);

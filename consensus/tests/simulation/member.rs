@@ -37,8 +37,7 @@ impl Member {
         let world = World::new(&[1, 1, 1, 1]);
         let (committee, schedule) = (Arc::clone(&world.committee), world.schedule.clone());
         let recovered = Recovered::fresh(world.genesis.clone());
-        let machine =
-            Machine::with_scheme(world.config, committee, schedule, Some(ME), &world.genesis, recovered);
+        let machine = Machine::with_scheme(world.config, committee, schedule, Some(ME), &world.genesis, recovered);
         let held = HeldVotes::new(Arc::clone(&world.committee), Some(ME), world.config.inactive_views);
         let parent = world.genesis.clone();
         let mut member = Self { world, machine, held, parent, answers: VecDeque::new(), certified: None };

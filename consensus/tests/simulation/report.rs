@@ -97,6 +97,8 @@ pub(crate) struct Counts {
     pub(crate) pairs: [u64; 3],
     /// Messages sent.
     pub(crate) messages: u64,
+    /// Signatures and certificates checked.
+    pub(crate) checked: u64,
     /// Ranges of final blocks taken from peers.
     pub(crate) ranges: u64,
     /// Machines that followed a machine because its epoch had ended, during faults and after.
@@ -134,6 +136,7 @@ impl AddAssign for Counts {
         self.broken += other.broken;
         self.pairs.iter_mut().zip(other.pairs).for_each(|(pairs, more)| *pairs += more);
         self.messages += other.messages;
+        self.checked += other.checked;
         self.forgeries += other.forgeries;
         self.waited += other.waited;
         self.stopped += other.stopped;

@@ -1,4 +1,5 @@
-//! Hops and messages, in virtual time: no figure here depends on the machine that runs it.
+//! Hops, messages and checks, in virtual time: no figure here depends on the machine that runs it. Each test asserts its bounds,
+//! and prints its figures as rows for `make bench`.
 
 use crate::{
     cluster::Cluster,
@@ -19,6 +20,15 @@ const VIEWS_VARIABLE: &str = "BATON_SIMULATE_VIEWS";
 /// One view in so many is nullified there.
 const NULLIFIED_EVERY: u64 = 5;
 
+/// A row of the table of `make bench` (`tests/src/bench/simulated.rs`).
+fn row(what: &str, figure: &str, beside: &str) {
+    println!("bench row: {what} | {figure} | {beside}");
+}
+
+fn joined(figures: impl IntoIterator<Item = f64>) -> String {
+    figures.into_iter().map(|figure| format!("{figure:.2}")).collect::<Vec<_>>().join(" / ")
+}
+
 fn steady(members: usize, blocks: u64) -> Cluster {
     let mut cluster = Cluster::new(Scenario::quiet(1, Plan::steady(members, DELAY_MS)));
     cluster.run_until(|cluster| cluster.watch.height() == blocks);
@@ -27,20 +37,42 @@ fn steady(members: usize, blocks: u64) -> Cluster {
 
 #[test]
 fn two_hops_to_the_next_view_three_to_final_and_messages_linear_in_members() {
-    let mut shares = Vec::new();
+    let (mut views, mut finals) = (Vec::new(), Vec::new());
+    let (mut sent, mut checked) = (Vec::new(), Vec::new());
     for (members, blocks) in [(4, 100), (32, 20), (100, 4)] {
         let begun = steady(members, 1);
         let done = steady(members, 1 + blocks);
         let view_ms = (done.clock.now_ms() - begun.clock.now_ms()) / blocks;
         assert!(10 * view_ms <= 22 * DELAY_MS, "{members} members: {view_ms} ms a view");
+        views.push(view_ms as f64 / DELAY_MS as f64);
         let slowest = *done.watch.latencies_ms().iter().max().unwrap();
         assert!(10 * slowest <= 32 * DELAY_MS, "{members} members: {slowest} ms from proposal to final");
-        // What one member sends in a view to each other one, times 100.
-        let each = (done.counts.messages - begun.counts.messages) * 100 / blocks;
-        shares.push(each / (members * (members - 1)) as u64);
+        finals.push(slowest as f64 / DELAY_MS as f64);
+        // In one view, of one member: messages to each other one, and checks for each member.
+        let of_one = |count: u64| count as f64 / (blocks as f64 * members as f64);
+        sent.push(of_one(done.counts.messages - begun.counts.messages) / (members - 1) as f64);
+        checked.push(of_one(done.counts.checked - begun.counts.checked) / members as f64);
     }
-    println!("messages x100 to each other member in a view: {shares:?}");
-    assert!(shares.iter().all(|share| *share <= 450 && 10 * share <= 13 * shares[0]), "{shares:?}");
+    let members = "simulated, 4 / 32 / 100 members";
+    row(&format!("{members}: one view, in one-way delays"), &joined(views), "at most 2.2");
+    row(
+        &format!("{members}: proposal to final at the slowest member, in one-way delays"),
+        &joined(finals),
+        "at most 3.2",
+    );
+    let (to_each, for_each) = (joined(sent.iter().copied()), joined(checked.iter().copied()));
+    row(
+        &format!("{members}: messages of a view from one member to another"),
+        &to_each,
+        "at most 4.5, so linear in members",
+    );
+    row(
+        &format!("{members}: signatures a member checks in a view, by members"),
+        &for_each,
+        "at most 2.5, so linear in members",
+    );
+    assert!(sent.iter().all(|share| *share <= 4.5 && *share <= 1.3 * sent[0]), "{sent:?}");
+    assert!(checked.iter().all(|share| *share <= 2.5 && *share <= 1.3 * checked[0]), "{checked:?}");
 }
 
 #[test]
@@ -62,6 +94,9 @@ fn one_dead_leader_of_ten_leaves_the_median_alone() {
         (gaps[gaps.len() / 2], latencies[latencies.len() / 2])
     };
     let (all, nine) = (median(false), median(true));
+    let ratios = [(nine.0, all.0), (nine.1, all.1)].map(|(nine, all)| nine as f64 / all as f64);
+    let what = "simulated, one dead leader of ten: median of block to block / proposal to final, over that of ten";
+    row(what, &joined(ratios), "at most 1.05");
     assert!(
         nine.0 * 20 <= all.0 * 21 && nine.1 * 20 <= all.1 * 21,
         "median gap and latency {all:?}, one dead {nine:?}"
@@ -103,7 +138,8 @@ fn timeouts_follow_the_delay_of_the_network_both_ways() {
     cluster.network.delay_ms = 4 * DELTA_MS;
     let (climbing, _) = blocks(&mut cluster, 4);
     let (slow, _) = blocks(&mut cluster, 100);
-    println!("{climbing} views lost until the delay was known, {slow} in 100 afterwards; Δ {:?}", deltas(&cluster));
+    let lost = format!("{climbing} / {slow}");
+    row("simulated, one-way delay of 4Δ: views lost until it is known / in the next 100", &lost, "at most 16 / 0");
     assert!((1..=16).contains(&climbing) && slow == 0, "{climbing} views lost at first, {slow} later");
     assert!(
         deltas(&cluster).iter().all(|delta| (4 * DELTA_MS..=8 * DELTA_MS).contains(delta)),
@@ -119,10 +155,8 @@ fn timeouts_follow_the_delay_of_the_network_both_ways() {
     let (falling, _) = blocks(&mut cluster, 64);
     cluster.nodes[3].process = None;
     let (_, quick_ms) = blocks(&mut cluster, 12);
-    println!(
-        "{falling} views lost while Δ fell to {:?}; a dead leader costs {slow_ms} ms, then {quick_ms} ms",
-        deltas(&cluster)
-    );
+    let cost = joined([slow_ms, quick_ms].map(|ms| ms as f64 / DELTA_MS as f64));
+    row("simulated, a dead leader at a delay of 4Δ / Δ/4, in Δ", &cost, "waits fall with the delay");
     assert!(falling <= 2, "{falling} views lost while the delay fell");
     assert!(deltas(&cluster).iter().all(|delta| *delta <= DELTA_MS), "{:?}", deltas(&cluster));
     assert!(slow_ms > 3 * 4 * DELTA_MS && quick_ms < 3 * DELTA_MS + 6 * NEAR_MS, "{slow_ms} ms, then {quick_ms} ms");
@@ -145,6 +179,12 @@ fn memory_is_flat_however_many_views_pass() {
             *half = half.most(&member.kept());
         }
     }
-    println!("{memory_views} views: at most {early:?} in the first half, {late:?} in the second");
-    assert!(early.0.iter().all(|kept| *kept > 0) && late == early, "{early:?} at most in the first half, {late:?} later");
+    let shown =
+        |Kept([views, votes, waiting_views, waiting]): &Kept| format!("{views}, {votes}, {waiting_views}, {waiting}");
+    let (what, figure) = ("views, votes, and those that wait", format!("{} / {}", shown(&early), shown(&late)));
+    row(&format!("simulated, {memory_views} views, a fifth nullified: {what}, first / second half"), &figure, "flat");
+    assert!(
+        early.0.iter().all(|kept| *kept > 0) && late == early,
+        "{early:?} at most in the first half, {late:?} later"
+    );
 }

@@ -1,4 +1,5 @@
-//! What `make bench` measures, on the machine at hand: a network under load, consensus alone, and gas on L1.
+//! What `make bench` measures, on the machine at hand: a network under load, consensus alone, consensus in the simulator, and
+//! gas on L1.
 //!
 //! Everything runs as operators run it: `baton` processes, an L1, disks that sync. The load generator shares the cores with
 //! the nodes, so its own share is measured too.
@@ -11,6 +12,7 @@ pub mod network;
 pub mod pool;
 pub mod process;
 pub mod samples;
+pub mod simulated;
 pub mod table;
 pub mod transfers;
 pub mod users;

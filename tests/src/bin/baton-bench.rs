@@ -14,7 +14,7 @@ use baton_tests::{
         network::{self, Users},
         pool,
         samples::millis,
-        say,
+        say, simulated,
         table::{self, Row},
     },
     devnet::Devnet,
@@ -39,6 +39,7 @@ struct Cli {
 enum Part {
     Network,
     Engine,
+    Simulated,
     Gas,
 }
 
@@ -71,6 +72,9 @@ async fn measure(cli: &Cli) -> anyhow::Result<Vec<Row>> {
     }
     if wanted(Part::Engine) {
         rows.extend(engine_rows(&machine).await?);
+    }
+    if wanted(Part::Simulated) {
+        rows.extend(simulated::measure().await?);
     }
     if wanted(Part::Gas) {
         rows.extend(gas_rows().await?);
