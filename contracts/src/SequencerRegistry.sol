@@ -48,6 +48,9 @@ contract SequencerRegistry is ReentrancyGuardTransient {
     uint256 public constant ACTIVATION_MEMBERS = 4;
     /// @notice Keys stored together; 64 keys of 256 bytes are 16 KiB, which one account's code holds.
     uint256 public constant CHUNK_KEYS = 64;
+    /// @notice Newcomers of one epoch, from the activation on: a committee of four at most doubles from one epoch to the next,
+    /// and 128 seats are not taken over in an hour.
+    uint256 public constant ENTRIES_PER_EPOCH = 4;
     /// @notice Where burned bonds go: nobody has the key, and every ERC-20 can be sent there.
     address public constant BURN_ADDRESS = 0x000000000000000000000000000000000000dEaD;
     /// @notice Longest peer record and longest metadata of `announce`, in bytes each.
@@ -138,8 +141,12 @@ contract SequencerRegistry is ReentrancyGuardTransient {
     /// Whether the one member that is left stays only until another registers.
     bool private _ejectionWaits;
     /// Exits that wait are `_exits[_exitsServed]` and those up to `_exitsQueued`.
-    uint64 private _exitsServed;
-    uint64 private _exitsQueued;
+    uint32 private _exitsServed;
+    uint32 private _exitsQueued;
+    /// The latest epoch in which a newcomer begins, and how many do. Every epoch between the next that can be changed and
+    /// this one was full when it was passed.
+    uint48 private _entryEpoch;
+    uint8 private _entries;
 
     mapping(address owner => Sequencer) private _sequencers;
     mapping(address owner => mapping(uint256 position => Checkpoint)) private _checkpoints;
@@ -149,7 +156,7 @@ contract SequencerRegistry is ReentrancyGuardTransient {
     mapping(uint32 keyId => address pointer) private _keys;
     /// Kept with the key, which belongs to one admission: what an old committee pays to never changes.
     mapping(uint32 keyId => address) private _feeRecipients;
-    mapping(uint64 position => ExitRequest) private _exits;
+    mapping(uint32 position => ExitRequest) private _exits;
     mapping(address reporter => uint256) private _claimable;
     mapping(uint64 epoch => Materialized) private _materialized;
 
@@ -268,7 +275,8 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         emit Activated(genesis, members);
     }
 
-    /// @notice Bonds the caller as a sequencer, a member of every committee from two epochs after the present one.
+    /// @notice Bonds the caller as a sequencer, a member of every committee from `entryEpoch` on: two epochs after the present
+    /// one, or later where `ENTRIES_PER_EPOCH` others came before. The place is fixed by the call.
     /// @param feeRecipient Who is paid the fees of the blocks that this sequencer proposes.
     /// @param bond Amount to lock, in base units; the caller must have approved it.
     /// @param blsKey 256 bytes, EIP-2537 G2; never registered before by anyone.
@@ -283,7 +291,7 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         if (sequencer_.stage != Stage.None) revert SequencerRegistry__AlreadyRegistered(msg.sender);
         uint32 keyId = _storeKey(blsKey, possession, feeRecipient);
 
-        uint64 effectiveEpoch = _changeEpoch();
+        uint64 effectiveEpoch = _enter();
         address ejected = _ejectionWaits ? _latestOccupant(LibBit.ffs(_occupied)) : address(0);
         if (sequencer_.lastOffence != 0) _wasPenalized[msg.sender][sequencer_.admission] = true;
         uint32 admission = sequencer_.admission + 1;
@@ -297,7 +305,7 @@ contract SequencerRegistry is ReentrancyGuardTransient {
             _leave(ejected, effectiveEpoch);
             emit Ejected(ejected, effectiveEpoch);
         }
-        _serveExits(effectiveEpoch);
+        _serveExits();
         emit Registered(msg.sender, feeRecipient, bond, admission, effectiveEpoch, keccak256(blsKey));
         _pull(bond);
     }
@@ -312,7 +320,7 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         _sequencers[msg.sender].bond = bond.toUint128();
         uint64 weight = _weightOf(bond);
         if (weight != latest.weight) {
-            (latest.weight, latest.effectiveEpoch) = (weight, _changeEpoch());
+            (latest.weight, latest.effectiveEpoch) = (weight, _changeEpochOf(latest));
             _writeCheckpoint(msg.sender, latest);
         }
         emit BondAdded(msg.sender, amount, bond, latest.effectiveEpoch);
@@ -331,26 +339,30 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         }
         latest.rotatedAtBlock = block.number.toUint64();
         latest.keyId = _storeKey(blsKey, possession, _feeRecipients[latest.keyId]);
-        latest.effectiveEpoch = _changeEpoch();
+        latest.effectiveEpoch = _changeEpochOf(latest);
         _writeCheckpoint(msg.sender, latest);
         emit KeyRotated(msg.sender, latest.effectiveEpoch, keccak256(blsKey));
     }
 
     /// @notice Asks to leave. The caller is no member from two epochs after the present one on, or, where fewer than
-    /// `minCommittee` would be left, once another registers; who asked first leaves first. Nobody waits before the
-    /// activation or after the abandonment of the chain; who waited then calls again.
+    /// `minCommittee` would be left then, once others have come: who asked first leaves first, with the next registration
+    /// or call of this by any who wait. Nobody waits before the activation or after the abandonment of the chain; who
+    /// waited then calls again.
     function exit() external {
         Stage stage = _requireSeated(msg.sender);
-        bool free = _genesisL1Block == 0 || memberCount() > MIN_COMMITTEE || BatchInbox(INBOX).abandonedAt() != 0;
-        if (free) {
-            _exit(msg.sender, _changeEpoch());
-        } else {
-            if (stage == Stage.Leaving) revert SequencerRegistry__ExitWaits(msg.sender);
+        bool free = _genesisL1Block == 0 || (_exitsServed == _exitsQueued && _staying(_changeEpoch()) > MIN_COMMITTEE);
+        if (free || BatchInbox(INBOX).abandonedAt() != 0) {
+            _exit(msg.sender);
+            return;
+        }
+        if (stage != Stage.Leaving) {
             _sequencers[msg.sender].stage = Stage.Leaving;
-            uint64 position = _exitsQueued++;
+            uint32 position = _exitsQueued++;
             _exits[position] = ExitRequest(msg.sender, _sequencers[msg.sender].admission);
             emit ExitDelayed(msg.sender, position);
         }
+        bool served = _serveExits();
+        if (stage == Stage.Leaving && !served) revert SequencerRegistry__ExitWaits(msg.sender);
     }
 
     /// @notice Pays the caller's bond, once it has left and nothing that it signed can be punished any more, less what the
@@ -399,8 +411,8 @@ contract SequencerRegistry is ReentrancyGuardTransient {
 
     /// @notice Takes a penalty for an offence of `owner` in `epoch` and ejects it. Only the slasher calls.
     /// @dev The base penalty is taken once for each admission, and nothing from one whose bond was paid out. The bond
-    /// token is not called. The ejection takes effect two epochs from now, or, for the last member, when another
-    /// registers.
+    /// token is not called. The ejection takes effect two epochs from now, or, for the last member, when another that has
+    /// registered begins.
     /// @param everything Whether all of the bond is taken, whatever was taken before.
     /// @param reporter Who earns its share of the base penalty; zero: nobody.
     /// @return amount Taken from the bond, in base units; the base penalty is rounded down.
@@ -441,7 +453,9 @@ contract SequencerRegistry is ReentrancyGuardTransient {
             _ejectionWaits = true;
             emit EjectionDelayed(owner);
         } else {
+            // Where all others may begin later, an earlier ejection could leave an epoch without members.
             uint64 effectiveEpoch = _changeEpoch();
+            if (_staying(effectiveEpoch) <= 1) effectiveEpoch = _entryEpoch;
             _leave(owner, effectiveEpoch);
             emit Ejected(owner, effectiveEpoch);
         }
@@ -483,6 +497,14 @@ contract SequencerRegistry is ReentrancyGuardTransient {
     /// @notice Sequencers that the latest state seats, members or about to be.
     function memberCount() public view returns (uint256) {
         return LibBit.popCount(_occupied);
+    }
+
+    /// @notice The epoch from which on a sequencer is a member that registers now.
+    function entryEpoch() public view returns (uint64 epoch) {
+        epoch = _changeEpoch();
+        // Whoever founds the chain begins with it.
+        if (_genesisL1Block == 0 || epoch > _entryEpoch) return epoch;
+        return _entries < ENTRIES_PER_EPOCH ? _entryEpoch : _entryEpoch + 1;
     }
 
     /// @notice The epoch that L1 block `l1Block` belongs to.
@@ -703,6 +725,12 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         return epochOf(block.number) + 2;
     }
 
+    /// @dev The same for who has `latest`, which may begin later.
+    function _changeEpochOf(Checkpoint memory latest) private view returns (uint64 epoch) {
+        epoch = _changeEpoch();
+        if (epoch < latest.effectiveEpoch) return latest.effectiveEpoch;
+    }
+
     /// @dev Of several changes in one epoch the last counts, and it is the only one that is kept: no number of changes makes
     /// an owner's checkpoints more than the epochs in which it made some.
     function _writeCheckpoint(address owner, Checkpoint memory checkpoint) private {
@@ -759,22 +787,44 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         return _latestCheckpoint(owner);
     }
 
-    function _exit(address owner, uint64 effectiveEpoch) private {
+    /// @dev Takes the newcomer's place in the order of entry.
+    function _enter() private returns (uint64 epoch) {
+        epoch = entryEpoch();
+        if (_genesisL1Block == 0) return epoch;
+        // Epochs are below 2^40, and entries at most four.
+        _entries = epoch == _entryEpoch ? _entries + 1 : 1;
+        _entryEpoch = uint48(epoch);
+    }
+
+    /// @dev Seated sequencers less those that may begin only after `epoch`: so many members of it can be counted on.
+    /// @param epoch The next that can be changed.
+    function _staying(uint64 epoch) private view returns (uint256 members) {
+        members = memberCount();
+        if (_entryEpoch <= epoch) return members;
+        uint256 late = _entries + uint256(_entryEpoch - epoch - 1) * ENTRIES_PER_EPOCH;
+        return members > late ? members - late : 0;
+    }
+
+    function _exit(address owner) private {
+        uint64 effectiveEpoch = _changeEpochOf(_latestCheckpoint(owner));
         _leave(owner, effectiveEpoch);
         emit Exited(owner, effectiveEpoch);
     }
 
     /// @dev Lets those go that wait longest, as far as enough members stay. Who left in another way is passed over; at most
     /// so many in one call that nobody can make registering dear, and the rest in the next.
-    function _serveExits(uint64 effectiveEpoch) private {
-        (uint64 next, uint64 queued) = (_exitsServed, _exitsQueued);
-        if (next == queued) return;
-        for (uint256 i = 0; i < EXITS_SERVED_MAX && next != queued && memberCount() > MIN_COMMITTEE; ++i) {
+    /// @return served Whether the caller was among them.
+    function _serveExits() private returns (bool served) {
+        (uint32 next, uint32 queued) = (_exitsServed, _exitsQueued);
+        if (next == queued) return false;
+        uint64 epoch = _changeEpoch();
+        for (uint256 i = 0; i < EXITS_SERVED_MAX && next != queued && _staying(epoch) > MIN_COMMITTEE; ++i) {
             ExitRequest memory request = _exits[next];
             delete _exits[next++];
             Sequencer storage sequencer_ = _sequencers[request.owner];
             if (sequencer_.stage == Stage.Leaving && sequencer_.admission == request.admission) {
-                _exit(request.owner, effectiveEpoch);
+                _exit(request.owner);
+                if (request.owner == msg.sender) served = true;
             }
         }
         _exitsServed = next;

@@ -31,6 +31,8 @@ contract Handler is BatonTest {
     Entry[] private _book;
     address private _waiting;
     uint256 private _tickets;
+    uint64 private _entryEpoch;
+    uint64 private _entries;
     uint256 private _owners;
     uint256 public burned;
     /// Set when a call paid that had to be refused, or the other way round.
@@ -57,7 +59,7 @@ contract Handler is BatonTest {
 
     function join(uint96 extra) external {
         if (registry.memberCount() >= 12) return;
-        _join(UNIT + extra, registry.epochOf(block.number) + 2);
+        _join(UNIT + extra, _enter());
     }
 
     function offend(uint256 who, uint64 back) external {
@@ -79,8 +81,8 @@ contract Handler is BatonTest {
         if (entry.until != type(uint64).max || entry.ticket != 0) return;
         uint256 members = registry.memberCount();
         exit(entry.owner);
-        if (members > MINIMUM) entry.until = registry.epochOf(block.number) + 2;
-        else entry.ticket = ++_tickets;
+        entry.ticket = ++_tickets;
+        while (members > MINIMUM + _late() && _serveFirst()) --members;
     }
 
     /// Pays exactly when everything that the entry signed is past punishment.
@@ -104,7 +106,7 @@ contract Handler is BatonTest {
     function comeBack(uint256 who, uint96 extra) external {
         Entry storage entry = _book[who % _book.length];
         if (!_isLatest(entry) || !entry.withdrawn || registry.memberCount() >= 12) return;
-        _join(entry.owner, UNIT + extra, registry.epochOf(block.number) + 2);
+        _join(entry.owner, UNIT + extra, _enter());
     }
 
     function add(uint256 who, uint96 amount) external {
@@ -192,7 +194,7 @@ contract Handler is BatonTest {
         entry.bond -= entry.bond / 20;
         if (entry.until != type(uint64).max) return;
         if (members == 1) _waiting = entry.owner;
-        else entry.until = current + 2;
+        else entry.until = members - 1 > _late() ? current + 2 : _entryEpoch;
     }
 
     function _join(uint256 bond, uint64 from) private {
@@ -208,7 +210,8 @@ contract Handler is BatonTest {
             if (_book[i].until == type(uint64).max) ++members;
         }
         _waiting = address(0);
-        while (members > MINIMUM && _serveFirst(from)) --members;
+        // This one counts as late where it is.
+        while (members > MINIMUM + _late() && _serveFirst()) --members;
         Entry memory entry;
         (entry.owner, entry.admission, entry.bond, entry.from, entry.until) =
         (owner, admission, bond, from, type(uint64).max);
@@ -216,15 +219,32 @@ contract Handler is BatonTest {
     }
 
     /// Lets the one go that waits longest.
-    function _serveFirst(uint64 from) private returns (bool) {
+    function _serveFirst() private returns (bool) {
         uint256 first = type(uint256).max;
         for (uint256 i = 0; i < _book.length; ++i) {
             if (_book[i].ticket == 0 || _book[i].until != type(uint64).max) continue;
             if (first == type(uint256).max || _book[i].ticket < _book[first].ticket) first = i;
         }
         if (first == type(uint256).max) return false;
-        _book[first].until = from;
+        uint64 next = registry.epochOf(block.number) + 2;
+        _book[first].until = _book[first].from > next ? _book[first].from : next;
         return true;
+    }
+
+    /// The epoch in which the next newcomer begins: four do at most.
+    function _enter() private returns (uint64) {
+        uint64 next = registry.epochOf(block.number) + 2;
+        if (_entryEpoch < next) (_entryEpoch, _entries) = (next, 0);
+        if (_entries == 4) (_entryEpoch, _entries) = (_entryEpoch + 1, 0);
+        if (registry.entryEpoch() != _entryEpoch) fault = "another entry epoch";
+        ++_entries;
+        return _entryEpoch;
+    }
+
+    /// How many begin later than what is changed now, as far as the registry keeps count.
+    function _late() private view returns (uint256) {
+        uint64 next = registry.genesisL1Block() == 0 ? 2 : registry.epochOf(block.number) + 2;
+        return _entryEpoch <= next ? 0 : _entries + (_entryEpoch - next - 1) * 4;
     }
 
     function _isLatest(Entry storage entry) private view returns (bool) {

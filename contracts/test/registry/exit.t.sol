@@ -140,6 +140,45 @@ contract ExitTest is BatonTest {
         assertEq(registry.memberCount(), 4, "members");
     }
 
+    /// Five register, of whom one begins an epoch later than the others.
+    function test_Given_WhoReplacesTheCallerBeginsLater() external {
+        _deployWithMinimum(8);
+        for (uint256 i = 0; i < 8; ++i) {
+            register(i, UNIT);
+        }
+        start();
+        for (uint256 i = 0; i < 5; ++i) {
+            exit(ownerOf(i));
+        }
+        for (uint256 i = 8; i < 13; ++i) {
+            register(i, UNIT);
+        }
+        assertStage(ownerOf(3), Stage.Left);
+        assertStage(ownerOf(4), Stage.Leaving);
+        vm.expectRevert(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__ExitWaits.selector, ownerOf(4)));
+        exit(ownerOf(4));
+        rollToEpoch(3);
+        assertEq(registry.committee(4).length, 8, "four for four");
+        exit(ownerOf(4));
+        rollToEpoch(5);
+        assertEq(registry.committee(5).length, 8, "the fifth");
+        assertEq(weightOf(ownerOf(4), 5), 0, "has left");
+    }
+
+    function test_Given_TheCallerHasNotBegunYet() external {
+        startDevnet();
+        for (uint256 i = 4; i < 9; ++i) {
+            register(i, UNIT);
+        }
+        vm.expectEmit(address(registry));
+        emit SequencerRegistry.Exited(ownerOf(8), 5);
+        exit(ownerOf(8));
+        rollToEpoch(5);
+        assertEq(registry.committee(4).length, 8, "epoch 4");
+        assertEq(registry.committee(5).length, 8, "epoch 5");
+        assertEq(weightOf(ownerOf(8), 5), 0, "never a member");
+    }
+
     function test_Given_TheChainIsNotActive() external {
         _deployWithMinimum(4);
         address owner = register(0, UNIT);

@@ -208,6 +208,25 @@ contract PenalizeTest is BatonTest {
         registry.burn();
     }
 
+    /// Of eight that come, four begin first, and leave before they began.
+    function test_Given_AllOthersBeginLater() external {
+        address last = register(0, UNIT);
+        start();
+        for (uint256 i = 1; i < 9; ++i) {
+            register(i, UNIT);
+        }
+        for (uint256 i = 1; i < 5; ++i) {
+            exit(ownerOf(i));
+        }
+        vm.expectEmit(address(registry));
+        emit SequencerRegistry.Ejected(last, 5);
+        _penalize(last, 2);
+        rollToEpoch(5);
+        assertEq(registry.committee(4).length, 1, "the offender");
+        assertEq(registry.committee(5).length, 4, "the others");
+        assertEq(weightOf(last, 5), 0, "ejected");
+    }
+
     function _penalize(address owner, uint64 epoch) private returns (uint256 amount) {
         vm.prank(address(slasher));
         (amount,,) = registry.penalize(owner, epoch, false, address(0));

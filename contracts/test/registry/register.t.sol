@@ -241,6 +241,34 @@ contract RegisterTest is BatonTest {
         assertEq(registry.committee(7).length, 5, "members of epoch 7");
     }
 
+    function test_Given_FourOthersBeginInThatEpoch() external {
+        startDevnet();
+        assertEq(registry.entryEpoch(), 4, "before");
+        for (uint256 i = 4; i < 13; ++i) {
+            uint64 expected = 4 + uint64(i - 4) / 4;
+            assertEq(registry.entryEpoch(), expected, "told before");
+            (,,,,, uint64 begins) = registry.sequencer(register(i, UNIT));
+            assertEq(begins, expected, "begins");
+        }
+        // What the late ones change counts from their first epoch on.
+        fund(ownerOf(12), UNIT);
+        vm.prank(ownerOf(12));
+        registry.addBond(UNIT);
+        rotate(ownerOf(11), 0x2e4);
+        rollToEpoch(5);
+        register(13, UNIT);
+        assertEq(registry.committee(3).length, 4, "epoch 3");
+        assertEq(registry.committee(4).length, 8, "epoch 4");
+        assertEq(registry.committee(5).length, 12, "epoch 5");
+        assertEq(registry.committee(6).length, 13, "epoch 6");
+        assertEq(weightOf(ownerOf(12), 6), 2, "weight");
+        (bytes memory key_,,) = registry.keyOf(ownerOf(11), 5);
+        assertEq(key_, Bls.publicKey(0x2e4), "key");
+        rollToEpoch(6);
+        assertEq(registry.committee(7).length, 14, "epoch 7");
+        assertEq(registry.entryEpoch(), 8, "nobody waits");
+    }
+
     function test_When_TheBondIsNoMultipleOfTheWeightUnit() external {
         vm.prank(OWNER);
         registry.register(RECIPIENT, 3 * UNIT - 1, key, possession);
