@@ -13,8 +13,8 @@ use baton_proto::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    BatchRecord, BlockResults, ChainIdentity, Change, Durability, EvidenceRecord, Family, FinalStep, Head, Ledger,
-    LedgerError, Order, PostIntent, Store, TransactionRecord, cache::BlockCache, keys, records,
+    BatchRecord, BlockResults, ChainIdentity, Change, Durability, EvidenceRecord, Family, FinalStep, Head, KeptVote,
+    Ledger, LedgerError, Order, PostIntent, Store, TransactionRecord, cache::BlockCache, keys, records,
 };
 
 /// Certificates that a machine recovers from: three of each view over 16,384 views without finality, an hour of them.
@@ -242,6 +242,20 @@ impl<S: Store> Ledger for StoreLedger<S> {
         let (from, to) = (keys::view(epoch, view), keys::view_end(epoch, view));
         let found = self.store.scan(Family::Certificates, &from, &to, Order::Ascending, RECOVERED_CERTIFICATES_MAX)?;
         found.iter().map(|(key, bytes)| decode_certificate(key, bytes)).collect()
+    }
+
+    fn keep_votes(&self, votes: &[KeptVote]) -> Result<(), LedgerError> {
+        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.add_votes(votes)
+    }
+
+    fn votes(&self, epoch: Epoch, view: View) -> Result<Vec<KeptVote>, LedgerError> {
+        self.votes_of(epoch, view)
+    }
+
+    fn forget_votes(&self, from: (Epoch, View), to: (Epoch, View)) -> Result<(), LedgerError> {
+        let range = Change::DeleteRange(Family::Votes, keys::votes(from.0, from.1), keys::votes(to.0, to.1));
+        self.store.write(vec![range], Durability::Buffered)
     }
 
     fn finalize(&self, step: &FinalStep) -> Result<(), LedgerError> {

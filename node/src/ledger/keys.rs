@@ -16,11 +16,14 @@
 //! | | `d` index | data |
 //! | post_intents | address nonce | intent |
 //! | evidence | epoch view member offence | record |
+//! | votes | epoch view member kind | what the member said there, see the votes module |
 //! | l1_view | name | as given |
 //! | meta | `schema`, `identity`, `head` | |
 
 use alloy_primitives::{Address, B256};
-use baton_proto::{BatchIndex, BlockDigest, Certificate, Epoch, Evidence, Height, Offence, StatementKind, View};
+use baton_proto::{
+    BatchIndex, BlockDigest, Certificate, Epoch, Evidence, Height, MemberIndex, Offence, StatementKind, View,
+};
 
 pub(super) const HEAD: &[u8] = b"head";
 pub(super) const IDENTITY: &[u8] = b"identity";
@@ -138,6 +141,25 @@ pub(super) fn evidence(evidence: &Evidence) -> Vec<u8> {
         Offence::NullifyFinalize => 3,
     };
     [be(evidence.epoch().get()).as_slice(), &be(evidence.view().get()), &[evidence.signer().get(), offence]].concat()
+}
+
+/// The first key of votes from `view` of `epoch` on.
+pub(super) fn votes(epoch: Epoch, view: View) -> Vec<u8> {
+    [be(epoch.get()), be(view.get())].concat()
+}
+
+/// Above the last key of votes of a view: members are below 0xff.
+pub(super) fn votes_end(epoch: Epoch, view: View) -> Vec<u8> {
+    let mut key = votes(epoch, view);
+    key.push(0xff);
+    key
+}
+
+/// What `signer` said of one kind in one view.
+pub(super) fn place(epoch: Epoch, view: View, signer: MemberIndex, kind: StatementKind) -> Vec<u8> {
+    let mut key = votes(epoch, view);
+    key.extend([signer.get(), kind.code()]);
+    key
 }
 
 /// Reads the height that follows a key's first byte.

@@ -59,9 +59,12 @@ impl Store for MemoryStore {
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         for change in batch {
             match change {
-                Change::Put(family, key, value) => entries.insert((family, key), value),
-                Change::Delete(family, key) => entries.remove(&(family, key)),
-            };
+                Change::Put(family, key, value) => drop(entries.insert((family, key), value)),
+                Change::Delete(family, key) => drop(entries.remove(&(family, key))),
+                Change::DeleteRange(family, from, to) => {
+                    entries.retain(|(of, key), _| *of != family || !(&from..&to).contains(&key));
+                }
+            }
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What this node keeps: blocks, certificates, results, batches, intents and evidence, behind one trait.
+//! What this node keeps: blocks, certificates, votes, results, batches, intents and evidence, behind one trait.
 //!
 //! ```text
 //!            Ledger            the questions and the steps that the rest of the node knows
@@ -28,6 +28,7 @@ mod store;
 #[cfg(test)]
 pub(crate) mod tests;
 mod types;
+mod votes;
 
 use std::slice;
 
@@ -44,7 +45,7 @@ pub use state::FinalState;
 pub use store::{Change, Durability, Entry, Family, Order, Store};
 pub use types::{
     BatchOnL1, BatchRecord, BlockResults, ChainIdentity, EvidenceOnL1, EvidenceRecord, FinalStep, Head, IntentState,
-    PostIntent, TransactionRecord,
+    KeptVote, PostIntent, TransactionRecord, VoteCheck,
 };
 
 /// The node's memory across restarts.
@@ -154,6 +155,29 @@ pub trait Ledger: Send + Sync {
     fn certificate(&self, epoch: Epoch, view: View) -> Result<Option<Certificate>, LedgerError> {
         Ok(self.certificates_of(epoch, view)?.into_iter().next())
     }
+
+    /// Keeps what other members said. Reads see it at once, and it survives the end of the process; a power cut may take what
+    /// no [`Self::sync`] has followed, which is then as if it had never come.
+    ///
+    /// At most two are kept of each place, which is a member, a view and a kind. Where two are kept already, a new one takes the
+    /// place of an unchecked one, the older of two; one that was checked stays. So nobody keeps its own true votes out with
+    /// false ones. What is kept already costs a read.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if it cannot be written.
+    fn keep_votes(&self, votes: &[KeptVote]) -> Result<(), LedgerError>;
+
+    /// Returns what is kept of one view, by member and kind: at most six of each member.
+    ///
+    /// # Errors
+    /// See [`Self::header`].
+    fn votes(&self, epoch: Epoch, view: View) -> Result<Vec<KeptVote>, LedgerError>;
+
+    /// Forgets the kept votes from one view on, up to but without another. A power cut may bring them back.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if it cannot be written.
+    fn forget_votes(&self, from: (Epoch, View), to: (Epoch, View)) -> Result<(), LedgerError>;
 
     /// Makes blocks final with their results, durably, in one step: head, transaction index, outcomes and nonces. No read sees
     /// any of it before the disk has it all, and all that was staged before.

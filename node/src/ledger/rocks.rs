@@ -24,6 +24,7 @@ const LAYOUT: Layout = Layout {
         Family::Batches.name(),
         Family::PostIntents.name(),
         Family::Evidence.name(),
+        Family::Votes.name(),
         Family::L1View.name(),
     ],
     remedy: "stop the node, move this folder away and let the node catch up from its peers (keep the sign record)",
@@ -97,6 +98,7 @@ impl Store for RocksStore {
             .map(|change| match change {
                 Change::Put(family, key, value) => Edit::Put(family.name(), key, value),
                 Change::Delete(family, key) => Edit::Delete(family.name(), key),
+                Change::DeleteRange(family, from, to) => Edit::DeleteRange(family.name(), from, to),
             })
             .collect();
         Ok(self.0.write(edits, durability)?)

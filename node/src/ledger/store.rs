@@ -14,6 +14,7 @@ pub enum Family {
     Batches,
     PostIntents,
     Evidence,
+    Votes,
     L1View,
     Meta,
 }
@@ -31,6 +32,7 @@ impl Family {
             Self::Batches => "batches",
             Self::PostIntents => "post_intents",
             Self::Evidence => "evidence",
+            Self::Votes => "votes",
             Self::L1View => "l1_view",
             Self::Meta => "meta",
         }
@@ -44,6 +46,8 @@ pub enum Change {
     Put(Family, Vec<u8>, Vec<u8>),
     /// Removes a key.
     Delete(Family, Vec<u8>),
+    /// Removes every key from the first, up to but without the second.
+    DeleteRange(Family, Vec<u8>, Vec<u8>),
 }
 
 /// When a write counts as done.

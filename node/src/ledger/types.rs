@@ -4,7 +4,9 @@ use std::fmt;
 
 use alloy_primitives::{Address, B256, Bytes, TxHash};
 use baton_execution::{Executed, Outcome};
-use baton_proto::{BatchHeader, Block, BlockDigest, Certificate, Domain, Evidence, Height, L1BlockNumber};
+use baton_proto::{
+    BatchHeader, Block, BlockDigest, Certificate, Domain, Evidence, Height, L1BlockNumber, SignedStatement,
+};
 use serde::{Deserialize, Serialize};
 
 /// What makes one chain's data useless to every other: the signing domain and the contracts.
@@ -141,6 +143,25 @@ pub enum IntentState {
     Mined,
     /// In a finalized L1 block.
     Final,
+}
+
+/// What another member said in a view, kept because an honest member repeats itself and one that lies does not: it is half
+/// of an offence as soon as its signer says something else there, also after a restart or in an epoch that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptVote {
+    /// What is said: a Notarize, a Finalize or a Nullify.
+    pub signed: SignedStatement,
+    /// Whether its signature is known to hold.
+    pub check: VoteCheck,
+}
+
+/// Whether a vote's signature is known to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum VoteCheck {
+    /// Nobody has looked: the connection proves who sent it, and it has decided nothing yet.
+    Unchecked,
+    /// It holds.
+    Checked,
 }
 
 /// Evidence and what became of it on L1.

@@ -3,6 +3,7 @@
 mod chain;
 mod disk;
 mod records;
+mod votes;
 
 use std::{fs, path::Path};
 
