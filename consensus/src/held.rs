@@ -6,8 +6,8 @@
 //! - those who said the same would be a quorum if all that wait are right and we say it too: they are checked together;
 //! - it is a Nullify or Notarize of the view's leader: a leader that gives its view up is believed alone (R6), and nobody's
 //!   Notarize counts without the leader's;
-//! - its signer, or the leader whose Notarize came with it, seems to have said something else in its place: the two may be
-//!   evidence;
+//! - its signer, or the leader whose Notarize came with it, seems to have said something else in its place, or the same under
+//!   another signature: the two may be evidence, or one is false;
 //! - nothing that its signer said was checked for a few views: the machine must not take it for absent.
 //!
 //! Nothing is lost by waiting (R9 is untouched): whatever makes the first of these true, a vote that comes in or a statement
@@ -79,10 +79,13 @@ impl HeldVotes {
         let said = [Some(&held.vote), held.leader.as_ref()];
         let contradicts = said.into_iter().flatten().any(|signed| votes.contradicts(signed));
         let mut now: Vec<Held> = said.into_iter().flatten().flat_map(|signed| votes.take_rivals(signed)).collect();
+        let is_same = |waits: &Held| waits.vote.signer == signer && waits.vote.statement == statement;
+        // Of two signatures under the same words one is false, and must not push out the other.
+        let signed_otherwise = |waits: &mut Held| is_same(waits) && waits.vote.signature != held.vote.signature;
+        now.extend(votes.waiting.extract_if(.., signed_otherwise));
         let speaks_alone = signer == leader && statement.kind() != StatementKind::Finalize;
         let is_due = speaks_alone || is_quiet || contradicts || !now.is_empty();
         // Said again, it replaces what waits: the leader's Notarize may have come with it only now.
-        let is_same = |waits: &Held| waits.vote.signer == signer && waits.vote.statement == statement;
         let waited = votes.waiting.len();
         votes.waiting.retain(|waits| !is_same(waits));
         let is_said_again = votes.waiting.len() < waited;
@@ -333,6 +336,16 @@ mod tests {
             assert!(take_in(&mut votes, by(1, statement)).is_empty(), "nothing is wrong with {statement:?}");
         }
         assert!(take_in(&mut votes, by(1, notarize(1))).is_empty());
+    }
+
+    #[test]
+    fn a_false_signature_does_not_push_out_a_true_one() {
+        let mut votes = votes();
+        let (vote, leader) = (by(1, finalize(1)), MemberIndex::new(0));
+        let resigned = SignedStatement { signature: BlsSignature::new([9; 48]), ..vote.clone() };
+        assert!(take_in(&mut votes, vote.clone()).is_empty());
+        let now = votes.take_in(Held { vote: resigned.clone(), leader: None }, VIEW, leader, true);
+        assert_eq!(now.into_iter().map(|held| held.vote).collect::<Vec<_>>(), [vote, resigned]);
     }
 
     #[test]
