@@ -160,6 +160,15 @@ impl EpochBook {
         Arc::clone(self.recent.borrow().last().expect("it began with one and none is taken out but for a newer one"))
     }
 
+    /// Returns the oldest epoch that is remembered.
+    ///
+    /// # Panics
+    /// Never, see [`Self::running`].
+    #[must_use]
+    pub fn oldest(&self) -> Epoch {
+        self.recent.borrow().first().expect("it began with one and none is taken out but for a newer one").epoch
+    }
+
     /// Returns an epoch, if it is remembered.
     #[must_use]
     pub fn of(&self, epoch: Epoch) -> Option<Arc<EpochContext>> {

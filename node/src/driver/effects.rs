@@ -10,8 +10,8 @@ use baton_proto::{
 use tracing::{debug, error, info, warn};
 
 use super::{
-    Driver, DriverEnd, DriverError, FETCHED_QUEUE_MAX, blocks::LedgerNonces, commit::Came, fetch, turn::Said,
-    waiting::Proposed,
+    Driver, DriverEnd, DriverError, FETCHED_QUEUE_MAX, blocks::LedgerNonces, commit::Came, fetch, testimony,
+    turn::Said, waiting::Proposed,
 };
 use crate::{
     l1::OriginVerdict,
@@ -80,7 +80,12 @@ impl Driver {
                 Said::Final(blocks) => self.tell_final(blocks),
             }
         }
-        Ok(())
+        self.keep_testimony()
+    }
+
+    /// Writes down what others signed meanwhile. No word of ours waits for that.
+    pub(super) fn keep_testimony(&self) -> Result<(), DriverError> {
+        Ok(tokio::task::block_in_place(|| self.context.testimony.keep(self.context.ledger.as_ref()))?)
     }
 
     /// Runs one effect; answers that are at hand at once are appended to `answers`.
@@ -361,17 +366,20 @@ impl Driver {
         Ok(())
     }
 
-    /// Lets the sign record forget what lies so far below the final view that nobody can ask for it again.
+    /// Lets the sign record and the ledger forget what lies so far below the final view that nobody can ask for it again, or
+    /// that there is no room for.
     fn forget_old_statements(&mut self) -> Result<(), DriverError> {
-        let Some(signer) = &self.context.epoch.signer else { return Ok(()) };
         let final_view = self.machine.final_view().get();
         if final_view < self.forget_at {
             return Ok(());
         }
         self.forget_at = final_view.saturating_add(FORGET_EVERY_VIEWS);
-        let below = View::new(final_view.saturating_sub(REMEMBERED_VIEWS));
-        tokio::task::block_in_place(|| signer.forget_below(self.context.epoch.committee.epoch(), below))
-            .map_err(DriverError::Signer)
+        let (epoch, members) = (self.context.epoch.epoch, self.context.epoch.committee.len());
+        let below = |kept| View::new(final_view.saturating_sub(kept));
+        let end = (epoch, below(testimony::views_kept(members)));
+        tokio::task::block_in_place(|| self.context.ledger.forget_votes((epoch, View::ZERO), end))?;
+        let Some(signer) = &self.context.epoch.signer else { return Ok(()) };
+        tokio::task::block_in_place(|| signer.forget_below(epoch, below(REMEMBERED_VIEWS))).map_err(DriverError::Signer)
     }
 
     /// Whether this node holds transactions that are not in a block yet, or the epoch is to end.

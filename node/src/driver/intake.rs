@@ -6,6 +6,8 @@
 //! with what came with it, for a third of the price. Otherwise order per peer is kept, but for proposals whose transactions
 //! have to be asked for. When this stage falls behind, the streams it reads from wait.
 
+mod past;
+
 use std::{
     collections::BTreeSet,
     num::NonZeroUsize,
@@ -22,9 +24,12 @@ use lru::LruCache;
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
-use super::{certified::Certified, epoch_end::LaterEpochs, rebuild::Rebuilder, window::ViewWindow};
+use super::{
+    certified::Certified, epoch_end::LaterEpochs, rebuild::Rebuilder, testimony::Testimony, window::ViewWindow,
+};
 use crate::{
     epoch::EpochContext,
+    ledger::{Ledger, VoteCheck},
     p2p::{Fault, Network},
     telemetry::metrics::ConsensusMetrics,
 };
@@ -100,6 +105,10 @@ pub struct IntakeContext {
     pub window: Arc<ViewWindow>,
     /// Which statements have a certificate here.
     pub certified: Arc<Certified>,
+    /// What was heard before.
+    pub ledger: Arc<dyn Ledger>,
+    /// Where votes are kept from now on.
+    pub testimony: Arc<Testimony>,
     /// Who sends what must not be sent is charged there.
     pub network: Network,
     /// Makes compact proposals whole.
@@ -109,6 +118,7 @@ pub struct IntakeContext {
 /// Checks signatures and remembers what it checked.
 pub struct Intake {
     epoch: Epoch,
+    context: Arc<EpochContext>,
     epochs: Epochs,
     later: LaterEpochs,
     window: Arc<ViewWindow>,
@@ -122,6 +132,10 @@ pub struct Intake {
     /// Members that valid evidence was seen against; the driver takes one for each.
     convicted: BTreeSet<MemberIndex>,
     certified: Arc<Certified>,
+    ledger: Arc<dyn Ledger>,
+    testimony: Arc<Testimony>,
+    /// Whether what was heard before the start was taken in again.
+    has_recalled: bool,
     held: HeldVotes,
     /// Votes that waited for what was checked just now.
     released: Vec<Held>,
@@ -137,7 +151,8 @@ impl Intake {
     pub fn new(context: IntakeContext) -> Self {
         // Where we only listen, our vote never comes.
         let speaks = context.epoch.signer.as_ref().is_some_and(|signer| !signer.listens_in(context.epoch.epoch));
-        let IntakeContext { epoch, epochs, inactive_views, window, certified, network, rebuilder } = context;
+        let IntakeContext { epoch, epochs, inactive_views, window, certified, ledger, testimony, network, rebuilder } =
+            context;
         Self {
             epoch: epoch.epoch,
             epochs,
@@ -148,6 +163,9 @@ impl Intake {
             network,
             rebuilder,
             certified,
+            ledger,
+            testimony,
+            has_recalled: false,
             held: HeldVotes::new(Arc::clone(&epoch.committee), epoch.me().filter(|_| speaks), inactive_views),
             statements: LruCache::new(STATEMENTS_REMEMBERED),
             made: LruCache::new(KINDS_REMEMBERED),
@@ -156,6 +174,7 @@ impl Intake {
             certificates: Vec::new(),
             asked: LruCache::new(QUESTIONS_REMEMBERED),
             metrics: None,
+            context: epoch,
         }
     }
 
@@ -183,21 +202,33 @@ impl Intake {
         checked: &mpsc::Sender<Checked>,
     ) {
         let mut came = Vec::new();
-        while messages.blocking_recv_many(&mut came, CHECKED_TOGETHER_MAX) > 0 {
-            for message in self.take_in(std::mem::take(&mut came)) {
-                if checked.blocking_send(message).is_err() {
-                    return;
+        'running: while messages.blocking_recv_many(&mut came, CHECKED_TOGETHER_MAX) > 0 {
+            let mut all = self.said_before();
+            all.append(&mut came);
+            while !all.is_empty() {
+                let later = all.split_off(all.len().min(CHECKED_TOGETHER_MAX));
+                for message in self.take_in(std::mem::replace(&mut all, later)) {
+                    if checked.blocking_send(message).is_err() {
+                        break 'running;
+                    }
                 }
             }
+        }
+        // The driver writes nothing more.
+        if let Err(error) = self.testimony.keep(self.ledger.as_ref()) {
+            warn!(%error, "the last votes were not kept");
         }
     }
 
     /// Checks what came meanwhile, together, and returns what is worth handing on, in order.
     fn take_in(&mut self, came: Vec<(MemberIndex, ConsensusMessage)>) -> Vec<Checked> {
+        let mut found = Vec::new();
+        for (from, message) in &came {
+            self.accuse(*from, message, &mut found);
+        }
         let sorted: Vec<(MemberIndex, Sorted)> =
             came.into_iter().map(|(from, message)| (from, self.sort(from, message))).collect();
         self.check_ahead(&sorted);
-        let mut found = Vec::new();
         for (from, sorted) in sorted {
             if let Err(reason) = self.check(from, sorted, &mut found) {
                 self.refuse(from, reason);
@@ -348,8 +379,14 @@ impl Intake {
             // Said again: what it stands for was handed on, and may have been refused then.
             return vec![held];
         }
-        let is_certified = self.certified.contains(&held.vote.statement);
-        self.held.take_in(held, view, leads, is_certified)
+        // At or below the final view no certificate moves anything.
+        let is_certified = view <= self.window.final_view() || self.certified.contains(&held.vote.statement);
+        let vote = held.vote.clone();
+        let now = self.held.take_in(held, view, leads, is_certified);
+        if now.iter().all(|held| held.vote != vote) {
+            self.testimony.note(&vote, VoteCheck::Unchecked);
+        }
+        now
     }
 
     /// Checks votes, together where they say the same, and hands on those that hold. A vote whose leader's Notarize does
@@ -490,6 +527,7 @@ impl Intake {
         if verified.statement.view().is_some_and(|view| self.window.contains(view)) {
             let is_certified = self.certified.contains(&verified.statement);
             self.released.extend(self.held.on_checked(&verified, is_certified));
+            self.testimony.note(&verified, VoteCheck::Checked);
         }
         // Only what verifies counts, so that nobody can use up another's place.
         if let Some(view) = verified.statement.view() {

@@ -26,6 +26,7 @@ mod intake;
 mod key_watch;
 mod notarized;
 mod rebuild;
+mod testimony;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -61,6 +62,7 @@ pub use self::{
     intake::{Checked, INTAKE_QUEUE_MAX, Intake, IntakeContext},
     notarized::{Notarized, NotarizedBlocks},
     rebuild::Rebuilder,
+    testimony::{Testimony, accused},
     window::ViewWindow,
 };
 use self::{
@@ -182,6 +184,8 @@ pub struct DriverContext {
     pub window: Arc<ViewWindow>,
     /// Tells the checks which statements have their certificate.
     pub certified: Arc<Certified>,
+    /// What others signed, to be written down.
+    pub testimony: Arc<Testimony>,
     /// Cancelled when safety is seen broken: nothing is attested or posted from then on.
     pub halt: CancellationToken,
     /// Blocks that a quorum voted for, each announced before its height is announced as final.
@@ -334,6 +338,7 @@ impl Driver {
             };
             tokio::select! {
                 () = stop.cancelled() => {
+                    self.keep_testimony()?;
                     info!("consensus stopped");
                     return Ok(DriverEnd::Stopped);
                 }

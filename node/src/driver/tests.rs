@@ -13,7 +13,7 @@ use super::{
     *,
 };
 use crate::{
-    ledger::{ChainIdentity, MemoryLedger},
+    ledger::{ChainIdentity, MemoryLedger, VoteCheck},
     signer::{OwnKey, SignRecord, SignRecordError},
     telemetry::Metrics,
 };
@@ -114,6 +114,7 @@ impl Stage {
             evidence,
             window,
             certified: Arc::new(Certified::new(epoch.me())),
+            testimony: Arc::default(),
             halt: CancellationToken::new(),
             notarized: Arc::default(),
             heads: watch::channel(Height::ZERO).0,
@@ -196,6 +197,29 @@ async fn an_invalid_block_gets_no_vote_and_is_charged_to_the_leader_that_signed_
     bad.header.forced_position = 1;
     stage.proposes(1, &bad).await;
     assert_eq!((stage.voted_for(), stage.counts()), (vec![], (1, 1)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_sign_is_written_down_and_forgotten_when_there_is_no_room() {
+    let mut stage = Stage::new().await;
+    let (epoch, ledger) = (stage.driver.context.epoch.epoch, Arc::clone(&stage.driver.context.ledger));
+    let kept = testimony::views_kept(4);
+    let views = [1, 5_000, 5_001].map(View::new);
+    for view in views {
+        let signed = stage.world.sign(stage.leaders[0], Statement::Nullify { epoch, view });
+        stage.driver.context.testimony.note(&signed, VoteCheck::Checked);
+    }
+    let are_kept = || views.map(|view| !ledger.votes(epoch, view).unwrap().is_empty());
+    assert_eq!(are_kept(), [false; 3]);
+    stage.driver.end_turn().unwrap();
+    assert_eq!(are_kept(), [true; 3]);
+    let others: Vec<u8> = stage.driver.context.epoch.others().map(MemberIndex::get).collect();
+    // Whatever the block is: the view is final.
+    let block = BlockDigest::new(B256::repeat_byte(3));
+    let finalize = Statement::Finalize { epoch, view: View::new(kept + 5_001), block };
+    let certificate = stage.world.verifier.verify_certificate(stage.world.certify(&others, finalize)).unwrap();
+    stage.driver.on_checked(Checked::Certificate(certificate)).await.unwrap();
+    assert_eq!(are_kept(), [false, false, true]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -53,6 +53,23 @@ impl ViewWindow {
         view < self.current()
     }
 
+    /// Returns whether the driver has said yet which views matter.
+    pub(super) fn is_set(&self) -> bool {
+        self.current() > View::ZERO
+    }
+
+    /// Returns whether `view` lies so far back that the machine may have forgotten what was said in it.
+    pub(super) fn is_old(&self, view: View) -> bool {
+        view.get().saturating_add(RETENTION_VIEWS) <= self.current().get()
+    }
+
+    /// Returns the views that are not old, as far as anything said in them can be of use.
+    pub(super) fn recent(&self) -> impl Iterator<Item = View> {
+        let current = self.current().get();
+        let first = current.saturating_add(1).saturating_sub(RETENTION_VIEWS);
+        (first..=current.saturating_add(AHEAD_VIEWS).saturating_add(SLACK_VIEWS)).map(View::new)
+    }
+
     /// Returns whether a vote or a proposal for `view` can be of use.
     #[must_use]
     pub fn contains(&self, view: View) -> bool {
@@ -78,6 +95,19 @@ mod tests {
         window.set(View::new(1_000), View::new(1_002));
         let worth: Vec<u64> = (900..1_100).filter(|view| window.rebuilds(View::new(*view))).collect();
         assert_eq!(worth, [1_002, 1_003, 1_004, 1_005, 1_006]);
+    }
+
+    #[test]
+    fn a_view_is_old_or_recent_or_nobody_was_in_it() {
+        let window = ViewWindow::default();
+        assert!(!window.is_set() && !window.is_old(View::ZERO));
+        window.set(View::new(1_000), View::new(1_002));
+        assert!(window.is_set());
+        let recent: Vec<View> = window.recent().collect();
+        for view in (800..1_200).map(View::new) {
+            let is_recent = !window.is_old(view) && !window.is_far_ahead(view) && view <= View::new(1_068);
+            assert_eq!(recent.contains(&view), is_recent, "{view}");
+        }
     }
 
     #[test]

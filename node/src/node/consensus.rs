@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use baton_consensus::{Config, Machine, Recovered};
 use baton_execution::Executor;
 use baton_mempool::Pool;
-use baton_proto::{Epoch, Evidence, Height, MemberIndex, wire::ConsensusMessage};
+use baton_proto::{Epoch, Evidence, Height, MemberIndex, View, wire::ConsensusMessage};
 use tokio::{
     runtime::Handle,
     sync::{Notify, mpsc, oneshot, watch},
@@ -30,7 +30,7 @@ use crate::{
     driver::{
         ANNOUNCED_QUEUE_MAX, CHECKED_QUEUE_MAX, Certified, Checked, Driver, DriverContext, DriverEnd, DriverError,
         DriverStatus, GossipChecks, Heard, INTAKE_QUEUE_MAX, Intake, IntakeContext, NotarizedBlocks, Rebuilder,
-        ViewWindow,
+        Testimony, ViewWindow,
     },
     epoch::{EpochBook, EpochContext},
     l1::{ChainFacts, L1View, Origins},
@@ -95,6 +95,9 @@ impl Consensus {
         let (announced, announced_in) = mpsc::channel(ANNOUNCED_QUEUE_MAX);
         let window = Arc::new(ViewWindow::default());
         let certified = Arc::new(Certified::new(epoch.me()));
+        let testimony = Arc::new(Testimony::default());
+        // Of older epochs nobody here could check a signature.
+        self.ledger.forget_votes((Epoch::ZERO, View::ZERO), (self.epochs.oldest(), View::ZERO))?;
         let rebuilder = Rebuilder::new(
             network.clone(),
             self.known.clone(),
@@ -108,6 +111,8 @@ impl Consensus {
             inactive_views: self.facts.spec.inactive_views,
             window: Arc::clone(&window),
             certified: Arc::clone(&certified),
+            ledger: Arc::clone(&self.ledger),
+            testimony: Arc::clone(&testimony),
             network: network.clone(),
             rebuilder: rebuilder.clone(),
         })
@@ -138,7 +143,8 @@ impl Consensus {
             recovered,
         );
         let number = epoch.epoch;
-        let driver = Driver::new(self.driver_context(epoch, rebuilder, window, certified, listens_first), machine)?;
+        let context = self.driver_context(epoch, rebuilder, window, certified, testimony, listens_first);
+        let driver = Driver::new(context, machine)?;
         Ok((
             Ready { driver, checked: checked_in, stage_ended },
             Stages { epoch: number, consensus, checked, announced },
@@ -168,6 +174,7 @@ impl Consensus {
         rebuilder: Rebuilder,
         window: Arc<ViewWindow>,
         certified: Arc<Certified>,
+        testimony: Arc<Testimony>,
         listens_first: bool,
     ) -> DriverContext {
         DriverContext {
@@ -186,6 +193,7 @@ impl Consensus {
             evidence: self.evidence.clone(),
             window,
             certified,
+            testimony,
             halt: self.halt.clone(),
             notarized: Arc::clone(&self.notarized),
             heads: self.heads.clone(),

@@ -32,7 +32,7 @@ use self::{
     forward::Forwarder,
     open::{hold_keys, open},
     parts::{Part, first_reason, part},
-    routing::{ENDS_AT_ONCE, Routing},
+    routing::{ENDS_AT_ONCE, LATE_AT_ONCE, Routing},
     status::StatusSources,
 };
 use crate::{
@@ -313,6 +313,7 @@ async fn start(
         }),
         ends: Arc::new(Semaphore::new(ENDS_AT_ONCE)),
         bygone,
+        late: Arc::new(Semaphore::new(LATE_AT_ONCE)),
     };
     parts.push(part("message routing", routing.run(events)));
 

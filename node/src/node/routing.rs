@@ -7,13 +7,13 @@ use baton_proto::{
     Epoch, Epochs, Evidence, MemberIndex, Transaction,
     wire::{Announcement, ConsensusMessage, SyncRequest, SyncResponse},
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, mpsc::error::SendError, oneshot, watch};
 use tracing::{debug, info, warn};
 
 use super::{bygone::Bygone, consensus::Stages, early::Early};
 use crate::{
     batcher::BatchMessage,
-    driver::Checked,
+    driver::{Checked, accused},
     epoch::EpochBook,
     ledger::{Ledger, end_of_epoch},
     p2p::{Acceptance, Fault, NetworkEvent, Outbound},
@@ -30,6 +30,9 @@ const PARTS_AT_ONCE: usize = 4;
 
 /// Members' questions about epochs that have ended that are answered at a time; who is not answered asks again.
 pub(super) const ENDS_AT_ONCE: usize = 2;
+
+/// Messages about epochs that have ended that are compared with what their members said then, at a time: a read each.
+pub(super) const LATE_AT_ONCE: usize = 16;
 
 /// Told about a fault of a member of an epoch.
 pub(super) type ChargeMember = Arc<dyn Fn(Epoch, MemberIndex, Fault) + Send + Sync>;
@@ -49,6 +52,8 @@ pub(super) struct Routing {
     pub(super) ends: Arc<Semaphore>,
     /// Who judges evidence of epochs that the book knows no more.
     pub(super) bygone: mpsc::Sender<Bygone>,
+    /// Places for what is said of epochs that have ended.
+    pub(super) late: Arc<Semaphore>,
 }
 
 impl Routing {
@@ -149,22 +154,24 @@ impl Routing {
         }
     }
 
-    /// Has evidence of an epoch that has ended judged by who judges what strangers bring, for its sender may have no seat
-    /// in the running one; a false one is charged all the same.
-    fn late_evidence(&self, epoch: Epoch, from: MemberIndex, evidence: Evidence) {
-        let (verdict, judged) = oneshot::channel();
-        let heard = (Announcement::Evidence(evidence), verdict);
-        if self.stages.borrow().announced.try_send(heard).is_err() {
-            debug!(%epoch, %from, "dropped evidence of an earlier epoch");
-            return;
-        }
-        let charge = Arc::clone(&self.charge);
-        // One for each that waits in that queue.
-        tokio::spawn(async move {
-            if let Ok(Acceptance::Reject(fault)) = judged.await {
-                charge(epoch, from, fault);
+    /// Compares what a member says of an epoch that has ended with what was heard in it. Nothing is decided there any more, but
+    /// who says now what contradicts itself has lied all the same.
+    fn late_word(&self, epoch: Epoch, from: MemberIndex, message: ConsensusMessage) {
+        let Some(context) = self.book.of(epoch).filter(|_| message.epoch() == epoch) else { return };
+        // Members say little of what is over; who says much of it crowds out others that do.
+        let Ok(permit) = Arc::clone(&self.late).try_acquire_owned() else { return };
+        let (ledger, judge) = (Arc::clone(&self.ledger), self.late_judge());
+        tokio::task::spawn_blocking(move || {
+            match accused(ledger.as_ref(), &context, from, &message) {
+                Ok(pairs) => pairs.into_iter().for_each(|evidence| judge.judge(epoch, from, evidence)),
+                Err(error) => warn!(%error, "what was heard in an earlier epoch could not be read"),
             }
+            drop(permit);
         });
+    }
+
+    fn late_judge(&self) -> LateJudge {
+        LateJudge { stages: self.stages.clone(), charge: Arc::clone(&self.charge) }
     }
 
     /// Tells a member that asks about an epoch that has ended how it ended: whatever it missed, that proves that it is over.
@@ -191,18 +198,45 @@ impl Routing {
                 }
             }
             ConsensusMessage::Evidence(evidence) if epoch < self.stages.borrow().epoch => {
-                self.late_evidence(epoch, from, evidence);
+                self.late_judge().judge(epoch, from, evidence);
             }
             ConsensusMessage::CertificateRequest { epoch: about, .. } if about < self.stages.borrow().epoch => {
                 self.tell_end(about, from);
             }
+            message if epoch < self.stages.borrow().epoch => self.late_word(epoch, from, message),
             message => {
                 let Some(stages) = stages_of(&self.stages, epoch).await else { return };
-                if stages.consensus.send((from, message)).await.is_err() {
-                    debug!(%from, "dropped a message between two epochs");
+                if let Err(SendError((from, message))) = stages.consensus.send((from, message)).await {
+                    self.late_word(epoch, from, message);
                 }
             }
         }
+    }
+}
+
+/// Has evidence of an epoch that has ended judged by who judges what strangers bring, for its sender may have no seat in the
+/// running one; a false one is charged all the same.
+struct LateJudge {
+    stages: watch::Receiver<Stages>,
+    charge: ChargeMember,
+}
+
+impl LateJudge {
+    /// To be called within the runtime.
+    fn judge(&self, epoch: Epoch, from: MemberIndex, evidence: Evidence) {
+        let (verdict, judged) = oneshot::channel();
+        let heard = (Announcement::Evidence(evidence), verdict);
+        if self.stages.borrow().announced.try_send(heard).is_err() {
+            debug!(%epoch, %from, "dropped evidence of an earlier epoch");
+            return;
+        }
+        let charge = Arc::clone(&self.charge);
+        // One for each that waits in that queue.
+        tokio::spawn(async move {
+            if let Ok(Acceptance::Reject(fault)) = judged.await {
+                charge(epoch, from, fault);
+            }
+        });
     }
 }
 
@@ -233,7 +267,7 @@ mod tests {
     use std::time::Duration;
 
     use alloy_primitives::{Address, B256};
-    use baton_proto::{BlockDigest, L1BlockNumber, Statement, View};
+    use baton_proto::{BlockDigest, L1BlockNumber, SignedStatement, Statement, View};
     use tokio::time::timeout;
 
     use super::*;
@@ -243,7 +277,7 @@ mod tests {
             testing::{World, child},
         },
         l1::testing::finalize,
-        ledger::{ChainIdentity, MemoryLedger},
+        ledger::{ChainIdentity, KeptVote, MemoryLedger, VoteCheck},
         p2p::PeerId,
     };
 
@@ -332,6 +366,7 @@ mod tests {
             charge: Arc::new(move |epoch, member, fault| charge.send((epoch, member, fault)).unwrap()),
             ends: Arc::new(Semaphore::new(ENDS_AT_ONCE)),
             bygone,
+            late: Arc::new(Semaphore::new(LATE_AT_ONCE)),
         };
         let (events, inbox) = mpsc::channel(8);
         tokio::spawn(routing.run(inbox));
@@ -417,6 +452,36 @@ mod tests {
         }
         assert_eq!(next(here.charged.recv()).await, (Epoch::new(2), MemberIndex::new(2), Fault::InvalidSignature));
         assert!(here.charged.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn who_contradicts_in_a_later_epoch_what_it_said_before_is_accused() {
+        let mut here = here();
+        let view = View::new(9);
+        let finalize =
+            Statement::Finalize { epoch: Epoch::new(2), view, block: BlockDigest::new(B256::repeat_byte(1)) };
+        let nullify = Statement::Nullify { epoch: Epoch::new(2), view };
+        let said = here.world.sign(1, finalize);
+        here.ledger.keep_votes(&[KeptVote { signed: said.clone(), check: VoteCheck::Unchecked }]).unwrap();
+        let vote = |signed: &SignedStatement| ConsensusMessage::Vote { vote: signed.clone(), leader: None };
+        let forged =
+            SignedStatement { signature: here.world.sign(2, nullify).signature, ..here.world.sign(1, nullify) };
+        let honest = [here.world.sign(0, nullify), said.clone()];
+        let (forged, liar) = (forged, here.world.sign(1, nullify));
+        for signed in &honest {
+            here.says(signed.signer.get(), vote(signed)).await;
+        }
+        // In another's stream it is nobody's word.
+        here.says(2, vote(&liar)).await;
+        for (signed, verdict) in [(forged, Acceptance::Reject(Fault::InvalidSignature)), (liar, Acceptance::Accept)] {
+            here.says(1, vote(&signed)).await;
+            let (announcement, judged) = next(here.announced.recv()).await;
+            assert_eq!(announcement, Announcement::Evidence(Evidence::new(said.clone(), signed).unwrap()));
+            judged.send(verdict).unwrap();
+        }
+        assert_eq!(next(here.charged.recv()).await, (Epoch::new(2), MemberIndex::new(1), Fault::InvalidSignature));
+        assert!(here.charged.try_recv().is_err() && here.announced.try_recv().is_err());
+        assert!(here.consensus.try_recv().is_err(), "nothing is decided there any more");
     }
 
     #[tokio::test]

@@ -1,8 +1,14 @@
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256};
 use baton_proto::{BlockDigest, Height, L1BlockNumber};
 
 use super::*;
-use crate::driver::testing::{World, block_of};
+use crate::{
+    driver::{
+        CHECKED_QUEUE_MAX,
+        testing::{World, block_of},
+    },
+    ledger::{ChainIdentity, MemoryLedger},
+};
 
 /// A view that member 0 leads.
 const VIEW: View = View::new(2);
@@ -17,6 +23,13 @@ struct Stage {
 impl Stage {
     async fn with_sender(sender: u8) -> Self {
         let world = World::new(&[1, 1, 1, 1]);
+        let identity = ChainIdentity { domain: world.domain, inbox: Address::ZERO, slasher: Address::ZERO };
+        Self::after_a_start(sender, Arc::new(MemoryLedger::new(&identity).unwrap())).await
+    }
+
+    /// The same with what an earlier process left behind.
+    async fn after_a_start(sender: u8, ledger: Arc<dyn Ledger>) -> Self {
+        let world = World::new(&[1, 1, 1, 1]);
         let (network, sender) = world.hears(sender).await;
         let window = Arc::new(ViewWindow::default());
         let epoch = world.epoch_led_by_the_first(VIEW);
@@ -29,6 +42,8 @@ impl Stage {
             inactive_views: 1,
             window,
             certified: Arc::new(Certified::new(None)),
+            ledger,
+            testimony: Arc::default(),
             network,
             rebuilder,
         });
@@ -390,4 +405,107 @@ async fn what_comes_together_is_judged_as_if_it_came_alone() {
     });
     let proposals = proposals.collect();
     assert_eq!(stage.intake.take_in(proposals).len(), 2);
+}
+
+impl Stage {
+    /// Runs until these votes are checked, each from its signer; returns what went on, and what is kept.
+    async fn runs(self, votes: &[SignedStatement]) -> (Vec<SignedStatement>, Arc<dyn Ledger>) {
+        let ledger = Arc::clone(&self.intake.ledger);
+        let (messages, inbox) = mpsc::channel(votes.len());
+        for vote in votes {
+            messages.try_send((vote.signer, ConsensusMessage::Vote { vote: vote.clone(), leader: None })).unwrap();
+        }
+        drop(messages);
+        let (checked, mut found) = mpsc::channel(CHECKED_QUEUE_MAX);
+        tokio::task::spawn_blocking(move || self.intake.run(inbox, &checked)).await.unwrap();
+        let vote = |checked| match checked {
+            Checked::Vote { vote, .. } => vote.into_inner(),
+            other => panic!("{other:?}"),
+        };
+        (std::iter::from_fn(|| found.try_recv().ok()).map(vote).collect(), ledger)
+    }
+
+    fn says(&self, signer: u8, view: View, kind: StatementKind) -> SignedStatement {
+        let epoch = self.intake.epoch;
+        let statement = match kind {
+            StatementKind::Nullify => Statement::Nullify { epoch, view },
+            StatementKind::Finalize => Statement::Finalize { epoch, view, block: digest(1) },
+            _ => Statement::Notarize { epoch, view, block: digest(1) },
+        };
+        self.world.sign(signer, statement)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_restart_the_other_half_of_an_offence_still_finds_the_first() {
+    let mut stage = Stage::with_sender(2).await;
+    stage.intake.window.set(VIEW, VIEW);
+    let [notarize, finalize, nullify] = [StatementKind::Notarize, StatementKind::Finalize, StatementKind::Nullify]
+        .map(|kind| stage.says(2, VIEW, kind));
+    let others = stage.says(1, VIEW, StatementKind::Finalize);
+    // The second word of a member that was just heard waits unchecked.
+    assert!(stage.vote(&notarize));
+    let (found, ledger) = stage.runs(&[finalize.clone(), others.clone()]).await;
+    assert_eq!(found, [others.clone()]);
+    let checks = |ledger: &dyn Ledger| -> Vec<VoteCheck> {
+        let kept = ledger.votes(finalize.statement.epoch(), VIEW).unwrap();
+        let check = |signed: &SignedStatement| kept.iter().find(|kept| kept.signed == *signed).unwrap().check;
+        [&notarize, &finalize, &others].map(check).into()
+    };
+    assert_eq!(checks(&*ledger), [VoteCheck::Checked, VoteCheck::Unchecked, VoteCheck::Checked]);
+
+    let stage = Stage::after_a_start(2, ledger).await;
+    stage.intake.window.set(VIEW, VIEW);
+    let (found, ledger) = stage.runs(std::slice::from_ref(&nullify)).await;
+    assert!(found.contains(&finalize) && found.contains(&nullify), "both halves reach the machine: {found:?}");
+    assert!(Evidence::new(finalize.clone(), nullify.clone()).is_some());
+    assert_eq!(checks(&*ledger), [VoteCheck::Checked; 3]);
+    // If this process ends before the machine has them, the next one needs nobody to repeat anything.
+    let stage = Stage::after_a_start(2, ledger).await;
+    stage.intake.window.set(VIEW, VIEW);
+    let (found, _) = stage.runs(std::slice::from_ref(&others)).await;
+    assert!(found.contains(&finalize) && found.contains(&nullify), "{found:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_heard_before_the_start_is_taken_in_with_its_leaders_word() {
+    let stage = Stage::with_sender(2).await;
+    stage.intake.window.set(VIEW, VIEW);
+    let [leaders, vote] = [0, 2].map(|signer| stage.says(signer, VIEW, StatementKind::Notarize));
+    let (_, ledger) = stage.runs(&[leaders.clone(), vote.clone()]).await;
+    let mut stage = Stage::after_a_start(2, ledger).await;
+    assert!(stage.intake.said_before().is_empty(), "nobody knows yet which views matter");
+    stage.intake.window.set(VIEW, VIEW);
+    let said = stage.intake.said_before();
+    let message = |vote: &SignedStatement, leader| (vote.signer, ConsensusMessage::Vote { vote: vote.clone(), leader });
+    assert_eq!(said, [message(&leaders, None), message(&vote, Some(leaders.signature))]);
+    assert!(stage.intake.said_before().is_empty(), "once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_long_past_is_not_past_for_who_lied_in_it() {
+    let mut stage = Stage::with_sender(2).await;
+    let [finalize, nullify] = [StatementKind::Finalize, StatementKind::Nullify].map(|kind| stage.says(2, VIEW, kind));
+    stage.intake.testimony.note(&finalize, VoteCheck::Unchecked);
+    stage.intake.testimony.keep(stage.intake.ledger.as_ref()).unwrap();
+    let forged = stage.forged(nullify.clone());
+    let message =
+        |vote: &SignedStatement| vec![(vote.signer, ConsensusMessage::Vote { vote: vote.clone(), leader: None })];
+    // While the view is recent, that is for the machine.
+    stage.intake.window.set(VIEW, View::new(VIEW.get() + RETENTION_VIEWS - 1));
+    let mut found = vec![];
+    stage.intake.accuse(nullify.signer, &message(&nullify)[0].1, &mut found);
+    assert!(found.is_empty(), "{found:?}");
+    // Later the machine takes no vote of that view.
+    let later = View::new(VIEW.get() + RETENTION_VIEWS + 1);
+    stage.intake.window.set(later, later);
+    assert!(stage.intake.take_in(message(&finalize)).is_empty(), "said again");
+    assert!(stage.intake.take_in(message(&forged)).is_empty());
+    assert_eq!(stage.charges(), 1);
+    let found = stage.intake.take_in(message(&nullify));
+    let [Checked::Evidence(evidence)] = &found[..] else { panic!("{found:?}") };
+    assert_eq!(*evidence, Evidence::new(finalize, nullify.clone()).unwrap());
+    assert!(stage.intake.take_in(message(&nullify)).is_empty(), "once is enough");
+    assert!(stage.intake.take_in(message(&forged)).is_empty());
+    assert_eq!(stage.charges(), 1, "a liar costs nothing more");
 }

@@ -38,7 +38,10 @@ impl Voter {
         let (window, (checked_out, checked)) = (Arc::new(ViewWindow::default()), mpsc::channel(64));
         let others = world.committee.indices().filter(|member| *member != index(me)).collect();
         let rebuilder = Rebuilder::new(network.clone(), known, window.clone(), others, checked_out.clone());
+        let identity = ChainIdentity { domain: world.domain, inbox: Address::ZERO, slasher: Address::ZERO };
         let intake = Intake::new(IntakeContext {
+            ledger: Arc::new(MemoryLedger::new(&identity).unwrap()),
+            testimony: Arc::default(),
             epoch: world.epoch_led_by_the_first(View::new(VIEW)),
             epochs: EPOCHS,
             inactive_views: 20,
