@@ -13,6 +13,7 @@ use super::{
     *,
 };
 use crate::{
+    l1::testing::see_final,
     ledger::{ChainIdentity, MemoryLedger, VoteCheck},
     signer::{OwnKey, SignRecord, SignRecordError},
     telemetry::Metrics,
@@ -197,6 +198,33 @@ async fn an_invalid_block_gets_no_vote_and_is_charged_to_the_leader_that_signed_
     bad.header.forced_position = 1;
     stage.proposes(1, &bad).await;
     assert_eq!((stage.voted_for(), stage.counts()), (vec![], (1, 1)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_waits_until_its_origin_is_seen_final() {
+    let mut stage = Stage::new().await;
+    let mut block = stage.block();
+    block.header.origin = L1Origin { number: L1BlockNumber::new(7), hash: B256::repeat_byte(7) };
+    stage.proposes(1, &block).await;
+    stage.driver.judge_waiting().await.unwrap();
+    assert_eq!(stage.voted_for(), vec![], "a block that L1 may yet take back must not be built on");
+    // Nobody is at fault: L1 looks different from everywhere.
+    assert_eq!(stage.counts(), (0, 0));
+    see_final(&stage.driver.context.origins, block.header.origin);
+    stage.driver.judge_waiting().await.unwrap();
+    stage.driver.end_turn().unwrap();
+    assert_eq!(stage.voted_for(), vec![block.header.digest()]);
+
+    // Another block is final there, as far as this node has seen. With several endpoints it may be the one that is wrong.
+    let mut stage = Stage::new().await;
+    let other = L1Origin { hash: B256::repeat_byte(8), ..block.header.origin };
+    see_final(&stage.driver.context.origins, other);
+    let mut block = stage.block();
+    block.header.origin = L1Origin { number: other.number, hash: B256::repeat_byte(7) };
+    stage.proposes(1, &block).await;
+    stage.driver.judge_waiting().await.unwrap();
+    assert_eq!((stage.voted_for(), stage.counts()), (vec![], (0, 0)));
+    assert!(!stage.driver.waiting.is_empty(), "it is judged again");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,7 +13,8 @@ use baton_consensus::{Committee, Schedule, SecretKey, aggregate};
 use baton_execution::{Executor as _, NonceExecutor};
 use baton_proto::{
     Attestation, BatchHeader, Block, BlockDigest, BlockHeader, BlsSignature, Certificate, Domain, Epoch, Height,
-    L1ChainId, L2ChainId, MemberIndex, PayloadCommitment, SignerSet, Statement, TimestampMs, Transaction, View,
+    L1ChainId, L1Origin, L2ChainId, MemberIndex, PayloadCommitment, SignerSet, Statement, TimestampMs, Transaction,
+    View,
 };
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
@@ -21,18 +22,25 @@ use tokio::{
 };
 
 use super::{
+    Origins,
     anvil::{Anvil, AnvilOptions},
     bindings::SequencerRegistry,
     client::{At, L1Client},
     deploy::{self, Deployment, Founder},
     epoch_facts::read_epoch_facts,
     facts::{ChainFacts, read_chain_facts},
+    origins::Noted,
 };
 use crate::{
     epoch::{EpochBook, EpochContext},
     ledger::{ChainIdentity, FinalState, FinalStep, Ledger, MemoryLedger},
     signer::{OwnKey, SignRecord},
 };
+
+/// Has L1 call a block final.
+pub(crate) fn see_final(origins: &Origins, origin: L1Origin) {
+    assert_eq!(origins.note(origin), Noted::Fresh);
+}
 
 /// The L2 chain id of every test chain.
 pub(crate) const L2_CHAIN: u64 = 4_242;
