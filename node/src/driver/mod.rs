@@ -275,9 +275,15 @@ impl Driver {
     /// [`LedgerError`] when the last final blocks cannot be read.
     pub fn new(context: DriverContext, machine: Machine) -> Result<Self, LedgerError> {
         let blocks = Blocks::new(Arc::clone(&context.ledger))?;
+        let key_watch = KeyWatch::new(context.epoch.signer.clone(), context.epoch.epoch);
+        if key_watch.is_arriving() && !context.epoch.committee.is_quorum(context.epoch.others().collect()) {
+            warn!(
+                "the other members are no quorum without this key: nothing becomes final while it listens, and it listens until something does; if nobody else signs with it, start once with --accept-missing-sign-record"
+            );
+        }
         let status = DriverStatus { final_height: context.ledger.head()?.height, ..DriverStatus::default() };
         Ok(Self {
-            key_watch: KeyWatch::new(context.epoch.signer.clone(), context.epoch.epoch),
+            key_watch,
             hearing: (context.listens_first && context.epoch.signer.is_some()).then(|| Hearing::new(Instant::now())),
             turn: Turn::new(
                 Arc::clone(&context.ledger),
