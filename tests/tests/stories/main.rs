@@ -12,5 +12,6 @@ mod membership;
 mod proposals;
 mod refusals;
 mod restart;
+mod small;
 mod subscriptions;
 mod transactions;

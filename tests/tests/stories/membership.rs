@@ -104,3 +104,13 @@ pub(crate) async fn exit(devnet: &Devnet, owner: &PrivateKeySigner, facts: &Chai
     deploy::send(&client, owner, facts.domain.registry, exit.into(), "an exit").await?;
     first_committee(&client, facts, owner.address(), false).await
 }
+
+/// The same for a founder, whose key the devnet keeps to itself: L1 takes the story's word for it.
+pub(crate) async fn exit_founder(devnet: &Devnet, node: usize, facts: &ChainFacts) -> anyhow::Result<Epoch> {
+    let owner: Address = devnet.info.nodes[node].owner.parse()?;
+    let data = alloy::hex::encode_prefixed(SequencerRegistry::exitCall {}.abi_encode());
+    devnet.l1().call("anvil_impersonateAccount", json!([owner])).await?;
+    let exit = json!([{ "from": owner, "to": facts.domain.registry, "data": data }]);
+    devnet.l1().call("eth_sendTransaction", exit).await?;
+    first_committee(&l1_client(devnet)?, facts, owner, false).await
+}
