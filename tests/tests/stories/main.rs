@@ -6,6 +6,7 @@ mod catch_up;
 mod crash;
 mod epochs;
 mod equivocation;
+mod l1_outage;
 mod late_evidence;
 mod load;
 mod membership;
