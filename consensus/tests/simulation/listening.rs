@@ -54,6 +54,7 @@ impl Cluster {
         self.nodes[at].ledger.wipe();
         self.nodes[at].record.restore(Record::listening());
         self.watch.forgives(at);
+        self.counts.lost_disks += 1;
         self.come_back(at, 0);
     }
 
@@ -77,6 +78,7 @@ impl Cluster {
         let was_settled = std::mem::replace(&mut process.key_watch.was_settled, is_settled);
         if is_settled && was_settled {
             process.key_watch.started_at = view.previous();
+            self.counts.settled += 1;
             self.write_record(at, RecordWrite::Settle(epoch));
             self.nodes[at].record.sync();
         } else {

@@ -30,7 +30,7 @@
 //! | `take`, `Intake`: window, pause, certificates checked once, votes that wait in the node's own [`HeldVotes`](baton_consensus::HeldVotes) | `node/src/driver/intake.rs`, `window.rs`, `certified.rs` |
 //! | `follow`, `arrive`, `ask_how_it_ended`: one epoch after another | what a driver must do at least at [`Effect::EpochEnded`](baton_consensus::Effect) |
 //! | `seat`: sequencers that join, leave and come back, and followers | `EpochContext` of `node/src/epoch.rs` |
-//! | `Listening`: a record that may lack statements | `node/src/driver/key_watch.rs`, `Life` in `epoch_end.rs` |
+//! | `Listening`, `Trouble::LoseDisk`: a record that may lack statements | `node/src/driver/key_watch.rs`, `Life` in `epoch_end.rs` |
 //! | `forget_statements` | `Driver::forget_old_statements` |
 //! | `has_to_wait`: the node's own rule | `node/src/validity.rs` |
 //! | `check_record` | `DriverError::StaleSignRecord` |
@@ -98,10 +98,10 @@ fn clusters_agree_under_faults_and_go_on_when_they_heal() {
     }
     let total = seeds::run_all(seeds::DEFAULT, &[Scenario::lawful]);
     let Counts { blocks, torn_turns, lost_writes, blackouts, replays, convictions, ranges, forgeries, .. } = total;
-    let Counts { shared_turns, early_syncs, early_bodies, torn_syncs, torn_words, .. } = total;
+    let Counts { shared_turns, early_syncs, early_bodies, torn_syncs, torn_words, lost_disks, settled, .. } = total;
     let Counts { waited, stopped, handovers, again, latecomers, seatless, walks, .. } = total;
     let faults = [blocks, torn_turns, lost_writes, blackouts, replays, convictions, ranges, forgeries];
-    let turns = [shared_turns, early_syncs, early_bodies, torn_syncs, torn_words];
+    let turns = [lost_disks, settled, shared_turns, early_syncs, early_bodies, torn_syncs, torn_words];
     let mut happened =
         faults.into_iter().chain(turns).chain([waited, stopped, handovers, again, latecomers, seatless, walks]);
     let idle: Vec<Craft> = Craft::ALL.into_iter().filter(|craft| total.acts[*craft as usize] == 0).collect();

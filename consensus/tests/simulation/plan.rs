@@ -149,6 +149,8 @@ pub(crate) struct Plan {
     pub(crate) followers: usize,
     /// Views below the final one whose statements a sign record keeps, if it forgets any.
     pub(crate) remembered_views: Option<u64>,
+    /// Who loses its disk, once: the others are all honest, and a quorum.
+    pub(crate) loses_disk: Option<usize>,
     /// The machine of an epoch that is over stays until the next one is over too.
     pub(crate) keeps_past: bool,
     /// How long there are faults.
@@ -199,13 +201,21 @@ impl Plan {
             away: BTreeMap::new(),
             followers: random.pick(&[0, 0, 0, 1, 2]),
             remembered_views: random.pick(&[None, Some(0), Some(4), Some(200)]),
+            loses_disk: None,
             keeps_past: random.chance(50),
             faults_ms: random.pick(&[5_000, 10_000, 20_000]),
             flaw: None,
             lawless: false,
             steady: false,
         };
-        plan.with_some_away(random)
+        plan.with_some_away(random).with_a_lost_disk(random)
+    }
+
+    fn with_a_lost_disk(self, random: &mut Random) -> Self {
+        let (at, total) = (random.index(self.weights.len()), self.weights.iter().sum::<u64>());
+        let is_quorum = self.weights.iter().all(|weight| 3 * (total - weight) > 2 * total);
+        let can = self.liars.is_empty() && self.away.is_empty() && self.epoch_ms > 0 && is_quorum;
+        Self { loses_disk: (can && random.chance(50)).then_some(at), ..self }
     }
 
     /// Liars stay below a third of every committee.
@@ -251,7 +261,7 @@ impl Plan {
     /// As [`Self::of`], with a mistake and the world in which it can do harm.
     pub(crate) fn flawed(random: &mut Random, flaw: Flaw) -> Self {
         let plan = Self { flaw: Some(flaw), weights: FOUR.to_vec(), calm_ms: 300, ..Self::of(random) };
-        let plan = Self { liars: BTreeMap::new(), away: BTreeMap::new(), ..plan };
+        let plan = Self { liars: BTreeMap::new(), away: BTreeMap::new(), loses_disk: None, ..plan };
         match flaw {
             Flaw::TakesAnyOrigin => Self { liars: BTreeMap::from([(3, Craft::EquivocatingLeader)]), ..plan },
             Flaw::ForgetsRecord
@@ -287,7 +297,7 @@ impl Plan {
         let calm_ms = random.pick(&[1_000, 3_000]);
         let epoch_ms = random.pick(&[0, 1_500, 4_000]);
         let plan = Self { weights, liars, calm_ms, epoch_ms, away: BTreeMap::new(), followers: 0, ..Self::of(random) };
-        Self { notices_own_bits: false, lawless: true, ..plan }
+        Self { notices_own_bits: false, lawless: true, loses_disk: None, ..plan }
     }
 
     /// Equal members, always with work, on links of one length.
@@ -341,6 +351,7 @@ impl Plan {
             away: BTreeMap::new(),
             followers: 0,
             remembered_views: None,
+            loses_disk: None,
             keeps_past: true,
             faults_ms: 0,
             flaw: None,

@@ -74,6 +74,9 @@ pub(crate) struct Counts {
     /// Crashes between the syncs of a turn, and between what it had to say.
     pub(crate) torn_syncs: u64,
     pub(crate) torn_words: u64,
+    /// Disks lost, and records that settled after it.
+    pub(crate) lost_disks: u64,
+    pub(crate) settled: u64,
     /// Writes that a crash took along.
     pub(crate) lost_writes: u64,
     /// Times at which every node was down.
@@ -129,6 +132,8 @@ impl AddAssign for Counts {
         self.early_bodies += other.early_bodies;
         self.torn_syncs += other.torn_syncs;
         self.torn_words += other.torn_words;
+        self.lost_disks += other.lost_disks;
+        self.settled += other.settled;
         self.lost_writes += other.lost_writes;
         self.blackouts += other.blackouts;
         self.replays += other.replays;
@@ -157,7 +162,7 @@ impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} steps, {} blocks during faults, {} crashes ({} within a turn, {} between its syncs, {} between its words, {} of all nodes, {} writes lost), {} shared turns, {} records and {} ledgers synced early, {} replays, {} lies, \
+            "{} steps, {} blocks during faults, {} crashes ({} within a turn, {} between its syncs, {} between its words, {} of all nodes, {} writes lost), {} disks lost, {} records settled after it, {} shared turns, {} records and {} ledgers synced early, {} replays, {} lies, \
              {} forgeries refused, {} votes waited, {} stopped by a stale record, {} offences reported, {} ranges, {} handovers ({} after healing, {} blocks proposed again, {} latecomers, {} machines without a seat, {} starts far behind), healed within {} views, {} of them good",
             self.steps,
             self.blocks,
@@ -167,6 +172,8 @@ impl fmt::Display for Counts {
             self.torn_words,
             self.blackouts,
             self.lost_writes,
+            self.lost_disks,
+            self.settled,
             self.shared_turns,
             self.early_syncs,
             self.early_bodies,

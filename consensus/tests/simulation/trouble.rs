@@ -43,6 +43,8 @@ pub(crate) enum Trouble {
         at: usize,
         for_ms: u64,
     },
+    /// A node loses its disk, and starts anew.
+    LoseDisk(usize),
     /// Every node dies.
     Blackout,
     /// Only nodes of the same side hear each other.
@@ -68,6 +70,7 @@ impl Trouble {
     pub(crate) fn all(plan: &Plan, random: &mut Random) -> Vec<(u64, Self)> {
         let mut troubles = Vec::new();
         let mut at_ms = 0;
+        troubles.extend(plan.loses_disk.map(|at| (random.below(plan.faults_ms), Self::LoseDisk(at))));
         if plan.lawless {
             troubles.push((0, Self::divide(plan, random)));
             at_ms = 1;
@@ -149,6 +152,7 @@ impl Cluster {
                     self.come_back(*at, *for_ms);
                 }
             }
+            Trouble::LoseDisk(at) => self.lose(*at),
             Trouble::Blackout => (0..self.nodes.len()).for_each(|at| self.crash(at)),
             Trouble::Split(side) => self.network.split(side),
             Trouble::Cut(links) => links.iter().for_each(|(from, to)| self.network.cut(*from, *to)),
