@@ -122,7 +122,8 @@ impl Driver {
             Effect::Behind { certificate } => self.catch_up(&certificate)?,
             Effect::EpochEnded { last, next_epoch } => {
                 info!(epoch = %last.epoch, height = %last.height, view = %last.view, %next_epoch, "epoch over");
-                let unheard = self.hearing.is_some();
+                // Its members can be connected long after an epoch has ended.
+                let unheard = self.unheard || (self.context.listens_first && !self.life.has_lived());
                 self.ended = Some(DriverEnd::Epoch { last: Box::new(last), next: next_epoch, unheard });
             }
             Effect::SetTimer { timer, after_ms } => self.timers.set(timer, after_ms),
@@ -141,8 +142,8 @@ impl Driver {
                 };
                 error!(why, "safety is broken: a third of the stake lied; this node signs nothing more");
                 self.halt(&why)?;
-                // What is on its way may be of the other chain, and the machine takes nothing any more.
-                self.catching_up = None;
+                // What is on its way may be of the other chain, and the machine takes nothing any more. No epoch follows.
+                (self.catching_up, self.ended) = (None, None);
                 self.status.halted = Some(why);
             }
             Effect::Entered { view, leader } => {
@@ -163,8 +164,11 @@ impl Driver {
     /// ends the node.
     pub(super) fn sign(&mut self, statement: Statement) -> Result<Option<Input>, DriverError> {
         if let Some(hearing) = &mut self.hearing {
-            hearing.wait(statement, self.machine.view());
-            return Ok(None);
+            let signer = self.context.epoch.signer.as_ref();
+            if !signer.is_some_and(|signer| signer.accounts_for(&statement).is_ok_and(|is_recorded| is_recorded)) {
+                hearing.wait(statement, self.machine.view());
+                return Ok(None);
+            }
         }
         match self.turn.sign(statement) {
             Ok(signed) => {

@@ -88,6 +88,16 @@ impl Life {
         self.has_lived && !self.may_be_over && !is_asking
     }
 
+    /// Returns whether a block became final under our eyes that others of this epoch can follow.
+    pub(super) const fn has_lived(&self) -> bool {
+        self.has_lived
+    }
+
+    /// Returns whether somebody speaks of a later epoch, and nobody denied yet that this one is over.
+    pub(super) const fn may_be_over(&self) -> bool {
+        self.may_be_over
+    }
+
     /// Returns how many questions how this epoch ended came before this one.
     pub(super) const fn next_question(&mut self) -> usize {
         let before = self.questions;

@@ -2,10 +2,15 @@
 //!
 //! If folders were restored from an old copy, what this node would say next may contradict what it said before the copy was
 //! put back. So what the machine wants signed waits until a quorum is connected and had time to say what it holds, however
-//! long that takes: below a quorum nothing that we sign moves the chain, and it could cost the bond all the same. Members send
-//! what they hold as soon as they are connected. It shows that the record is stale ([`DriverError::StaleSignRecord`]), or it
-//! moves the machine on, and what we would have said of views that are over is never said. Whoever is still in an epoch that
-//! has ended, whose members may be gone, learns how it ended meanwhile and hears the next one out.
+//! long that takes: it could cost the bond, and with fewer links than a quorum a node is of little use to the chain. Members
+//! send what they hold as soon as they are connected. It shows that the record is stale
+//! ([`DriverError::StaleSignRecord`]), or it moves the machine on, and what we would have said of views that are over is never
+//! said. What the record holds already is said at once: it cannot contradict anything.
+//!
+//! A quorum says something of the epoch that it is in. Its members may be connected long after it ended, so nothing counts as
+//! heard while there is reason to think that the epoch is over or more of it is still to come, and an epoch in which nothing
+//! became final under our eyes does not speak for the next one. Two things this does not find: a vote of ours that no
+//! certificate holds and that only others remember, and a quorum whose words take longer than [`LISTEN_FOR`].
 //!
 //! [`DriverError::StaleSignRecord`]: super::DriverError::StaleSignRecord
 
@@ -13,7 +18,10 @@ use baton_proto::{Statement, View};
 use tokio::time::{Duration, Instant};
 
 /// How long to listen once a quorum is connected: some round trips, and the checks of what comes.
-const LISTEN_FOR: Duration = Duration::from_millis(300);
+const LISTEN_FOR: Duration = Duration::from_millis(500);
+
+/// How long a quorum may be connected without a settled moment: anybody can speak of later epochs, again and again.
+const UNSETTLED_MAX: Duration = Duration::from_secs(30);
 
 /// Pause between two looks at who is connected.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -26,6 +34,7 @@ const QUIET_FOR: Duration = Duration::from_secs(3);
 pub(super) struct Hearing {
     began: Instant,
     connected: Option<Instant>,
+    settled: Option<Instant>,
     /// At most the three statements of each of the last two views.
     waiting: Vec<Statement>,
     was_said: bool,
@@ -44,7 +53,7 @@ pub(super) enum Look {
 
 impl Hearing {
     pub(super) fn new(now: Instant) -> Self {
-        Self { began: now, connected: None, waiting: Vec::new(), was_said: false }
+        Self { began: now, connected: None, settled: None, waiting: Vec::new(), was_said: false }
     }
 
     /// Keeps what the machine, now in view `current`, wants signed.
@@ -53,15 +62,21 @@ impl Hearing {
         self.forget_below(current.previous().unwrap_or_default());
     }
 
-    /// Looks again at whether a quorum is connected.
-    pub(super) fn look(&mut self, is_quorum_connected: bool, now: Instant) -> Look {
+    /// Looks again at whether a quorum is connected, and whether all it said is taken and speaks for this epoch
+    /// (`is_settled`).
+    pub(super) fn look(&mut self, is_quorum_connected: bool, is_settled: bool, now: Instant) -> Look {
         if !is_quorum_connected {
-            self.connected = None;
+            (self.connected, self.settled) = (None, None);
             let is_news = !self.was_said && now.duration_since(self.began) >= QUIET_FOR;
             self.was_said |= is_news;
             return if is_news { Look::Nobody } else { Look::NotYet };
         }
-        let since = *self.connected.get_or_insert(now);
+        let connected = *self.connected.get_or_insert(now);
+        if !is_settled && now.duration_since(connected) < UNSETTLED_MAX {
+            self.settled = None;
+            return Look::NotYet;
+        }
+        let since = *self.settled.get_or_insert(now);
         if now.duration_since(since) < LISTEN_FOR { Look::NotYet } else { Look::Out }
     }
 
@@ -89,22 +104,45 @@ mod tests {
     fn a_quorum_is_heard_out_when_it_was_connected_for_a_while_without_a_break() {
         let start = Instant::now();
         let mut hearing = Hearing::new(start);
-        assert_eq!(hearing.look(false, start), Look::NotYet);
-        assert_eq!(hearing.look(true, start + LOOK_EVERY), Look::NotYet);
-        assert_eq!(hearing.look(false, start + LISTEN_FOR), Look::NotYet);
+        assert_eq!(hearing.look(false, true, start), Look::NotYet);
+        assert_eq!(hearing.look(true, true, start + LOOK_EVERY), Look::NotYet);
+        assert_eq!(hearing.look(false, true, start + LISTEN_FOR), Look::NotYet);
         let again = start + LISTEN_FOR + LOOK_EVERY;
-        assert_eq!(hearing.look(true, again), Look::NotYet);
-        assert_eq!(hearing.look(true, again + LISTEN_FOR - LOOK_EVERY), Look::NotYet, "counted from the last break");
-        assert_eq!(hearing.look(true, again + LISTEN_FOR), Look::Out);
+        assert_eq!(hearing.look(true, true, again), Look::NotYet);
+        assert_eq!(
+            hearing.look(true, true, again + LISTEN_FOR - LOOK_EVERY),
+            Look::NotYet,
+            "counted from the last break"
+        );
+        assert_eq!(hearing.look(true, true, again + LISTEN_FOR), Look::Out);
     }
 
     #[test]
     fn the_operator_hears_once_that_nobody_is_there_and_it_never_counts_as_heard() {
         let start = Instant::now();
         let mut hearing = Hearing::new(start);
-        let looks = (0..1_000).map(|n| hearing.look(false, start + LISTEN_FOR * n)).collect::<Vec<_>>();
+        let looks = (0..1_000).map(|n| hearing.look(false, true, start + LISTEN_FOR * n)).collect::<Vec<_>>();
         assert_eq!(looks.iter().filter(|look| **look == Look::Nobody).count(), 1);
         assert!(!looks.contains(&Look::Out));
+    }
+
+    #[test]
+    fn an_epoch_that_may_be_over_is_not_heard_out_unless_that_is_said_for_ever() {
+        let start = Instant::now();
+        let mut hearing = Hearing::new(start);
+        let mut now = start;
+        while now < start + UNSETTLED_MAX {
+            assert_eq!(hearing.look(true, false, now), Look::NotYet);
+            now += LISTEN_FOR / 2;
+        }
+        assert_eq!(hearing.look(true, false, now), Look::NotYet);
+        assert_eq!(hearing.look(true, false, now + LISTEN_FOR), Look::Out);
+        let mut hearing = Hearing::new(start);
+        for (is_settled, after) in [(true, 0), (false, 1), (true, 2)] {
+            assert_eq!(hearing.look(true, is_settled, start + LISTEN_FOR * after / 2), Look::NotYet);
+        }
+        assert_eq!(hearing.look(true, true, start + LISTEN_FOR * 3 / 2), Look::NotYet, "counted from the last doubt");
+        assert_eq!(hearing.look(true, true, start + LISTEN_FOR * 2), Look::Out);
     }
 
     #[test]

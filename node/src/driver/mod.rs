@@ -259,6 +259,8 @@ pub struct Driver {
     key_watch: KeyWatch,
     /// After a start, until a quorum was heard out: nothing is signed.
     hearing: Option<Hearing>,
+    /// Whether no quorum was heard out since the start, by this node in this epoch or an earlier one.
+    unheard: bool,
     /// Members that evidence was found against: one pair is all that L1 punishes.
     reported: BTreeSet<(Epoch, MemberIndex)>,
     /// Final view from which the sign record is made smaller again.
@@ -284,6 +286,7 @@ impl Driver {
         let status = DriverStatus { final_height: context.ledger.head()?.height, ..DriverStatus::default() };
         Ok(Self {
             key_watch,
+            unheard: context.listens_first,
             hearing: (context.listens_first && context.epoch.signer.is_some()).then(|| Hearing::new(Instant::now())),
             turn: Turn::new(
                 Arc::clone(&context.ledger),
@@ -301,7 +304,7 @@ impl Driver {
             asking_for_end: None,
             ended: None,
             life: Life::default(),
-            reported: BTreeSet::new(),
+            reported: context.ledger.evidence()?.iter().map(|record| place_of(&record.evidence)).collect(),
             forget_at: 0,
             status,
             born: Instant::now(),
@@ -319,6 +322,9 @@ impl Driver {
         stop: CancellationToken,
     ) -> Result<DriverEnd, DriverError> {
         self.input(Input::Started).await?;
+        if self.is_a_third_lying() {
+            self.input(Input::SafetyBroken).await?;
+        }
         self.end_turn()?;
         // After a restart the checks must know at once which views matter now.
         self.publish();
@@ -368,7 +374,7 @@ impl Driver {
                         && self.is_quorum_connected() && self.catching_up.is_none() && checked.is_empty();
                     tokio::task::block_in_place(|| self.key_watch.look(is_settled, self.machine.view()))?;
                 }
-                _ = hear.tick(), if self.hearing.is_some() => self.hear().await?,
+                _ = hear.tick(), if self.hearing.is_some() => self.hear(checked.is_empty()).await?,
                 _ = seek_end.tick() => if self.life.must_ask(self.is_epoch_due(), self.status.final_height) {
                     self.ask_for_end();
                 },
@@ -387,16 +393,22 @@ impl Driver {
         }
     }
 
-    /// Looks at whether a quorum was heard out, and signs what waited for that.
-    async fn hear(&mut self) -> Result<(), DriverError> {
+    /// Looks at whether a quorum was heard out, and signs what waited for that. `is_taken` says that nothing waits which it said.
+    async fn hear(&mut self, is_taken: bool) -> Result<(), DriverError> {
         let is_connected = self.is_quorum_connected();
+        let is_elsewhere = self.life.may_be_over() || self.asking_for_end.is_some();
+        let is_settled = is_taken && !is_elsewhere && self.catching_up.is_none() && !self.machine.is_behind();
         let Some(hearing) = &mut self.hearing else { return Ok(()) };
-        match hearing.look(is_connected, Instant::now()) {
+        match hearing.look(is_connected, is_settled, Instant::now()) {
             Look::NotYet => {}
             Look::Nobody => warn!("no quorum is connected: this node signs nothing until one is"),
             Look::Out => {
+                self.unheard = false;
                 let waiting = self.hearing.take().map(|hearing| hearing.into_waiting(self.machine.view()));
                 for statement in waiting.unwrap_or_default() {
+                    if self.ended.is_some() || self.status.halted.is_some() {
+                        break;
+                    }
                     if let Some(answer) = self.sign(statement)? {
                         self.input(answer).await?;
                     }
@@ -501,7 +513,7 @@ impl Driver {
         if is_ours {
             return Err(self.give_up_key(&evidence));
         }
-        if !self.reported.insert((evidence.epoch(), evidence.signer())) {
+        if !self.reported.insert(place_of(&evidence)) {
             return Ok(None);
         }
         self.context.metrics.byzantine_validators.inc();
@@ -511,18 +523,24 @@ impl Driver {
         self.context.evidence.send(evidence.clone()).await.map_err(|_| DriverError::StageEnded("evidence reporter"))?;
         self.turn.say(Said::Announce(Announcement::Evidence(evidence.clone())));
         self.turn.say(Said::Broadcast(ConsensusMessage::Evidence(evidence)));
+        Ok(self.is_a_third_lying().then_some(Input::SafetyBroken))
+    }
+
+    /// Whether there is evidence against a third of the weight of this epoch or more. What less than that lies about is safe,
+    /// nothing is beyond it.
+    fn is_a_third_lying(&self) -> bool {
         let committee = &self.context.epoch.committee;
-        let liars = self.reported.range((committee.epoch(), MemberIndex::new(0))..).map(|(_, member)| *member);
+        let liars = self.reported.iter().filter(|(epoch, _)| *epoch == committee.epoch()).map(|(_, member)| *member);
         let lying = committee.weight_of(liars.collect()).unwrap_or_default();
-        // What less than a third lies about is safe; nothing is beyond that.
-        let is_a_third = lying.saturating_mul(3) >= u128::from(committee.total_weight().get());
-        Ok(is_a_third.then_some(Input::SafetyBroken))
+        lying.saturating_mul(3) >= u128::from(committee.total_weight().get())
     }
 
     /// Sees to it that this key is never used again, also not after a restart; returns why the node ends.
     fn give_up_key(&self, evidence: &Evidence) -> DriverError {
         let why = format!("{:?} and {:?}", evidence.first().statement, evidence.second().statement);
-        let noted = match &self.context.epoch.signer {
+        // Where we had a seat when it signed, there is the record, though we may have none now.
+        let signer = self.context.book.of(evidence.epoch()).and_then(|epoch| epoch.signer.clone());
+        let noted = match signer {
             Some(signer) => tokio::task::block_in_place(|| signer.condemn(&why)).map_err(DriverError::SignRecord),
             None => self.halt(&format!("this node's key signed {why}")),
         };
@@ -540,6 +558,11 @@ impl Driver {
         let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         TimestampMs::new(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
     }
+}
+
+/// Whom evidence is against: the member of one epoch.
+fn place_of(evidence: &Evidence) -> (Epoch, MemberIndex) {
+    (evidence.epoch(), evidence.signer())
 }
 
 /// Waits for the answer to a question that was asked in the background; for ever if there is none.

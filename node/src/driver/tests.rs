@@ -305,8 +305,8 @@ async fn after_a_start_nothing_is_signed_until_a_quorum_was_heard_out() {
     let block = stage.block();
     stage.proposes(1, &block).await;
     let looked_from = Instant::now();
-    while looked_from.elapsed() < 2 * LOOK_AT_RECORD_EVERY {
-        stage.driver.hear().await.unwrap();
+    while looked_from.elapsed() < 3 * LOOK_AT_RECORD_EVERY {
+        stage.driver.hear(true).await.unwrap();
         tokio::time::sleep(hearing::LOOK_EVERY).await;
     }
     assert!(stage.driver.hearing.is_some() && stage.voted_for().is_empty());
@@ -324,8 +324,17 @@ async fn after_a_start_nothing_is_signed_until_a_quorum_was_heard_out() {
     let block = stage.block();
     stage.proposes(1, &block).await;
     assert!(stage.voted_for().is_empty());
+    // But not while somebody speaks of a later epoch, and nobody has denied it.
+    stage.driver.life.on_later_epoch();
+    let looked_from = Instant::now();
+    while looked_from.elapsed() < 3 * LOOK_AT_RECORD_EVERY {
+        stage.driver.hear(true).await.unwrap();
+        tokio::time::sleep(hearing::LOOK_EVERY).await;
+    }
+    assert!(stage.driver.hearing.is_some() && stage.voted_for().is_empty());
+    stage.driver.life.on_denied();
     while stage.driver.hearing.is_some() {
-        stage.driver.hear().await.unwrap();
+        stage.driver.hear(true).await.unwrap();
         tokio::time::sleep(hearing::LOOK_EVERY).await;
     }
     stage.driver.end_turn().unwrap();
