@@ -145,36 +145,37 @@ impl<S: Scheme> Verifier<S> {
         Ok(Verified(certificate))
     }
 
-    /// [`Self::verify_together`], of statements alone.
+    /// Checks what several members said: for little more than one costs where all say the same, and for a third otherwise. Each
+    /// result holds for its own statement all the same, because who spoils such a check is looked for by halves.
     pub fn verify_all(&self, signed: Vec<SignedStatement>) -> Vec<Result<Verified<SignedStatement>, VerifyError>> {
-        self.verify_together(signed, Vec::new()).0
-    }
-
-    /// Checks statements and certificates together: that costs a third of what they cost one after the other, and hardly more
-    /// than one where all say the same. Each result holds for its own all the same, because who spoils such a check is looked
-    /// for by halves.
-    pub fn verify_together(&self, signed: Vec<SignedStatement>, certificates: Vec<Certificate>) -> Together {
-        let claims = signed.iter().map(|signed| self.claim(signed));
-        let claims = claims.chain(certificates.iter().map(|certificate| self.claim_of_quorum(certificate)));
-        let claims: Vec<Result<Claim<'_, S::Key>, VerifyError>> = claims.collect();
-        let mut worth_a_check: Vec<(usize, Claim<'_, S::Key>)> = Vec::new();
         let mut found: Vec<Result<(), VerifyError>> = Vec::new();
-        for (place, claim) in claims.into_iter().enumerate() {
-            found.push(claim.map(|claim| worth_a_check.push((place, claim))));
+        let mut claims: Vec<(usize, Claim<'_, S::Key>)> = Vec::new();
+        for (place, signed) in signed.iter().enumerate() {
+            found.push(self.claim(signed).map(|claim| claims.push((place, claim))));
         }
         // Halves fall between statements, so that a lie about one leaves the others together.
-        worth_a_check.sort_by_key(|(_, claim)| claim.message);
-        let (places, claims): (Vec<usize>, Vec<_>) = worth_a_check.into_iter().unzip();
+        claims.sort_by_key(|(_, claim)| claim.message);
+        let (places, claims): (Vec<usize>, Vec<_>) = claims.into_iter().unzip();
         for false_one in false_claims::<S>(&claims) {
             if let Some(found) = places.get(false_one).and_then(|place| found.get_mut(*place)) {
                 *found = Err(VerifyError::InvalidSignature);
             }
         }
-        let mut found = found.into_iter();
-        let signed = signed.into_iter().zip(found.by_ref()).map(|(signed, found)| found.map(|()| Verified(signed)));
-        let signed = signed.collect();
-        let certificates = certificates.into_iter().zip(found);
-        (signed, certificates.map(|(certificate, found)| found.map(|()| Verified(certificate))).collect())
+        signed.into_iter().zip(found).map(|(signed, found)| found.map(|()| Verified(signed))).collect()
+    }
+
+    /// Checks statements and certificates in one go: for each but the first it costs a third of what it costs alone. None if
+    /// any of them does not hold; who spoils it is not looked for, so that many lies cost one such check and no more.
+    #[must_use]
+    pub fn verify_together(&self, signed: Vec<SignedStatement>, certificates: Vec<Certificate>) -> Option<Together> {
+        let claims = signed.iter().map(|signed| self.claim(signed));
+        let claims = claims.chain(certificates.iter().map(|certificate| self.claim_of_quorum(certificate)));
+        let claims = claims.collect::<Result<Vec<_>, VerifyError>>().ok()?;
+        let signed_and_certificates = |_| {
+            let certificates = certificates.iter().cloned().map(Verified).collect();
+            (signed.iter().cloned().map(Verified).collect(), certificates)
+        };
+        S::verify_claims(&claims).then_some(()).map(signed_and_certificates)
     }
 
     fn claim<'a>(&'a self, signed: &'a SignedStatement) -> Result<Claim<'a, S::Key>, VerifyError> {
@@ -203,9 +204,8 @@ impl<S: Scheme> Verifier<S> {
     }
 }
 
-/// What [`Verifier::verify_together`] found of each statement and each certificate, in their order.
-pub type Together =
-    (Vec<Result<Verified<SignedStatement>, VerifyError>>, Vec<Result<Verified<Certificate>, VerifyError>>);
+/// Statements and certificates that were checked in one go.
+pub type Together = (Vec<Verified<SignedStatement>>, Vec<Verified<Certificate>>);
 
 /// Returns the places of the claims that are false: all are checked together, and by halves if that fails.
 fn false_claims<S: Scheme>(claims: &[Claim<'_, S::Key>]) -> Vec<usize> {
@@ -306,24 +306,22 @@ mod tests {
     }
 
     #[test]
-    fn statements_and_certificates_together_get_each_its_own_answer() {
+    fn statements_and_certificates_hold_together_or_none_of_them_does() {
         let verifier = verifier();
         let other = |view| Statement::Nullify { epoch: Epoch::new(2), view: View::new(view) };
         let good = certificate(&[1, 2, 3], nullify(2));
+        let said = vec![signed(0, other(4)), signed(0, nullify(2)), signed(1, other(4))];
+        let (statements, certificates) = verifier.verify_together(said.clone(), vec![good.clone()]).unwrap();
+        assert_eq!(statements.into_iter().map(Verified::into_inner).collect::<Vec<_>>(), said);
+        assert_eq!(certificates.into_iter().map(Verified::into_inner).collect::<Vec<_>>(), [good.clone()]);
+
         let false_one = Certificate { statement: other(7), ..good.clone() };
-        let light = certificate(&[0, 1], nullify(2));
-        let said = vec![
-            signed(0, other(4)),
-            SignedStatement { statement: other(5), ..signed(1, other(4)) },
-            signed(0, nullify(2)),
-        ];
-        let (statements, certificates) = verifier.verify_together(said.clone(), vec![false_one, light, good.clone()]);
-        let statements: Vec<_> = statements.into_iter().map(|found| found.map(Verified::into_inner)).collect();
-        let [first, _, third] = <[SignedStatement; 3]>::try_from(said).unwrap();
-        assert_eq!(statements, [Ok(first), Err(VerifyError::InvalidSignature), Ok(third)]);
-        let certificates: Vec<_> = certificates.into_iter().map(|found| found.map(Verified::into_inner)).collect();
-        let light = VerifyError::BelowQuorum { signed: 60, total: 100 };
-        assert_eq!(certificates, [Err(VerifyError::InvalidSignature), Err(light), Ok(good)]);
+        for bad in [false_one, certificate(&[0, 1], nullify(2)), certificate(&[1, 2, 3], nullify(3))] {
+            assert!(verifier.verify_together(said.clone(), vec![good.clone(), bad]).is_none());
+        }
+        for bad in [SignedStatement { statement: other(5), ..signed(1, other(4)) }, signed(1, nullify(3))] {
+            assert!(verifier.verify_together([said.clone(), vec![bad]].concat(), vec![good.clone()]).is_none());
+        }
     }
 
     #[test]

@@ -31,6 +31,7 @@ use crate::{
     epoch::EpochContext,
     ledger::{Ledger, VoteCheck},
     p2p::{Fault, Network},
+    signer::Signer,
     telemetry::metrics::ConsensusMetrics,
 };
 
@@ -120,6 +121,8 @@ pub struct Intake {
     epoch: Epoch,
     context: Arc<EpochContext>,
     epochs: Epochs,
+    /// Our seat and record, if we have one.
+    own: Option<Arc<Signer>>,
     later: LaterEpochs,
     window: Arc<ViewWindow>,
     schedule: Schedule,
@@ -156,6 +159,7 @@ impl Intake {
         Self {
             epoch: epoch.epoch,
             epochs,
+            own: epoch.signer.clone(),
             later: LaterEpochs::default(),
             window,
             schedule: epoch.leaders.clone(),
@@ -253,8 +257,8 @@ impl Intake {
         }
     }
 
-    /// Checks all signatures that are new in what came, in one go. Nothing is decided here: what holds is known when its
-    /// message's turn comes, and what does not is then checked alone.
+    /// Checks all signatures that are new in what came, in one go. Nothing is decided here: if all hold, that is known when their
+    /// messages' turn comes, and else each is checked then.
     fn check_ahead(&mut self, sorted: &[(MemberIndex, Sorted)]) {
         let mut statements: Vec<SignedStatement> = Vec::new();
         let mut certificates: Vec<Certificate> = Vec::new();
@@ -283,11 +287,12 @@ impl Intake {
         if statements.len() + certificates.len() < 2 {
             return;
         }
-        let (statements, certificates) = self.verifier.verify_together(statements, certificates);
-        for verified in statements.into_iter().flatten() {
-            self.remember(verified);
+        if let Some((statements, certificates)) = self.verifier.verify_together(statements, certificates) {
+            for verified in statements {
+                self.remember(verified);
+            }
+            self.certificates = certificates;
         }
-        self.certificates = certificates.into_iter().flatten().collect();
     }
 
     fn refuse(&self, from: MemberIndex, reason: &'static str) {
@@ -375,8 +380,8 @@ impl Intake {
             signature,
         });
         let Some(held) = self.without_one_too_many(Held { vote, leader }) else { return Vec::new() };
-        if self.statements.contains(&held.vote) {
-            // Said again: what it stands for was handed on, and may have been refused then.
+        // Said again: what it stands for was handed on, and may have been refused then.
+        if self.statements.contains(&held.vote) || self.is_beside_our_record(&held) {
             return vec![held];
         }
         // At or below the final view no certificate moves anything.
@@ -439,6 +444,12 @@ impl Intake {
             let released = std::mem::take(&mut self.released);
             self.hand_on(released, found);
         }
+    }
+
+    /// Returns whether a vote brings a Notarize of ours that our record lacks: somebody must look at that at once.
+    fn is_beside_our_record(&self, held: &Held) -> bool {
+        let (Some(own), Some(leader)) = (&self.own, &held.leader) else { return false };
+        leader.signer == own.me() && !own.accounts_for(&leader.statement).is_ok_and(|is_recorded| is_recorded)
     }
 
     /// Returns whether `member` asked for this view a moment ago, and remembers that it asks now.

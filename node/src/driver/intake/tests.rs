@@ -8,6 +8,7 @@ use crate::{
         testing::{World, block_of},
     },
     ledger::{ChainIdentity, MemoryLedger},
+    signer::{OwnKey, SignRecord},
 };
 
 /// A view that member 0 leads.
@@ -508,4 +509,24 @@ async fn a_view_long_past_is_not_past_for_who_lied_in_it() {
     assert!(stage.intake.take_in(message(&nullify)).is_empty(), "once is enough");
     assert!(stage.intake.take_in(message(&forged)).is_empty());
     assert_eq!(stage.charges(), 1, "a liar costs nothing more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notarize_of_ours_that_our_record_lacks_is_looked_at_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    for (place, is_recorded) in [false, true].into_iter().enumerate() {
+        let mut stage = Stage::with_sender(3).await;
+        let key = stage.world.key(0);
+        let record = SignRecord::create(&folder.path().join(place.to_string()), &key.public_key()).unwrap();
+        let own = OwnKey::new(key, record, stage.world.domain).unwrap().seated(MemberIndex::new(0));
+        let (vote, ours) = (stage.notarize(1, VIEW, 1), stage.notarize(0, VIEW, 1));
+        if is_recorded {
+            own.sign(&[ours.statement]).unwrap();
+        }
+        stage.intake.own = Some(Arc::new(own));
+        // Of whom something was checked in this view, the next vote waits.
+        assert!(stage.vote(&stage.world.sign(1, Statement::Nullify { epoch: stage.intake.epoch, view: VIEW })));
+        let found = stage.vote_beside(&vote, Some(&ours));
+        assert_eq!(found, if is_recorded { None } else { Some(true) });
+    }
 }
