@@ -313,7 +313,7 @@ mod tests {
         let said = vec![signed(0, other(4)), signed(0, nullify(2)), signed(1, other(4))];
         let (statements, certificates) = verifier.verify_together(said.clone(), vec![good.clone()]).unwrap();
         assert_eq!(statements.into_iter().map(Verified::into_inner).collect::<Vec<_>>(), said);
-        assert_eq!(certificates.into_iter().map(Verified::into_inner).collect::<Vec<_>>(), [good.clone()]);
+        assert_eq!(certificates.into_iter().map(Verified::into_inner).collect::<Vec<_>>(), std::slice::from_ref(&good));
 
         let false_one = Certificate { statement: other(7), ..good.clone() };
         for bad in [false_one, certificate(&[0, 1], nullify(2)), certificate(&[1, 2, 3], nullify(3))] {

@@ -117,6 +117,7 @@ impl Life {
 
 /// What became of the question how an epoch ended.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one answer at a time")]
 pub(super) enum Found {
     /// The finalization of its last block.
     End(Verified<Certificate>),

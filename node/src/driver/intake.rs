@@ -86,7 +86,7 @@ pub enum Checked {
         /// The statements.
         evidence: Evidence,
         /// The key that signed both.
-        against: BlsPublicKey,
+        against: Box<BlsPublicKey>,
     },
     /// A member is connected: it may have missed what was said before.
     Connected(MemberIndex),

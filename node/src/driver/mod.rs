@@ -452,7 +452,7 @@ impl Driver {
                 None => Ok(()),
             },
             Checked::BygoneEvidence { evidence, against } => {
-                let is_ours = self.context.book.own_key() == Some(against);
+                let is_ours = self.context.book.own_key() == Some(*against);
                 match self.report_unless(is_ours, evidence).await? {
                     Some(answer) => self.input(answer).await,
                     None => Ok(()),
@@ -540,6 +540,7 @@ impl Driver {
         let why = format!("{:?} and {:?}", evidence.first().statement, evidence.second().statement);
         // Where we had a seat when it signed, there is the record, though we may have none now.
         let signer = self.context.book.of(evidence.epoch()).and_then(|epoch| epoch.signer.clone());
+        let signer = signer.or_else(|| self.context.epoch.signer.clone());
         let noted = match signer {
             Some(signer) => tokio::task::block_in_place(|| signer.condemn(&why)).map_err(DriverError::SignRecord),
             None => self.halt(&format!("this node's key signed {why}")),

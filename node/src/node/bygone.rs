@@ -77,6 +77,7 @@ impl BygoneEvidence {
             if let Some(against) = against {
                 let checked = self.stages.borrow().checked.clone();
                 // Between two epochs nobody listens.
+                let against = Box::new(against);
                 if checked.send(Checked::BygoneEvidence { evidence: evidence.clone(), against }).await.is_err() {
                     self.offenders.pop(&(evidence.epoch(), evidence.signer()));
                 }
@@ -188,7 +189,7 @@ mod tests {
         assert_eq!(judged(&true_one).await, Acceptance::Accept);
         let told = timeout(PATIENCE, driver.recv()).await.expect("in time");
         let Some(Checked::BygoneEvidence { evidence, against }) = told else { panic!("{told:?}") };
-        assert_eq!((&evidence, against), (&true_one, chain.keys[1].public_key()));
+        assert_eq!((&evidence, *against), (&true_one, chain.keys[1].public_key()));
         assert_eq!(judged(&true_one).await, Acceptance::Ignore, "known");
         assert_eq!(judged(&pair(&chain, 1, 1, &chain.keys[1])).await, Acceptance::Ignore, "nobody sat in it");
         // In epoch 3 another has come in front.

@@ -447,7 +447,7 @@ async fn after_a_restart_the_other_half_of_an_offence_still_finds_the_first() {
     // The second word of a member that was just heard waits unchecked.
     assert!(stage.vote(&notarize));
     let (found, ledger) = stage.runs(&[finalize.clone(), others.clone()]).await;
-    assert_eq!(found, [others.clone()]);
+    assert_eq!(found, std::slice::from_ref(&others));
     let checks = |ledger: &dyn Ledger| -> Vec<VoteCheck> {
         let kept = ledger.votes(finalize.statement.epoch(), VIEW).unwrap();
         let check = |signed: &SignedStatement| kept.iter().find(|kept| kept.signed == *signed).unwrap().check;
