@@ -81,6 +81,12 @@ impl RevertReason {
         }
     }
 
+    /// Returns whether the inbox does not know yet when an epoch closed, because it has no batch and nobody named it.
+    #[must_use]
+    pub const fn is_skipped_epoch(&self) -> bool {
+        matches!(self, Self::Inbox(BatchInbox::BatchInboxErrors::BatchInbox__SkippedAndNotNamed(_)))
+    }
+
     /// Returns whether the inbox says that the batch is not the one it waits for: somebody posted it, or another.
     #[must_use]
     pub const fn is_not_next(&self) -> bool {

@@ -20,7 +20,7 @@ use tracing::{debug, error, info, warn};
 
 use super::{
     account::AccountContext,
-    bindings::{RevertReason, Slasher, votes_of},
+    bindings::{BatchInbox, RevertReason, Slasher, votes_of},
     client::{At, L1Client, L1Error},
     committees::Committees,
     facts::ChainFacts,
@@ -196,7 +196,7 @@ impl Work {
                     }
                     let due = since.get().saturating_add(rank(&evidence, committee.len(), me));
                     if want.is_none() && head.get() >= due {
-                        match self.submission(&evidence, owner) {
+                        match self.next_call(&evidence, owner).await? {
                             Some(call) => want = Some((id, evidence, call)),
                             None => self.close(&id, &evidence, "its signatures add up to nothing")?,
                         }
@@ -245,6 +245,19 @@ impl Work {
             Ok(()) => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The slasher takes evidence of an epoch without a batch only after the inbox was told when that epoch closed.
+    async fn next_call(&self, evidence: &Evidence, owner: Address) -> Result<Option<Call>, SendError> {
+        let epoch = evidence.epoch().get();
+        let start = self.client.call(self.facts.inbox, &BatchInbox::windowStartCall { epoch }, At::Latest).await;
+        if !start.is_err_and(|error| error.revert().is_some_and(RevertReason::is_skipped_epoch)) {
+            // Anything else that is wrong the submission meets as well.
+            return Ok(self.submission(evidence, owner));
+        }
+        let before = self.client.call(self.facts.inbox, &BatchInbox::closedBeforeCall { epoch }, At::Latest).await?;
+        let data = BatchInbox::closeSkippedCall { epoch, before }.abi_encode().into();
+        Ok(Some(Call { to: self.facts.inbox, data }))
     }
 
     fn submission(&self, evidence: &Evidence, owner: Address) -> Option<Call> {

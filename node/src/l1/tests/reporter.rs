@@ -3,9 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use alloy::rpc::types::Filter;
-use alloy_primitives::{Bytes, U256};
-use alloy_sol_types::{SolError, SolEvent};
-use baton_proto::{Epoch, Evidence, MemberIndex, SignedStatement, Statement, View};
+use alloy_primitives::{B256, Bytes, U256, keccak256};
+use alloy_sol_types::{SolCall, SolError, SolEvent};
+use baton_proto::{
+    Attestation, BatchHash, BatchHeader, BatchIndex, DataKind, Epoch, Evidence, Height, MemberIndex, SignedStatement,
+    Statement, View,
+};
 use tokio::{sync::mpsc, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -13,7 +16,7 @@ use crate::{
     epoch::EpochBook,
     l1::{
         AccountConfig, AccountContext, At, L1Client, Watcher,
-        bindings::{SequencerRegistry, Slasher},
+        bindings::{BatchInbox, SequencerRegistry, Slasher, post_call},
         deploy, report_rank, spawn_reporter,
         testing::{
             HastyEndpoint, POLL, TestChain, account, anvil_call, client_behind, client_of, eventually, mine_to,
@@ -167,6 +170,54 @@ async fn evidence_survives_a_restart_and_a_reorg() {
     .await;
     assert!(bond(&chain, 1).await < before);
     assert_eq!((slashes(&chain).await.len(), transactions(&chain).await), (1, 1));
+    reporter.cancel.cancel();
+}
+
+/// Makes the first batch of all one of `epoch`, so that every epoch before is skipped.
+async fn post_in(chain: &TestChain, epoch: Epoch) {
+    let data = Bytes::from_static(b"data");
+    let header = BatchHeader {
+        index: BatchIndex::ZERO,
+        prev_batch_hash: BatchHash::new(B256::ZERO),
+        epoch,
+        first_height: Height::new(1),
+        last_height: Height::new(1),
+        last_digest: other_digest(1),
+        last_origin: chain.facts.genesis.origin,
+        state_root: B256::ZERO,
+        forced_position: 0,
+        forced_hash: B256::ZERO,
+        data_kind: DataKind::Calldata,
+        data_hash: keccak256(&data),
+        duties_root: B256::ZERO,
+    };
+    let statement = Statement::Attest(Attestation::of(epoch, &header));
+    let certificate = chain.certificate(statement, &[0, 1, 2, 3], &chain.facts.domain);
+    let materialize = SequencerRegistry::materializeCall { epoch: epoch.get() }.abi_encode();
+    let post = post_call(&header, &certificate, data).unwrap().abi_encode();
+    for (to, data) in [(chain.deployment.registry, materialize), (chain.facts.inbox, post)] {
+        deploy::send(&chain.client, &account(9), to, data.into(), "a test's call").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn evidence_of_a_skipped_epoch_is_taken_after_the_reporter_has_named_that_epoch() {
+    let chain = TestChain::start().await;
+    let evidence = equivocation(&chain, 1);
+    let before = bond(&chain, 1).await;
+    let later = Epoch::new(evidence.epoch().get() + 1);
+    mine_to(&chain.client, chain.facts.epochs().start(later).get() + 1).await;
+    post_in(&chain, later).await;
+    let closed = BatchInbox::closedAtCall { epoch: evidence.epoch().get() };
+    assert_eq!(chain.client.call(chain.facts.inbox, &closed, At::Latest).await.unwrap(), 0);
+    let reporter = member(&chain, 2, chain.ledger());
+    reporter.evidence.send(evidence).await.unwrap();
+    eventually("the penalty", || async {
+        deploy::mine(&chain.client, 1).await.unwrap();
+        bond(&chain, 1).await < before
+    })
+    .await;
+    assert_ne!(chain.client.call(chain.facts.inbox, &closed, At::Latest).await.unwrap(), 0);
     reporter.cancel.cancel();
 }
 
