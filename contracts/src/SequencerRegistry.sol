@@ -122,7 +122,8 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         address owner;
     }
 
-    /// A materialized committee. `content` holds the addresses of its key chunks, then its clipped weights.
+    /// A materialized committee. `content` holds the addresses of its key chunks, then its clipped weights, then the sum of
+    /// all its keys.
     struct Materialized {
         address content;
         uint64 totalWeight;
@@ -398,11 +399,14 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         (uint256[] memory entries, uint64[] memory weights, uint64 total) = _roster(epoch);
         uint256 members = entries.length;
         bytes memory content;
+        bytes memory sum = new bytes(2 * Bls12381.G2_BYTES);
         for (uint256 first = 0; first < members; first += CHUNK_KEYS) {
             uint256 count = members - first < CHUNK_KEYS ? members - first : CHUNK_KEYS;
-            content = abi.encodePacked(content, ContentStore.put(_keyChunk(entries, first, count)));
+            bytes memory chunk = _keyChunk(entries, first, count);
+            Bls12381.addSelected(sum, chunk, type(uint256).max);
+            content = abi.encodePacked(content, ContentStore.put(chunk));
         }
-        content = bytes.concat(content, _packWeights(weights));
+        content = bytes.concat(content, _packWeights(weights), Bls12381.finishSum(sum));
         address pointer = ContentStore.put(content);
         // At most 128 members.
         _materialized[epoch] = Materialized(pointer, total, uint8(members));
@@ -553,6 +557,8 @@ contract SequencerRegistry is ReentrancyGuardTransient {
 
     /// @notice Returns if members of `epoch` with more than two thirds of its weight signed `digest`; reverts with the
     /// rule that is broken otherwise.
+    /// @dev Where most signed, the keys of those who did not are taken from the sum of all: what it costs grows with the
+    /// fewer of the two, and with nobody absent no key is read.
     /// @param epoch A materialized epoch.
     /// @param digest The 32-byte message.
     /// @param bitmap Bit i set: member i signed.
@@ -565,17 +571,25 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         if (bitmap >> members != 0) revert SequencerRegistry__SignerOutOfRange(bitmap, members);
 
         bytes memory content = ContentStore.get(stored.content);
-        uint256 chunks = (members + CHUNK_KEYS - 1) / CHUNK_KEYS;
-        uint256 signed = _signedWeight(content, chunks * POINTER_BYTES, bitmap);
+        uint256 offset = (members + CHUNK_KEYS - 1) / CHUNK_KEYS * POINTER_BYTES;
+        uint256 counted = ((1 << members) - 1) ^ bitmap;
+        bool absent = LibBit.popCount(counted) < LibBit.popCount(bitmap);
+        if (!absent) counted = bitmap;
+        uint256 signed = _sumOfWeights(content, offset, counted);
+        if (absent) signed = stored.totalWeight - signed;
         if (3 * signed <= 2 * uint256(stored.totalWeight)) {
             revert SequencerRegistry__InsufficientWeight(signed, stored.totalWeight);
         }
 
         bytes memory key = new bytes(2 * Bls12381.G2_BYTES);
-        for (uint256 i = 0; i < chunks; ++i) {
-            address chunk = address(bytes20(_wordAt(content, i * POINTER_BYTES)));
-            Bls12381.addSelected(key, ContentStore.get(chunk), bitmap >> (i * CHUNK_KEYS));
+        for (uint256 at_ = 0; counted != 0; at_ += POINTER_BYTES) {
+            // Truncation is meant: one chunk's keys at a time.
+            uint64 selected = uint64(counted);
+            counted >>= CHUNK_KEYS;
+            if (selected == 0) continue;
+            Bls12381.addSelected(key, ContentStore.get(address(bytes20(_wordAt(content, at_)))), selected);
         }
+        if (absent) Bls12381.subtractFrom(content, offset + members * WEIGHT_BYTES, key);
         key = Bls12381.finishSum(key);
         if (Bls12381.isInfinity(key)) revert SequencerRegistry__ZeroAggregateKey(bitmap);
         if (!Bls12381.verify(Bls12381.SIGNATURE_DST, digest, signature, key)) {
@@ -957,11 +971,11 @@ contract SequencerRegistry is ReentrancyGuardTransient {
     }
 
     /// @dev The sum of those weights whose bit is set; the first lies at `offset`. At most 128 weights below 2^56.
-    function _signedWeight(bytes memory content, uint256 offset, uint256 bitmap) private pure returns (uint256 signed) {
+    function _sumOfWeights(bytes memory content, uint256 offset, uint256 bitmap) private pure returns (uint256 sum) {
         for (; bitmap != 0; bitmap >>= 1) {
             if (bitmap & 1 != 0) {
                 unchecked {
-                    signed += uint64(bytes8(_wordAt(content, offset)));
+                    sum += uint64(bytes8(_wordAt(content, offset)));
                 }
             }
             unchecked {

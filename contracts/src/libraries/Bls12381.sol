@@ -140,6 +140,25 @@ library Bls12381 {
         }
     }
 
+    /// @notice Replaces the running sum of `addSelected` by the point of G2 at `offset` of `content` less that sum.
+    /// @dev The negative of (x, y) is (x, p - y), half by half of y; infinity, all zero, stays what it is.
+    function subtractFrom(bytes memory content, uint256 offset, bytes memory sum) internal view {
+        if (sum.length != 2 * G2_BYTES) revert Bls12381__InvalidPoint();
+        uint256 total = _start(sum);
+        uint256 point = _start(content) + offset;
+        assembly ("memory-safe") {
+            for { let half := add(total, 128) } lt(half, add(total, 256)) { half := add(half, 64) } {
+                let low := mload(add(half, 32))
+                if or(mload(half), low) {
+                    mstore(half, sub(sub(P_HIGH, mload(half)), gt(low, P_LOW)))
+                    mstore(add(half, 32), sub(P_LOW, low))
+                }
+            }
+            mcopy(add(total, G2_BYTES), point, G2_BYTES)
+        }
+        _call(G2ADD, G2ADD_GAS_CAP, total, 2 * G2_BYTES, total, G2_BYTES);
+    }
+
     /// @notice The running sum of `addSelected`, whose buffer it takes over.
     function finishSum(bytes memory sum) internal pure returns (bytes memory) {
         assembly ("memory-safe") {

@@ -86,6 +86,49 @@ contract VerifyQuorumTest is BatonTest {
         registry.verifyQuorum(2, DIGEST, 3, new bytes(128));
     }
 
+    /// The sum of the absent is infinity then, which is taken from the sum of all.
+    function test_When_TheKeysOfTheAbsentCancel() external {
+        registerWith(ownerOf(0), UNIT, 7);
+        registerWith(ownerOf(1), UNIT, Bls.R - 7);
+        for (uint256 i = 2; i < 9; ++i) {
+            register(i, UNIT);
+        }
+        start();
+        Member[] memory members = registry.committee(2);
+        uint256 bitmap = 511;
+        for (uint256 i = 0; i < 9; ++i) {
+            if (members[i].owner == ownerOf(0) || members[i].owner == ownerOf(1)) bitmap ^= 1 << i;
+        }
+        registry.verifyQuorum(2, DIGEST, bitmap, aggregate(2, bitmap, DIGEST));
+        _assertInvalid(511, aggregate(2, bitmap ^ 1, DIGEST));
+    }
+
+    function test_When_MembersOfBothChunksAreAbsent() external {
+        for (uint256 i = 0; i < 70; ++i) {
+            register(i, UNIT);
+        }
+        start();
+        uint256 all = (1 << 70) - 1;
+        uint256[4] memory absent = [uint256(1) << 69, 1 << 63, (1 << 64) | 1, ((1 << 67) - 1) ^ ((1 << 45) - 1)];
+        for (uint256 i = 0; i < 4; ++i) {
+            uint256 bitmap = all ^ absent[i];
+            bytes memory signature = aggregate(2, bitmap, DIGEST);
+            registry.verifyQuorum(2, DIGEST, bitmap, signature);
+            _assertInvalid(all, signature);
+        }
+    }
+
+    /// Fewer signed than did not.
+    function test_When_AFewHeavyMembersSigned() external {
+        for (uint256 i = 0; i < 9; ++i) {
+            register(i, i < 4 ? 100 * UNIT : UNIT);
+        }
+        start();
+        (, uint256 heavy) = _splitByWeight(2, 50);
+        registry.verifyQuorum(2, DIGEST, heavy, aggregate(2, heavy, DIGEST));
+        _assertInvalid(heavy, aggregate(2, heavy | 511, DIGEST));
+    }
+
     function test_RevertWhen_AnotherDigestWasSigned() external {
         startDevnet();
         _assertInvalid(15, aggregate(2, 15, keccak256("another digest")));
