@@ -218,8 +218,10 @@ impl Cluster {
 
     /// The record first, then the signature (`Signer::sign`). Most liars keep no record.
     pub(crate) fn sign(&mut self, at: usize, statement: Statement, answers: &mut Inputs) {
+        // What the record holds already cannot contradict anything.
+        let is_new = !self.nodes[at].record.live().accounts_for(&statement);
         if let Some(process) = &mut self.nodes[at].process
-            && let Some(hearing) = &mut process.hearing
+            && let Some(hearing) = process.hearing.as_mut().filter(|_| is_new)
         {
             return hearing.wait(statement, process.machine.view());
         }

@@ -134,7 +134,8 @@ impl Cluster {
         self.counts.handovers += 1;
         let (fuse, end_fuse) = (process.fuse.take(), process.end_fuse.take());
         // The machine that stays has nothing more to sign.
-        let is_unheard = process.hearing.take().is_some();
+        let has_lived = process.key_watch.has_lived();
+        let is_unheard = process.hearing.take().is_some() || process.listens_first && !has_lived;
         let process = Process { fuse, end_fuse, ..self.process(at) };
         let node = &mut self.nodes[at];
         node.past = node.process.replace(process).filter(|_| self.plan.keeps_past).map(Box::new);

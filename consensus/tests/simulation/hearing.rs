@@ -1,5 +1,6 @@
-//! After a start nothing is signed before a quorum was heard out: what the machine wants signed waits until one is connected
-//! and had time to say what it holds, and what is over by then is never said (`node/src/driver/hearing.rs`).
+//! After a start nothing new is signed before a quorum was heard out: what the machine wants signed waits until one is connected
+//! and had time to say what it holds, and what is over by then is never said (`node/src/driver/hearing.rs`). An epoch that may be
+//! over, or in which nothing became final under the node's eyes, does not speak for the next one.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -8,15 +9,19 @@ use baton_proto::{Statement, View};
 use crate::{clock::Event, cluster::Cluster};
 
 /// How long a process listens once a quorum is connected (`LISTEN_FOR`).
-const LISTEN_MS: u64 = 300;
+const LISTEN_MS: u64 = 500;
+
+/// How long a quorum may be connected without a settled moment (`UNSETTLED_MAX`).
+const UNSETTLED_MS_MAX: u64 = 30_000;
 
 /// Pause between two looks at who is connected (`LOOK_EVERY`).
 const LOOK_EVERY_MS: u64 = 20;
 
-/// What waits, and since when a quorum is connected.
+/// What waits, and since when a quorum is connected, and nothing of what it said is still to be looked into.
 #[derive(Default)]
 pub(crate) struct Hearing {
     connected: Option<u64>,
+    settled: Option<u64>,
     waiting: Vec<Statement>,
 }
 
@@ -31,9 +36,16 @@ impl Hearing {
         self.waiting.retain(|statement| statement.view() >= Some(view));
     }
 
-    fn is_over(&mut self, is_connected: bool, now_ms: u64) -> bool {
-        self.connected = self.connected.filter(|_| is_connected).or_else(|| is_connected.then_some(now_ms));
-        self.connected.is_some_and(|since| now_ms >= since + LISTEN_MS)
+    fn is_over(&mut self, is_connected: bool, is_settled: bool, now_ms: u64) -> bool {
+        if !is_connected {
+            (self.connected, self.settled) = (None, None);
+            return false;
+        }
+        if !is_settled && now_ms < *self.connected.get_or_insert(now_ms) + UNSETTLED_MS_MAX {
+            self.settled = None;
+            return false;
+        }
+        now_ms >= *self.settled.get_or_insert(now_ms) + LISTEN_MS
     }
 }
 
@@ -45,6 +57,7 @@ impl Cluster {
         }
         if let Some(process) = &mut self.nodes[at].process {
             process.hearing = Some(Hearing::default());
+            process.listens_first = true;
             let life = process.life;
             self.clock.after(0, Event::Hear { at, life });
         }
@@ -52,11 +65,11 @@ impl Cluster {
 
     /// Looks at whether a quorum was heard out, and signs what waited for that (`Driver::hear`).
     pub(crate) fn hear_out(&mut self, at: usize) {
-        let (now, is_connected) = (self.clock.now_ms(), self.is_quorum_connected(at));
+        let (now, is_connected, is_settled) = (self.clock.now_ms(), self.is_quorum_connected(at), self.is_here(at));
         let Some(process) = &mut self.nodes[at].process else { return };
         let (life, current) = (process.life, process.machine.view());
         let Some(mut hearing) = process.hearing.take() else { return };
-        if !hearing.is_over(is_connected, now) {
+        if !hearing.is_over(is_connected, is_settled, now) {
             process.hearing = Some(hearing);
             self.clock.after(LOOK_EVERY_MS, Event::Hear { at, life });
             return;

@@ -32,6 +32,10 @@ impl Listening {
         self.has_lived |= !is_last;
     }
 
+    pub(crate) const fn has_lived(&self) -> bool {
+        self.has_lived
+    }
+
     pub(crate) fn on_later_epoch(&mut self) {
         self.may_be_over = true;
     }
@@ -84,6 +88,14 @@ impl Cluster {
         } else {
             self.clock.after(LOOK_EVERY_MS, Event::Look { at, life });
         }
+    }
+
+    /// Whether nothing speaks for the epoch being over, or for more of it that is still to come.
+    pub(crate) fn is_here(&self, at: usize) -> bool {
+        self.nodes[at].process.as_ref().is_some_and(|process| {
+            let is_elsewhere = process.key_watch.may_be_over || process.is_asking;
+            !is_elsewhere && process.catching_up.is_none() && !process.machine.is_behind()
+        })
     }
 
     fn is_settled(&self, at: usize) -> bool {

@@ -50,6 +50,7 @@ pub(crate) struct Process {
     pub(crate) stored: usize,
     /// After a start, until a quorum was heard out: nothing is signed.
     pub(crate) hearing: Option<Hearing>,
+    pub(crate) listens_first: bool,
     pub(crate) intake: Intake,
     /// Members that evidence was found against.
     pub(crate) reported: BTreeSet<MemberIndex>,
@@ -123,6 +124,7 @@ impl Cluster {
             turn: Turn::default(),
             stored,
             hearing: None,
+            listens_first: false,
             intake,
             reported: BTreeSet::new(),
             bodies: BTreeMap::new(),
