@@ -1,8 +1,9 @@
 #!/usr/bin/env node
 // Breaks one safety check at a time in a scratch copy of HEAD, and sees the test fail that stands for it. Not part of
 // `make test`: it compiles once for each mutant. `make mutants ARGS="quorum record"` tries those whose name contains a word.
-// Everything is compiled in a folder of its own that is removed at the end; BATON_MUTANTS_TARGET names one to use and keep,
-// which saves the dependencies.
+// Everything is compiled in a folder of its own that is removed at the end. It starts with the dependencies that
+// CARGO_TARGET_DIR holds, by hard link; what `make test` has not compiled before is compiled here. BATON_MUTANTS_TARGET names
+// a folder to use and keep instead.
 //
 // A mutant is a file beside this one: what is broken, the test that must notice, and lines to replace.
 //
@@ -102,6 +103,19 @@ async function git(...args) {
   return output;
 }
 
+/** Links what is compiled of other people's crates into our own folder. Cargo replaces files that it writes, but for small
+ * ones, and those of our crates are made anew: these are copied or left out. Where links are not to be had, everything is
+ * compiled here. */
+async function linkDependencies(from) {
+  const script = `set -e; mkdir -p "$1/debug"; cp -al "$0"/debug/{deps,build,.fingerprint} "$1/debug/"
+    find "$1/debug" -name '*baton*' -type f -delete
+    find "$1/debug" -type f -size -64k -print0 | xargs -0 -r -n 500 bash -c 'for f; do cp -p "$f" "$f~"; mv -f "$f~" "$f"; done' copies
+    find "$1/debug/deps" -type f -size +20M ! -name '*.*' -delete
+    cp "$0/.rustc_info.json" "$1/"`;
+  const { code, output } = await run(["bash", ["-c", script, from, target], root]);
+  if (code !== 0) console.log(`the compiled dependencies cannot be linked, so they are compiled again: ${output.trim()}`);
+}
+
 /** Applies a mutant's edits, and returns how to take them back. */
 function apply({ name, edits }) {
   const originals = new Map();
@@ -129,6 +143,8 @@ async function main() {
   symlinkSync(join(root, "contracts/node_modules"), join(copy, "contracts/node_modules"));
 
   const start = Date.now();
+  const compiled = process.env.CARGO_TARGET_DIR;
+  if (!process.env.BATON_MUTANTS_TARGET && compiled && existsSync(join(compiled, "debug/deps"))) await linkDependencies(compiled);
   for (const mutant of mutants) apply(mutant)();
   console.log(`${mutants.length} mutants; first their tests, on the code as it is`);
   const tests = new Map(mutants.map(({ test }) => [test.test, test]));
