@@ -4,7 +4,7 @@
 //! (`node/src/ledger/engine.rs`). So a crash leaves some prefix of what was written, never less than what was synced. A
 //! write is whole or not there: a torn last record is dropped when the log is opened.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use baton_consensus::{Recovered, Verified};
 use baton_proto::{
@@ -182,6 +182,8 @@ pub(crate) struct Ledger {
     chain: Vec<BlockHeader>,
     /// Finalizations of final blocks: what ranges are proven with.
     finalizations: BTreeMap<Height, Verified<Certificate>>,
+    /// Blocks whose bodies were dropped because another one of their height is final. Only checks ask for them.
+    lost: BTreeSet<BlockDigest>,
 }
 
 /// One atomic step of the ledger.
@@ -221,7 +223,7 @@ impl State for Ledger {
                 let lost = |header: &BlockHeader| {
                     header.height.get() <= height && self.chain[header.height.get() as usize - 1] != *header
                 };
-                self.bodies.retain(|_, header| !lost(header));
+                self.lost.extend(self.bodies.extract_if(.., |_, header| lost(header)).map(|(block, _)| block));
             }
         }
     }
@@ -246,6 +248,11 @@ impl Ledger {
 
     pub(crate) fn body(&self, block: BlockDigest) -> Option<&BlockHeader> {
         self.bodies.get(&block)
+    }
+
+    /// Returns whether a block was here, and another one of its height became final.
+    pub(crate) fn has_lost(&self, block: BlockDigest) -> bool {
+        self.lost.contains(&block)
     }
 
     pub(crate) fn holds(&self, certificate: &Certificate) -> bool {

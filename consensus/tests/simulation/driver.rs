@@ -167,7 +167,6 @@ impl Cluster {
                 process.timers.retain(|timer, _| timer.view() >= view);
                 let (epoch, life) = (process.epoch, process.life);
                 self.entered(at, (epoch, view));
-                self.forget_statements(at);
                 if self.is_epoch_due(at) || self.random.chance(self.plan.work_percent) {
                     answers.push_back(Input::WorkArrived);
                 } else if self.random.chance(20) {
@@ -251,8 +250,8 @@ impl Cluster {
     }
 
     /// Lets the record forget what lies so far below the final view that nobody asks for it again
-    /// (`Driver::forget_old_statements`).
-    fn forget_statements(&mut self, at: usize) {
+    /// (`Driver::forget_old_statements`). What makes the view final is on the platter.
+    pub(crate) fn forget_statements(&mut self, at: usize) {
         let Some(remembered) = self.plan.remembered_views else { return };
         let node = &self.nodes[at];
         let Some(process) = &node.process else { return };

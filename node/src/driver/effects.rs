@@ -80,6 +80,7 @@ impl Driver {
                 Said::Final(blocks) => self.tell_final(blocks),
             }
         }
+        self.forget_old_statements()?;
         self.keep_testimony()
     }
 
@@ -151,7 +152,6 @@ impl Driver {
                 self.status.view = view;
                 self.status.leader = Some(leader);
                 self.timers.retain(|timer| timer.view() >= view);
-                self.forget_old_statements()?;
                 if self.has_work() {
                     answers.push_back(Input::WorkArrived);
                 }
@@ -371,7 +371,8 @@ impl Driver {
     }
 
     /// Lets the sign record and the ledger forget what lies so far below the final view that nobody can ask for it again, or
-    /// that there is no room for.
+    /// that there is no room for. At the end of a turn: before it, a power cut could take back what makes the view final, and
+    /// the restarted node would be in a view in which its record forbids it to sign.
     fn forget_old_statements(&mut self) -> Result<(), DriverError> {
         let final_view = self.machine.final_view().get();
         if final_view < self.forget_at {
