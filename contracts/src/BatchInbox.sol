@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
+import {Certificates} from "./Certificates.sol";
 import {SequencerRegistry} from "./SequencerRegistry.sol";
 import {BatchHeader, Certificate, ChainSpec} from "./Types.sol";
 import {Statements} from "./libraries/Statements.sol";
@@ -20,6 +21,8 @@ contract BatchInbox {
     /// @notice The registry whose committees certify.
     SequencerRegistry public immutable REGISTRY;
 
+    /// The registry's, asked directly: one contract to call for a post.
+    Certificates private immutable CERTIFICATES;
     uint64 private immutable L2_CHAIN_ID;
     uint64 private immutable LIVE_EPOCHS;
     uint64 private immutable MAX_ORIGIN_AGE;
@@ -93,6 +96,7 @@ contract BatchInbox {
         }
         ChainSpec memory spec = registry.params();
         REGISTRY = registry;
+        CERTIFICATES = registry.CERTIFICATES();
         L2_CHAIN_ID = spec.l2ChainId;
         LIVE_EPOCHS = spec.liveEpochs;
         MAX_ORIGIN_AGE = spec.maxOriginAge;
@@ -110,13 +114,13 @@ contract BatchInbox {
     function post(BatchHeader calldata header, Certificate calldata certificate, bytes calldata data) external {
         Tip memory tip_ = _tip;
         if (tip_.abandonedAtBlock != 0) revert BatchInbox__ChainIsAbandoned(tip_.abandonedAtBlock);
-        uint64 currentEpoch = REGISTRY.epochOf(block.number);
+        uint64 currentEpoch = CERTIFICATES.epochOf(block.number);
         _checkOrder(header, tip_);
         _checkEpochs(header, certificate.committeeEpoch, tip_, currentEpoch);
         _checkContent(header, data);
 
         bytes32 batchHash = Statements.batchHash(header);
-        REGISTRY.verifyQuorum(
+        CERTIFICATES.verifyQuorum(
             certificate.committeeEpoch,
             Statements.attestDigest(address(REGISTRY), L2_CHAIN_ID, certificate.committeeEpoch, header, batchHash),
             certificate.bitmap,

@@ -9,13 +9,12 @@ import {LibBit} from "solady/utils/LibBit.sol";
 import {LibSort} from "solady/utils/LibSort.sol";
 
 import {BatchInbox} from "./BatchInbox.sol";
+import {Certificates} from "./Certificates.sol";
 import {Schedules} from "./Schedules.sol";
 import {Slasher} from "./Slasher.sol";
 import {ChainSpec, Member, Stage} from "./Types.sol";
-import {Bls12381} from "./libraries/Bls12381.sol";
 import {ContentStore} from "./libraries/ContentStore.sol";
 import {LeaderSchedule} from "./libraries/LeaderSchedule.sol";
-import {Statements} from "./libraries/Statements.sol";
 import {Weights} from "./libraries/Weights.sol";
 
 /// @title SequencerRegistry
@@ -46,8 +45,6 @@ contract SequencerRegistry is ReentrancyGuardTransient {
     uint256 public constant MEMBERS_MAX = 128;
     /// @notice Members needed for activation, unless the chain spec allows a small committee.
     uint256 public constant ACTIVATION_MEMBERS = 4;
-    /// @notice Keys stored together; 64 keys of 256 bytes are 16 KiB, which one account's code holds.
-    uint256 public constant CHUNK_KEYS = 64;
     /// @notice Newcomers of one epoch, from the activation on: a committee of four at most doubles from one epoch to the next,
     /// and 128 seats are not taken over in an hour.
     uint256 public constant ENTRIES_PER_EPOCH = 4;
@@ -59,8 +56,6 @@ contract SequencerRegistry is ReentrancyGuardTransient {
     /// Places of the exit queue that one registration looks at.
     uint256 private constant EXITS_SERVED_MAX = 64;
     uint256 private constant BPS = 10_000;
-    uint256 private constant POINTER_BYTES = 20;
-    uint256 private constant WEIGHT_BYTES = 8;
     /// 128 weights of at most 2^56 - 1 add up to less than 2^63, which the leader schedule needs.
     uint256 private constant WEIGHT_CAP_MAX = 2 ** 56 - 1;
     /// What is allowed for numbers of blocks and epochs, so that sums of them never overflow 64 bits.
@@ -72,6 +67,9 @@ contract SequencerRegistry is ReentrancyGuardTransient {
     address public immutable SLASHER;
     /// @notice The contract that takes this chain's batches.
     address public immutable INBOX;
+    /// @notice Checks this chain's certificates, and keeps keys and committees for that. The registry's own: it is a
+    /// contract by itself for want of room here.
+    Certificates public immutable CERTIFICATES;
 
     IERC20 private immutable BOND_TOKEN;
     uint256 private immutable MIN_BOND;
@@ -122,14 +120,6 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         address owner;
     }
 
-    /// A materialized committee. `content` holds the addresses of its key chunks, then its clipped weights, then the sum of
-    /// all its keys.
-    struct Materialized {
-        address content;
-        uint64 totalWeight;
-        uint8 members;
-    }
-
     /// Seats whose latest occupant is not ejected.
     uint128 private _occupied;
     /// What waits to be burned, in base units.
@@ -159,7 +149,6 @@ contract SequencerRegistry is ReentrancyGuardTransient {
     mapping(uint32 keyId => address) private _feeRecipients;
     mapping(uint32 position => ExitRequest) private _exits;
     mapping(address reporter => uint256) private _claimable;
-    mapping(uint64 epoch => Materialized) private _materialized;
 
     /// @notice The chain's first epoch began at this L1 block.
     event Activated(uint64 genesisL1Block, uint256 members);
@@ -261,6 +250,7 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         L2_CHAIN_ID = spec.l2ChainId;
         SPEC = ContentStore.put(abi.encode(spec));
         SCHEDULES = new Schedules();
+        CERTIFICATES = new Certificates(spec.epochBlocks);
     }
 
     // ------------------------------------------------------------------------------------------------- actions
@@ -273,6 +263,7 @@ contract SequencerRegistry is ReentrancyGuardTransient {
         if (members < ACTIVATION_NEEDS) revert SequencerRegistry__TooFewMembers(ACTIVATION_NEEDS, members);
         uint64 genesis = (block.number + 1).toUint64();
         _genesisL1Block = genesis;
+        CERTIFICATES.activate(genesis);
         emit Activated(genesis, members);
     }
 
@@ -397,20 +388,11 @@ contract SequencerRegistry is ReentrancyGuardTransient {
     function materialize(uint64 epoch) external {
         if (isMaterialized(epoch)) return;
         (uint256[] memory entries, uint64[] memory weights, uint64 total) = _roster(epoch);
-        uint256 members = entries.length;
-        bytes memory content;
-        bytes memory sum = new bytes(2 * Bls12381.G2_BYTES);
-        for (uint256 first = 0; first < members; first += CHUNK_KEYS) {
-            uint256 count = members - first < CHUNK_KEYS ? members - first : CHUNK_KEYS;
-            bytes memory chunk = _keyChunk(entries, first, count);
-            Bls12381.addSelected(sum, chunk, type(uint256).max);
-            content = abi.encodePacked(content, ContentStore.put(chunk));
+        address[] memory keys = new address[](entries.length);
+        for (uint256 i = 0; i < entries.length; ++i) {
+            keys[i] = _keys[_entryKey(entries[i])];
         }
-        content = bytes.concat(content, _packWeights(weights), Bls12381.finishSum(sum));
-        address pointer = ContentStore.put(content);
-        // At most 128 members.
-        _materialized[epoch] = Materialized(pointer, total, uint8(members));
-        emit CommitteeMaterialized(epoch, members, total, pointer);
+        emit CommitteeMaterialized(epoch, keys.length, total, CERTIFICATES.store(epoch, keys, weights, total));
     }
 
     /// @notice Takes a penalty for an offence of `owner` in `epoch` and ejects it. Only the slasher calls.
@@ -546,55 +528,18 @@ contract SequencerRegistry is ReentrancyGuardTransient {
 
     /// @notice Sum of the clipped weights of `epoch`; below 2^63.
     function totalWeight(uint64 epoch) external view returns (uint64 total) {
-        total = _materialized[epoch].totalWeight;
+        total = CERTIFICATES.totalWeight(epoch);
         if (total == 0) (,, total) = _roster(epoch);
     }
 
     /// @notice Whether certificates of `epoch` can be checked.
     function isMaterialized(uint64 epoch) public view returns (bool) {
-        return _materialized[epoch].members != 0;
+        return CERTIFICATES.isMaterialized(epoch);
     }
 
-    /// @notice Returns if members of `epoch` with more than two thirds of its weight signed `digest`; reverts with the
-    /// rule that is broken otherwise.
-    /// @dev Where most signed, the keys of those who did not are taken from the sum of all: what it costs grows with the
-    /// fewer of the two, and with nobody absent no key is read.
-    /// @param epoch A materialized epoch.
-    /// @param digest The 32-byte message.
-    /// @param bitmap Bit i set: member i signed.
-    /// @param signature 128 bytes, EIP-2537 G1: the sum of their signatures.
+    /// @notice As `Certificates.verifyQuorum`, which contracts call at less cost.
     function verifyQuorum(uint64 epoch, bytes32 digest, uint256 bitmap, bytes calldata signature) external view {
-        Materialized memory stored = _materialized[epoch];
-        uint256 members = stored.members;
-        if (members == 0) revert SequencerRegistry__NotMaterialized(epoch);
-        if (bitmap == 0) revert SequencerRegistry__EmptyBitmap();
-        if (bitmap >> members != 0) revert SequencerRegistry__SignerOutOfRange(bitmap, members);
-
-        bytes memory content = ContentStore.get(stored.content);
-        uint256 offset = (members + CHUNK_KEYS - 1) / CHUNK_KEYS * POINTER_BYTES;
-        uint256 counted = ((1 << members) - 1) ^ bitmap;
-        bool absent = LibBit.popCount(counted) < LibBit.popCount(bitmap);
-        if (!absent) counted = bitmap;
-        uint256 signed = _sumOfWeights(content, offset, counted);
-        if (absent) signed = stored.totalWeight - signed;
-        if (3 * signed <= 2 * uint256(stored.totalWeight)) {
-            revert SequencerRegistry__InsufficientWeight(signed, stored.totalWeight);
-        }
-
-        bytes memory key = new bytes(2 * Bls12381.G2_BYTES);
-        for (uint256 at_ = 0; counted != 0; at_ += POINTER_BYTES) {
-            // Truncation is meant: one chunk's keys at a time.
-            uint64 selected = uint64(counted);
-            counted >>= CHUNK_KEYS;
-            if (selected == 0) continue;
-            Bls12381.addSelected(key, ContentStore.get(address(bytes20(_wordAt(content, at_)))), selected);
-        }
-        if (absent) Bls12381.subtractFrom(content, offset + members * WEIGHT_BYTES, key);
-        key = Bls12381.finishSum(key);
-        if (Bls12381.isInfinity(key)) revert SequencerRegistry__ZeroAggregateKey(bitmap);
-        if (!Bls12381.verify(Bls12381.SIGNATURE_DST, digest, signature, key)) {
-            revert SequencerRegistry__InvalidSignature();
-        }
+        CERTIFICATES.verifyQuorum(epoch, digest, bitmap, signature);
     }
 
     /// @notice The key with which `owner` signs in `epoch`, its weight before clipping, and the number of the
@@ -704,25 +649,12 @@ contract SequencerRegistry is ReentrancyGuardTransient {
 
     // --------------------------------------------------------------------------------------- keys and standing
 
-    /// @dev The pairing of the proof shows that the key is in the subgroup and that its secret is known, which is what
-    /// makes summing keys safe: without it a member could register its key minus everybody else's.
     function _storeKey(bytes calldata blsKey, bytes calldata possession, address feeRecipient)
         private
         returns (uint32 keyId)
     {
-        if (blsKey.length != Bls12381.G2_BYTES) {
-            revert SequencerRegistry__InvalidKeyLength(Bls12381.G2_BYTES, blsKey.length);
-        }
-        bytes memory key = blsKey;
-        if (Bls12381.isInfinity(key)) revert SequencerRegistry__ZeroKey();
-        (, bool known) = ContentStore.find(key);
-        if (known) revert SequencerRegistry__DuplicateKey(keccak256(key));
-        bytes32 message = Statements.possessionMessage(address(this), msg.sender, key);
-        if (!Bls12381.verify(Bls12381.POSSESSION_DST, message, possession, key)) {
-            revert SequencerRegistry__InvalidPossession(msg.sender);
-        }
         keyId = ++_keyCount;
-        _keys[keyId] = ContentStore.put(key);
+        _keys[keyId] = CERTIFICATES.storeKey(msg.sender, blsKey, possession);
         _feeRecipients[keyId] = feeRecipient;
     }
 
@@ -943,52 +875,6 @@ contract SequencerRegistry is ReentrancyGuardTransient {
     function _entryKey(uint256 entry) private pure returns (uint32) {
         // Truncation is meant: the lowest 32 bits are the key id.
         return uint32(entry);
-    }
-
-    function _keyChunk(uint256[] memory entries, uint256 first, uint256 count)
-        private
-        view
-        returns (bytes memory chunk)
-    {
-        chunk = new bytes(count * Bls12381.G2_BYTES);
-        for (uint256 i = 0; i < count; ++i) {
-            bytes memory key = ContentStore.get(_keys[_entryKey(entries[first + i])]);
-            assembly ("memory-safe") {
-                mcopy(add(add(chunk, 0x20), mul(i, 0x100)), add(key, 0x20), 0x100)
-            }
-        }
-    }
-
-    function _packWeights(uint64[] memory weights) private pure returns (bytes memory packed) {
-        packed = new bytes(weights.length * WEIGHT_BYTES);
-        for (uint256 i = 0; i < weights.length; ++i) {
-            uint256 weight = weights[i];
-            for (uint256 j = 0; j < WEIGHT_BYTES; ++j) {
-                // Truncation is meant: one byte at a time, the highest first.
-                packed[i * WEIGHT_BYTES + j] = bytes1(uint8(weight >> (8 * (WEIGHT_BYTES - 1 - j))));
-            }
-        }
-    }
-
-    /// @dev The sum of those weights whose bit is set; the first lies at `offset`. At most 128 weights below 2^56.
-    function _sumOfWeights(bytes memory content, uint256 offset, uint256 bitmap) private pure returns (uint256 sum) {
-        for (; bitmap != 0; bitmap >>= 1) {
-            if (bitmap & 1 != 0) {
-                unchecked {
-                    sum += uint64(bytes8(_wordAt(content, offset)));
-                }
-            }
-            unchecked {
-                offset += WEIGHT_BYTES;
-            }
-        }
-    }
-
-    /// @dev 32 bytes of `content` from `offset` on; what lies past its end is not meaningful.
-    function _wordAt(bytes memory content, uint256 offset) private pure returns (bytes32 word) {
-        assembly ("memory-safe") {
-            word := mload(add(add(content, 0x20), offset))
-        }
     }
 
     function _scheduleInputs(uint64 epoch, bytes32 randomness)

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {BatchInbox} from "./BatchInbox.sol";
+import {Certificates} from "./Certificates.sol";
 import {SequencerRegistry} from "./SequencerRegistry.sol";
 import {Attestation, ChainSpec, Vote, VoteCertificate} from "./Types.sol";
 import {Bls12381} from "./libraries/Bls12381.sol";
@@ -43,6 +44,7 @@ contract Slasher {
     /// @notice The inbox that tells when an epoch closed.
     BatchInbox public immutable INBOX;
 
+    Certificates private immutable CERTIFICATES;
     uint64 private immutable FIRST_EPOCH;
     uint64 private immutable L2_CHAIN_ID;
     uint64 private immutable EVIDENCE_BLOCKS;
@@ -114,6 +116,7 @@ contract Slasher {
         if (registry.INBOX() != address(inbox)) revert Slasher__WrongInbox(registry.INBOX(), address(inbox));
         ChainSpec memory spec = registry.params();
         REGISTRY = registry;
+        CERTIFICATES = registry.CERTIFICATES();
         INBOX = inbox;
         FIRST_EPOCH = registry.FIRST_EPOCH();
         L2_CHAIN_ID = spec.l2ChainId;
@@ -186,8 +189,8 @@ contract Slasher {
         bytes32 secondDigest = Statements.voteDigest(address(REGISTRY), L2_CHAIN_ID, epoch, second.vote);
         if (firstDigest == secondDigest) revert Slasher__SameStatement(firstDigest);
         _requireOpen(epoch);
-        REGISTRY.verifyQuorum(epoch, firstDigest, first.bitmap, first.signature);
-        REGISTRY.verifyQuorum(epoch, secondDigest, second.bitmap, second.signature);
+        CERTIFICATES.verifyQuorum(epoch, firstDigest, first.bitmap, first.signature);
+        CERTIFICATES.verifyQuorum(epoch, secondDigest, second.bitmap, second.signature);
 
         address reporter = _reporter();
         uint256 both = first.bitmap & second.bitmap;
