@@ -260,7 +260,7 @@ impl Cluster {
         if self.plan.craft(at).is_some() || below <= node.record.live().floor() {
             return;
         }
-        let open = process.machine.view().get() - final_view.get();
+        let open = process.machine.view().get().saturating_sub(final_view.get());
         self.write_record(at, RecordWrite::Forget(below));
         if self.nodes[at].process.is_some() {
             self.nodes[at].record.sync();
