@@ -31,21 +31,30 @@ contract BatchInbox {
     bool private immutable EXECUTES;
     uint64 private immutable FIRST_EPOCH;
 
-    /// Two slots. Indexes, epochs and block numbers stay far below 2^48: L1 would need nine million years.
+    /// Two slots. Indexes, epochs and block numbers stay far below 2^40: L1 would need four hundred thousand years.
     struct Tip {
         uint48 nextIndex;
-        uint48 epoch;
+        uint40 epoch;
         uint48 acceptedAtBlock;
         /// 0 while the chain lives.
         uint48 abandonedAtBlock;
+        /// Whether a batch of `epoch` came too late for a reward.
+        bool isUnrewarded;
         uint64 lastHeight;
         bytes32 lastBatchHash;
     }
 
-    /// What ended an epoch: the first batch of a later one.
+    /// What ended an epoch: the first batch of a later one; and how the epoch stood then. One slot, so that remembering how
+    /// it stood costs no batch anything.
     struct Closing {
-        uint64 nextEpoch;
-        uint64 atBlock;
+        uint40 nextEpoch;
+        uint48 atBlock;
+        /// Whether one of its batches came too late for a reward.
+        bool isUnrewarded;
+        /// The first 20 bytes of the hash of its last batch; zero for a skipped epoch. Two headers that share them are as
+        /// hard to find as two accounts with one address, and each names the batch before it, so that nobody can begin to
+        /// search before that is posted.
+        bytes20 lastBatch;
     }
 
     Tip private _tip;
@@ -127,11 +136,7 @@ contract BatchInbox {
             certificate.signature
         );
 
-        // None of the casts can lose anything: see `Tip`. The index and the epoch were checked against the tip and L1.
-        uint48 blockNumber = uint48(block.number);
-        // The first batch of all closes what came before it.
-        if (header.epoch > tip_.epoch) _closings[tip_.epoch] = Closing(header.epoch, blockNumber);
-        _tip = Tip(uint48(header.index + 1), uint48(header.epoch), blockNumber, 0, header.lastHeight, batchHash);
+        _advance(header, tip_, batchHash);
         emit BatchPosted(
             header.index,
             batchHash,
@@ -141,9 +146,6 @@ contract BatchInbox {
             header.dataKind,
             header.dataHash
         );
-        if (uint256(header.lastOriginNumber) + MAX_ORIGIN_AGE < blockNumber) {
-            emit OriginTooOld(header.index, header.lastOriginNumber, blockNumber - MAX_ORIGIN_AGE);
-        }
     }
 
     /// @notice Records when `epoch`, which has no batch although a later one has, was closed. Anyone may call.
@@ -154,6 +156,7 @@ contract BatchInbox {
         if (before >= epoch || closing.nextEpoch <= epoch) {
             revert BatchInbox__NotSkipped(before, closing.nextEpoch, epoch);
         }
+        closing.lastBatch = 0;
         _closings[epoch] = closing;
         emit SkippedEpochClosed(epoch, closing.nextEpoch, closing.atBlock);
     }
@@ -225,6 +228,16 @@ contract BatchInbox {
         return _closings[epoch].nextEpoch;
     }
 
+    /// @notice The first 20 bytes of the hash of the last batch of `epoch`, and whether the epoch earns a reward: none of
+    /// its batches had an origin that was too old. Zero while the epoch is open, and where it has no batch.
+    function lastBatchOf(uint64 epoch) external view returns (bytes20 lastBatch, bool isRewarded) {
+        Closing memory closing = _closings[epoch];
+        if (closing.atBlock != 0) return (closing.lastBatch, closing.lastBatch != 0 && !closing.isUnrewarded);
+        Tip memory tip_ = _tip;
+        if (tip_.abandonedAtBlock == 0 || tip_.nextIndex == 0 || epoch != tip_.epoch) return (0, false);
+        return (bytes20(tip_.lastBatchHash), !tip_.isUnrewarded);
+    }
+
     function _checkOrder(BatchHeader calldata header, Tip memory tip_) private pure {
         if (header.index != tip_.nextIndex) revert BatchInbox__NotNextBatch(tip_.nextIndex, header.index);
         if (header.prevBatchHash != tip_.lastBatchHash) {
@@ -236,6 +249,21 @@ contract BatchInbox {
         if (header.lastHeight < header.firstHeight) {
             revert BatchInbox__WrongLastHeight(header.firstHeight, header.lastHeight);
         }
+    }
+
+    /// @dev Moves the tip to a batch that was checked, and closes the epoch before if it is the first of another.
+    function _advance(BatchHeader calldata header, Tip memory tip_, bytes32 batchHash) private {
+        // None of the casts can lose anything: see `Tip`. The index and the epoch were checked against the tip and L1.
+        (uint48 blockNumber, uint40 epoch) = (uint48(block.number), uint40(header.epoch));
+        bool isUnrewarded = uint256(header.lastOriginNumber) + MAX_ORIGIN_AGE < blockNumber;
+        if (isUnrewarded) emit OriginTooOld(header.index, header.lastOriginNumber, blockNumber - MAX_ORIGIN_AGE);
+        if (epoch > tip_.epoch) {
+            // The first batch of all closes what came before it.
+            _closings[tip_.epoch] = Closing(epoch, blockNumber, tip_.isUnrewarded, bytes20(tip_.lastBatchHash));
+        } else if (tip_.isUnrewarded) {
+            isUnrewarded = true;
+        }
+        _tip = Tip(uint48(header.index + 1), epoch, blockNumber, 0, isUnrewarded, header.lastHeight, batchHash);
     }
 
     /// @dev Batches go through epochs in order and never ahead of L1. A batch is certified by its own epoch's
