@@ -7,6 +7,7 @@ import {SequencerRegistry} from "./SequencerRegistry.sol";
 import {Bls12381} from "./libraries/Bls12381.sol";
 import {ContentStore} from "./libraries/ContentStore.sol";
 import {Statements} from "./libraries/Statements.sol";
+import {RegistryErrors} from "./registry/RegistryErrors.sol";
 
 /// @title Certificates
 /// @notice Everything of the registry that reckons with BLS keys: proofs of possession, committees in the form that
@@ -68,14 +69,14 @@ contract Certificates {
         returns (address pointer)
     {
         if (key.length != Bls12381.G2_BYTES) {
-            revert SequencerRegistry.SequencerRegistry__InvalidKeyLength(Bls12381.G2_BYTES, key.length);
+            revert RegistryErrors.SequencerRegistry__InvalidKeyLength(Bls12381.G2_BYTES, key.length);
         }
-        if (Bls12381.isInfinity(key)) revert SequencerRegistry.SequencerRegistry__ZeroKey();
+        if (Bls12381.isInfinity(key)) revert RegistryErrors.SequencerRegistry__ZeroKey();
         (, bool known) = ContentStore.find(key);
-        if (known) revert SequencerRegistry.SequencerRegistry__DuplicateKey(keccak256(key));
+        if (known) revert RegistryErrors.SequencerRegistry__DuplicateKey(keccak256(key));
         bytes32 message = Statements.possessionMessage(msg.sender, owner, key);
         if (!Bls12381.verify(Bls12381.POSSESSION_DST, message, possession, key)) {
-            revert SequencerRegistry.SequencerRegistry__InvalidPossession(owner);
+            revert RegistryErrors.SequencerRegistry__InvalidPossession(owner);
         }
         return ContentStore.put(key);
     }
@@ -111,8 +112,8 @@ contract Certificates {
     /// @notice The epoch that L1 block `l1Block` belongs to.
     function epochOf(uint256 l1Block) external view returns (uint64) {
         uint256 genesis = _genesisL1Block;
-        if (genesis == 0) revert SequencerRegistry.SequencerRegistry__NotActivated();
-        if (l1Block < genesis) revert SequencerRegistry.SequencerRegistry__BeforeGenesis(genesis, l1Block);
+        if (genesis == 0) revert RegistryErrors.SequencerRegistry__NotActivated();
+        if (l1Block < genesis) revert RegistryErrors.SequencerRegistry__BeforeGenesis(genesis, l1Block);
         // L1 blocks are below 2^64, by the activation's check of the present one; a later one is a caller's own mistake.
         return uint64((l1Block - genesis) / EPOCH_BLOCKS);
     }
@@ -138,9 +139,9 @@ contract Certificates {
     function verifyQuorum(uint64 epoch, bytes32 digest, uint256 bitmap, bytes calldata signature) external view {
         Materialized memory stored = _materialized[epoch];
         uint256 members = stored.members;
-        if (members == 0) revert SequencerRegistry.SequencerRegistry__NotMaterialized(epoch);
-        if (bitmap == 0) revert SequencerRegistry.SequencerRegistry__EmptyBitmap();
-        if (bitmap >> members != 0) revert SequencerRegistry.SequencerRegistry__SignerOutOfRange(bitmap, members);
+        if (members == 0) revert RegistryErrors.SequencerRegistry__NotMaterialized(epoch);
+        if (bitmap == 0) revert RegistryErrors.SequencerRegistry__EmptyBitmap();
+        if (bitmap >> members != 0) revert RegistryErrors.SequencerRegistry__SignerOutOfRange(bitmap, members);
 
         bytes memory content = ContentStore.get(stored.content);
         uint256 offset = (members + CHUNK_KEYS - 1) / CHUNK_KEYS * POINTER_BYTES;
@@ -150,7 +151,7 @@ contract Certificates {
         uint256 signed = _sumOfWeights(content, offset, counted);
         if (absent) signed = stored.totalWeight - signed;
         if (3 * signed <= 2 * uint256(stored.totalWeight)) {
-            revert SequencerRegistry.SequencerRegistry__InsufficientWeight(signed, stored.totalWeight);
+            revert RegistryErrors.SequencerRegistry__InsufficientWeight(signed, stored.totalWeight);
         }
 
         bytes memory key = new bytes(2 * Bls12381.G2_BYTES);
@@ -163,9 +164,9 @@ contract Certificates {
         }
         if (absent) Bls12381.subtractFrom(content, offset + members * WEIGHT_BYTES, key);
         key = Bls12381.finishSum(key);
-        if (Bls12381.isInfinity(key)) revert SequencerRegistry.SequencerRegistry__ZeroAggregateKey(bitmap);
+        if (Bls12381.isInfinity(key)) revert RegistryErrors.SequencerRegistry__ZeroAggregateKey(bitmap);
         if (!Bls12381.verify(Bls12381.SIGNATURE_DST, digest, signature, key)) {
-            revert SequencerRegistry.SequencerRegistry__InvalidSignature();
+            revert RegistryErrors.SequencerRegistry__InvalidSignature();
         }
     }
 

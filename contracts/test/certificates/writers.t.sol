@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Certificates} from "../../src/Certificates.sol";
-import {SequencerRegistry} from "../../src/SequencerRegistry.sol";
+import {RegistryErrors} from "../../src/registry/RegistryErrors.sol";
 import {BatonTest} from "../support/BatonTest.sol";
 import {Bls} from "../support/Bls.sol";
 import {vm} from "../support/Vm.sol";
@@ -34,13 +34,13 @@ contract WritersTest is BatonTest {
     }
 
     function testFuzz_It_CountsEpochsAsTheRegistryDoes(uint32 beyond) external {
-        vm.expectRevert(SequencerRegistry.SequencerRegistry__NotActivated.selector);
+        vm.expectRevert(RegistryErrors.SequencerRegistry__NotActivated.selector);
         certificates.epochOf(block.number);
         startDevnet();
         uint256 genesis = registry.genesisL1Block();
         assertEq(certificates.epochOf(genesis + beyond), registry.epochOf(genesis + beyond), "epoch");
         vm.expectRevert(
-            abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__BeforeGenesis.selector, genesis, genesis - 1)
+            abi.encodeWithSelector(RegistryErrors.SequencerRegistry__BeforeGenesis.selector, genesis, genesis - 1)
         );
         certificates.epochOf(genesis - 1);
     }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {SequencerRegistry} from "../../src/SequencerRegistry.sol";
 import {Slasher} from "../../src/Slasher.sol";
 import {Attestation, BatchHeader, Certificate, Member, Vote, VoteCertificate} from "../../src/Types.sol";
 import {Statements} from "../../src/libraries/Statements.sol";
+import {RegistryErrors} from "../../src/registry/RegistryErrors.sol";
 import {BatonTest} from "../support/BatonTest.sol";
 import {vm} from "../support/Vm.sol";
 
@@ -78,7 +78,7 @@ contract IndependentBlsTest is BatonTest {
         vm.assume(difference != 0);
         (BatchHeader memory header, Certificate memory certificate, bytes memory data) = _batch();
         certificate.signature[position % 128] ^= bytes1(difference);
-        vm.expectRevert(SequencerRegistry.SequencerRegistry__InvalidSignature.selector);
+        vm.expectRevert(RegistryErrors.SequencerRegistry__InvalidSignature.selector);
         inbox.post(header, certificate, data);
     }
 

@@ -2,15 +2,15 @@
 pragma solidity 0.8.37;
 
 import {BatchInbox} from "../../src/BatchInbox.sol";
-import {SequencerRegistry} from "../../src/SequencerRegistry.sol";
 import {BatchHeader} from "../../src/Types.sol";
+import {RegistryErrors} from "../../src/registry/RegistryErrors.sol";
 import {BatonTest} from "../support/BatonTest.sol";
 import {vm} from "../support/Vm.sol";
 
 contract AbandonTest is BatonTest {
     function test_RevertGiven_TheChainHasNotBeenActivated() external {
         vm.roll(1_000_000);
-        vm.expectRevert(SequencerRegistry.SequencerRegistry__NotActivated.selector);
+        vm.expectRevert(RegistryErrors.SequencerRegistry__NotActivated.selector);
         inbox.abandon();
     }
 

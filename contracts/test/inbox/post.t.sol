@@ -2,9 +2,9 @@
 pragma solidity 0.8.37;
 
 import {BatchInbox} from "../../src/BatchInbox.sol";
-import {SequencerRegistry} from "../../src/SequencerRegistry.sol";
 import {BatchHeader, Certificate, ChainSpec} from "../../src/Types.sol";
 import {Statements} from "../../src/libraries/Statements.sol";
+import {RegistryErrors} from "../../src/registry/RegistryErrors.sol";
 import {BatonTest} from "../support/BatonTest.sol";
 import {vm} from "../support/Vm.sol";
 
@@ -13,7 +13,7 @@ contract PostTest is BatonTest {
 
     function test_RevertGiven_TheChainIsNotActive() external {
         BatchHeader memory header = nextHeader(2, DATA);
-        vm.expectRevert(SequencerRegistry.SequencerRegistry__NotActivated.selector);
+        vm.expectRevert(RegistryErrors.SequencerRegistry__NotActivated.selector);
         inbox.post(header, Certificate(2, 15, new bytes(128)), DATA);
     }
 
@@ -204,7 +204,7 @@ contract PostTest is BatonTest {
         rollToEpoch(3);
         BatchHeader memory header = nextHeader(3, DATA);
         Certificate memory certificate = certify(3, 15, header);
-        vm.expectRevert(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__NotMaterialized.selector, 3));
+        vm.expectRevert(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__NotMaterialized.selector, 3));
         inbox.post(header, certificate, DATA);
         registry.materialize(3);
         inbox.post(header, certificate, DATA);
@@ -217,9 +217,7 @@ contract PostTest is BatonTest {
         start();
         BatchHeader memory header = nextHeader(2, DATA);
         Certificate memory certificate = certify(2, 3, header);
-        vm.expectRevert(
-            abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__InsufficientWeight.selector, 20, 40)
-        );
+        vm.expectRevert(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__InsufficientWeight.selector, 20, 40));
         inbox.post(header, certificate, DATA);
     }
 
@@ -227,7 +225,7 @@ contract PostTest is BatonTest {
         BatchHeader memory header = _started();
         Certificate memory certificate = certify(2, 15, header);
         certificate.bitmap = 31;
-        vm.expectRevert(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__SignerOutOfRange.selector, 31, 4));
+        vm.expectRevert(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__SignerOutOfRange.selector, 31, 4));
         inbox.post(header, certificate, DATA);
     }
 
@@ -384,7 +382,7 @@ contract PostTest is BatonTest {
     }
 
     function _assertInvalid(BatchHeader memory header, Certificate memory certificate) private {
-        vm.expectRevert(SequencerRegistry.SequencerRegistry__InvalidSignature.selector);
+        vm.expectRevert(RegistryErrors.SequencerRegistry__InvalidSignature.selector);
         inbox.post(header, certificate, DATA);
     }
 }

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {SequencerRegistry} from "../../src/SequencerRegistry.sol";
 import {ChainSpec} from "../../src/Types.sol";
+import {RegistryErrors} from "../../src/registry/RegistryErrors.sol";
+import {RegistryEvents} from "../../src/registry/RegistryEvents.sol";
 import {BatonTest} from "../support/BatonTest.sol";
 import {vm} from "../support/Vm.sol";
 
 contract ActivateTest is BatonTest {
     function test_RevertGiven_TheChainIsActive() external {
         startDevnet();
-        vm.expectRevert(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__AlreadyActivated.selector, 101));
+        vm.expectRevert(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__AlreadyActivated.selector, 101));
         registry.activate();
     }
 
@@ -18,7 +19,7 @@ contract ActivateTest is BatonTest {
         (spec.minCommittee, spec.allowSmall) = (4, false);
         deploy(spec);
         _registerMany(3);
-        vm.expectRevert(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__TooFewMembers.selector, 4, 3));
+        vm.expectRevert(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__TooFewMembers.selector, 4, 3));
         registry.activate();
     }
 
@@ -29,7 +30,7 @@ contract ActivateTest is BatonTest {
         _registerMany(4);
         vm.roll(777);
         vm.expectEmit(address(registry));
-        emit SequencerRegistry.Activated(778, 4);
+        emit RegistryEvents.Activated(778, 4);
         vm.prank(address(0xa11));
         registry.activate();
         assertEq(registry.genesisL1Block(), 778, "genesis");
@@ -39,7 +40,7 @@ contract ActivateTest is BatonTest {
     function test_RevertGiven_FewerThanItsMinimumAreRegistered() external {
         _deploySmall(2);
         _registerMany(1);
-        vm.expectRevert(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__TooFewMembers.selector, 2, 1));
+        vm.expectRevert(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__TooFewMembers.selector, 2, 1));
         registry.activate();
     }
 

@@ -4,9 +4,10 @@ pragma solidity 0.8.37;
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
-import {SequencerRegistry} from "../../src/SequencerRegistry.sol";
 import {ChainSpec, Stage} from "../../src/Types.sol";
 import {DevToken} from "../../src/devnet/DevToken.sol";
+import {RegistryErrors} from "../../src/registry/RegistryErrors.sol";
+import {RegistryEvents} from "../../src/registry/RegistryEvents.sol";
 import {BatonTest} from "../support/BatonTest.sol";
 import {FeeToken, HookToken} from "../support/Tokens.sol";
 import {vm} from "../support/Vm.sol";
@@ -21,18 +22,18 @@ contract AddBondTest is BatonTest {
     }
 
     function test_RevertWhen_TheAmountIsZero() external {
-        vm.expectRevert(SequencerRegistry.SequencerRegistry__NothingToAdd.selector);
+        vm.expectRevert(RegistryErrors.SequencerRegistry__NothingToAdd.selector);
         _add(0);
     }
 
     function test_RevertGiven_TheCallerIsNotSeated() external {
         exit(owner);
         fund(owner, UNIT);
-        vm.expectRevert(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__NotSeated.selector, owner));
+        vm.expectRevert(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__NotSeated.selector, owner));
         _add(UNIT);
         owner = address(0x99);
         fund(owner, UNIT);
-        vm.expectRevert(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__NotSeated.selector, owner));
+        vm.expectRevert(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__NotSeated.selector, owner));
         _add(UNIT);
     }
 
@@ -45,7 +46,7 @@ contract AddBondTest is BatonTest {
         slashDoubleNotarize(owner, 2);
         assertStage(owner, Stage.Seated);
         fund(owner, UNIT);
-        vm.expectRevert(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__HasOffended.selector, owner));
+        vm.expectRevert(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__HasOffended.selector, owner));
         _add(UNIT);
     }
 
@@ -64,7 +65,7 @@ contract AddBondTest is BatonTest {
         vm.etch(address(token), address(fee).code);
         FeeToken(address(token)).mint(owner, UNIT);
         vm.expectRevert(
-            abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__TransferMismatch.selector, UNIT, UNIT - 1)
+            abi.encodeWithSelector(RegistryErrors.SequencerRegistry__TransferMismatch.selector, UNIT, UNIT - 1)
         );
         _add(UNIT);
     }
@@ -85,7 +86,7 @@ contract AddBondTest is BatonTest {
     function test_When_AllIsInOrder() external {
         fund(owner, 5 * UNIT + 7);
         vm.expectEmit(address(registry));
-        emit SequencerRegistry.BondAdded(owner, 5 * UNIT + 7, 23 * UNIT + 7, 4);
+        emit RegistryEvents.BondAdded(owner, 5 * UNIT + 7, 23 * UNIT + 7, 4);
         _add(5 * UNIT + 7);
         assertEq(registry.bondOf(owner), 23 * UNIT + 7, "bond");
         assertEq(token.balanceOf(address(registry)), 105 * UNIT + 7, "locked");

@@ -3,9 +3,10 @@ pragma solidity 0.8.37;
 
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 
-import {SequencerRegistry} from "../../src/SequencerRegistry.sol";
 import {ChainSpec} from "../../src/Types.sol";
 import {DevToken} from "../../src/devnet/DevToken.sol";
+import {RegistryErrors} from "../../src/registry/RegistryErrors.sol";
+import {RegistryEvents} from "../../src/registry/RegistryEvents.sol";
 import {BatonTest} from "../support/BatonTest.sol";
 import {HookToken} from "../support/Tokens.sol";
 import {vm} from "../support/Vm.sol";
@@ -24,7 +25,7 @@ contract ClaimTest is BatonTest {
         assertEq(registry.claimable(REPORTER), REWARD, "claimable");
         uint256 burnable = registry.burnable();
         vm.expectEmit(address(registry));
-        emit SequencerRegistry.Claimed(REPORTER, REWARD);
+        emit RegistryEvents.Claimed(REPORTER, REWARD);
         vm.prank(REPORTER);
         registry.claim();
         assertEq(token.balanceOf(REPORTER), REWARD, "paid");
@@ -53,7 +54,7 @@ contract ClaimTest is BatonTest {
     }
 
     function _assertNothing(address caller) private {
-        vm.expectRevert(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__NothingToClaim.selector, caller));
+        vm.expectRevert(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__NothingToClaim.selector, caller));
         vm.prank(caller);
         registry.claim();
     }

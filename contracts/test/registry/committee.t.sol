@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {SequencerRegistry} from "../../src/SequencerRegistry.sol";
 import {ChainSpec, Member} from "../../src/Types.sol";
+import {RegistryErrors} from "../../src/registry/RegistryErrors.sol";
 import {BatonTest} from "../support/BatonTest.sol";
 import {Bls} from "../support/Bls.sol";
 import {vm} from "../support/Vm.sol";
@@ -10,7 +10,7 @@ import {vm} from "../support/Vm.sol";
 contract CommitteeTest is BatonTest {
     function test_RevertGiven_TheChainHasNotBeenActivated() external {
         register(0, UNIT);
-        vm.expectRevert(SequencerRegistry.SequencerRegistry__NotActivated.selector);
+        vm.expectRevert(RegistryErrors.SequencerRegistry__NotActivated.selector);
         registry.committee(2);
     }
 
@@ -18,7 +18,7 @@ contract CommitteeTest is BatonTest {
         startDevnet();
         for (uint64 epoch = 0; epoch < 2; ++epoch) {
             vm.expectRevert(
-                abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__NoCommitteeBefore.selector, 2, epoch)
+                abi.encodeWithSelector(RegistryErrors.SequencerRegistry__NoCommitteeBefore.selector, 2, epoch)
             );
             registry.committee(epoch);
         }
@@ -28,13 +28,13 @@ contract CommitteeTest is BatonTest {
         startDevnet();
         // In the last block of epoch 2, a registration still counts for epoch 4.
         vm.roll(registry.epochStart(3) - 1);
-        vm.expectRevert(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__CommitteeNotFixed.selector, 3, 4));
+        vm.expectRevert(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__CommitteeNotFixed.selector, 3, 4));
         registry.committee(4);
         rollToEpoch(3);
         assertEq(registry.committee(4).length, 4, "fixed one block later");
         // Before genesis not even the first committee is fixed.
         vm.roll(100);
-        vm.expectRevert(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__CommitteeNotFixed.selector, 1, 2));
+        vm.expectRevert(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__CommitteeNotFixed.selector, 1, 2));
         registry.committee(2);
     }
 

@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {SequencerRegistry} from "../../src/SequencerRegistry.sol";
 import {ChainSpec} from "../../src/Types.sol";
+import {RegistryErrors} from "../../src/registry/RegistryErrors.sol";
 import {BatonTest} from "../support/BatonTest.sol";
 import {vm} from "../support/Vm.sol";
 
@@ -72,9 +73,9 @@ contract RegistryConstructorTest is BatonTest {
 
     function test_RevertWhen_TheSlasherOrTheInboxIsZero() external {
         ChainSpec memory spec = _sound();
-        vm.expectRevert(SequencerRegistry.SequencerRegistry__ZeroAddress.selector);
+        vm.expectRevert(RegistryErrors.SequencerRegistry__ZeroAddress.selector);
         new SequencerRegistry(spec, address(0), address(2));
-        vm.expectRevert(SequencerRegistry.SequencerRegistry__ZeroAddress.selector);
+        vm.expectRevert(RegistryErrors.SequencerRegistry__ZeroAddress.selector);
         new SequencerRegistry(spec, address(1), address(0));
     }
 
@@ -98,7 +99,7 @@ contract RegistryConstructorTest is BatonTest {
     }
 
     function _assertRefused(ChainSpec memory spec, string memory field) private {
-        vm.expectRevert(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__InvalidSpec.selector, field));
+        vm.expectRevert(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__InvalidSpec.selector, field));
         new SequencerRegistry(spec, address(1), address(2));
     }
 }

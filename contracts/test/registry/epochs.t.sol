@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {SequencerRegistry} from "../../src/SequencerRegistry.sol";
+import {RegistryErrors} from "../../src/registry/RegistryErrors.sol";
 import {BatonTest} from "../support/BatonTest.sol";
 import {vm} from "../support/Vm.sol";
 
 contract EpochsTest is BatonTest {
     function test_RevertGiven_TheChainIsNotActiveYet() external {
-        vm.expectRevert(SequencerRegistry.SequencerRegistry__NotActivated.selector);
+        vm.expectRevert(RegistryErrors.SequencerRegistry__NotActivated.selector);
         registry.epochOf(100);
     }
 
     function test_RevertWhen_TheBlockIsBeforeGenesis() external {
         startDevnet();
-        vm.expectRevert(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__BeforeGenesis.selector, 101, 100));
+        vm.expectRevert(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__BeforeGenesis.selector, 101, 100));
         registry.epochOf(100);
     }
 
@@ -25,7 +25,7 @@ contract EpochsTest is BatonTest {
     }
 
     function test_RevertGiven_ThereIsNoGenesis() external {
-        vm.expectRevert(SequencerRegistry.SequencerRegistry__NotActivated.selector);
+        vm.expectRevert(RegistryErrors.SequencerRegistry__NotActivated.selector);
         registry.epochStart(0);
     }
 

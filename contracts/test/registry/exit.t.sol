@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {SequencerRegistry} from "../../src/SequencerRegistry.sol";
 import {ChainSpec, Member, Stage} from "../../src/Types.sol";
+import {RegistryErrors} from "../../src/registry/RegistryErrors.sol";
+import {RegistryEvents} from "../../src/registry/RegistryEvents.sol";
 import {BatonTest} from "../support/BatonTest.sol";
 import {vm} from "../support/Vm.sol";
 
@@ -31,7 +32,7 @@ contract ExitTest is BatonTest {
         startDevnet();
         address owner = ownerOf(0);
         vm.expectEmit(address(registry));
-        emit SequencerRegistry.Exited(owner, 4);
+        emit RegistryEvents.Exited(owner, 4);
         exit(owner);
         (uint256 bond,, Stage stage,, uint64 weight, uint64 effectiveEpoch) = registry.sequencer(owner);
         assertEq(bond, 32 * UNIT, "bond");
@@ -63,10 +64,10 @@ contract ExitTest is BatonTest {
         _deployWithMinimum(4);
         startDevnet();
         vm.expectEmit(address(registry));
-        emit SequencerRegistry.ExitDelayed(ownerOf(0), 0);
+        emit RegistryEvents.ExitDelayed(ownerOf(0), 0);
         exit(ownerOf(0));
         vm.expectEmit(address(registry));
-        emit SequencerRegistry.ExitDelayed(ownerOf(2), 1);
+        emit RegistryEvents.ExitDelayed(ownerOf(2), 1);
         exit(ownerOf(2));
         assertStage(ownerOf(0), Stage.Leaving);
         rollToEpoch(9);
@@ -78,7 +79,7 @@ contract ExitTest is BatonTest {
         _deployWithMinimum(4);
         startDevnet();
         exit(ownerOf(0));
-        vm.expectRevert(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__ExitWaits.selector, ownerOf(0)));
+        vm.expectRevert(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__ExitWaits.selector, ownerOf(0)));
         exit(ownerOf(0));
     }
 
@@ -91,7 +92,7 @@ contract ExitTest is BatonTest {
         address next = ownerOf(4);
         fund(next, UNIT);
         vm.expectEmit(address(registry));
-        emit SequencerRegistry.Exited(ownerOf(2), 7);
+        emit RegistryEvents.Exited(ownerOf(2), 7);
         registerFunded(next, UNIT);
         assertStage(ownerOf(0), Stage.Leaving);
         rollToEpoch(7);
@@ -155,7 +156,7 @@ contract ExitTest is BatonTest {
         }
         assertStage(ownerOf(3), Stage.Left);
         assertStage(ownerOf(4), Stage.Leaving);
-        vm.expectRevert(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__ExitWaits.selector, ownerOf(4)));
+        vm.expectRevert(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__ExitWaits.selector, ownerOf(4)));
         exit(ownerOf(4));
         rollToEpoch(3);
         assertEq(registry.committee(4).length, 8, "four for four");
@@ -171,7 +172,7 @@ contract ExitTest is BatonTest {
             register(i, UNIT);
         }
         vm.expectEmit(address(registry));
-        emit SequencerRegistry.Exited(ownerOf(8), 5);
+        emit RegistryEvents.Exited(ownerOf(8), 5);
         exit(ownerOf(8));
         rollToEpoch(5);
         assertEq(registry.committee(4).length, 8, "epoch 4");
@@ -253,7 +254,7 @@ contract ExitTest is BatonTest {
     }
 
     function _assertNotSeated(address owner) private {
-        vm.expectRevert(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__NotSeated.selector, owner));
+        vm.expectRevert(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__NotSeated.selector, owner));
         exit(owner);
     }
 }

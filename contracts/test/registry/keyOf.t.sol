@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {SequencerRegistry} from "../../src/SequencerRegistry.sol";
 import {Stage} from "../../src/Types.sol";
+import {RegistryErrors} from "../../src/registry/RegistryErrors.sol";
 import {BatonTest} from "../support/BatonTest.sol";
 import {Bls} from "../support/Bls.sol";
 import {vm} from "../support/Vm.sol";
@@ -10,7 +10,7 @@ import {vm} from "../support/Vm.sol";
 contract KeyOfTest is BatonTest {
     function test_RevertWhen_TheEpochsCommitteeIsNotFixed() external {
         startDevnet();
-        vm.expectRevert(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__CommitteeNotFixed.selector, 3, 4));
+        vm.expectRevert(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__CommitteeNotFixed.selector, 3, 4));
         registry.keyOf(ownerOf(0), 4);
     }
 
@@ -56,7 +56,7 @@ contract KeyOfTest is BatonTest {
 
     function test_RevertWhen_TheCommitteeIsNotFixed() external {
         startDevnet();
-        vm.expectRevert(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__CommitteeNotFixed.selector, 3, 9));
+        vm.expectRevert(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__CommitteeNotFixed.selector, 3, 9));
         registry.memberAt(ownerOf(0), 9);
     }
 
@@ -71,7 +71,7 @@ contract KeyOfTest is BatonTest {
     }
 
     function _assertNoMember(address owner, uint64 epoch) private {
-        vm.expectRevert(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__NotAMember.selector, owner, epoch));
+        vm.expectRevert(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__NotAMember.selector, owner, epoch));
         registry.keyOf(owner, epoch);
     }
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {SequencerRegistry} from "../../src/SequencerRegistry.sol";
 import {Member} from "../../src/Types.sol";
+import {RegistryErrors} from "../../src/registry/RegistryErrors.sol";
+import {RegistryEvents} from "../../src/registry/RegistryEvents.sol";
 import {BatonTest} from "../support/BatonTest.sol";
 import {vm} from "../support/Vm.sol";
 
@@ -11,14 +12,14 @@ contract MaterializeTest is BatonTest {
 
     function test_RevertWhen_TheCommitteeIsNotFixedYet() external {
         startDevnet();
-        vm.expectRevert(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__CommitteeNotFixed.selector, 3, 4));
+        vm.expectRevert(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__CommitteeNotFixed.selector, 3, 4));
         registry.materialize(4);
         assertTrue(!registry.isMaterialized(4), "not stored");
     }
 
     function test_RevertWhen_TheEpochHasNoCommittee() external {
         startDevnet();
-        vm.expectRevert(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__NoCommitteeBefore.selector, 2, 1));
+        vm.expectRevert(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__NoCommitteeBefore.selector, 2, 1));
         registry.materialize(1);
     }
 
@@ -37,7 +38,7 @@ contract MaterializeTest is BatonTest {
         vm.prank(address(0xa11));
         registry.materialize(3);
         assertTrue(registry.isMaterialized(3), "stored");
-        assertEq(vm.getRecordedLogs()[0].topics[0], SequencerRegistry.CommitteeMaterialized.selector, "event");
+        assertEq(vm.getRecordedLogs()[0].topics[0], RegistryEvents.CommitteeMaterialized.selector, "event");
         registry.verifyQuorum(3, DIGEST, 15, aggregate(3, 15, DIGEST));
     }
 
@@ -93,7 +94,7 @@ contract MaterializeTest is BatonTest {
         gasBefore = gasleft();
         registry.verifyQuorum(2, DIGEST, bitmap, signature);
         assertAtMost(gasBefore - gasleft(), 600_000, "gas of verifyQuorum");
-        vm.expectRevert(SequencerRegistry.SequencerRegistry__InvalidSignature.selector);
+        vm.expectRevert(RegistryErrors.SequencerRegistry__InvalidSignature.selector);
         registry.verifyQuorum(2, DIGEST, bitmap | (1 << 63), signature);
     }
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {SequencerRegistry} from "../../src/SequencerRegistry.sol";
 import {ChainSpec, Member, Stage} from "../../src/Types.sol";
+import {RegistryErrors} from "../../src/registry/RegistryErrors.sol";
+import {RegistryEvents} from "../../src/registry/RegistryEvents.sol";
 import {BatonTest} from "../support/BatonTest.sol";
 import {vm} from "../support/Vm.sol";
 
@@ -13,7 +14,7 @@ contract PenalizeTest is BatonTest {
         for (uint256 i = 0; i < 3; ++i) {
             vm.expectRevert(
                 abi.encodeWithSelector(
-                    SequencerRegistry.SequencerRegistry__OnlySlasher.selector, address(slasher), callers[i]
+                    RegistryErrors.SequencerRegistry__OnlySlasher.selector, address(slasher), callers[i]
                 )
             );
             vm.prank(callers[i]);
@@ -23,9 +24,7 @@ contract PenalizeTest is BatonTest {
 
     function test_RevertWhen_TheOwnerIsNoMemberOfTheEpoch() external {
         startDevnet();
-        vm.expectRevert(
-            abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__NotAMember.selector, address(0x99), 2)
-        );
+        vm.expectRevert(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__NotAMember.selector, address(0x99), 2));
         vm.prank(address(slasher));
         registry.penalize(address(0x99), 2, false, address(0));
     }
@@ -37,9 +36,9 @@ contract PenalizeTest is BatonTest {
         // A token that refuses everything cannot keep anyone from being slashed.
         vm.mockCallRevert(address(token), "", "paused");
         vm.expectEmit(address(registry));
-        emit SequencerRegistry.Penalized(owner, 1, 3, 32 * UNIT / 20, 0);
+        emit RegistryEvents.Penalized(owner, 1, 3, 32 * UNIT / 20, 0);
         vm.expectEmit(address(registry));
-        emit SequencerRegistry.Ejected(owner, 7);
+        emit RegistryEvents.Ejected(owner, 7);
         assertEq(_penalize(owner, 3), 32 * UNIT / 20, "amount");
         vm.clearMockedCalls();
         assertEq(registry.bondOf(owner), 32 * UNIT - 32 * UNIT / 20, "bond");
@@ -91,7 +90,7 @@ contract PenalizeTest is BatonTest {
         address owner = register(0, 10 * UNIT);
         start();
         vm.expectEmit(address(registry));
-        emit SequencerRegistry.EjectionDelayed(owner);
+        emit RegistryEvents.EjectionDelayed(owner);
         assertEq(_penalize(owner, 2), UNIT / 2, "amount");
         rollToEpoch(20);
         assertEq(registry.committee(20).length, 1, "still there");
@@ -188,7 +187,7 @@ contract PenalizeTest is BatonTest {
     }
 
     function test_RevertGiven_NothingWaits() external {
-        vm.expectRevert(SequencerRegistry.SequencerRegistry__NothingToBurn.selector);
+        vm.expectRevert(RegistryErrors.SequencerRegistry__NothingToBurn.selector);
         registry.burn();
     }
 
@@ -198,13 +197,13 @@ contract PenalizeTest is BatonTest {
         _penalize(ownerOf(1), 2);
         uint256 amount = 60 * UNIT / 20;
         vm.expectEmit(address(registry));
-        emit SequencerRegistry.Burned(amount);
+        emit RegistryEvents.Burned(amount);
         vm.prank(address(0xa11));
         registry.burn();
         assertEq(token.balanceOf(registry.BURN_ADDRESS()), amount, "burned");
         assertEq(token.balanceOf(address(registry)), 100 * UNIT - amount, "bonds");
         assertEq(registry.burnable(), 0, "burnable");
-        vm.expectRevert(SequencerRegistry.SequencerRegistry__NothingToBurn.selector);
+        vm.expectRevert(RegistryErrors.SequencerRegistry__NothingToBurn.selector);
         registry.burn();
     }
 
@@ -219,7 +218,7 @@ contract PenalizeTest is BatonTest {
             exit(ownerOf(i));
         }
         vm.expectEmit(address(registry));
-        emit SequencerRegistry.Ejected(last, 5);
+        emit RegistryEvents.Ejected(last, 5);
         _penalize(last, 2);
         rollToEpoch(5);
         assertEq(registry.committee(4).length, 1, "the offender");

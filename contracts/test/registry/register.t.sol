@@ -6,10 +6,11 @@ import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
-import {SequencerRegistry} from "../../src/SequencerRegistry.sol";
 import {ChainSpec, Member, Stage} from "../../src/Types.sol";
 import {Bls12381} from "../../src/libraries/Bls12381.sol";
 import {Statements} from "../../src/libraries/Statements.sol";
+import {RegistryErrors} from "../../src/registry/RegistryErrors.sol";
+import {RegistryEvents} from "../../src/registry/RegistryEvents.sol";
 import {BatonTest} from "../support/BatonTest.sol";
 import {Bls} from "../support/Bls.sol";
 import {FalseToken, FeeToken, HookToken} from "../support/Tokens.sol";
@@ -32,12 +33,12 @@ contract RegisterTest is BatonTest {
     }
 
     function test_RevertWhen_TheFeeRecipientIsZero() external {
-        _expect(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__ZeroAddress.selector));
+        _expect(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__ZeroAddress.selector));
         registry.register(address(0), BOND, key, possession);
     }
 
     function test_RevertWhen_TheBondIsBelowTheMinimum() external {
-        _expect(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__BondTooSmall.selector, UNIT, UNIT - 1));
+        _expect(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__BondTooSmall.selector, UNIT, UNIT - 1));
         registry.register(RECIPIENT, UNIT - 1, key, possession);
     }
 
@@ -50,7 +51,7 @@ contract RegisterTest is BatonTest {
         _register();
         bytes memory other = Bls.publicKey(SECRET + 1);
         bytes memory proof = possessionOf(OWNER, SECRET + 1);
-        _expect(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__AlreadyRegistered.selector, OWNER));
+        _expect(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__AlreadyRegistered.selector, OWNER));
         registry.register(RECIPIENT, BOND, other, proof);
     }
 
@@ -61,27 +62,27 @@ contract RegisterTest is BatonTest {
         rollToEpoch(9);
         bytes memory other = Bls.publicKey(SECRET + 1);
         bytes memory proof = possessionOf(owner, SECRET + 1);
-        vm.expectRevert(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__AlreadyRegistered.selector, owner));
+        vm.expectRevert(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__AlreadyRegistered.selector, owner));
         vm.prank(owner);
         registry.register(RECIPIENT, BOND, other, proof);
     }
 
     function test_RevertWhen_TheKeyHasAnotherLength() external {
-        _expect(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__InvalidKeyLength.selector, 256, 257));
+        _expect(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__InvalidKeyLength.selector, 256, 257));
         registry.register(RECIPIENT, BOND, bytes.concat(key, hex"00"), possession);
-        _expect(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__InvalidKeyLength.selector, 256, 0));
+        _expect(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__InvalidKeyLength.selector, 256, 0));
         registry.register(RECIPIENT, BOND, "", possession);
     }
 
     function test_RevertWhen_TheKeyIsInfinity() external {
-        _expect(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__ZeroKey.selector));
+        _expect(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__ZeroKey.selector));
         registry.register(RECIPIENT, BOND, new bytes(256), new bytes(128));
     }
 
     function test_RevertGiven_AnotherOwnerHasTheKey() external {
         registerWith(address(0x99), BOND, SECRET);
         // The proof is the owner's own and valid: sharing a key would let one operator sign for two seats.
-        _expect(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__DuplicateKey.selector, keccak256(key)));
+        _expect(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__DuplicateKey.selector, keccak256(key)));
         registry.register(RECIPIENT, BOND, key, possession);
     }
 
@@ -159,7 +160,7 @@ contract RegisterTest is BatonTest {
             registerWith(ownerOf(i), UNIT, i + 1);
         }
         assertEq(registry.memberCount(), 128, "members");
-        _expect(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__CommitteeFull.selector, 128));
+        _expect(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__CommitteeFull.selector, 128));
         registry.register(RECIPIENT, BOND, key, possession);
     }
 
@@ -179,7 +180,7 @@ contract RegisterTest is BatonTest {
         _deployWith(address(fee));
         vm.prank(OWNER);
         fee.approve(address(registry), BOND);
-        _expect(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__TransferMismatch.selector, BOND, BOND - 1));
+        _expect(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__TransferMismatch.selector, BOND, BOND - 1));
         registry.register(RECIPIENT, BOND, key, possession);
     }
 
@@ -204,7 +205,7 @@ contract RegisterTest is BatonTest {
 
     function test_Given_TheChainIsNotActive() external {
         vm.expectEmit(address(registry));
-        emit SequencerRegistry.Registered(OWNER, RECIPIENT, BOND, 1, 2, keccak256(key));
+        emit RegistryEvents.Registered(OWNER, RECIPIENT, BOND, 1, 2, keccak256(key));
         _register();
         (uint256 bond, uint64 admission, Stage stage, address recipient, uint64 weight, uint64 effectiveEpoch) =
             registry.sequencer(OWNER);
@@ -338,7 +339,7 @@ contract RegisterTest is BatonTest {
     }
 
     function _assertRefused(bytes memory badKey, bytes memory proof) private {
-        _expect(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__InvalidPossession.selector, OWNER));
+        _expect(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__InvalidPossession.selector, OWNER));
         registry.register(RECIPIENT, BOND, badKey, proof);
     }
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {SequencerRegistry} from "../../src/SequencerRegistry.sol";
 import {Slasher} from "../../src/Slasher.sol";
 import {ChainSpec, Member, Vote} from "../../src/Types.sol";
 import {Bls12381} from "../../src/libraries/Bls12381.sol";
+import {RegistryErrors} from "../../src/registry/RegistryErrors.sol";
+import {RegistryEvents} from "../../src/registry/RegistryEvents.sol";
 import {BatonTest} from "../support/BatonTest.sol";
 import {Bls} from "../support/Bls.sol";
 import {vm} from "../support/Vm.sol";
@@ -23,7 +24,7 @@ contract RotateKeyTest is BatonTest {
     function test_RevertGiven_TheCallerHasNoSeat() external {
         exit(owner);
         _assertRefused(
-            owner, NEW_SECRET, abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__NotSeated.selector, owner)
+            owner, NEW_SECRET, abi.encodeWithSelector(RegistryErrors.SequencerRegistry__NotSeated.selector, owner)
         );
     }
 
@@ -35,7 +36,7 @@ contract RotateKeyTest is BatonTest {
         start();
         slashDoubleNotarize(owner, 2);
         _assertRefused(
-            owner, NEW_SECRET, abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__HasOffended.selector, owner)
+            owner, NEW_SECRET, abi.encodeWithSelector(RegistryErrors.SequencerRegistry__HasOffended.selector, owner)
         );
     }
 
@@ -46,7 +47,7 @@ contract RotateKeyTest is BatonTest {
                 owner,
                 known[i],
                 abi.encodeWithSelector(
-                    SequencerRegistry.SequencerRegistry__DuplicateKey.selector, keccak256(Bls.publicKey(known[i]))
+                    RegistryErrors.SequencerRegistry__DuplicateKey.selector, keccak256(Bls.publicKey(known[i]))
                 )
             );
         }
@@ -55,7 +56,7 @@ contract RotateKeyTest is BatonTest {
     function test_RevertWhen_TheProofIsNotOfTheCallerForTheKey() external {
         bytes memory key = Bls.publicKey(NEW_SECRET);
         bytes memory stolen = possessionOf(ownerOf(0), NEW_SECRET);
-        vm.expectRevert(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__InvalidPossession.selector, owner));
+        vm.expectRevert(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__InvalidPossession.selector, owner));
         vm.prank(owner);
         registry.rotateKey(key, stolen);
     }
@@ -65,7 +66,7 @@ contract RotateKeyTest is BatonTest {
         bytes memory key = Bls.publicKey(NEW_SECRET);
         bytes memory possession = possessionOf(owner, NEW_SECRET);
         vm.expectEmit(address(registry));
-        emit SequencerRegistry.KeyRotated(owner, 7, keccak256(key));
+        emit RegistryEvents.KeyRotated(owner, 7, keccak256(key));
         vm.prank(owner);
         registry.rotateKey(key, possession);
         rollToEpoch(7);
@@ -91,7 +92,7 @@ contract RotateKeyTest is BatonTest {
                 owner,
                 0x2e5,
                 abi.encodeWithSelector(
-                    SequencerRegistry.SequencerRegistry__KeyRotatedLately.selector, firstBlock, block.number
+                    RegistryErrors.SequencerRegistry__KeyRotatedLately.selector, firstBlock, block.number
                 )
             );
         }

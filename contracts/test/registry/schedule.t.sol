@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {SequencerRegistry} from "../../src/SequencerRegistry.sol";
 import {Member} from "../../src/Types.sol";
 import {LeaderSchedule} from "../../src/libraries/LeaderSchedule.sol";
+import {RegistryErrors} from "../../src/registry/RegistryErrors.sol";
 import {BatonTest} from "../support/BatonTest.sol";
 import {vm} from "../support/Vm.sol";
 
@@ -12,7 +12,7 @@ contract ScheduleTest is BatonTest {
 
     function test_RevertWhen_TheCommitteeIsNotFixed() external {
         startDevnet();
-        vm.expectRevert(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__CommitteeNotFixed.selector, 3, 4));
+        vm.expectRevert(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__CommitteeNotFixed.selector, 3, 4));
         registry.leaderSchedule(4, RANDOMNESS, 1, 1);
     }
 

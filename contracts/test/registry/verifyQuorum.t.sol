@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {SequencerRegistry} from "../../src/SequencerRegistry.sol";
 import {ChainSpec, Member} from "../../src/Types.sol";
 import {Bls12381} from "../../src/libraries/Bls12381.sol";
+import {RegistryErrors} from "../../src/registry/RegistryErrors.sol";
 import {BatonTest} from "../support/BatonTest.sol";
 import {Bls} from "../support/Bls.sol";
 import {vm} from "../support/Vm.sol";
@@ -14,13 +14,13 @@ contract VerifyQuorumTest is BatonTest {
     function test_RevertGiven_TheEpochIsNotMaterialized() external {
         startDevnet();
         bytes memory signature = aggregate(3, 15, DIGEST);
-        _expect(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__NotMaterialized.selector, 3));
+        _expect(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__NotMaterialized.selector, 3));
         registry.verifyQuorum(3, DIGEST, 15, signature);
     }
 
     function test_RevertWhen_NobodySigned() external {
         startDevnet();
-        _expect(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__EmptyBitmap.selector));
+        _expect(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__EmptyBitmap.selector));
         registry.verifyQuorum(2, DIGEST, 0, new bytes(128));
     }
 
@@ -30,7 +30,7 @@ contract VerifyQuorumTest is BatonTest {
         uint256[4] memory beyond = [uint256(4), 63, 128, 255];
         for (uint256 i = 0; i < 4; ++i) {
             uint256 bitmap = 15 | (1 << beyond[i]);
-            _expect(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__SignerOutOfRange.selector, bitmap, 4));
+            _expect(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__SignerOutOfRange.selector, bitmap, 4));
             registry.verifyQuorum(2, DIGEST, bitmap, signature);
         }
     }
@@ -41,7 +41,7 @@ contract VerifyQuorumTest is BatonTest {
         }
         start();
         bytes memory signature = aggregate(2, 15, DIGEST);
-        _expect(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__InsufficientWeight.selector, 20, 30));
+        _expect(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__InsufficientWeight.selector, 20, 30));
         registry.verifyQuorum(2, DIGEST, 15, signature);
         registry.verifyQuorum(2, DIGEST, 31, aggregate(2, 31, DIGEST));
     }
@@ -56,7 +56,7 @@ contract VerifyQuorumTest is BatonTest {
         start();
         (uint256 light, uint256 heavy) = _splitByWeight(2, 50);
         bytes memory signature = aggregate(2, light, DIGEST);
-        _expect(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__InsufficientWeight.selector, 8, 408));
+        _expect(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__InsufficientWeight.selector, 8, 408));
         registry.verifyQuorum(2, DIGEST, light, signature);
         registry.verifyQuorum(2, DIGEST, heavy, aggregate(2, heavy, DIGEST));
     }
@@ -70,7 +70,7 @@ contract VerifyQuorumTest is BatonTest {
         // 1000 of 1067 before clipping, 33 of 100 after.
         (, uint256 whale) = _splitByWeight(2, 31);
         bytes memory signature = aggregate(2, whale, DIGEST);
-        _expect(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__InsufficientWeight.selector, 33, 100));
+        _expect(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__InsufficientWeight.selector, 33, 100));
         registry.verifyQuorum(2, DIGEST, whale, signature);
     }
 
@@ -82,7 +82,7 @@ contract VerifyQuorumTest is BatonTest {
         registerWith(ownerOf(0), UNIT, 7);
         registerWith(ownerOf(1), UNIT, Bls.R - 7);
         start();
-        _expect(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__ZeroAggregateKey.selector, 3));
+        _expect(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__ZeroAggregateKey.selector, 3));
         registry.verifyQuorum(2, DIGEST, 3, new bytes(128));
     }
 
@@ -228,11 +228,11 @@ contract VerifyQuorumTest is BatonTest {
         bytes memory signature = mask == 0 ? new bytes(128) : aggregate(2, mask, DIGEST);
         // More than two thirds signed means that they outweigh the absent more than twice.
         if (mask == 0) {
-            _expect(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__EmptyBitmap.selector));
+            _expect(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__EmptyBitmap.selector));
         } else if (signed <= 2 * absent) {
             _expect(
                 abi.encodeWithSelector(
-                    SequencerRegistry.SequencerRegistry__InsufficientWeight.selector, signed, signed + absent
+                    RegistryErrors.SequencerRegistry__InsufficientWeight.selector, signed, signed + absent
                 )
             );
         }
@@ -252,7 +252,7 @@ contract VerifyQuorumTest is BatonTest {
     }
 
     function _assertInvalid(uint256 bitmap, bytes memory signature) private {
-        vm.expectRevert(SequencerRegistry.SequencerRegistry__InvalidSignature.selector);
+        vm.expectRevert(RegistryErrors.SequencerRegistry__InvalidSignature.selector);
         registry.verifyQuorum(2, DIGEST, bitmap, signature);
     }
 }

@@ -4,10 +4,11 @@ pragma solidity 0.8.37;
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 
 import {BatchInbox} from "../../src/BatchInbox.sol";
-import {SequencerRegistry} from "../../src/SequencerRegistry.sol";
 import {Slasher} from "../../src/Slasher.sol";
 import {ChainSpec, Member, Stage} from "../../src/Types.sol";
 import {DevToken} from "../../src/devnet/DevToken.sol";
+import {RegistryErrors} from "../../src/registry/RegistryErrors.sol";
+import {RegistryEvents} from "../../src/registry/RegistryEvents.sol";
 import {BatonTest} from "../support/BatonTest.sol";
 import {HookToken} from "../support/Tokens.sol";
 import {vm} from "../support/Vm.sol";
@@ -79,7 +80,7 @@ contract WithdrawTest is BatonTest {
     function test_Given_TheWindowsAreOver() external {
         vm.roll(_leave());
         vm.expectEmit(address(registry));
-        emit SequencerRegistry.Withdrawn(leaver, 1, 32 * UNIT, 0);
+        emit RegistryEvents.Withdrawn(leaver, 1, 32 * UNIT, 0);
         withdraw(leaver);
         assertEq(token.balanceOf(leaver), 32 * UNIT, "paid");
         assertEq(token.balanceOf(address(registry)), 68 * UNIT, "the others'");
@@ -193,7 +194,7 @@ contract WithdrawTest is BatonTest {
         assertEq(registry.committee(epoch).length, 4, "listed once");
         assertEq(abi.encode(registry.committee(2)), old, "committees of old");
         bytes memory key = registry.committee(2)[0].blsKey;
-        vm.expectRevert(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__AlreadyRegistered.selector, leaver));
+        vm.expectRevert(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__AlreadyRegistered.selector, leaver));
         vm.prank(leaver);
         registry.register(leaver, UNIT, key, key);
     }
@@ -261,7 +262,7 @@ contract WithdrawTest is BatonTest {
     }
 
     function _assertNothing(address owner) private {
-        vm.expectRevert(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__NothingToWithdraw.selector, owner));
+        vm.expectRevert(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__NothingToWithdraw.selector, owner));
         withdraw(owner);
     }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {SequencerRegistry} from "../../src/SequencerRegistry.sol";
 import {Slasher} from "../../src/Slasher.sol";
+import {RegistryErrors} from "../../src/registry/RegistryErrors.sol";
+import {RegistryEvents} from "../../src/registry/RegistryEvents.sol";
 import {BatonTest} from "../support/BatonTest.sol";
 import {vm} from "../support/Vm.sol";
 
@@ -138,7 +139,7 @@ contract ReleaseTest is BatonTest {
         rollToRelease(ownerOf(0));
         uint256 lost = BOND * 3 / 10;
         vm.expectEmit(address(registry));
-        emit SequencerRegistry.Withdrawn(ownerOf(0), 1, REST - lost, lost);
+        emit RegistryEvents.Withdrawn(ownerOf(0), 1, REST - lost, lost);
         withdraw(ownerOf(0));
         withdraw(ownerOf(1));
         withdraw(ownerOf(2));
@@ -167,7 +168,7 @@ contract ReleaseTest is BatonTest {
 
     function test_RevertGiven_TheOwnerHasNotLeft() external {
         vm.expectRevert(
-            abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__NothingToWithdraw.selector, ownerOf(0))
+            abi.encodeWithSelector(RegistryErrors.SequencerRegistry__NothingToWithdraw.selector, ownerOf(0))
         );
         slasher.settle(ownerOf(0), 1);
     }

@@ -2,11 +2,11 @@
 pragma solidity 0.8.37;
 
 import {BatchInbox} from "../../src/BatchInbox.sol";
-import {SequencerRegistry} from "../../src/SequencerRegistry.sol";
 import {Slasher} from "../../src/Slasher.sol";
 import {ChainSpec, Vote} from "../../src/Types.sol";
 import {Bls12381} from "../../src/libraries/Bls12381.sol";
 import {Statements} from "../../src/libraries/Statements.sol";
+import {RegistryErrors} from "../../src/registry/RegistryErrors.sol";
 import {BatonTest} from "../support/BatonTest.sol";
 import {Bls} from "../support/Bls.sol";
 import {vm} from "../support/Vm.sol";
@@ -73,7 +73,7 @@ contract SubmitTest is BatonTest {
 
     function test_RevertWhen_TheEpochsCommitteeIsNotFixed() external {
         bytes memory sum = evidence(offender, 4, notarize(1, A), notarize(1, B));
-        _expect(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__CommitteeNotFixed.selector, 3, 4));
+        _expect(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__CommitteeNotFixed.selector, 3, 4));
         slasher.submit(offender, 4, notarize(1, A), notarize(1, B), sum);
     }
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {SequencerRegistry} from "../../src/SequencerRegistry.sol";
 import {Slasher} from "../../src/Slasher.sol";
 import {Member, Stage, Vote, VoteCertificate} from "../../src/Types.sol";
+import {RegistryErrors} from "../../src/registry/RegistryErrors.sol";
+import {RegistryEvents} from "../../src/registry/RegistryEvents.sol";
 import {BatonTest} from "../support/BatonTest.sol";
 import {vm} from "../support/Vm.sol";
 
@@ -34,7 +35,7 @@ contract SubmitCertificatesTest is BatonTest {
     function test_RevertGiven_TheCommitteeIsNotStored() external {
         VoteCertificate memory first = _certificate(3, finalize(1, A), EVERYBODY);
         VoteCertificate memory second = _certificate(3, finalize(1, B), EVERYBODY);
-        vm.expectRevert(abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__NotMaterialized.selector, 3));
+        vm.expectRevert(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__NotMaterialized.selector, 3));
         slasher.submitCertificates(3, first, second);
     }
 
@@ -58,7 +59,7 @@ contract SubmitCertificatesTest is BatonTest {
         uint256 two = EVERYBODY & ~(1 << _indexOf(2)) & ~(1 << _indexOf(3));
         VoteCertificate memory light = _certificate(2, finalize(1, B), two);
         bytes memory refusal =
-            abi.encodeWithSelector(SequencerRegistry.SequencerRegistry__InsufficientWeight.selector, 60, 100);
+            abi.encodeWithSelector(RegistryErrors.SequencerRegistry__InsufficientWeight.selector, 60, 100);
         vm.expectRevert(refusal);
         slasher.submitCertificates(2, good, light);
         vm.expectRevert(refusal);
@@ -85,7 +86,7 @@ contract SubmitCertificatesTest is BatonTest {
         VoteCertificate memory first = _certificate(2, notarize(7, A), _without(0));
         VoteCertificate memory second = _certificate(2, notarize(7, B), _without(1));
         vm.expectEmit(address(registry));
-        emit SequencerRegistry.Ejected(_first(_without(0) & _without(1)), 4);
+        emit RegistryEvents.Ejected(_first(_without(0) & _without(1)), 4);
         slasher.submitCertificates(2, first, second);
         for (uint256 i = 0; i < 4; ++i) {
             bool both = i > 1;
@@ -206,7 +207,7 @@ contract SubmitCertificatesTest is BatonTest {
     }
 
     function _assertInvalid(uint64 epoch, VoteCertificate memory first, VoteCertificate memory second) private {
-        vm.expectRevert(SequencerRegistry.SequencerRegistry__InvalidSignature.selector);
+        vm.expectRevert(RegistryErrors.SequencerRegistry__InvalidSignature.selector);
         slasher.submitCertificates(epoch, first, second);
     }
 }

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+/// @title RegistryErrors
+/// @notice Why `SequencerRegistry`, or its `Certificates`, refuses.
+interface RegistryErrors {
+    error SequencerRegistry__InvalidSpec(string field);
+    error SequencerRegistry__ZeroAddress();
+    error SequencerRegistry__AlreadyActivated(uint64 genesisL1Block);
+    error SequencerRegistry__TooFewMembers(uint256 needed, uint256 members);
+    error SequencerRegistry__NotActivated();
+    error SequencerRegistry__BeforeGenesis(uint256 genesisL1Block, uint256 got);
+    error SequencerRegistry__AlreadyRegistered(address owner);
+    error SequencerRegistry__CommitteeFull(uint256 members);
+    error SequencerRegistry__BondTooSmall(uint256 minBond, uint256 got);
+    error SequencerRegistry__InvalidKeyLength(uint256 expected, uint256 got);
+    error SequencerRegistry__ZeroKey();
+    error SequencerRegistry__DuplicateKey(bytes32 keyHash);
+    error SequencerRegistry__InvalidPossession(address owner);
+    error SequencerRegistry__TransferMismatch(uint256 expected, uint256 received);
+    error SequencerRegistry__NoCommitteeBefore(uint64 firstEpoch, uint64 got);
+    error SequencerRegistry__CommitteeNotFixed(uint64 latestFixed, uint64 got);
+    error SequencerRegistry__NotMaterialized(uint64 epoch);
+    error SequencerRegistry__EmptyBitmap();
+    error SequencerRegistry__SignerOutOfRange(uint256 bitmap, uint256 members);
+    error SequencerRegistry__InsufficientWeight(uint256 signed, uint256 total);
+    error SequencerRegistry__ZeroAggregateKey(uint256 bitmap);
+    error SequencerRegistry__InvalidSignature();
+    error SequencerRegistry__NotAMember(address owner, uint64 epoch);
+    error SequencerRegistry__OnlySlasher(address slasher, address caller);
+    error SequencerRegistry__NothingToBurn();
+    error SequencerRegistry__NothingToClaim(address reporter);
+    error SequencerRegistry__NotSeated(address owner);
+    error SequencerRegistry__ExitWaits(address owner);
+    error SequencerRegistry__HasOffended(address owner);
+    error SequencerRegistry__NothingToWithdraw(address owner);
+    error SequencerRegistry__KeyRotatedLately(uint256 firstBlock, uint256 currentBlock);
+    error SequencerRegistry__NothingToAdd();
+    error SequencerRegistry__NotRegistered(address owner);
+    error SequencerRegistry__TooMuchAnnounced(uint256 bytesMax, uint256 got);
+}
