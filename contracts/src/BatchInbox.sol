@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Certificates} from "./Certificates.sol";
+import {ForcedQueue} from "./ForcedQueue.sol";
 import {SequencerRegistry} from "./SequencerRegistry.sol";
 import {BatchHeader, Certificate, ChainSpec} from "./Types.sol";
 import {Statements} from "./libraries/Statements.sol";
@@ -13,7 +14,7 @@ import {Statements} from "./libraries/Statements.sol";
 /// Every window of the slasher and of the registry is counted from an epoch's close: the first batch of a later epoch. A
 /// chain without a batch for `abandonBlocks`, or whose batches have stayed behind for twice as long, can be abandoned by
 /// anyone, which closes what is open: nobody's bond is locked by a dead chain.
-contract BatchInbox {
+contract BatchInbox is ForcedQueue {
     /// @notice Data kinds of a batch header.
     uint8 public constant BLOBS = 0;
     uint8 public constant CALLDATA = 1;
@@ -88,8 +89,6 @@ contract BatchInbox {
     error BatchInbox__EpochNotRunning(uint64 oldest, uint64 newest, uint64 got);
     error BatchInbox__OriginNotPast(uint256 currentBlock, uint64 got);
     error BatchInbox__WrongStateRoot(bool executes, bytes32 got);
-    error BatchInbox__WrongForcedPosition(uint64 expected, uint64 got);
-    error BatchInbox__WrongForcedHash(bytes32 expected, bytes32 got);
     error BatchInbox__WrongCommitteeEpoch(uint64 oldest, uint64 newest, uint64 got);
     error BatchInbox__DataTooLong(uint64 bytesMax, uint256 got);
     error BatchInbox__WrongDataHash(bytes32 expected, bytes32 got);
@@ -99,7 +98,7 @@ contract BatchInbox {
     error BatchInbox__NotDeadYet(uint256 firstBlock, uint256 currentBlock);
 
     /// @param registry A registry that was deployed with this contract's address as its inbox.
-    constructor(SequencerRegistry registry) {
+    constructor(SequencerRegistry registry) ForcedQueue(registry.params()) {
         if (registry.INBOX() != address(this)) {
             revert BatchInbox__NotTheRegistrysInbox(registry.INBOX(), address(this));
         }
@@ -127,6 +126,7 @@ contract BatchInbox {
         _checkOrder(header, tip_);
         _checkEpochs(header, certificate.committeeEpoch, tip_, currentEpoch);
         _checkContent(header, data);
+        _consumeForced(header.forcedPosition, header.forcedHash, header.lastOriginNumber);
 
         bytes32 batchHash = Statements.batchHash(header);
         CERTIFICATES.verifyQuorum(
@@ -238,6 +238,13 @@ contract BatchInbox {
         return (bytes20(tip_.lastBatchHash), !tip_.isUnrewarded);
     }
 
+    /// @dev Entries count from the registry's activation, where nodes begin to read, until nothing takes them any more.
+    function _requireOpen() internal view override {
+        uint48 abandonedAtBlock = _tip.abandonedAtBlock;
+        if (abandonedAtBlock != 0) revert BatchInbox__ChainIsAbandoned(abandonedAtBlock);
+        REGISTRY.epochOf(block.number);
+    }
+
     function _checkOrder(BatchHeader calldata header, Tip memory tip_) private pure {
         if (header.index != tip_.nextIndex) revert BatchInbox__NotNextBatch(tip_.nextIndex, header.index);
         if (header.prevBatchHash != tip_.lastBatchHash) {
@@ -295,8 +302,5 @@ contract BatchInbox {
             revert BatchInbox__OriginNotPast(block.number, header.lastOriginNumber);
         }
         if ((header.stateRoot != 0) != EXECUTES) revert BatchInbox__WrongStateRoot(EXECUTES, header.stateRoot);
-        // There is no forced queue in this version: its position and its hash are those of an empty queue.
-        if (header.forcedPosition != 0) revert BatchInbox__WrongForcedPosition(0, header.forcedPosition);
-        if (header.forcedHash != 0) revert BatchInbox__WrongForcedHash(0, header.forcedHash);
     }
 }

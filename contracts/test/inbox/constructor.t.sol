@@ -2,6 +2,9 @@
 pragma solidity 0.8.37;
 
 import {BatchInbox} from "../../src/BatchInbox.sol";
+import {ForcedQueue} from "../../src/ForcedQueue.sol";
+import {SequencerRegistry} from "../../src/SequencerRegistry.sol";
+import {ChainSpec} from "../../src/Types.sol";
 import {BatonTest} from "../support/BatonTest.sol";
 import {vm} from "../support/Vm.sol";
 
@@ -14,6 +17,21 @@ contract InboxConstructorTest is BatonTest {
         new BatchInbox(registry);
     }
 
+    function test_RevertWhen_BlocksHaveNoRoomForTheForcedEntriesOfOne() external {
+        ChainSpec memory spec = defaultSpec();
+        bytes memory refusal =
+            abi.encodeWithSelector(ForcedQueue.ForcedQueue__BlocksTooSmall.selector, 64_000_000, 262_144);
+        spec.bondToken = address(token);
+        spec.blockGasLimit = 64_000_000;
+        spec.blockBytesMax = 262_143;
+        _assertRefused(spec, refusal);
+        spec.blockBytesMax = 262_144;
+        spec.blockGasLimit = 63_999_999;
+        _assertRefused(spec, refusal);
+        spec.blockGasLimit = 64_000_000;
+        deploy(spec);
+    }
+
     function test_When_TheRegistryNamesThisOne() external view {
         assertEq(address(inbox.REGISTRY()), address(registry), "registry");
         assertEq(inbox.nextIndex(), 0, "next index");
@@ -21,5 +39,12 @@ contract InboxConstructorTest is BatonTest {
         assertEq(nextIndex + lastHeight + epoch + acceptedAtBlock, 0, "numbers");
         assertEq(lastBatchHash, 0, "hash");
         assertEq(inbox.closedAt(2) + inbox.nextEpochAfter(2), 0, "no epoch is closed");
+    }
+
+    function _assertRefused(ChainSpec memory spec, bytes memory refusal) private {
+        address next = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1);
+        SequencerRegistry other = new SequencerRegistry(spec, address(slasher), next);
+        vm.expectRevert(refusal);
+        new BatchInbox(other);
     }
 }

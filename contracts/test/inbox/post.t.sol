@@ -187,18 +187,6 @@ contract PostTest is BatonTest {
         _accept(header);
     }
 
-    function test_RevertWhen_TheForcedPositionOrHashIsNotTheQueues() external {
-        BatchHeader memory header = _started();
-        header.forcedPosition = 1;
-        _assertRefused(header, abi.encodeWithSelector(BatchInbox.BatchInbox__WrongForcedPosition.selector, 0, 1));
-        header.forcedPosition = 0;
-        header.forcedHash = keccak256("queue");
-        _assertRefused(
-            header,
-            abi.encodeWithSelector(BatchInbox.BatchInbox__WrongForcedHash.selector, bytes32(0), keccak256("queue"))
-        );
-    }
-
     function test_RevertWhen_TheCommitteeIsNotStored() external {
         _started();
         rollToEpoch(3);

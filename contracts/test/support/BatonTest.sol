@@ -289,6 +289,8 @@ abstract contract BatonTest is Assertions {
         header.lastDigest = keccak256(abi.encode("block", header.lastHeight));
         header.lastOriginNumber = uint64(block.number - 1);
         header.lastOriginHash = keccak256(abi.encode("origin", header.lastOriginNumber));
+        (, header.forcedPosition) = inbox.forcedQueue();
+        (header.forcedHash,) = inbox.forcedAt(header.forcedPosition);
         header.dataKind = inbox.CALLDATA();
         header.dataHash = keccak256(data);
         header.dutiesRoot = keccak256(abi.encode("duties", index));
@@ -298,6 +300,17 @@ abstract contract BatonTest is Assertions {
     function post(uint64 epoch) internal {
         bytes memory data = abi.encode("data", block.number);
         BatchHeader memory header = nextHeader(epoch, data);
+        registry.materialize(epoch);
+        uint256 everybody = (1 << registry.committee(epoch).length) - 1;
+        inbox.post(header, certify(epoch, everybody, header), data);
+    }
+
+    /// Posts the next batch of `epoch`, in which `count` entries of the forced queue are taken.
+    function postTaking(uint64 epoch, uint64 count) internal {
+        bytes memory data = abi.encode("data", block.number);
+        BatchHeader memory header = nextHeader(epoch, data);
+        header.forcedPosition += count;
+        (header.forcedHash,) = inbox.forcedAt(header.forcedPosition);
         registry.materialize(epoch);
         uint256 everybody = (1 << registry.committee(epoch).length) - 1;
         inbox.post(header, certify(epoch, everybody, header), data);

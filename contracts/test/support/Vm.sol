@@ -14,6 +14,7 @@ interface Vm {
     function startPrank(address sender) external;
     function stopPrank() external;
     function roll(uint256 blockNumber) external;
+    function deal(address account, uint256 balance) external;
     function etch(address account, bytes calldata code) external;
     function chainId(uint256 id) external;
     function mockCall(address callee, bytes calldata data, bytes calldata returned) external;
