@@ -9,10 +9,12 @@
 //!
 //! A quorum says something of the epoch that it is in. Its members may be connected long after it ended, so nothing counts as
 //! heard while there is reason to think that the epoch is over or more of it is still to come, and an epoch in which nothing
-//! became final under our eyes does not speak for the next one. Two things this does not find: a vote of ours that no
-//! certificate holds and that only others remember, and a quorum whose words take longer than [`LISTEN_FOR`].
+//! became final under our eyes does not speak for the next one. Who connects is shown the certificates, and what it said
+//! itself ([`testimony`]): votes of ours that no certificate holds, and that only others remember. One thing this does not
+//! find: what takes a quorum longer than [`LISTEN_FOR`] to say.
 //!
 //! [`DriverError::StaleSignRecord`]: super::DriverError::StaleSignRecord
+//! [`testimony`]: super::testimony
 
 use baton_proto::{Statement, View};
 use tokio::time::{Duration, Instant};

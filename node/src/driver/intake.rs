@@ -70,6 +70,8 @@ pub enum Checked {
         /// The leader's Notarize.
         leader: Option<Verified<SignedStatement>>,
     },
+    /// Our own vote, which our record lacks.
+    Ours(Verified<SignedStatement>),
     /// A certificate of the running epoch.
     Certificate(Verified<Certificate>),
     /// A member asks for the best certificate of a view.
@@ -246,6 +248,9 @@ impl Intake {
     /// Finds the votes that a vote makes due; says nothing of other messages.
     fn sort(&mut self, from: MemberIndex, message: ConsensusMessage) -> Sorted {
         match message {
+            ConsensusMessage::Vote { vote, .. } if self.own.as_ref().is_some_and(|own| own.me() == vote.signer) => {
+                Sorted::Ours(vote)
+            }
             ConsensusMessage::Vote { vote, .. } if vote.signer != from => {
                 Sorted::Refused("a vote that another member signed")
             }
@@ -280,7 +285,7 @@ impl Intake {
                         certificates.push(certificate.clone());
                     }
                 }
-                Sorted::Other(_) | Sorted::Refused(_) => {}
+                Sorted::Other(_) | Sorted::Ours(_) | Sorted::Refused(_) => {}
             }
         }
         keep_two_of_a_kind(&mut statements);
@@ -308,6 +313,10 @@ impl Intake {
         let message = match sorted {
             Sorted::Votes(votes) => {
                 self.hand_on(votes, found);
+                return Ok(());
+            }
+            Sorted::Ours(vote) => {
+                found.extend(self.ours(vote)?.map(Checked::Ours));
                 return Ok(());
             }
             Sorted::Refused(reason) => return Err(reason),
@@ -367,6 +376,19 @@ impl Intake {
             }
         }
         Ok(())
+    }
+
+    /// Returns a vote of ours that somebody shows us, if it is of use: above the final view, and none that our record has.
+    fn ours(&mut self, vote: SignedStatement) -> Result<Option<Verified<SignedStatement>>, &'static str> {
+        let view = vote.statement.view().filter(|view| *view > self.window.final_view() && self.window.contains(*view));
+        if vote.statement.epoch() != self.epoch || view.is_none() || self.is_recorded(&vote.statement) {
+            return Ok(None);
+        }
+        self.verifier.verify(vote).map(Some).map_err(|_| "a vote of ours with an invalid signature")
+    }
+
+    fn is_recorded(&self, statement: &Statement) -> bool {
+        self.own.as_ref().is_some_and(|own| own.accounts_for(statement).is_ok_and(|is_recorded| is_recorded))
     }
 
     /// Holds a vote, and returns those that are to be checked now.
@@ -449,7 +471,7 @@ impl Intake {
     /// Returns whether a vote brings a Notarize of ours that our record lacks: somebody must look at that at once.
     fn is_beside_our_record(&self, held: &Held) -> bool {
         let (Some(own), Some(leader)) = (&self.own, &held.leader) else { return false };
-        leader.signer == own.me() && !own.accounts_for(&leader.statement).is_ok_and(|is_recorded| is_recorded)
+        leader.signer == own.me() && !self.is_recorded(&leader.statement)
     }
 
     /// Returns whether `member` asked for this view a moment ago, and remembers that it asks now.
@@ -558,6 +580,8 @@ impl Intake {
 #[expect(clippy::large_enum_variant, reason = "a few at a time, and each is moved on at once")]
 enum Sorted {
     Votes(Vec<Held>),
+    /// What carries our own signature.
+    Ours(SignedStatement),
     Refused(&'static str),
     Other(ConsensusMessage),
 }

@@ -458,13 +458,27 @@ impl Driver {
                     None => Ok(()),
                 }
             }
-            Checked::Connected(member) => self.input(Input::Connected(member)).await,
+            Checked::Ours(signed) => self.key_watch.on_statement(&signed, self.machine.final_view()),
+            Checked::Connected(member) => {
+                self.show_own_words(member)?;
+                self.input(Input::Connected(member)).await
+            }
             Checked::LaterEpoch => {
                 self.life.on_later_epoch();
                 self.ask_for_end();
                 Ok(())
             }
         }
+    }
+
+    /// Shows a member what it said itself: its record may lack it, and its next words must not contradict it.
+    fn show_own_words(&self, member: MemberIndex) -> Result<(), DriverError> {
+        let (ledger, place) = (self.context.ledger.as_ref(), (self.context.epoch.epoch, member));
+        let (final_view, current) = (self.machine.final_view(), self.machine.view());
+        for vote in tokio::task::block_in_place(|| testimony::said_by(ledger, place, final_view, current))? {
+            self.context.outbound.send(member, ConsensusMessage::Vote { vote, leader: None });
+        }
+        Ok(())
     }
 
     /// Asks how this epoch ended, unless that is being asked already.

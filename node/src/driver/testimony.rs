@@ -20,7 +20,8 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use baton_proto::{Evidence, MemberIndex, SignedStatement, StatementKind, wire::ConsensusMessage};
+use baton_consensus::AHEAD_VIEWS;
+use baton_proto::{Epoch, Evidence, MemberIndex, SignedStatement, StatementKind, View, wire::ConsensusMessage};
 
 use crate::{
     epoch::EpochContext,
@@ -32,6 +33,9 @@ const WAITING_MAX: usize = 8_192;
 
 /// Votes of one epoch that are kept: some 100 MiB. Honest members sign three statements in a view at most.
 const KEPT_MAX: u64 = 1 << 20;
+
+/// Views in which a member is shown what it said itself.
+const RETURNED_VIEWS: u64 = 64;
 
 /// Returns how many views below the final one the votes of `members` are kept: 87,381 of four members, 2,730 of 128.
 pub(super) const fn views_kept(members: usize) -> u64 {
@@ -106,10 +110,33 @@ pub fn accused(
     Ok(against_itself.chain(against_leader).collect())
 }
 
+/// Returns what `member` said in views above `final_view`, as far as it was heard: at most three statements of each of the
+/// latest [`RETURNED_VIEWS`]. A member that is back may have lost its record of them, and votes that no certificate holds are
+/// shown to it by nobody else. `current` is the view that the machine is in.
+///
+/// # Errors
+/// [`LedgerError`] if the ledger cannot be read.
+pub(super) fn said_by(
+    ledger: &dyn Ledger,
+    (epoch, member): (Epoch, MemberIndex),
+    final_view: View,
+    current: View,
+) -> Result<Vec<SignedStatement>, LedgerError> {
+    let newest = current.get().saturating_add(AHEAD_VIEWS);
+    let oldest = final_view.get().max(newest.saturating_sub(RETURNED_VIEWS)).saturating_add(1);
+    let mut said = Vec::new();
+    for view in (oldest..=newest).map(View::new) {
+        said.extend(
+            ledger.votes(epoch, view)?.into_iter().map(|kept| kept.signed).filter(|vote| vote.signer == member),
+        );
+    }
+    Ok(said)
+}
+
 #[cfg(test)]
 mod tests {
     use alloy_primitives::{Address, B256};
-    use baton_proto::{BlockDigest, Epoch, Offence, Statement, View};
+    use baton_proto::{BlockDigest, Offence, Statement};
 
     use super::*;
     use crate::{

@@ -247,7 +247,44 @@ async fn what_others_sign_is_written_down_and_forgotten_when_there_is_no_room() 
     let finalize = Statement::Finalize { epoch, view: View::new(kept + 5_001), block };
     let certificate = stage.world.verifier.verify_certificate(stage.world.certify(&others, finalize)).unwrap();
     stage.driver.on_checked(Checked::Certificate(certificate)).await.unwrap();
+    assert_eq!(are_kept(), [true; 3], "a power cut can take the certificate back");
+    stage.driver.end_turn().unwrap();
     assert_eq!(are_kept(), [false, false, true]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_connects_is_shown_what_it_said_itself_and_above_the_final_view_alone() {
+    let mut stage = Stage::new().await;
+    let epoch = stage.driver.context.epoch.epoch;
+    let [back, other] = stage.leaders;
+    let nullify = |view: u64| Statement::Nullify { epoch, view: View::new(view) };
+    for (signer, view) in [(back, 1), (back, 2), (other, 2), (back, 3)] {
+        stage.driver.context.testimony.note(&stage.world.sign(signer, nullify(view)), VoteCheck::Unchecked);
+    }
+    let others: Vec<u8> = stage.driver.context.epoch.others().map(MemberIndex::get).collect();
+    let finalize = Statement::Finalize { epoch, view: View::new(1), block: BlockDigest::new(B256::repeat_byte(3)) };
+    let certificate = stage.world.verifier.verify_certificate(stage.world.certify(&others, finalize)).unwrap();
+    stage.driver.on_checked(Checked::Certificate(certificate)).await.unwrap();
+    stage.driver.end_turn().unwrap();
+    stage.outbox.0.lock().unwrap().clear();
+    stage.driver.on_checked(Checked::Connected(MemberIndex::new(back))).await.unwrap();
+    let said = stage.outbox.0.lock().unwrap();
+    let of_others = said.iter().filter_map(|message| match message {
+        ConsensusMessage::Vote { vote, .. } if Some(vote.signer) != stage.driver.context.epoch.me() => Some(vote),
+        _ => None,
+    });
+    let shown: Vec<(u8, Statement)> = of_others.map(|vote| (vote.signer.get(), vote.statement)).collect();
+    assert_eq!(shown, [(back, nullify(2)), (back, nullify(3))]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vote_of_ours_that_our_record_lacks_ends_the_node() {
+    let mut stage = Stage::new().await;
+    let (epoch, me) = (stage.driver.context.epoch.epoch, stage.driver.context.epoch.me().unwrap());
+    let shown = stage.world.sign(me.get(), Statement::Nullify { epoch, view: View::new(1) });
+    let shown = stage.world.verifier.verify(shown).unwrap();
+    let ended = stage.driver.on_checked(Checked::Ours(shown)).await;
+    assert!(matches!(ended, Err(DriverError::StaleSignRecord { view }) if view == View::new(1)), "{ended:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -530,3 +530,29 @@ async fn a_notarize_of_ours_that_our_record_lacks_is_looked_at_at_once() {
         assert_eq!(found, if is_recorded { None } else { Some(true) });
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vote_of_ours_is_taken_from_anybody_and_checked_only_if_our_record_lacks_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut stage = Stage::with_sender(3).await;
+    let key = stage.world.key(0);
+    let record = SignRecord::create(&folder.path().join("record"), &key.public_key()).unwrap();
+    let own = OwnKey::new(key, record, stage.world.domain).unwrap().seated(MemberIndex::new(0));
+    let [recorded, lost] = [1, 2].map(|block| stage.notarize(0, VIEW, block));
+    own.sign(&[recorded.statement]).unwrap();
+    stage.intake.own = Some(Arc::new(own));
+    let message = |vote: &SignedStatement| ConsensusMessage::Vote { vote: vote.clone(), leader: None };
+    // What is recorded needs no check.
+    assert!(stage.check(3, message(&stage.forged(recorded.clone()))).unwrap().is_none());
+    assert!(stage.check(3, message(&recorded)).unwrap().is_none());
+    let refused = stage.check(3, message(&stage.forged(lost.clone())));
+    assert_eq!(refused.unwrap_err(), "a vote of ours with an invalid signature");
+    let found = stage.check(3, message(&lost)).unwrap();
+    assert!(matches!(&found, Some(Checked::Ours(shown)) if **shown == lost), "{found:?}");
+    // Of nobody else.
+    let refused = stage.check(3, message(&stage.notarize(1, VIEW, 1)));
+    assert_eq!(refused.unwrap_err(), "a vote that another member signed");
+    // At or below the final view it can contradict nothing that we may still say.
+    stage.intake.window.set(VIEW, VIEW.next().unwrap());
+    assert!(stage.check(3, message(&lost)).unwrap().is_none());
+}
