@@ -128,13 +128,9 @@ contract BatchInbox is ForcedQueue {
         _checkContent(header, data);
         _consumeForced(header.forcedPosition, header.forcedHash, header.lastOriginNumber);
 
-        bytes32 batchHash = Statements.batchHash(header);
-        CERTIFICATES.verifyQuorum(
-            certificate.committeeEpoch,
-            Statements.attestDigest(address(REGISTRY), L2_CHAIN_ID, certificate.committeeEpoch, header, batchHash),
-            certificate.bitmap,
-            certificate.signature
-        );
+        (bytes32 attestation, bytes32 batchHash) =
+            Statements.postedDigests(address(REGISTRY), L2_CHAIN_ID, certificate.committeeEpoch, header);
+        CERTIFICATES.verifyQuorum(certificate.committeeEpoch, attestation, certificate.bitmap, certificate.signature);
 
         _advance(header, tip_, batchHash);
         emit BatchPosted(

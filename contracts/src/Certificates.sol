@@ -195,14 +195,11 @@ contract Certificates {
 
     /// @dev The sum of those weights whose bit is set; the first lies at `offset`. At most 128 weights below 2^56.
     function _sumOfWeights(bytes memory content, uint256 offset, uint256 bitmap) private pure returns (uint256 sum) {
-        for (; bitmap != 0; bitmap >>= 1) {
-            if (bitmap & 1 != 0) {
-                unchecked {
-                    sum += uint64(bytes8(_wordAt(content, offset)));
-                }
-            }
-            unchecked {
-                offset += WEIGHT_BYTES;
+        assembly ("memory-safe") {
+            let weight := add(add(content, 0x20), offset)
+            for {} bitmap { bitmap := shr(1, bitmap) } {
+                if and(bitmap, 1) { sum := add(sum, shr(192, mload(weight))) }
+                weight := add(weight, WEIGHT_BYTES)
             }
         }
     }

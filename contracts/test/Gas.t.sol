@@ -98,8 +98,8 @@ contract GasTest is BatonTest {
         materialization = abi.encodeCall(registry.materialize, (4));
     }
 
-    function test_It_PostsTheNextBatchOfFourMembersWithin230000() external {
-        _assertWithin("post, 4 members", poster, plainInbox, nextPost, 230_000);
+    function test_It_PostsTheNextBatchOfFourMembersWithin195000() external {
+        _assertWithin("post, 4 members", poster, plainInbox, nextPost, 195_000);
     }
 
     function test_It_PostsTheFirstBatchOfAnEpochWithin230000() external {
@@ -114,8 +114,8 @@ contract GasTest is BatonTest {
         _assertWithin("post, 64 members", poster, inboxes[64], posts[64], 240_000);
     }
 
-    function test_It_PostsFor64MembersOfWhomAThirdIsAbsentWithin250000() external {
-        _assertWithin("post, 64 members, 21 absent", poster, inboxes[64], postOfMost, 250_000);
+    function test_It_PostsFor64MembersOfWhomAThirdIsAbsentWithin240000() external {
+        _assertWithin("post, 64 members, 21 absent", poster, inboxes[64], postOfMost, 240_000);
     }
 
     function test_It_PostsFor128MembersWithin240000() external {

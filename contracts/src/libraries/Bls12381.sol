@@ -40,6 +40,10 @@ library Bls12381 {
     uint256 private constant P_HIGH = 0x1a0111ea397fe69a4b1ba7b6434bacd7;
     uint256 private constant P_LOW = 0x64774b84f38512bf6730d2a0f6b0f6241eabfffeb153ffffb9feffffffffaaab;
 
+    /// Selectors of the two errors below, for assembly.
+    uint256 private constant PRECOMPILE_FAILED = 0x6ab3aa17;
+    uint256 private constant NOT_ENOUGH_GAS = 0x663fcac3;
+
     /// The negative of G2's generator.
     bytes private constant NEGATIVE_G2 =
         hex"00000000000000000000000000000000024aa2b2f08f0a91260805272dc51051c6e47ad4fa403b02b4510b647ae3d1770bac0326a805bbefd48056c8c121bdb80000000000000000000000000000000013e02b6052719f607dacd3a088274f65596bd0d09920b61ab5da61bbdc7f5049334cf11213945d57e5ac7d055d042b7e000000000000000000000000000000000d1b3cc2c7027888be51d9ef691d77bcb679afda66c73f17f9ee3837a55024f78c71363275a75d75d86bab79f74782aa0000000000000000000000000000000013fa4d4a0ad8b1ce186ed5061789213d993923066dddaf1040bc3ff59f825c78df74f2d75467e25e0f55f8a00fa030ed";
@@ -71,33 +75,99 @@ library Bls12381 {
         if (left.length != G1_BYTES || right.length != G1_BYTES || key.length != G2_BYTES) return false;
         // e(infinity, ·) = 1 would make an infinite signature fit an infinite key.
         if (isInfinity(left) || isInfinity(right) || isInfinity(key)) return false;
-        (bool ok, bytes memory output) =
-            tryCall(PAIRING, PAIRING_GAS_CAP, bytes.concat(left, NEGATIVE_G2, right, key), 32);
-        return ok && bytes32(output) == bytes32(uint256(1));
+        bytes memory negativeG2 = NEGATIVE_G2;
+        uint256 input;
+        assembly ("memory-safe") {
+            // Behind what is allocated; the call follows at once.
+            input := mload(0x40)
+            mcopy(input, add(left, 0x20), G1_BYTES)
+            mcopy(add(input, 128), add(negativeG2, 0x20), G2_BYTES)
+            mcopy(add(input, 384), add(right, 0x20), G1_BYTES)
+            mcopy(add(input, 512), add(key, 0x20), G2_BYTES)
+        }
+        // The first word of memory is scratch space.
+        if (!_tryCall(PAIRING, PAIRING_GAS_CAP, input, 2 * (G1_BYTES + G2_BYTES), 0, 32)) return false;
+        uint256 product;
+        assembly ("memory-safe") {
+            product := mload(0)
+        }
+        return product == 1;
     }
 
     /// @notice Hashes `message` to G1 by RFC 9380's suite `BLS12381G1_XMD:SHA-256_SSWU_RO_` under `dst`.
-    /// @dev The mapping precompile clears the cofactor, which is linear, so the sum of the two mapped points is the
-    /// suite's result. The buffers are used in place: a digest is hashed for every certificate, and twice for evidence.
+    /// @dev A digest is hashed for every certificate and twice for evidence, so this is done in place, behind what is
+    /// allocated; only the result stays.
+    ///
+    /// expand_message_xmd (section 5.3.1) hashes 64 zero bytes, the message, the length 128, a zero byte and the tag, and
+    /// then four times: the first hash combined with the last, a counter, and the tag. The counter takes the place of the
+    /// zero byte and the hash that of the 32 bytes before it, so the tag is written once.
+    ///
+    /// The mapping precompile clears the cofactor, which is linear, so the sum of the two mapped points is the suite's
+    /// result.
     function hashToG1(bytes memory dst, bytes memory message) internal view returns (bytes memory point) {
-        bytes32[4] memory uniform = _expandMessage(dst, message);
-        // The input of MODEXP: lengths of base, exponent and modulus, the base, the exponent 1, the modulus.
-        bytes memory reduction =
-            abi.encodePacked(uint256(64), uint256(1), uint256(64), bytes32(0), bytes32(0), uint8(1), P_HIGH, P_LOW);
-        uint256 input = _start(reduction);
-        uint256 element = input + 96;
-        point = new bytes(2 * G1_BYTES);
-        uint256 output = _start(point);
-        for (uint256 i = 0; i < 2; ++i) {
-            assembly ("memory-safe") {
-                mcopy(element, add(uniform, mul(i, 64)), 64)
-            }
-            _call(MODEXP, MODEXP_GAS_CAP, input, reduction.length, element, 64);
-            _call(MAP_FP_TO_G1, MAP_FP_TO_G1_GAS_CAP, element, 64, output + i * G1_BYTES, G1_BYTES);
-        }
-        _call(G1ADD, G1ADD_GAS_CAP, output, 2 * G1_BYTES, output, G1_BYTES);
+        if (dst.length > 255) revert Bls12381__DstTooLong(dst.length);
         assembly ("memory-safe") {
+            // As `_call`, whose frame would cost more than some of the calls do. Addresses of precompiles are written
+            // out, since assembly knows constants that are numbers only.
+            function run(precompile, gasCap, input, inputBytes, output, outputBytes) {
+                let ok := staticcall(gasCap, precompile, input, inputBytes, output, outputBytes)
+                if iszero(and(ok, eq(returndatasize(), outputBytes))) {
+                    let reason := PRECOMPILE_FAILED
+                    if and(iszero(ok), lt(gas(), div(gasCap, 63))) { reason := NOT_ENOUGH_GAS }
+                    mstore(0, reason)
+                    mstore(0x20, precompile)
+                    revert(0x1c, 0x24)
+                }
+            }
+
+            point := mload(0x40)
             mstore(point, G1_BYTES)
+            let output := add(point, 0x20)
+            mstore(0x40, add(output, G1_BYTES))
+
+            // Behind room for two points, the input of MODEXP: lengths of base, exponent and modulus, the base, the
+            // exponent 1, the modulus.
+            let element := add(output, 352)
+            mstore(sub(element, 96), 64)
+            mstore(sub(element, 64), 1)
+            mstore(sub(element, 32), 64)
+            mstore8(add(element, 64), 1)
+            mstore(add(element, 65), P_HIGH)
+            mstore(add(element, 97), P_LOW)
+
+            // Behind that, the input of the first hash.
+            let input := add(element, 129)
+            mstore(input, 0)
+            mstore(add(input, 32), 0)
+            mcopy(add(input, 64), add(message, 0x20), mload(message))
+            let counter := add(input, add(66, mload(message)))
+            // The length in two bytes, and the zero byte.
+            mstore(sub(counter, 2), shl(240, 128))
+            mcopy(add(counter, 1), add(dst, 0x20), mload(dst))
+            let end := add(counter, add(2, mload(dst)))
+            mstore8(sub(end, 1), mload(dst))
+            run(0x02, SHA256_GAS_CAP, input, sub(end, input), 0, 32)
+
+            let first := mload(0)
+            let last := 0
+            input := sub(counter, 32)
+            for { let i := 1 } lt(i, 5) { i := add(i, 1) } {
+                mstore(input, xor(first, last))
+                mstore8(counter, i)
+                run(0x02, SHA256_GAS_CAP, input, sub(end, input), 0, 32)
+                last := mload(0)
+                switch and(i, 1)
+                case 1 { mstore(element, last) }
+                default {
+                    // Two words are one field element.
+                    mstore(add(element, 32), last)
+                    run(0x05, MODEXP_GAS_CAP, sub(element, 96), 225, element, 64)
+                    run(0x10, MAP_FP_TO_G1_GAS_CAP, element, 64, output, G1_BYTES)
+                    output := add(output, G1_BYTES)
+                }
+            }
+            output := add(point, 0x20)
+            run(0x0b, G1ADD_GAS_CAP, output, 256, output, G1_BYTES)
         }
     }
 
@@ -126,18 +196,24 @@ library Bls12381 {
     function addSelected(bytes memory sum, bytes memory keys, uint256 bitmap) internal view {
         if (sum.length != 2 * G2_BYTES) revert Bls12381__InvalidPoint();
         uint256 total = _start(sum);
-        uint256 next = total + G2_BYTES;
-        uint256 end = _start(keys) + keys.length;
-        for (uint256 key = _start(keys); key < end; key += G2_BYTES) {
-            if (bitmap & 1 != 0) {
-                assembly ("memory-safe") {
-                    mcopy(next, key, G2_BYTES)
+        uint256 key = _start(keys);
+        uint256 end = key + keys.length;
+        bool refused = false;
+        bool ok;
+        // Registered keys are on the curve, so a failure is the EVM's and not that of an input.
+        assembly ("memory-safe") {
+            for {} and(lt(key, end), gt(bitmap, 0)) { key := add(key, G2_BYTES) } {
+                if and(bitmap, 1) {
+                    mcopy(add(total, G2_BYTES), key, G2_BYTES)
+                    // G2ADD; assembly knows constants that are numbers only.
+                    ok := staticcall(G2ADD_GAS_CAP, 0x0d, total, 512, total, G2_BYTES)
+                    refused := iszero(and(ok, eq(returndatasize(), G2_BYTES)))
+                    if refused { break }
                 }
-                // Registered keys are on the curve, so a failure is the EVM's and not that of an input.
-                _call(G2ADD, G2ADD_GAS_CAP, total, 2 * G2_BYTES, total, G2_BYTES);
+                bitmap := shr(1, bitmap)
             }
-            bitmap >>= 1;
         }
+        if (refused) _refuse(G2ADD, G2ADD_GAS_CAP, ok);
     }
 
     /// @notice Replaces the running sum of `addSelected` by the point of G2 at `offset` of `content` less that sum.
@@ -189,32 +265,6 @@ library Bls12381 {
         ok = _tryCall(precompile, gasCap, _start(input), input.length, _start(output), outputBytes);
     }
 
-    /// @dev expand_message_xmd of RFC 9380 section 5.3.1 with SHA-256 for 128 bytes.
-    function _expandMessage(bytes memory dst, bytes memory message) private view returns (bytes32[4] memory uniform) {
-        if (dst.length > 255) revert Bls12381__DstTooLong(dst.length);
-        bytes memory tail = abi.encodePacked(dst, uint8(dst.length));
-        bytes32 first = _sha256(abi.encodePacked(bytes32(0), bytes32(0), message, uint16(128), uint8(0), tail));
-        // What each further hash takes: the first hash combined with the last, a counter, the tag.
-        bytes memory input = abi.encodePacked(bytes32(0), uint8(0), tail);
-        bytes32 last = 0;
-        for (uint256 i = 0; i < 4; ++i) {
-            assembly ("memory-safe") {
-                mstore(add(input, 0x20), xor(first, last))
-                mstore8(add(input, 0x40), add(i, 1))
-            }
-            last = _sha256(input);
-            uniform[i] = last;
-        }
-    }
-
-    function _sha256(bytes memory input) private view returns (bytes32 hash) {
-        // The first word of memory is scratch space.
-        _call(SHA256, SHA256_GAS_CAP, _start(input), input.length, 0, 32);
-        assembly ("memory-safe") {
-            hash := mload(0)
-        }
-    }
-
     /// @dev Where the content of `buffer` begins in memory.
     function _start(bytes memory buffer) private pure returns (uint256 position) {
         assembly ("memory-safe") {
@@ -222,7 +272,7 @@ library Bls12381 {
         }
     }
 
-    /// @dev Calls a precompile that cannot refuse this input.
+    /// @dev Calls a precompile that cannot refuse this input. Input and output are ranges of memory.
     function _call(
         address precompile,
         uint256 gasCap,
@@ -231,17 +281,11 @@ library Bls12381 {
         uint256 output,
         uint256 outputBytes
     ) private view {
-        if (!_tryCall(precompile, gasCap, input, inputBytes, output, outputBytes)) {
-            revert Bls12381__PrecompileFailed(precompile);
-        }
+        bool ok = _tryCall(precompile, gasCap, input, inputBytes, output, outputBytes);
+        if (!ok) _refuse(precompile, gasCap, false);
     }
 
-    /// @dev The one place that calls a precompile. Input and output are ranges of memory, allocated by the caller.
-    ///
-    /// An account without code succeeds with an empty answer, so the answer's length is checked: without that, an L1
-    /// that lacks the precompile would read whatever is in memory. And a call gets at most 63/64 of the gas at hand
-    /// (EIP-150): if less than a 63rd of the cap is left after a failure, the precompile may have been given less than
-    /// its cap, and its failure says nothing about the input.
+    /// @dev As `_call`; false when the precompile refuses its input.
     function _tryCall(
         address precompile,
         uint256 gasCap,
@@ -255,7 +299,18 @@ library Bls12381 {
             ok := staticcall(gasCap, precompile, input, inputBytes, output, outputBytes)
             answered := returndatasize()
         }
+        if (ok ? answered != outputBytes : gasleft() < gasCap / 63) _refuse(precompile, gasCap, ok);
+    }
+
+    /// @dev Says why a precompile failed that cannot refuse its input.
+    ///
+    /// An account without code succeeds with an empty answer, so every call here checks the answer's length: without that,
+    /// an L1 that lacks the precompile would read whatever is in memory. And a call gets at most 63/64 of the gas at hand
+    /// (EIP-150): if less than a 63rd of the cap is left after a failure, the precompile may have been given less than its
+    /// cap, and its failure says nothing about the input. `hashToG1` writes the same in assembly.
+    /// @param ok Whether the call succeeded, with an answer of the wrong length.
+    function _refuse(address precompile, uint256 gasCap, bool ok) private view {
         if (!ok && gasleft() < gasCap / 63) revert Bls12381__NotEnoughGas(precompile);
-        if (ok && answered != outputBytes) revert Bls12381__PrecompileFailed(precompile);
+        revert Bls12381__PrecompileFailed(precompile);
     }
 }

@@ -25,6 +25,9 @@ library Statements {
         "Attest(uint64 l2ChainId,uint64 committeeEpoch,uint64 batchIndex,bytes32 prevBatchHash,bytes32 headerHash,uint64 lastHeight,bytes32 lastDigest,bytes32 stateRoot)"
     );
 
+    /// Fourteen words.
+    uint256 private constant BATCH_HEADER_BYTES = 448;
+
     /// @notice A consensus statement is of kind 0 (Notarize), 1 (Finalize) or 2 (Nullify).
     error Statements__UnknownKind(uint8 kind);
     /// @notice Nullify is about a view and names no block, so its digest field must be zero.
@@ -77,6 +80,37 @@ library Statements {
             )
         );
         return _digest(registry, structHash);
+    }
+
+    /// @notice As `attestDigest` of a header in calldata, with its hash, which is the second answer.
+    /// @dev The encoding of a header is its calldata, so it is hashed as it came. The caller must read every field that is
+    /// shorter than a word before it rests anything on this: only reading refuses what does not fit.
+    function postedDigests(address registry, uint64 l2ChainId, uint64 committeeEpoch, BatchHeader calldata header)
+        internal
+        view
+        returns (bytes32 attestation, bytes32 headerHash)
+    {
+        assembly ("memory-safe") {
+            let encoded := mload(0x40)
+            calldatacopy(encoded, header, BATCH_HEADER_BYTES)
+            headerHash := keccak256(encoded, BATCH_HEADER_BYTES)
+        }
+        attestation = _digest(
+            registry,
+            keccak256(
+                abi.encode(
+                    ATTEST_TYPEHASH,
+                    l2ChainId,
+                    committeeEpoch,
+                    header.index,
+                    header.prevBatchHash,
+                    headerHash,
+                    header.lastHeight,
+                    header.lastDigest,
+                    header.stateRoot
+                )
+            )
+        );
     }
 
     /// @notice The message of an attestation whose batch is not at hand.

@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {BatchInbox} from "../../src/BatchInbox.sol";
 import {ForcedQueue} from "../../src/ForcedQueue.sol";
-import {SequencerRegistry} from "../../src/SequencerRegistry.sol";
+import {RegistryErrors} from "../../src/registry/RegistryErrors.sol";
 import {BatonTest} from "../support/BatonTest.sol";
 import {vm} from "../support/Vm.sol";
 
@@ -33,7 +33,7 @@ contract EnqueueTest is BatonTest {
     uint256 private constant BASE = 0.0001 ether;
 
     function test_RevertGiven_TheRegistryIsNotActiveYet() external {
-        vm.expectRevert(SequencerRegistry.SequencerRegistry__NotActivated.selector);
+        vm.expectRevert(RegistryErrors.SequencerRegistry__NotActivated.selector);
         inbox.enqueue{value: BASE}(0, "entry");
     }
 
@@ -42,7 +42,7 @@ contract EnqueueTest is BatonTest {
         registry.activate();
         vm.expectRevert(
             abi.encodeWithSelector(
-                SequencerRegistry.SequencerRegistry__BeforeGenesis.selector, block.number + 1, block.number
+                RegistryErrors.SequencerRegistry__BeforeGenesis.selector, block.number + 1, block.number
             )
         );
         inbox.enqueue{value: BASE}(0, "entry");

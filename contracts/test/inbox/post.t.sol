@@ -233,6 +233,22 @@ contract PostTest is BatonTest {
         inbox.post(header, certificate, DATA);
     }
 
+    /// The batch hash is made of the calldata as it came, so what does not fit its type must never get that far.
+    function test_RevertWhen_ANumberHasBitsBeyondItsType() external {
+        BatchHeader memory header = _started();
+        for (uint256 i = 0; i < 7; ++i) {
+            uint256 field = 32 * uint256([0, 2, 3, 4, 6, 9, 11][i]);
+            bytes memory encoded = abi.encode(header);
+            encoded[field] = 0x01;
+            bytes32 digest = Statements.attestDigest(address(registry), L2_CHAIN_ID, 2, header, keccak256(encoded));
+            bytes memory call = abi.encodeCall(inbox.post, (header, Certificate(2, 15, aggregate(2, 15, digest)), DATA));
+            call[4 + field] = 0x01;
+            (bool ok,) = address(inbox).call(call);
+            assertTrue(!ok, vm.toString(field / 32));
+        }
+        _accept(header);
+    }
+
     function test_RevertWhen_TheCertificateWasMadeForAnotherChain() external {
         BatchHeader memory header = _started();
         // Another L1: after a fork the same contracts stand on both sides.
