@@ -65,7 +65,8 @@ impl Cluster {
 
     /// Looks at whether a quorum was heard out, and signs what waited for that (`Driver::hear`).
     pub(crate) fn hear_out(&mut self, at: usize) {
-        let (now, is_connected, is_settled) = (self.clock.now_ms(), self.is_quorum_connected(at), self.is_here(at));
+        let (now, is_connected) = (self.clock.now_ms(), self.is_quorum_connected(at));
+        let is_settled = self.has_caught_up(at) && self.is_here(at);
         let Some(process) = &mut self.nodes[at].process else { return };
         let (life, current) = (process.life, process.machine.view());
         let Some(mut hearing) = process.hearing.take() else { return };
@@ -83,6 +84,13 @@ impl Cluster {
             }
         }
         self.after_input(at);
+    }
+
+    /// Whether a quorum was heard, and the node has come as far as it had (`Driver::has_caught_up`).
+    pub(crate) fn has_caught_up(&mut self, at: usize) -> bool {
+        let now = self.clock.now_ms();
+        let process = self.nodes[at].process.as_mut();
+        process.is_some_and(|process| process.heard.has_caught_up(process.machine.view(), now))
     }
 
     /// Whether members with a quorum of the weight are there, the node itself among them (`Driver::is_quorum_connected`).

@@ -126,6 +126,7 @@ impl Cluster {
     /// A message arrives: what it is good for goes on to the machine.
     pub(crate) fn take(&mut self, at: usize, from: usize, packet: &Packet) {
         self.learn(at, from, packet);
+        self.note_word(at, from, packet);
         let mut found = VecDeque::new();
         if let Err(reason) = self.check(at, from, packet, &mut found) {
             self.refuse(at, from, reason);
@@ -138,6 +139,23 @@ impl Cluster {
         }
         for checked in found {
             self.hear(at, checked);
+        }
+    }
+
+    /// Notes which view a member says that it is in (`Intake::note_word`).
+    fn note_word(&mut self, at: usize, from: usize, packet: &Packet) {
+        let view = match packet {
+            Packet::Request((_, view)) => Some(*view),
+            Packet::Proposal { notarize: said, .. } | Packet::Vote { vote: said, .. } => {
+                said.statement.view().filter(|_| said.statement.kind() != StatementKind::Finalize)
+            }
+            Packet::Certificate(_) | Packet::Evidence(_) => None,
+        };
+        let Some(signer) = self.seat(from, packet.epoch()) else { return };
+        if let (Some(process), Some(view)) = (&mut self.nodes[at].process, view)
+            && process.epoch == packet.epoch()
+        {
+            process.heard.on_word(signer, view);
         }
     }
 

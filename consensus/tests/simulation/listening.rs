@@ -15,7 +15,7 @@ use crate::{
 const LOOK_EVERY_MS: u64 = 300;
 
 /// Views above the current one at the start of listening that the key's former life may have spoken in (`FORMER_LIFE_VIEWS`).
-const FORMER_LIFE_VIEWS: u64 = 1;
+const FORMER_LIFE_VIEWS: u64 = 2;
 
 /// What a process knows of its epoch, and how far its listening has come.
 #[derive(Default)]
@@ -73,7 +73,8 @@ impl Cluster {
 
     /// Starts to listen if all is settled at this look as it was at the last one (`KeyWatch::look`).
     pub(crate) fn look(&mut self, at: usize) {
-        let is_settled = self.is_settled(at);
+        let has_heard = self.plan.flaw == Some(Flaw::ListensToSilence) || self.has_caught_up(at);
+        let is_settled = has_heard && self.is_settled(at);
         let Some(process) = &mut self.nodes[at].process else { return };
         let (life, epoch, view) = (process.life, process.epoch, process.machine.view());
         if process.machine.has_ended() {

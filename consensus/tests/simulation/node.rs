@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use baton_consensus::{Input, Machine, Timer, Verified};
+use baton_consensus::{HeardOut, Input, Machine, Timer, Verified};
 use baton_proto::{BlockDigest, BlockHeader, Certificate, Epoch, MemberIndex};
 
 use crate::{
@@ -50,6 +50,8 @@ pub(crate) struct Process {
     pub(crate) stored: usize,
     /// After a start, until a quorum was heard out: nothing is signed.
     pub(crate) hearing: Option<Hearing>,
+    /// How far members of the epoch say that they are.
+    pub(crate) heard: HeardOut,
     pub(crate) listens_first: bool,
     pub(crate) intake: Intake,
     /// Members that evidence was found against.
@@ -113,6 +115,7 @@ impl Cluster {
         self.counts.seatless += u64::from(me.is_none() && !self.plan.is_follower(at));
         let intake = Intake::new(Arc::clone(&committee), me, config.inactive_views);
         let stored = recovered.headers.len();
+        let heard = HeardOut::new(Arc::clone(&committee), me);
         let machine = Machine::with_scheme(config, committee, schedule, me, &root, recovered);
         let node = &mut self.nodes[at];
         node.life += 1;
@@ -124,6 +127,7 @@ impl Cluster {
             turn: Turn::default(),
             stored,
             hearing: None,
+            heard,
             listens_first: false,
             intake,
             reported: BTreeSet::new(),

@@ -5,7 +5,8 @@
 //! long that takes: it could cost the bond, and with fewer links than a quorum a node is of little use to the chain. Members
 //! send what they hold as soon as they are connected. It shows that the record is stale
 //! ([`DriverError::StaleSignRecord`]), or it moves the machine on, and what we would have said of views that are over is never
-//! said. What the record holds already is said at once: it cannot contradict anything.
+//! said. What the record holds already is said at once: it cannot contradict anything. A quorum had its time to say it once
+//! this node is in the view that the furthest of them had named ([`HeardOut`](baton_consensus::HeardOut)), and some time after.
 //!
 //! A quorum says something of the epoch that it is in. Its members may be connected long after it ended, so nothing counts as
 //! heard while there is reason to think that the epoch is over or more of it is still to come, and an epoch in which nothing

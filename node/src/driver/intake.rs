@@ -11,11 +11,11 @@ mod past;
 use std::{
     collections::BTreeSet,
     num::NonZeroUsize,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use baton_consensus::{Held, HeldVotes, RETENTION_VIEWS, Schedule, Verified, Verifier};
+use baton_consensus::{HeardOut, Held, HeldVotes, RETENTION_VIEWS, Schedule, Verified, Verifier};
 use baton_proto::{
     Block, BlockHeader, BlsPublicKey, BlsSignature, Certificate, Epoch, Epochs, Evidence, MemberIndex, SignedStatement,
     Statement, StatementKind, View, wire::ConsensusMessage,
@@ -108,6 +108,8 @@ pub struct IntakeContext {
     pub window: Arc<ViewWindow>,
     /// Which statements have a certificate here.
     pub certified: Arc<Certified>,
+    /// How far members say that they are.
+    pub heard: Arc<Mutex<HeardOut>>,
     /// What was heard before.
     pub ledger: Arc<dyn Ledger>,
     /// Where votes are kept from now on.
@@ -137,6 +139,7 @@ pub struct Intake {
     /// Members that valid evidence was seen against; the driver takes one for each.
     convicted: BTreeSet<MemberIndex>,
     certified: Arc<Certified>,
+    heard: Arc<Mutex<HeardOut>>,
     ledger: Arc<dyn Ledger>,
     testimony: Arc<Testimony>,
     /// Whether what was heard before the start was taken in again.
@@ -156,8 +159,18 @@ impl Intake {
     pub fn new(context: IntakeContext) -> Self {
         // Where we only listen, our vote never comes.
         let speaks = context.epoch.signer.as_ref().is_some_and(|signer| !signer.listens_in(context.epoch.epoch));
-        let IntakeContext { epoch, epochs, inactive_views, window, certified, ledger, testimony, network, rebuilder } =
-            context;
+        let IntakeContext {
+            epoch,
+            epochs,
+            inactive_views,
+            window,
+            certified,
+            heard,
+            ledger,
+            testimony,
+            network,
+            rebuilder,
+        } = context;
         Self {
             epoch: epoch.epoch,
             epochs,
@@ -169,6 +182,7 @@ impl Intake {
             network,
             rebuilder,
             certified,
+            heard,
             ledger,
             testimony,
             has_recalled: false,
@@ -230,6 +244,7 @@ impl Intake {
     fn take_in(&mut self, came: Vec<(MemberIndex, ConsensusMessage)>) -> Vec<Checked> {
         let mut found = Vec::new();
         for (from, message) in &came {
+            self.note_word(*from, message);
             self.accuse(*from, message, &mut found);
         }
         let sorted: Vec<(MemberIndex, Sorted)> =
@@ -243,6 +258,24 @@ impl Intake {
         self.hand_on_released(&mut found);
         self.certificates.clear();
         found
+    }
+
+    /// Notes which view a member says that it is in: it asks or votes in it, or leads it. A Finalize can be of an earlier one.
+    fn note_word(&self, from: MemberIndex, message: &ConsensusMessage) {
+        let view = match message {
+            ConsensusMessage::CertificateRequest { view, .. } => Some(*view),
+            ConsensusMessage::Proposal { notarize: said, .. }
+            | ConsensusMessage::CompactProposal { notarize: said, .. }
+            | ConsensusMessage::Vote { vote: said, .. }
+                if said.signer == from && said.statement.kind() != StatementKind::Finalize =>
+            {
+                said.statement.view()
+            }
+            _ => None,
+        };
+        if let Some(view) = view.filter(|_| message.epoch() == self.epoch) {
+            self.heard.lock().unwrap_or_else(PoisonError::into_inner).on_word(from, view);
+        }
     }
 
     /// Finds the votes that a vote makes due; says nothing of other messages.

@@ -36,9 +36,13 @@ mod turn;
 mod waiting;
 mod window;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use baton_consensus::{Input, Machine};
+use baton_consensus::{HeardOut, Input, Machine};
 use baton_execution::Executor;
 use baton_mempool::Pool;
 use baton_proto::{
@@ -165,7 +169,7 @@ pub struct DriverContext {
     /// Executes final blocks.
     pub executor: Arc<dyn Executor>,
     /// Transactions that wait.
-    pub pool: Arc<std::sync::Mutex<Pool>>,
+    pub pool: Arc<Mutex<Pool>>,
     /// Told whenever the pool gained an executable transaction.
     pub work: Arc<Notify>,
     /// Where messages go.
@@ -184,6 +188,8 @@ pub struct DriverContext {
     pub window: Arc<ViewWindow>,
     /// Tells the checks which statements have their certificate.
     pub certified: Arc<Certified>,
+    /// How far members say that they are.
+    pub heard: Arc<Mutex<HeardOut>>,
     /// What others signed, to be written down.
     pub testimony: Arc<Testimony>,
     /// Cancelled when safety is seen broken: nothing is attested or posted from then on.
@@ -370,7 +376,7 @@ impl Driver {
                 // When the watcher has ended, the node is ending.
                 Ok(()) = l1.changed() => if self.is_epoch_due() { self.input(Input::WorkArrived).await? },
                 _ = look.tick(), if self.key_watch.is_arriving() => {
-                    let is_settled = self.life.is_sure(self.asking_for_end.is_some())
+                    let is_settled = self.has_caught_up() && self.life.is_sure(self.asking_for_end.is_some())
                         && self.is_quorum_connected() && self.catching_up.is_none() && checked.is_empty();
                     tokio::task::block_in_place(|| self.key_watch.look(is_settled, self.machine.view()))?;
                 }
@@ -397,7 +403,11 @@ impl Driver {
     async fn hear(&mut self, is_taken: bool) -> Result<(), DriverError> {
         let is_connected = self.is_quorum_connected();
         let is_elsewhere = self.life.may_be_over() || self.asking_for_end.is_some();
-        let is_settled = is_taken && !is_elsewhere && self.catching_up.is_none() && !self.machine.is_behind();
+        let is_settled = is_taken
+            && self.has_caught_up()
+            && !is_elsewhere
+            && self.catching_up.is_none()
+            && !self.machine.is_behind();
         let Some(hearing) = &mut self.hearing else { return Ok(()) };
         match hearing.look(is_connected, is_settled, Instant::now()) {
             Look::NotYet => {}
@@ -416,6 +426,12 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    /// Whether a quorum was heard, and this node has come as far as it had.
+    fn has_caught_up(&self) -> bool {
+        let mut heard = self.context.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.has_caught_up(self.machine.view(), u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
     fn is_quorum_connected(&self) -> bool {

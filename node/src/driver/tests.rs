@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use alloy_primitives::{Address, B256};
-use baton_consensus::{Config, Recovered};
+use baton_consensus::{Config, HeardOut, Recovered};
 use baton_execution::NonceExecutor;
 use baton_mempool::PoolConfig;
 use baton_proto::{L1BlockNumber, L1Origin, SignedStatement, Statement};
@@ -115,6 +115,7 @@ impl Stage {
             evidence,
             window,
             certified: Arc::new(Certified::new(epoch.me())),
+            heard: Arc::new(Mutex::new(HeardOut::new(Arc::clone(&epoch.committee), epoch.me()))),
             testimony: Arc::default(),
             halt: CancellationToken::new(),
             notarized: Arc::default(),
@@ -165,6 +166,16 @@ impl Stage {
         let block = Arc::new(block.clone());
         self.driver.on_checked(Checked::Proposal { block, notarize }).await.unwrap();
         self.driver.end_turn().unwrap();
+    }
+
+    /// Looks longer than it takes to hear a quorum out that is there, and says nothing.
+    async fn listens_in_vain(&mut self) {
+        let looked_from = Instant::now();
+        while looked_from.elapsed() < 3 * LOOK_AT_RECORD_EVERY {
+            self.driver.hear(true).await.unwrap();
+            tokio::time::sleep(hearing::LOOK_EVERY).await;
+        }
+        assert!(self.driver.hearing.is_some() && self.voted_for().is_empty());
     }
 
     /// Blocks that this member has voted for.
@@ -341,12 +352,8 @@ async fn after_a_start_nothing_is_signed_until_a_quorum_was_heard_out() {
     let mut stage = Stage::of(World::new(&[1, 1, 1, 1]), true).await;
     let block = stage.block();
     stage.proposes(1, &block).await;
-    let looked_from = Instant::now();
-    while looked_from.elapsed() < 3 * LOOK_AT_RECORD_EVERY {
-        stage.driver.hear(true).await.unwrap();
-        tokio::time::sleep(hearing::LOOK_EVERY).await;
-    }
-    assert!(stage.driver.hearing.is_some() && stage.voted_for().is_empty());
+    stage.driver.context.heard.lock().unwrap().on_word(MemberIndex::new(stage.leaders[0]), View::new(1));
+    stage.listens_in_vain().await;
 
     // Where the two are one, what waited is said.
     let weights = (0..4_u32.pow(4)).map(|n| [0, 1, 2, 3].map(|place| 1 + 2 * u64::from(n / 4_u32.pow(place) % 4)));
@@ -361,14 +368,16 @@ async fn after_a_start_nothing_is_signed_until_a_quorum_was_heard_out() {
     let block = stage.block();
     stage.proposes(1, &block).await;
     assert!(stage.voted_for().is_empty());
-    // But not while somebody speaks of a later epoch, and nobody has denied it.
+    // But not before that leader has said anything, or while it was further on and we are not there yet.
+    stage.listens_in_vain().await;
+    let (leader, heard) = (MemberIndex::new(stage.leaders[0]), Arc::clone(&stage.driver.context.heard));
+    heard.lock().unwrap().on_word(leader, View::new(2));
+    stage.listens_in_vain().await;
+    *heard.lock().unwrap() = HeardOut::new(Arc::clone(&stage.world.committee), stage.driver.context.epoch.me());
+    heard.lock().unwrap().on_word(leader, View::new(1));
+    // Nor while somebody speaks of a later epoch, and nobody has denied it.
     stage.driver.life.on_later_epoch();
-    let looked_from = Instant::now();
-    while looked_from.elapsed() < 3 * LOOK_AT_RECORD_EVERY {
-        stage.driver.hear(true).await.unwrap();
-        tokio::time::sleep(hearing::LOOK_EVERY).await;
-    }
-    assert!(stage.driver.hearing.is_some() && stage.voted_for().is_empty());
+    stage.listens_in_vain().await;
     stage.driver.life.on_denied();
     while stage.driver.hearing.is_some() {
         stage.driver.hear(true).await.unwrap();

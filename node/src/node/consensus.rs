@@ -12,7 +12,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use baton_consensus::{Config, Machine, Recovered};
+use baton_consensus::{Config, HeardOut, Machine, Recovered};
 use baton_execution::Executor;
 use baton_mempool::Pool;
 use baton_proto::{Epoch, Evidence, Height, MemberIndex, View, wire::ConsensusMessage};
@@ -105,25 +105,30 @@ impl Consensus {
             epoch.others().collect(),
             checked.clone(),
         );
+        let context = self.driver_context(
+            Arc::clone(&epoch),
+            rebuilder.clone(),
+            Arc::clone(&window),
+            Arc::clone(&certified),
+            Arc::clone(&testimony),
+            listens_first,
+        );
         let intake = Intake::new(IntakeContext {
             epoch: Arc::clone(&epoch),
             epochs: self.facts.epochs(),
             inactive_views: self.facts.spec.inactive_views,
             window: Arc::clone(&window),
             certified: Arc::clone(&certified),
+            heard: Arc::clone(&context.heard),
             ledger: Arc::clone(&self.ledger),
-            testimony: Arc::clone(&testimony),
+            testimony,
             network: network.clone(),
-            rebuilder: rebuilder.clone(),
+            rebuilder,
         })
         .counting(self.metrics.clone());
-        let gossip_checks = GossipChecks::new(
-            Arc::clone(&epoch),
-            self.epochs.clone(),
-            Arc::clone(&window),
-            Arc::clone(&certified),
-            move || network.peer_count() > network.connected_members().len(),
-        );
+        let gossip_checks = GossipChecks::new(Arc::clone(&epoch), self.epochs.clone(), window, certified, move || {
+            network.peer_count() > network.connected_members().len()
+        });
         let stage_ended = run_stages(vec![
             ("intake", {
                 let checked = checked.clone();
@@ -143,7 +148,6 @@ impl Consensus {
             recovered,
         );
         let number = epoch.epoch;
-        let context = self.driver_context(epoch, rebuilder, window, certified, testimony, listens_first);
         let driver = Driver::new(context, machine)?;
         Ok((
             Ready { driver, checked: checked_in, stage_ended },
@@ -185,6 +189,7 @@ impl Consensus {
             work: Arc::clone(&self.work),
             outbound: Arc::clone(&self.outbound),
             network: self.network.at(epoch.epoch),
+            heard: Arc::new(Mutex::new(HeardOut::new(Arc::clone(&epoch.committee), epoch.me()))),
             epoch,
             book: self.epochs.clone(),
             rebuilder,

@@ -34,6 +34,7 @@ impl Stage {
         let (network, sender) = world.hears(sender).await;
         let window = Arc::new(ViewWindow::default());
         let epoch = world.epoch_led_by_the_first(VIEW);
+        let heard = Arc::new(Mutex::new(HeardOut::new(Arc::clone(&epoch.committee), None)));
         let (checked, _) = mpsc::channel(1);
         let rebuilder = Rebuilder::new(network.clone(), Arc::new(|_: &_| None), Arc::clone(&window), vec![], checked);
         let intake = Intake::new(IntakeContext {
@@ -43,6 +44,7 @@ impl Stage {
             inactive_views: 1,
             window,
             certified: Arc::new(Certified::new(None)),
+            heard,
             ledger,
             testimony: Arc::default(),
             network,
@@ -555,4 +557,26 @@ async fn a_vote_of_ours_is_taken_from_anybody_and_checked_only_if_our_record_lac
     // At or below the final view it can contradict nothing that we may still say.
     stage.intake.window.set(VIEW, VIEW.next().unwrap());
     assert!(stage.check(3, message(&lost)).unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_names_its_view_in_questions_and_in_votes_but_not_with_what_may_be_older() {
+    let mut stage = Stage::with_sender(3).await;
+    let (epoch, view) = (stage.intake.epoch, View::new(7));
+    let later = Epoch::new(epoch.get() + 1);
+    let has_caught_up = |stage: &Stage| stage.intake.heard.lock().unwrap().has_caught_up(view, 0);
+    let vote = |stage: &Stage, signer: u8, statement| {
+        let vote = stage.world.sign(signer, statement);
+        (MemberIndex::new(signer), ConsensusMessage::Vote { vote, leader: None })
+    };
+    let finalize = Statement::Finalize { epoch, view, block: digest(1) };
+    let another = vote(&stage, 3, Statement::Nullify { epoch: later, view });
+    stage.intake.take_in(vec![vote(&stage, 0, finalize), another]);
+    let request = |epoch| ConsensusMessage::CertificateRequest { epoch, view };
+    stage.intake.take_in(vec![(MemberIndex::new(1), request(epoch)), (MemberIndex::new(3), request(later))]);
+    stage.intake.take_in(vec![vote(&stage, 2, Statement::Nullify { epoch, view })]);
+    assert!(!has_caught_up(&stage), "a follower has heard two of four");
+    let notarize = vote(&stage, 3, Statement::Notarize { epoch, view, block: digest(1) });
+    stage.intake.take_in(vec![notarize]);
+    assert!(has_caught_up(&stage));
 }

@@ -103,13 +103,13 @@ fn a_record_that_listens_stops_for_what_is_said_after_it_started_to() {
         // What comes later does not move the start.
         node.hears_others(80);
         node.look(true, 90);
-        for former in [1, 70, 71] {
+        for former in [1, 70, 71, 72] {
             node.hears_us(former, 0).unwrap();
         }
         // Also where the chain has gone on meanwhile.
         for final_view in [0, 90] {
-            let error = node.hears_us(72, final_view).unwrap_err();
-            assert!(matches!(error, DriverError::AnotherSpeaker { view } if view == View::new(72)), "{error}");
+            let error = node.hears_us(73, final_view).unwrap_err();
+            assert!(matches!(error, DriverError::AnotherSpeaker { view } if view == View::new(73)), "{error}");
             assert!(error.is_refusal());
         }
     }
@@ -125,10 +125,10 @@ fn a_single_vote_by_our_key_is_judged_as_a_certificate_is() {
     };
     node.look(true, 51);
     node.look(true, 51);
-    node.watch.on_statement(&vote(&node, ME, 51), View::ZERO).unwrap();
-    node.watch.on_statement(&vote(&node, 2, 52), View::ZERO).unwrap();
-    let error = node.watch.on_statement(&vote(&node, ME, 52), View::ZERO).unwrap_err();
-    assert!(matches!(error, DriverError::AnotherSpeaker { view } if view == View::new(52)), "{error}");
+    node.watch.on_statement(&vote(&node, ME, 52), View::ZERO).unwrap();
+    node.watch.on_statement(&vote(&node, 2, 53), View::ZERO).unwrap();
+    let error = node.watch.on_statement(&vote(&node, ME, 53), View::ZERO).unwrap_err();
+    assert!(matches!(error, DriverError::AnotherSpeaker { view } if view == View::new(53)), "{error}");
     let node = Node::new(RecordOrigin::KeysNew);
     let error = node.watch.on_statement(&vote(&node, ME, 52), View::ZERO).unwrap_err();
     assert!(matches!(error, DriverError::StaleSignRecord { .. }), "{error}");

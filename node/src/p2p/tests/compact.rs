@@ -1,7 +1,8 @@
 //! Large proposals over real connections: hashes go out, what a voter lacks it asks for, and only then votes.
 
-use std::thread;
+use std::{sync::Mutex, thread};
 
+use baton_consensus::HeardOut;
 use baton_proto::{
     Epochs,
     wire::{SyncRequest, SyncResponse},
@@ -47,6 +48,7 @@ impl Voter {
             inactive_views: 20,
             window,
             certified: Arc::new(Certified::new(Some(index(me)))),
+            heard: Arc::new(Mutex::new(HeardOut::new(Arc::clone(&world.committee), Some(index(me))))),
             network: network.clone(),
             rebuilder: rebuilder.clone(),
         });

@@ -1,0 +1,96 @@
+//! How far a quorum has come, as its members say: what a node that starts has to catch up with before it was "heard out".
+//!
+//! Being connected to a quorum is not having heard it: certificates follow one after the other, and some of them may be asked
+//! for again. But each member names the view that it is in, in its questions and in its votes. Where a node holds the
+//! certificates that lead as far as anybody of a quorum had come, it knows of every certificate that its own former life
+//! could have built on, but one:
+//!
+//! ```text
+//!   its former life signed in view w      it held a certificate of w−1
+//!   a quorum signed in w−1                one of them, honest, is heard now, and is in w−1 or later
+//!   we are in w−1 or later                we hold a certificate of w−2
+//! ```
+//! Anybody can name any view. So it is waited for no longer than [`CATCH_UP_MS_MAX`].
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use baton_proto::{MemberIndex, View};
+
+use crate::Committee;
+
+/// Longest time to wait for the view that somebody named, in ms.
+const CATCH_UP_MS_MAX: u64 = 30_000;
+
+/// The views that members named since a start, in one epoch.
+#[derive(Debug)]
+pub struct HeardOut {
+    committee: Arc<Committee>,
+    me: Option<MemberIndex>,
+    /// The highest of each member.
+    named: BTreeMap<MemberIndex, View>,
+    /// When a quorum was heard, and the highest view that it had named by then.
+    quorum: Option<(u64, View)>,
+}
+
+impl HeardOut {
+    /// Has heard nobody. `me` counts as heard.
+    #[must_use]
+    pub const fn new(committee: Arc<Committee>, me: Option<MemberIndex>) -> Self {
+        Self { committee, me, named: BTreeMap::new(), quorum: None }
+    }
+
+    /// Member `from` is in `view`, or says so.
+    pub fn on_word(&mut self, from: MemberIndex, view: View) {
+        if from.as_usize() < self.committee.len() {
+            let named = self.named.entry(from).or_default();
+            *named = view.max(*named);
+        }
+    }
+
+    /// Returns whether a quorum was heard, and this node, now in view `current`, has come as far as it had when it was.
+    pub fn has_caught_up(&mut self, current: View, now_ms: u64) -> bool {
+        if self.quorum.is_none() && self.committee.is_quorum(self.named.keys().copied().chain(self.me).collect()) {
+            self.quorum = Some((now_ms, self.named.values().copied().max().unwrap_or_default()));
+        }
+        self.quorum
+            .is_some_and(|(since_ms, view)| current >= view || now_ms.saturating_sub(since_ms) >= CATCH_UP_MS_MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::World;
+
+    fn heard(words: &[(u8, u64)]) -> HeardOut {
+        let mut heard = HeardOut::new(World::new(&[1; 4]).committee, Some(MemberIndex::new(0)));
+        words.iter().for_each(|(from, view)| heard.on_word(MemberIndex::new(*from), View::new(*view)));
+        heard
+    }
+
+    #[test]
+    fn a_quorum_is_heard_when_we_are_where_the_furthest_of_it_was() {
+        let mut few = heard(&[(1, 9), (1, 9), (0, 9), (7, 9)]);
+        assert!(!few.has_caught_up(View::new(9), 0), "two of four, and one that is nobody");
+        assert!(!few.has_caught_up(View::new(9), CATCH_UP_MS_MAX), "however long it takes");
+        let mut heard = heard(&[(1, 4), (2, 9), (2, 5)]);
+        assert!(!heard.has_caught_up(View::new(8), 0));
+        heard.on_word(MemberIndex::new(3), View::new(12));
+        assert!(heard.has_caught_up(View::new(9), 1), "what is said later is the running chain's");
+    }
+
+    #[test]
+    fn a_view_that_nobody_can_show_is_not_waited_for_for_ever() {
+        let mut heard = heard(&[(1, 4), (2, u64::MAX)]);
+        assert!(!heard.has_caught_up(View::new(4), 10));
+        assert!(!heard.has_caught_up(View::new(4), 9 + CATCH_UP_MS_MAX));
+        assert!(heard.has_caught_up(View::new(4), 10 + CATCH_UP_MS_MAX));
+    }
+
+    #[test]
+    fn who_is_a_quorum_alone_has_heard_it() {
+        let committee = World::new(&[3, 1]).committee;
+        assert!(HeardOut::new(Arc::clone(&committee), Some(MemberIndex::new(0))).has_caught_up(View::ZERO, 0));
+        assert!(!HeardOut::new(committee, Some(MemberIndex::new(1))).has_caught_up(View::ZERO, 0));
+    }
+}
