@@ -53,7 +53,7 @@ abstract contract ForcedQueue {
     /// @notice A batch took the entries from position `from` up to, but without, `to`.
     event ForcedEntriesConsumed(uint64 from, uint64 to);
 
-    error ForcedQueue__BlocksTooSmall(uint256 gas, uint256 bytes_);
+    error ForcedQueue__BlocksTooSmall(uint256 gas, uint64 got);
     error ForcedQueue__UnsupportedKind(uint8 kind);
     error ForcedQueue__WrongLength(uint256 bytesMax, uint256 got);
     error ForcedQueue__FeeTooLow(uint256 fee, uint256 got);
@@ -63,12 +63,12 @@ abstract contract ForcedQueue {
     error ForcedQueue__NewerThanOrigin(uint64 position, uint64 l1Block, uint64 lastOriginNumber);
     error ForcedQueue__Overdue(uint64 position, uint64 l1Block, uint64 lastOriginNumber);
 
-    /// @param spec Of a chain whose blocks have room for the entries of one block. `spec.forcedLag` counts L1 blocks from an
-    /// entry's own to the last origin of the batch that must have it.
+    /// @param spec Of a chain whose blocks have gas for the entries of one block. Their bytes need no room: every node has them
+    /// from here, no batch carries them again, and `spec.blockBytesMax` bounds what a leader chooses. `spec.forcedLag` counts
+    /// L1 blocks from an entry's own to the last origin of the batch that must have it.
     constructor(ChainSpec memory spec) {
         uint256 gas = FORCED_PER_BLOCK_MAX * FORCED_ENTRY_GAS;
-        uint256 bytes_ = FORCED_PER_BLOCK_MAX * FORCED_ENTRY_BYTES_MAX;
-        if (spec.blockGasLimit < gas || spec.blockBytesMax < bytes_) revert ForcedQueue__BlocksTooSmall(gas, bytes_);
+        if (spec.blockGasLimit < gas) revert ForcedQueue__BlocksTooSmall(gas, spec.blockGasLimit);
         FORCED_LAG = spec.forcedLag;
     }
 

@@ -20,12 +20,8 @@ contract InboxConstructorTest is BatonTest {
     function test_RevertWhen_BlocksHaveNoRoomForTheForcedEntriesOfOne() external {
         ChainSpec memory spec = defaultSpec();
         bytes memory refusal =
-            abi.encodeWithSelector(ForcedQueue.ForcedQueue__BlocksTooSmall.selector, 64_000_000, 262_144);
+            abi.encodeWithSelector(ForcedQueue.ForcedQueue__BlocksTooSmall.selector, 64_000_000, 63_999_999);
         spec.bondToken = address(token);
-        spec.blockGasLimit = 64_000_000;
-        spec.blockBytesMax = 262_143;
-        _assertRefused(spec, refusal);
-        spec.blockBytesMax = 262_144;
         spec.blockGasLimit = 63_999_999;
         _assertRefused(spec, refusal);
         spec.blockGasLimit = 64_000_000;
