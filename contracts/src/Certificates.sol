@@ -25,6 +25,7 @@ contract Certificates {
     /// @notice The registry that deployed this contract.
     SequencerRegistry public immutable REGISTRY;
     uint256 private immutable EPOCH_BLOCKS;
+    address private immutable ROSTERS;
 
     /// A materialized committee. `content` holds the addresses of its key chunks, then its clipped weights, then the sum of
     /// all its keys.
@@ -38,6 +39,7 @@ contract Certificates {
     mapping(uint64 epoch => Materialized) private _materialized;
 
     error Certificates__OnlyRegistry(address registry, address caller);
+    error Certificates__OnlyRosters(address rosters, address caller);
 
     modifier onlyRegistry() {
         if (msg.sender != address(REGISTRY)) revert Certificates__OnlyRegistry(address(REGISTRY), msg.sender);
@@ -45,7 +47,9 @@ contract Certificates {
     }
 
     /// @param epochBlocks Length of an epoch, in L1 blocks.
-    constructor(uint256 epochBlocks) {
+    /// @param rosters The registry's contract that says what a committee is.
+    constructor(uint256 epochBlocks, address rosters) {
+        ROSTERS = rosters;
         REGISTRY = SequencerRegistry(msg.sender);
         EPOCH_BLOCKS = epochBlocks;
     }
@@ -81,7 +85,7 @@ contract Certificates {
         return ContentStore.put(key);
     }
 
-    /// @notice Stores the committee of `epoch`.
+    /// @notice Stores the committee of `epoch`. Only the registry's `Rosters` calls.
     /// @dev O(members). Keys are stored in chunks of 64, and a chunk, or the whole content, that an earlier epoch had is
     /// used again.
     /// @param keys Where the members' keys lie, in order.
@@ -90,9 +94,9 @@ contract Certificates {
     /// @return content Where the stored committee lies.
     function store(uint64 epoch, address[] calldata keys, uint64[] calldata weights, uint64 total)
         external
-        onlyRegistry
         returns (address content)
     {
+        if (msg.sender != ROSTERS) revert Certificates__OnlyRosters(ROSTERS, msg.sender);
         uint256 members = keys.length;
         bytes memory packed;
         bytes memory sum = new bytes(2 * Bls12381.G2_BYTES);

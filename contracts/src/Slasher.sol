@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {BatchInbox} from "./BatchInbox.sol";
 import {Certificates} from "./Certificates.sol";
+import {Rosters} from "./Rosters.sol";
 import {SequencerRegistry} from "./SequencerRegistry.sol";
 import {Attestation, ChainSpec, Vote, VoteCertificate} from "./Types.sol";
 import {Bls12381} from "./libraries/Bls12381.sol";
@@ -45,6 +46,7 @@ contract Slasher {
     BatchInbox public immutable INBOX;
 
     Certificates private immutable CERTIFICATES;
+    Rosters private immutable ROSTERS;
     uint64 private immutable FIRST_EPOCH;
     uint64 private immutable L2_CHAIN_ID;
     uint64 private immutable EVIDENCE_BLOCKS;
@@ -117,6 +119,7 @@ contract Slasher {
         ChainSpec memory spec = registry.params();
         REGISTRY = registry;
         CERTIFICATES = registry.CERTIFICATES();
+        ROSTERS = registry.ROSTERS();
         INBOX = inbox;
         FIRST_EPOCH = registry.FIRST_EPOCH();
         L2_CHAIN_ID = spec.l2ChainId;
@@ -194,7 +197,7 @@ contract Slasher {
 
         address reporter = _reporter();
         uint256 both = first.bitmap & second.bitmap;
-        address[] memory owners = REGISTRY.owners(epoch);
+        address[] memory owners = ROSTERS.owners(epoch);
         for (uint256 i = 0; i < owners.length; ++i) {
             if (both & (1 << i) == 0) continue;
             uint256 amount = _charge(owners[i], epoch, true, reporter);
@@ -350,7 +353,7 @@ contract Slasher {
             } else {
                 // Of the bond before the base penalty, which was not all of it as something is left.
                 uint256 bond = rest * BPS / (BPS - BASE_SLASH_BPS);
-                uint256 loss = 3 * bond * at_.weight / REGISTRY.totalWeight(at_.offence);
+                uint256 loss = 3 * bond * at_.weight / ROSTERS.totalWeight(at_.offence);
                 // At most what is left of a bond, which fits into 128 bits.
                 if (loss > at_.loss) at_.loss = uint128(loss < rest ? loss : rest);
                 _lookAround(at_, at_.loss == rest ? 0 : _offences[owner][at_.offence].previous);

@@ -15,8 +15,6 @@ interface RegistryEvents {
         uint64 effectiveEpoch,
         bytes32 keyHash
     );
-    /// @notice The committee of `epoch` was stored for checking certificates.
-    event CommitteeMaterialized(uint64 indexed epoch, uint256 members, uint64 totalWeight, address content);
     /// @notice `amount` was taken from the bond; `reward` of it waits to be claimed by a reporter, the rest to be burned.
     event Penalized(address indexed owner, uint64 indexed admission, uint64 epoch, uint256 amount, uint256 reward);
     /// @notice The sequencer is no member from `effectiveEpoch` on; its bond stays locked until it may withdraw.

@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 
 import {Certificates} from "../Certificates.sol";
-import {Schedules} from "../Schedules.sol";
+import {Rosters} from "../Rosters.sol";
 import {ChainSpec, Stage} from "../Types.sol";
 import {ContentStore} from "../libraries/ContentStore.sol";
 import {RegistryErrors} from "./RegistryErrors.sol";
@@ -38,6 +38,8 @@ abstract contract RegistryState is RegistryErrors, RegistryEvents {
     /// @notice Checks this chain's certificates, and keeps keys and committees for that. The registry's own: it is a
     /// contract by itself for want of room here.
     Certificates public immutable CERTIFICATES;
+    /// @notice Computes committees and schedules, likewise.
+    Rosters public immutable ROSTERS;
 
     IERC20 internal immutable BOND_TOKEN;
     uint256 internal immutable MIN_BOND;
@@ -49,11 +51,8 @@ abstract contract RegistryState is RegistryErrors, RegistryEvents {
     uint256 internal immutable MIN_COMMITTEE;
     uint256 internal immutable ACTIVATION_NEEDS;
     uint256 internal immutable EVIDENCE_BLOCKS;
-    uint64 internal immutable L2_CHAIN_ID;
     /// The chain spec, ABI-encoded, as code.
     address internal immutable SPEC;
-    /// Computes schedules: a contract of its own, for want of room here.
-    Schedules internal immutable SCHEDULES;
 
     /// One slot: what a penalty changes lies together.
     struct Sequencer {
@@ -137,9 +136,8 @@ abstract contract RegistryState is RegistryErrors, RegistryEvents {
         MIN_COMMITTEE = spec.minCommittee;
         ACTIVATION_NEEDS = spec.allowSmall ? spec.minCommittee : ACTIVATION_MEMBERS;
         EVIDENCE_BLOCKS = spec.evidenceBlocks;
-        L2_CHAIN_ID = spec.l2ChainId;
         SPEC = ContentStore.put(abi.encode(spec));
-        SCHEDULES = new Schedules();
-        CERTIFICATES = new Certificates(spec.epochBlocks);
+        ROSTERS = new Rosters(spec.l2ChainId);
+        CERTIFICATES = new Certificates(spec.epochBlocks, address(ROSTERS));
     }
 }

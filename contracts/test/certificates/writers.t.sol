@@ -24,7 +24,11 @@ contract WritersTest is BatonTest {
     }
 
     function test_RevertWhen_AStrangerStoresACommittee() external {
-        _expectRefusal();
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                Certificates.Certificates__OnlyRosters.selector, address(registry.ROSTERS()), address(this)
+            )
+        );
         certificates.store(2, new address[](1), new uint64[](1), 1);
     }
 

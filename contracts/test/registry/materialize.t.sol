@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
+import {Rosters} from "../../src/Rosters.sol";
 import {Member} from "../../src/Types.sol";
 import {RegistryErrors} from "../../src/registry/RegistryErrors.sol";
-import {RegistryEvents} from "../../src/registry/RegistryEvents.sol";
 import {BatonTest} from "../support/BatonTest.sol";
 import {vm} from "../support/Vm.sol";
 
@@ -38,7 +38,7 @@ contract MaterializeTest is BatonTest {
         vm.prank(address(0xa11));
         registry.materialize(3);
         assertTrue(registry.isMaterialized(3), "stored");
-        assertEq(vm.getRecordedLogs()[0].topics[0], RegistryEvents.CommitteeMaterialized.selector, "event");
+        assertEq(vm.getRecordedLogs()[0].topics[0], Rosters.CommitteeMaterialized.selector, "event");
         registry.verifyQuorum(3, DIGEST, 15, aggregate(3, 15, DIGEST));
     }
 
