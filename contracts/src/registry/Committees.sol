@@ -45,42 +45,81 @@ abstract contract Committees is Seats {
     }
 
     /// @notice As `Rosters.committee`.
-    function committee(uint64) external view returns (Member[] memory) {
+    function committee(uint64 epoch) external view returns (Member[] memory) {
+        assembly ("memory-safe") {
+            pop(epoch)
+        }
         _passOn(address(ROSTERS));
     }
 
     /// @notice As `Rosters.owners`.
-    function owners(uint64) external view returns (address[] memory) {
+    function owners(uint64 epoch) external view returns (address[] memory) {
+        assembly ("memory-safe") {
+            pop(epoch)
+        }
         _passOn(address(ROSTERS));
     }
 
     /// @notice As `Rosters.totalWeight`.
-    function totalWeight(uint64) external view returns (uint64) {
+    function totalWeight(uint64 epoch) external view returns (uint64) {
+        assembly ("memory-safe") {
+            pop(epoch)
+        }
         _passOn(address(ROSTERS));
     }
 
     /// @notice As `Rosters.leaderSchedule`.
-    function leaderSchedule(uint64, bytes32, uint64, uint64) external view returns (uint8[] memory) {
+    function leaderSchedule(uint64 epoch, bytes32 randomness, uint64 firstView, uint64 count)
+        external
+        view
+        returns (uint8[] memory)
+    {
+        assembly ("memory-safe") {
+            pop(epoch)
+            pop(randomness)
+            pop(firstView)
+            pop(count)
+        }
         _passOn(address(ROSTERS));
     }
 
     /// @notice As `Rosters.postingSchedule`.
-    function postingSchedule(uint64, bytes32, uint64, uint64) external view returns (uint8[] memory) {
+    function postingSchedule(uint64 epoch, bytes32 randomness, uint64 firstTurn, uint64 count)
+        external
+        view
+        returns (uint8[] memory)
+    {
+        assembly ("memory-safe") {
+            pop(epoch)
+            pop(randomness)
+            pop(firstTurn)
+            pop(count)
+        }
         _passOn(address(ROSTERS));
     }
 
     /// @notice As `Certificates.isMaterialized`.
-    function isMaterialized(uint64) external view returns (bool) {
+    function isMaterialized(uint64 epoch) external view returns (bool) {
+        assembly ("memory-safe") {
+            pop(epoch)
+        }
         _passOn(address(CERTIFICATES));
     }
 
     /// @notice As `Certificates.verifyQuorum`, which contracts call at less cost.
-    function verifyQuorum(uint64, bytes32, uint256, bytes calldata) external view {
+    function verifyQuorum(uint64 epoch, bytes32 digest, uint256 bitmap, bytes calldata signature) external view {
+        assembly ("memory-safe") {
+            pop(epoch)
+            pop(digest)
+            pop(bitmap)
+            pop(signature.offset)
+        }
         _passOn(address(CERTIFICATES));
     }
 
     /// @dev Ends this call with what `target` answers to the same call: both have a function of this name and these
-    /// arguments. Never returns, which saves this contract from taking answers apart only to put them together again.
+    /// arguments. Never returns, which saves this contract from taking answers apart only to put them together again. Callers
+    /// drop their arguments by hand: they have names for who reads the ABI.
     function _passOn(address target) private view {
         assembly {
             calldatacopy(0, 0, calldatasize())
