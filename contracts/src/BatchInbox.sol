@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {Certificates} from "./Certificates.sol";
 import {ForcedQueue} from "./ForcedQueue.sol";
+import {PostingRefund} from "./PostingRefund.sol";
 import {SequencerRegistry} from "./SequencerRegistry.sol";
 import {BatchHeader, Certificate, ChainSpec} from "./Types.sol";
 import {Statements} from "./libraries/Statements.sol";
@@ -14,7 +15,7 @@ import {Statements} from "./libraries/Statements.sol";
 /// Every window of the slasher and of the registry is counted from an epoch's close: the first batch of a later epoch. A
 /// chain without a batch for `abandonBlocks`, or whose batches have stayed behind for twice as long, can be abandoned by
 /// anyone, which closes what is open: nobody's bond is locked by a dead chain.
-contract BatchInbox is ForcedQueue {
+contract BatchInbox is ForcedQueue, PostingRefund {
     /// @notice Data kinds of a batch header.
     uint8 public constant BLOBS = 0;
     uint8 public constant CALLDATA = 1;
@@ -28,7 +29,14 @@ contract BatchInbox is ForcedQueue {
     uint64 private immutable LIVE_EPOCHS;
     uint64 private immutable MAX_ORIGIN_AGE;
     uint64 private immutable BATCH_BYTES_MAX;
+    uint64 private immutable BATCH_BLOBS_MAX;
     uint64 private immutable ABANDON_BLOCKS;
+    /// A call of `post` without data: selector, fourteen words of header, two offsets, and the certificate's four words and
+    /// signature, and the length of the data.
+    uint256 private constant CALL_BYTES = 804;
+    /// Its tokens, or less: four hashes and two coordinates of 48 bytes are random.
+    uint256 private constant CALL_TOKENS = 1500;
+
     bool private immutable EXECUTES;
     uint64 private immutable FIRST_EPOCH;
 
@@ -81,7 +89,11 @@ contract BatchInbox is ForcedQueue {
     event Abandoned(uint64 atBlock);
 
     error BatchInbox__NotTheRegistrysInbox(address inbox, address self);
-    error BatchInbox__UnsupportedDataKind(uint8 kind);
+    error BatchInbox__UnknownDataKind(uint8 kind);
+    error BatchInbox__NoBlobs();
+    error BatchInbox__TooManyBlobs(uint64 blobsMax);
+    error BatchInbox__DataBesidesBlobs(uint256 got);
+    error BatchInbox__BlobsBesidesData();
     error BatchInbox__NotNextBatch(uint64 expected, uint64 got);
     error BatchInbox__WrongPreviousHash(bytes32 expected, bytes32 got);
     error BatchInbox__WrongFirstHeight(uint64 expected, uint64 got);
@@ -109,6 +121,7 @@ contract BatchInbox is ForcedQueue {
         LIVE_EPOCHS = spec.liveEpochs;
         MAX_ORIGIN_AGE = spec.maxOriginAge;
         BATCH_BYTES_MAX = spec.batchBytesMax;
+        BATCH_BLOBS_MAX = spec.batchBlobsMax;
         ABANDON_BLOCKS = spec.abandonBlocks;
         EXECUTES = spec.executor != 0;
         FIRST_EPOCH = registry.FIRST_EPOCH();
@@ -118,8 +131,10 @@ contract BatchInbox is ForcedQueue {
     /// materialized.
     /// @param header The batch.
     /// @param certificate A quorum's signature on the batch's attestation.
-    /// @param data What `header.dataHash` is the keccak256 of.
+    /// @param data Empty when blobs carry the batch: then `header.dataHash` is keccak256 of the versioned hashes of all blobs
+    /// of this transaction, in their order, 32 bytes each. Otherwise what `header.dataHash` is the keccak256 of.
     function post(BatchHeader calldata header, Certificate calldata certificate, bytes calldata data) external {
+        uint256 gasAtStart = gasleft();
         Tip memory tip_ = _tip;
         if (tip_.abandonedAtBlock != 0) revert BatchInbox__ChainIsAbandoned(tip_.abandonedAtBlock);
         uint64 currentEpoch = CERTIFICATES.epochOf(block.number);
@@ -142,6 +157,9 @@ contract BatchInbox is ForcedQueue {
             header.dataKind,
             header.dataHash
         );
+        if (uint256(header.lastOriginNumber) + MAX_ORIGIN_AGE >= block.number) {
+            _refund(header.index, gasAtStart, CALL_BYTES, CALL_TOKENS, data);
+        }
     }
 
     /// @notice Records when `epoch`, which has no batch although a later one has, was closed. Anyone may call.
@@ -289,14 +307,38 @@ contract BatchInbox is ForcedQueue {
     }
 
     function _checkContent(BatchHeader calldata header, bytes calldata data) private view {
-        if (header.dataKind != CALLDATA) revert BatchInbox__UnsupportedDataKind(header.dataKind);
-        if (data.length > BATCH_BYTES_MAX) revert BatchInbox__DataTooLong(BATCH_BYTES_MAX, data.length);
-        if (keccak256(data) != header.dataHash) {
-            revert BatchInbox__WrongDataHash(header.dataHash, keccak256(data));
-        }
+        bytes32 dataHash = header.dataKind == BLOBS ? _blobsHash(data) : _calldataHash(header.dataKind, data);
+        if (dataHash != header.dataHash) revert BatchInbox__WrongDataHash(header.dataHash, dataHash);
         if (header.lastOriginNumber >= block.number) {
             revert BatchInbox__OriginNotPast(block.number, header.lastOriginNumber);
         }
         if ((header.stateRoot != 0) != EXECUTES) revert BatchInbox__WrongStateRoot(EXECUTES, header.stateRoot);
+    }
+
+    /// @dev Of every blob that the transaction carries: none is left that nobody attested and somebody pays for.
+    function _blobsHash(bytes calldata data) private view returns (bytes32 hash) {
+        if (data.length != 0) revert BatchInbox__DataBesidesBlobs(data.length);
+        if (blobhash(0) == 0) revert BatchInbox__NoBlobs();
+        uint256 blobsMax = BATCH_BLOBS_MAX;
+        if (blobhash(blobsMax) != 0) revert BatchInbox__TooManyBlobs(BATCH_BLOBS_MAX);
+        assembly ("memory-safe") {
+            // Scratch beyond the free memory: it is hashed and forgotten.
+            let start := mload(0x40)
+            let end := start
+            for { let i := 0 } lt(i, blobsMax) { i := add(i, 1) } {
+                let blob := blobhash(i)
+                if iszero(blob) { break }
+                mstore(end, blob)
+                end := add(end, 0x20)
+            }
+            hash := keccak256(start, sub(end, start))
+        }
+    }
+
+    function _calldataHash(uint8 kind, bytes calldata data) private view returns (bytes32) {
+        if (kind != CALLDATA) revert BatchInbox__UnknownDataKind(kind);
+        if (blobhash(0) != 0) revert BatchInbox__BlobsBesidesData();
+        if (data.length > BATCH_BYTES_MAX) revert BatchInbox__DataTooLong(BATCH_BYTES_MAX, data.length);
+        return keccak256(data);
     }
 }

@@ -32,12 +32,20 @@ contract GasTest is BatonTest {
     mapping(uint256 members => bytes) private posts;
     mapping(uint256 members => bytes) private certificates;
     mapping(uint256 members => address) private fresh;
+    address private refundingInbox;
+    bytes private refundedPost;
+    bytes private refundedBlobs;
     address private plainInbox;
     address private plainRegistry;
     address private plainSlasher;
 
     function setUp() public override {
         super.setUp();
+        vm.deal(poster, 1 ether);
+        vm.deal(newcomer, 1 ether);
+        for (uint256 i = 0; i < 3; ++i) {
+            vm.deal(ownerOf(i), 1 ether);
+        }
         // A chain that three leave, two of them as offenders, long enough ago.
         startDevnet();
         register(4, 30 * UNIT);
@@ -73,6 +81,16 @@ contract GasTest is BatonTest {
         deploy(defaultSpec());
         startDevnet();
         post(2);
+        vm.deal(address(inbox), 1 ether);
+        refundingInbox = address(inbox);
+        refundedPost = _post(2, 15);
+        BatchHeader memory header = nextHeader(2, blobsOf(6));
+        refundedBlobs = abi.encodeCall(inbox.post, (header, certify(2, 15, header), ""));
+
+        vm.roll(begin);
+        deploy(defaultSpec());
+        startDevnet();
+        post(2);
         nextPost = _post(2, 15);
         slash = _slash(ownerOf(0));
         fund(newcomer, 10 * UNIT);
@@ -100,6 +118,15 @@ contract GasTest is BatonTest {
 
     function test_It_PostsTheNextBatchOfFourMembersWithin195000() external {
         _assertWithin("post, 4 members", poster, plainInbox, nextPost, 195_000);
+    }
+
+    function test_It_PostsAndRefundsWithin230000() external {
+        _assertWithin("post, 4 members, refunded", poster, refundingInbox, refundedPost, 230_000);
+    }
+
+    function test_It_PostsSixBlobsAndRefundsWithin230000() external {
+        vm.blobhashes(blobsOf(6));
+        _assertWithin("post, 4 members, 6 blobs, refunded", poster, refundingInbox, refundedBlobs, 230_000);
     }
 
     function test_It_PostsTheFirstBatchOfAnEpochWithin230000() external {
@@ -177,7 +204,12 @@ contract GasTest is BatonTest {
         for (uint256 i = 0; i < input.length; ++i) {
             intrinsic += input[i] == 0 ? 4 : 16;
         }
-        vm.prank(sender);
+        // Prices, as the storage that they are paid from, are those of a running chain.
+        vm.fee(1 gwei);
+        vm.txGasPrice(1.1 gwei);
+        // The transaction's target is warm from the start, and so is its sender, which has an account.
+        assertTrue(sender.balance != 0, "a sender with an account");
+        vm.prank(sender, sender);
         uint256 gasBefore = gasleft();
         (bool ok, bytes memory reason) = target.call(input);
         uint256 spent = gasBefore - gasleft();
@@ -186,7 +218,6 @@ contract GasTest is BatonTest {
                 revert(add(reason, 0x20), mload(reason))
             }
         }
-        // The transaction's target is warm from the start.
         uint256 total = intrinsic + spent - 2500;
         vm.snapshotValue("gas", what, total);
         assertAtMost(total, bound, what);

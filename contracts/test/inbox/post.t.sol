@@ -129,12 +129,91 @@ contract PostTest is BatonTest {
         assertEq(inbox.nextIndex(), 2, "both were accepted");
     }
 
-    function test_RevertWhen_TheDataKindIsBlobsOrUnknown() external {
+    function test_RevertWhen_TheDataKindIsUnknown() external {
         BatchHeader memory header = _started();
-        header.dataKind = 0;
-        _assertRefused(header, abi.encodeWithSelector(BatchInbox.BatchInbox__UnsupportedDataKind.selector, 0));
         header.dataKind = 2;
-        _assertRefused(header, abi.encodeWithSelector(BatchInbox.BatchInbox__UnsupportedDataKind.selector, 2));
+        _assertRefused(header, abi.encodeWithSelector(BatchInbox.BatchInbox__UnknownDataKind.selector, 2));
+    }
+
+    function test_RevertWhen_ThereIsCalldataBesidesTheBlobs() external {
+        BatchHeader memory header = _startedWithBlobs(1);
+        Certificate memory certificate = certify(2, 15, header);
+        vm.expectRevert(abi.encodeWithSelector(BatchInbox.BatchInbox__DataBesidesBlobs.selector, 1));
+        inbox.post(header, certificate, "x");
+    }
+
+    function test_RevertWhen_TheTransactionCarriesNoBlob() external {
+        BatchHeader memory header = _startedWithBlobs(1);
+        vm.blobhashes(new bytes32[](0));
+        _assertRefusedWithout(header, abi.encodeWithSelector(BatchInbox.BatchInbox__NoBlobs.selector));
+    }
+
+    function test_RevertWhen_TheTransactionCarriesMoreBlobsThanABatchMay() external {
+        BatchHeader memory header = _startedWithBlobs(7);
+        _assertRefusedWithout(header, abi.encodeWithSelector(BatchInbox.BatchInbox__TooManyBlobs.selector, 6));
+    }
+
+    function test_RevertWhen_ABlobIsAnotherOrMissingOrOneTooManyOrInAnotherPlace() external {
+        BatchHeader memory header = _startedWithBlobs(3);
+        for (uint256 fault = 0; fault < 4; ++fault) {
+            bytes32[] memory blobs = blobsOf(fault == 1 ? 2 : fault == 2 ? 4 : 3);
+            if (fault == 0) blobs[1] ^= bytes32(uint256(1));
+            if (fault == 3) (blobs[0], blobs[1]) = (blobs[1], blobs[0]);
+            vm.blobhashes(blobs);
+            bytes32 got = keccak256(abi.encodePacked(blobs));
+            _assertRefusedWithout(
+                header, abi.encodeWithSelector(BatchInbox.BatchInbox__WrongDataHash.selector, header.dataHash, got)
+            );
+        }
+        vm.blobhashes(blobsOf(3));
+        inbox.post(header, certify(2, 15, header), "");
+    }
+
+    function test_When_TheBlobsAreThoseThatTheHeaderCommitsTo() external {
+        _started();
+        uint256[3] memory counts = [uint256(1), 2, 6];
+        for (uint256 i = 0; i < 3; ++i) {
+            BatchHeader memory header = nextHeader(2, blobsOf(counts[i]));
+            Certificate memory certificate = certify(2, 15, header);
+            vm.blobhashes(blobsOf(counts[i]));
+            vm.expectEmit(address(inbox));
+            emit BatchInbox.BatchPosted(
+                uint64(i), keccak256(abi.encode(header)), 2, header.firstHeight, header.lastHeight, 0, header.dataHash
+            );
+            inbox.post(header, certificate, "");
+        }
+        assertEq(inbox.nextIndex(), 3, "all were accepted");
+    }
+
+    function test_RevertGiven_BatchesOfTheChainCarryNoBlobs() external {
+        ChainSpec memory spec = defaultSpec();
+        spec.batchBlobsMax = 0;
+        deploy(spec);
+        BatchHeader memory header = _startedWithBlobs(1);
+        _assertRefusedWithout(header, abi.encodeWithSelector(BatchInbox.BatchInbox__TooManyBlobs.selector, 0));
+    }
+
+    function test_RevertWhen_ThereAreBlobsBesidesTheCalldata() external {
+        BatchHeader memory header = _started();
+        vm.blobhashes(blobsOf(1));
+        _assertRefused(header, abi.encodeWithSelector(BatchInbox.BatchInbox__BlobsBesidesData.selector));
+    }
+
+    /// forge-config: default.fuzz.runs = 64
+    function testFuzz_It_AcceptsTheBlobsOfTheHeaderAndNoOthers(bytes32[8] memory seeds, uint8 count, uint8 carried)
+        external
+    {
+        _started();
+        bytes32[] memory blobs = _versioned(seeds, 1 + count % 6);
+        bytes32[] memory got = _versioned(seeds, carried % 8);
+        BatchHeader memory header = nextHeader(2, blobs);
+        Certificate memory certificate = certify(2, 15, header);
+        vm.blobhashes(got);
+        try inbox.post(header, certificate, "") {
+            assertTrue(got.length == blobs.length, "accepted only with its own");
+        } catch {
+            assertTrue(got.length != blobs.length, "refused only with others");
+        }
     }
 
     function test_RevertWhen_TheDataIsTooLong() external {
@@ -367,6 +446,19 @@ contract PostTest is BatonTest {
         return nextHeader(2, DATA);
     }
 
+    function _startedWithBlobs(uint256 count) private returns (BatchHeader memory) {
+        startDevnet();
+        vm.blobhashes(blobsOf(count));
+        return nextHeader(2, blobsOf(count));
+    }
+
+    function _versioned(bytes32[8] memory seeds, uint256 count) private pure returns (bytes32[] memory blobs) {
+        blobs = new bytes32[](count);
+        for (uint256 i = 0; i < count; ++i) {
+            blobs[i] = bytes32(uint256(1) << 248 | uint256(seeds[i]) >> 8);
+        }
+    }
+
     function _deployExecuting() private {
         ChainSpec memory spec = defaultSpec();
         spec.executor = 1;
@@ -383,6 +475,13 @@ contract PostTest is BatonTest {
             Certificate(header.epoch, 15, aggregate(2, 15, attestation(header.epoch, header)));
         vm.expectRevert(reason);
         inbox.post(header, certificate, DATA);
+    }
+
+    /// The same for a post without data.
+    function _assertRefusedWithout(BatchHeader memory header, bytes memory reason) private {
+        Certificate memory certificate = certify(2, 15, header);
+        vm.expectRevert(reason);
+        inbox.post(header, certificate, "");
     }
 
     function _assertInvalid(BatchHeader memory header, Certificate memory certificate) private {

@@ -296,6 +296,21 @@ abstract contract BatonTest is Assertions {
         header.dutiesRoot = keccak256(abi.encode("duties", index));
     }
 
+    /// The same for a batch that `blobs` carry.
+    function nextHeader(uint64 epoch, bytes32[] memory blobs) internal view returns (BatchHeader memory header) {
+        header = nextHeader(epoch, "");
+        header.dataKind = inbox.BLOBS();
+        header.dataHash = keccak256(abi.encodePacked(blobs));
+    }
+
+    /// Versioned hashes of as many different blobs.
+    function blobsOf(uint256 count) internal pure returns (bytes32[] memory blobs) {
+        blobs = new bytes32[](count);
+        for (uint256 i = 0; i < count; ++i) {
+            blobs[i] = bytes32(uint256(1) << 248 | uint256(keccak256(abi.encode("blob", i))) >> 8);
+        }
+    }
+
     /// Posts the next batch of `epoch` with everybody's signature.
     function post(uint64 epoch) internal {
         bytes memory data = abi.encode("data", block.number);

@@ -11,12 +11,17 @@ interface Vm {
 
     function assume(bool condition) external pure;
     function prank(address sender) external;
+    function prank(address sender, address origin) external;
     function startPrank(address sender) external;
     function stopPrank() external;
     function roll(uint256 blockNumber) external;
-    function deal(address account, uint256 balance) external;
     function etch(address account, bytes calldata code) external;
     function chainId(uint256 id) external;
+    function deal(address account, uint256 balance) external;
+    function fee(uint256 baseFee) external;
+    function txGasPrice(uint256 price) external;
+    function blobBaseFee(uint256 price) external;
+    function blobhashes(bytes32[] calldata hashes) external;
     function mockCall(address callee, bytes calldata data, bytes calldata returned) external;
     function mockCallRevert(address callee, bytes calldata data, bytes calldata reason) external;
     function clearMockedCalls() external;
