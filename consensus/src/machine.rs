@@ -282,6 +282,12 @@ impl<S: Scheme> Machine<S> {
         self.delay.estimate_ms()
     }
 
+    /// Goes on from the Δ that the machine of an earlier epoch observed, within the bounds: networks do not change with the
+    /// committee. For a machine that has not started.
+    pub fn resume_delta(&mut self, observed_ms: u64) {
+        self.delay.resume(observed_ms);
+    }
+
     /// Returns whether a finalization is known whose block is not the final head yet.
     #[must_use]
     pub fn is_behind(&self) -> bool {

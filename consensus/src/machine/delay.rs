@@ -49,6 +49,12 @@ impl Delay {
         Self { configured_ms, estimate_ms: configured_ms, waits: 0, patience: PATIENCE }
     }
 
+    /// Goes on from what was observed before, within the bounds.
+    pub(super) fn resume(&mut self, observed_ms: u64) {
+        let (least, most) = (self.configured_ms.div_ceil(SHRINK_MAX), self.configured_ms.saturating_mul(GROWTH_MAX));
+        self.estimate_ms = observed_ms.clamp(least, most);
+    }
+
     /// Returns Δ for timers of the view that is entered now.
     pub(super) const fn estimate_ms(&self) -> u64 {
         self.estimate_ms
@@ -96,6 +102,16 @@ mod tests {
         assert_eq!(after(&mut delay, 1_000, 60), 90);
         let mut tiny = Delay::new(1);
         assert_eq!((after(&mut tiny, 50, 0), after(&mut tiny, 1, 9)), (1, 8));
+    }
+
+    #[test]
+    fn it_goes_on_from_what_was_observed_within_the_bounds() {
+        let mut delay = Delay::new(100);
+        for (observed_ms, resumed_ms) in [(0, 50), (70, 70), (400, 400), (u64::MAX, 800)] {
+            delay.resume(observed_ms);
+            assert_eq!(delay.estimate_ms(), resumed_ms);
+        }
+        assert!(after(&mut delay, 1, 0) < 800);
     }
 
     #[test]

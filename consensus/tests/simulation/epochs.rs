@@ -136,7 +136,9 @@ impl Cluster {
         // The machine that stays has nothing more to sign.
         let has_lived = process.key_watch.has_lived();
         let is_unheard = process.hearing.take().is_some() || process.listens_first && !has_lived;
-        let process = Process { fuse, end_fuse, ..self.process(at) };
+        let delta_ms = process.machine.delta_ms();
+        let mut process = Process { fuse, end_fuse, ..self.process(at) };
+        process.machine.resume_delta(delta_ms);
         let node = &mut self.nodes[at];
         node.past = node.process.replace(process).filter(|_| self.plan.keeps_past).map(Box::new);
         if is_unheard {

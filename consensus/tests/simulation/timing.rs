@@ -162,6 +162,25 @@ fn timeouts_follow_the_delay_of_the_network_both_ways() {
     assert!(slow_ms > 3 * 4 * DELTA_MS && quick_ms < 3 * DELTA_MS + 6 * NEAR_MS, "{slow_ms} ms, then {quick_ms} ms");
 }
 
+/// The network does not change with the committee, so nor does what is known of its delay.
+#[test]
+fn an_epoch_goes_on_from_the_delay_of_the_one_before() {
+    let plan = Plan { weights: vec![1; 4], epoch_ms: 30_000, faults_ms: 60_000, ..Plan::calm() };
+    let mut cluster = Cluster::new(Scenario::quiet(1, plan));
+    let configured_ms = cluster.world.config.delta_ms;
+    cluster.network.delay_ms = 4 * configured_ms;
+    let of_nodes = |cluster: &Cluster| {
+        let processes = cluster.nodes.iter().filter_map(|node| node.process.as_ref());
+        processes.map(|process| (process.epoch, process.machine.delta_ms())).collect::<Vec<_>>()
+    };
+    let (first, _) = of_nodes(&cluster)[0];
+    blocks(&mut cluster, 8);
+    cluster.run_until(|cluster| of_nodes(cluster).iter().any(|(epoch, _)| *epoch > first));
+    let all = of_nodes(&cluster);
+    assert!(all.iter().any(|(epoch, _)| *epoch == first), "no round in the new epoch could be seen yet: {all:?}");
+    assert!(all.iter().all(|(_, delta_ms)| *delta_ms >= 2 * configured_ms), "{all:?}");
+}
+
 /// A member and the votes that wait beside it: what they remember stops growing once their windows are full.
 #[test]
 fn memory_is_flat_however_many_views_pass() {

@@ -125,7 +125,8 @@ impl Driver {
                 info!(epoch = %last.epoch, height = %last.height, view = %last.view, %next_epoch, "epoch over");
                 // Its members can be connected long after an epoch has ended.
                 let unheard = self.unheard || (self.context.listens_first && !self.life.has_lived());
-                self.ended = Some(DriverEnd::Epoch { last: Box::new(last), next: next_epoch, unheard });
+                let delta_ms = self.machine.delta_ms();
+                self.ended = Some(DriverEnd::Epoch { last: Box::new(last), next: next_epoch, unheard, delta_ms });
             }
             Effect::SetTimer { timer, after_ms } => self.timers.set(timer, after_ms),
             Effect::Report(evidence) => answers.extend(self.report(evidence).await?),

@@ -243,6 +243,8 @@ pub enum DriverEnd {
         next: Epoch,
         /// Whether no quorum was heard out since the start: the next epoch's has to be.
         unheard: bool,
+        /// Δ as it was observed, from which the next epoch goes on.
+        delta_ms: u64,
     },
 }
 

@@ -84,10 +84,16 @@ pub(super) struct Ready {
 
 impl Consensus {
     /// Makes the running epoch's stages and driver. With `listens_first`, which a start needs, a quorum is heard out first.
+    /// `delta_ms` is Δ as it was observed in the epoch before.
     ///
     /// # Errors
     /// [`DriverError`] when the ledger cannot be read or a thread not be started.
-    pub(super) fn prepare(&self, recovered: Recovered, listens_first: bool) -> Result<(Ready, Stages), DriverError> {
+    pub(super) fn prepare(
+        &self,
+        recovered: Recovered,
+        listens_first: bool,
+        delta_ms: Option<u64>,
+    ) -> Result<(Ready, Stages), DriverError> {
         let epoch = self.epochs.running();
         let network = self.network.at(epoch.epoch);
         let (consensus, messages) = mpsc::channel(INTAKE_QUEUE_MAX);
@@ -139,7 +145,7 @@ impl Consensus {
                 Box::new(move || gossip_checks.run(announced_in, &checked))
             }),
         ])?;
-        let machine = Machine::new(
+        let mut machine = Machine::new(
             Config::new(&self.facts.spec, self.facts.genesis_l1),
             Arc::clone(&epoch.committee),
             epoch.leaders.clone(),
@@ -147,6 +153,9 @@ impl Consensus {
             &epoch.root,
             recovered,
         );
+        if let Some(observed_ms) = delta_ms {
+            machine.resume_delta(observed_ms);
+        }
         let number = epoch.epoch;
         let driver = Driver::new(context, machine)?;
         Ok((
@@ -219,9 +228,9 @@ impl Consensus {
         stop: CancellationToken,
     ) -> Result<(), DriverError> {
         loop {
-            let (last, next, unheard) = match self.run_one(ready, stop.clone()).await? {
+            let (last, next, unheard, delta_ms) = match self.run_one(ready, stop.clone()).await? {
                 DriverEnd::Stopped => return Ok(()),
-                DriverEnd::Epoch { last, next, unheard } => (last, next, unheard),
+                DriverEnd::Epoch { last, next, unheard, delta_ms } => (last, next, unheard, delta_ms),
             };
             let opened = self.opener.epoch(next, *last);
             let Some(opened) = stop.run_until_cancelled(opened).await else { return Ok(()) };
@@ -231,7 +240,7 @@ impl Consensus {
             info!(%next, root = %epoch.root.height, members = epoch.committee.len(), member = epoch.me().map(MemberIndex::get),
                 "epoch starts");
             self.epochs.add(epoch);
-            let (again, newer) = self.prepare(state, unheard)?;
+            let (again, newer) = self.prepare(state, unheard, Some(delta_ms))?;
             stages.send_replace(newer);
             ready = again;
         }
@@ -316,7 +325,7 @@ mod tests {
 
     fn end() -> DriverEnd {
         let last: BlockHeader = block_of(1, 1, vec![]).header;
-        DriverEnd::Epoch { last: Box::new(last), next: Epoch::new(3), unheard: false }
+        DriverEnd::Epoch { last: Box::new(last), next: Epoch::new(3), unheard: false, delta_ms: 100 }
     }
 
     #[tokio::test]

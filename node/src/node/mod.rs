@@ -241,7 +241,7 @@ async fn start(
         progress,
         metrics: metrics.consensus.clone(),
     };
-    let (ready, stages) = consensus.prepare(recovered.clone(), true)?;
+    let (ready, stages) = consensus.prepare(recovered.clone(), true, None)?;
     let (stages, stages_seen) = watch::channel(stages);
 
     let account_config = || AccountConfig { replace_after: REPLACE_AFTER, fee_ceiling_wei: FEE_CEILING_WEI, poll };
