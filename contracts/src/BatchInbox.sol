@@ -216,10 +216,9 @@ contract BatchInbox is ForcedQueue, PostingRefund {
     /// @notice L1 block at which `epoch` closed: that of the first batch of a later epoch, or of the abandonment. 0 while it
     /// is open, and for a skipped epoch until `closeSkipped` names it.
     function closedAt(uint64 epoch) public view returns (uint64) {
-        uint64 atBlock = _closings[epoch].atBlock;
-        if (atBlock != 0) return atBlock;
-        Tip storage tip_ = _tip;
-        return epoch < tip_.epoch ? 0 : tip_.abandonedAtBlock;
+        (uint64 tipEpoch, uint64 abandonedAtBlock) = (_tip.epoch, _tip.abandonedAtBlock);
+        // What closes an epoch is a later tip.
+        return epoch < tipEpoch ? _closings[epoch].atBlock : abandonedAtBlock;
     }
 
     /// @notice As `closedAt`, for who counts a window from it: reverts for a skipped epoch until `closeSkipped` names it,

@@ -55,9 +55,10 @@ contract Slasher {
     /// L1 blocks between the close of the last epoch that a sequencer served and the release of its bond.
     uint256 private immutable RELEASE_BLOCKS;
 
-    /// One slot. The offences of an epoch are a list through `next`, those of an admission one through `previous`.
+    /// One slot. The offences of an epoch are a list through `next`, those of an admission one through `previous`. The first
+    /// of an epoch, as most are its only one, has its two numbers in `_firsts`, and a slot of its own only for `next`.
     struct Offence {
-        /// Who was recorded before in the same epoch; zero at the list's end.
+        /// Whose offence is next in the list of the same epoch; zero at its end.
         address next;
         /// The offender's in that epoch, before clipping: never 0.
         uint56 weight;
@@ -65,8 +66,15 @@ contract Slasher {
         uint40 previous;
     }
 
+    /// One slot: the head of an epoch's list.
+    struct First {
+        address owner;
+        uint56 weight;
+        uint40 previous;
+    }
+
     mapping(address owner => mapping(uint64 epoch => Offence)) private _offences;
-    mapping(uint64 epoch => address owner) private _latestOffender;
+    mapping(uint64 epoch => First) private _firsts;
     mapping(bytes32 commitment => uint256 blockNumber) private _committedAt;
 
     /// How far the search for an offender's correlated loss has come. It walks the offender's own offences, for each of
@@ -260,7 +268,9 @@ contract Slasher {
 
     /// @notice Whether evidence against `owner` in `epoch` was accepted.
     function hasOffended(address owner, uint64 epoch) public view returns (bool) {
-        return _offences[owner][epoch].weight != 0;
+        address first = _firsts[epoch].owner;
+        if (first == address(0)) return false;
+        return first == owner || _offences[owner][epoch].weight != 0;
     }
 
     /// @notice L1 block of a commitment; 0 when there is none.
@@ -300,8 +310,22 @@ contract Slasher {
         (amount, previous, weight) = REGISTRY.penalize(owner, epoch, everything, reporter);
         if (hasOffended(owner, epoch)) return amount;
         // Weights are below 2^56 and epochs below 2^40, by the registry.
-        _offences[owner][epoch] = Offence(_latestOffender[epoch], uint56(weight), uint40(previous));
-        _latestOffender[epoch] = owner;
+        address first = _firsts[epoch].owner;
+        if (first == address(0)) {
+            _firsts[epoch] = First(owner, uint56(weight), uint40(previous));
+        } else {
+            Offence storage head = _offences[first][epoch];
+            _offences[owner][epoch] = Offence(head.next, uint56(weight), uint40(previous));
+            head.next = owner;
+        }
+    }
+
+    /// @dev Of an offence that was recorded.
+    function _offenceAt(address owner, uint64 epoch) private view returns (Offence memory found) {
+        found = _offences[owner][epoch];
+        if (found.weight != 0) return found;
+        First memory first = _firsts[epoch];
+        (found.weight, found.previous) = (first.weight, first.previous);
     }
 
     /// @dev The caller, if it committed to this very call in an earlier block.
@@ -345,18 +369,18 @@ contract Slasher {
         if (at_.epoch == 0) _lookAround(at_, lastOffence);
         for (; at_.offence != 0 && steps != 0; --steps) {
             if (at_.other != address(0)) {
-                Offence memory found = _offences[at_.other][at_.epoch];
+                Offence memory found = _offenceAt(at_.other, at_.epoch);
                 if (at_.other != owner) at_.weight += _count(owner, at_.offence, at_.other, found.weight);
                 at_.other = found.next;
             } else if (at_.epoch < at_.offence + CORRELATION_EPOCHS) {
-                at_.other = _latestOffender[++at_.epoch];
+                at_.other = _firsts[++at_.epoch].owner;
             } else {
                 // Of the bond before the base penalty, which was not all of it as something is left.
                 uint256 bond = rest * BPS / (BPS - BASE_SLASH_BPS);
                 uint256 loss = 3 * bond * at_.weight / ROSTERS.totalWeight(at_.offence);
                 // At most what is left of a bond, which fits into 128 bits.
                 if (loss > at_.loss) at_.loss = uint128(loss < rest ? loss : rest);
-                _lookAround(at_, at_.loss == rest ? 0 : _offences[owner][at_.offence].previous);
+                _lookAround(at_, at_.loss == rest ? 0 : _offenceAt(owner, at_.offence).previous);
             }
         }
     }
@@ -365,7 +389,7 @@ contract Slasher {
         // Epochs are below 2^40, by the registry, and those below 2 have no offenders.
         at_.offence = uint48(offence);
         at_.epoch = offence > CORRELATION_EPOCHS ? uint48(offence - CORRELATION_EPOCHS) : 1;
-        at_.other = _latestOffender[at_.epoch];
+        at_.other = _firsts[at_.epoch].owner;
         at_.weight = 0;
     }
 

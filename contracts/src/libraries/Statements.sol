@@ -138,7 +138,14 @@ library Statements {
         return keccak256(abi.encode(header));
     }
 
-    function _digest(address registry, bytes32 structHash) private view returns (bytes32) {
-        return keccak256(abi.encodePacked(hex"1901", domainSeparator(registry), structHash));
+    function _digest(address registry, bytes32 structHash) private view returns (bytes32 digest) {
+        bytes32 separator = domainSeparator(registry);
+        assembly ("memory-safe") {
+            let encoded := mload(0x40)
+            mstore(encoded, shl(240, 0x1901))
+            mstore(add(encoded, 2), separator)
+            mstore(add(encoded, 34), structHash)
+            digest := keccak256(encoded, 66)
+        }
     }
 }
