@@ -1,16 +1,19 @@
 //! How far a quorum has come, as its members say: what a node that starts has to catch up with before it was "heard out".
 //!
 //! Being connected to a quorum is not having heard it: certificates follow one after the other, and some of them may be asked
-//! for again. But each member names the view that it is in, in its questions and in its votes. Where a node holds the
+//! for again. But each member names views that it has come to, in its questions and in its votes. Where a node holds the
 //! certificates that lead as far as anybody of a quorum had come, it knows of every certificate that its own former life
 //! could have built on, but one:
 //!
 //! ```text
 //!   its former life signed in view w      it held a certificate of w−1
-//!   a quorum signed in w−1                one of them, honest, is heard now, and is in w−1 or later
+//!   a quorum signed in w−1                one of them, honest and another, is heard now, and has come to w−1 or later
 //!   we are in w−1 or later                we hold a certificate of w−2
 //! ```
-//! Anybody can name any view. So it is waited for no longer than [`CATCH_UP_MS_MAX`].
+//! For the second line, those who lie and the node itself must be less than a third together: who has forgotten what it
+//! signed is one more that cannot be counted on. A word can also be of an earlier view than its sender's, when it asks for
+//! what it lacks; so all that comes until this node is there counts, not the first. Anybody can name any view. So it is waited
+//! for no longer than [`CATCH_UP_MS_MAX`].
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -28,18 +31,20 @@ pub struct HeardOut {
     me: Option<MemberIndex>,
     /// The highest of each member.
     named: BTreeMap<MemberIndex, View>,
-    /// When a quorum was heard, and the highest view that it had named by then.
-    quorum: Option<(u64, View)>,
+    /// When a quorum was heard.
+    quorum_ms: Option<u64>,
+    /// Whether this node was where the furthest of them had come to.
+    has_caught_up: bool,
 }
 
 impl HeardOut {
     /// Has heard nobody. `me` counts as heard.
     #[must_use]
     pub const fn new(committee: Arc<Committee>, me: Option<MemberIndex>) -> Self {
-        Self { committee, me, named: BTreeMap::new(), quorum: None }
+        Self { committee, me, named: BTreeMap::new(), quorum_ms: None, has_caught_up: false }
     }
 
-    /// Member `from` is in `view`, or says so.
+    /// Member `from` has come to `view`, or says so.
     pub fn on_word(&mut self, from: MemberIndex, view: View) {
         if from.as_usize() < self.committee.len() {
             let named = self.named.entry(from).or_default();
@@ -47,13 +52,15 @@ impl HeardOut {
         }
     }
 
-    /// Returns whether a quorum was heard, and this node, now in view `current`, has come as far as it had when it was.
+    /// Returns whether a quorum was heard, and this node, now in view `current`, is or was as far as it had come.
     pub fn has_caught_up(&mut self, current: View, now_ms: u64) -> bool {
-        if self.quorum.is_none() && self.committee.is_quorum(self.named.keys().copied().chain(self.me).collect()) {
-            self.quorum = Some((now_ms, self.named.values().copied().max().unwrap_or_default()));
+        if self.quorum_ms.is_none() && self.committee.is_quorum(self.named.keys().copied().chain(self.me).collect()) {
+            self.quorum_ms = Some(now_ms);
         }
-        self.quorum
-            .is_some_and(|(since_ms, view)| current >= view || now_ms.saturating_sub(since_ms) >= CATCH_UP_MS_MAX)
+        let Some(since_ms) = self.quorum_ms else { return false };
+        let furthest = self.named.values().copied().max().unwrap_or_default();
+        self.has_caught_up |= current >= furthest || now_ms.saturating_sub(since_ms) >= CATCH_UP_MS_MAX;
+        self.has_caught_up
     }
 }
 
@@ -76,7 +83,10 @@ mod tests {
         let mut heard = heard(&[(1, 4), (2, 9), (2, 5)]);
         assert!(!heard.has_caught_up(View::new(8), 0));
         heard.on_word(MemberIndex::new(3), View::new(12));
-        assert!(heard.has_caught_up(View::new(9), 1), "what is said later is the running chain's");
+        assert!(!heard.has_caught_up(View::new(11), 1));
+        assert!(heard.has_caught_up(View::new(12), 2));
+        heard.on_word(MemberIndex::new(3), View::new(13));
+        assert!(heard.has_caught_up(View::new(12), 3), "what is said later is the running chain's");
     }
 
     #[test]

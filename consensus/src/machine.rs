@@ -282,8 +282,8 @@ impl<S: Scheme> Machine<S> {
         self.delay.estimate_ms()
     }
 
-    /// Goes on from the Δ that the machine of an earlier epoch observed, within the bounds: networks do not change with the
-    /// committee. For a machine that has not started.
+    /// Goes on from the Δ that the machine of an earlier epoch observed, where that was longer than what is configured: a slow
+    /// network does not get quicker with the committee. For a machine that has not started.
     pub fn resume_delta(&mut self, observed_ms: u64) {
         self.delay.resume(observed_ms);
     }

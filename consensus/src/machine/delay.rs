@@ -49,10 +49,9 @@ impl Delay {
         Self { configured_ms, estimate_ms: configured_ms, waits: 0, patience: PATIENCE }
     }
 
-    /// Goes on from what was observed before, within the bounds.
+    /// Goes on from what was observed in another committee, within the bounds. That it was quick is no promise of new members.
     pub(super) fn resume(&mut self, observed_ms: u64) {
-        let (least, most) = (self.configured_ms.div_ceil(SHRINK_MAX), self.configured_ms.saturating_mul(GROWTH_MAX));
-        self.estimate_ms = observed_ms.clamp(least, most);
+        self.estimate_ms = observed_ms.clamp(self.configured_ms, self.configured_ms.saturating_mul(GROWTH_MAX));
     }
 
     /// Returns Δ for timers of the view that is entered now.
@@ -107,7 +106,7 @@ mod tests {
     #[test]
     fn it_goes_on_from_what_was_observed_within_the_bounds() {
         let mut delay = Delay::new(100);
-        for (observed_ms, resumed_ms) in [(0, 50), (70, 70), (400, 400), (u64::MAX, 800)] {
+        for (observed_ms, resumed_ms) in [(0, 100), (70, 100), (400, 400), (u64::MAX, 800)] {
             delay.resume(observed_ms);
             assert_eq!(delay.estimate_ms(), resumed_ms);
         }

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use baton_proto::{Statement, View};
 
-use crate::{clock::Event, cluster::Cluster};
+use crate::{clock::Event, cluster::Cluster, network::Packet};
 
 /// How long a process listens once a quorum is connected (`LISTEN_FOR`).
 const LISTEN_MS: u64 = 500;
@@ -25,6 +25,14 @@ pub(crate) struct Hearing {
     waiting: Vec<Statement>,
 }
 
+/// What a look at who is there shows (`Look` in `node/src/driver/hearing.rs`).
+#[derive(PartialEq, Eq)]
+enum Look {
+    NotYet,
+    Ask,
+    Out,
+}
+
 impl Hearing {
     /// Keeps what the machine, now in view `current`, wants signed.
     pub(crate) fn wait(&mut self, statement: Statement, current: View) {
@@ -36,16 +44,23 @@ impl Hearing {
         self.waiting.retain(|statement| statement.view() >= Some(view));
     }
 
-    fn is_over(&mut self, is_connected: bool, is_settled: bool, now_ms: u64) -> bool {
+    fn look(&mut self, is_connected: bool, is_settled: bool, now_ms: u64) -> Look {
         if !is_connected {
             (self.connected, self.settled) = (None, None);
-            return false;
+            return Look::NotYet;
         }
         if !is_settled && now_ms < *self.connected.get_or_insert(now_ms) + UNSETTLED_MS_MAX {
             self.settled = None;
-            return false;
+            return Look::NotYet;
         }
-        now_ms >= *self.settled.get_or_insert(now_ms) + LISTEN_MS
+        match self.settled {
+            None => {
+                self.settled = Some(now_ms);
+                Look::Ask
+            }
+            Some(since) if now_ms < since + LISTEN_MS => Look::NotYet,
+            Some(_) => Look::Out,
+        }
     }
 }
 
@@ -70,9 +85,16 @@ impl Cluster {
         let Some(process) = &mut self.nodes[at].process else { return };
         let (life, current) = (process.life, process.machine.view());
         let Some(mut hearing) = process.hearing.take() else { return };
-        if !hearing.is_over(is_connected, is_settled, now) {
+        let look = hearing.look(is_connected, is_settled, now);
+        if look != Look::Out {
             process.hearing = Some(hearing);
+            let question = Packet::Request((process.epoch, current));
             self.clock.after(LOOK_EVERY_MS, Event::Hear { at, life });
+            if look == Look::Ask {
+                let others = (0..self.nodes.len()).filter(|to| *to != at).collect();
+                self.say(at, others, question);
+                self.after_input(at);
+            }
             return;
         }
         hearing.forget_below(current);

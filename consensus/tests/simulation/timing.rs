@@ -162,7 +162,7 @@ fn timeouts_follow_the_delay_of_the_network_both_ways() {
     assert!(slow_ms > 3 * 4 * DELTA_MS && quick_ms < 3 * DELTA_MS + 6 * NEAR_MS, "{slow_ms} ms, then {quick_ms} ms");
 }
 
-/// The network does not change with the committee, so nor does what is known of its delay.
+/// A slow network does not get quicker with the committee, so what is known of its delay stays known.
 #[test]
 fn an_epoch_goes_on_from_the_delay_of_the_one_before() {
     let plan = Plan { weights: vec![1; 4], epoch_ms: 30_000, faults_ms: 60_000, ..Plan::calm() };

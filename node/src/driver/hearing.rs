@@ -10,9 +10,13 @@
 //!
 //! A quorum says something of the epoch that it is in. Its members may be connected long after it ended, so nothing counts as
 //! heard while there is reason to think that the epoch is over or more of it is still to come, and an epoch in which nothing
-//! became final under our eyes does not speak for the next one. Who connects is shown the certificates, and what it said
-//! itself ([`testimony`]): votes of ours that no certificate holds, and that only others remember. One thing this does not
-//! find: what takes a quorum longer than [`LISTEN_FOR`] to say.
+//! became final under our eyes does not speak for the next one. Who connects or asks is shown the certificates, and what it
+//! said itself ([`testimony`]): votes of ours that no certificate holds, and that only others remember. So this node asks once
+//! more where it has come to, and listens to the answers.
+//!
+//! Not found are votes that only members remember which are not connected, or that a power cut took from those that are; what
+//! takes a quorum longer than [`LISTEN_FOR`] to say; and what comes after [`UNSETTLED_MAX`], where somebody keeps naming views or
+//! epochs that nobody can show. A restored copy is a fault of its own: together with those who lie, it must stay below a third.
 //!
 //! [`DriverError::StaleSignRecord`]: super::DriverError::StaleSignRecord
 //! [`testimony`]: super::testimony
@@ -48,6 +52,8 @@ pub(super) struct Hearing {
 pub(super) enum Look {
     /// Go on listening.
     NotYet,
+    /// Go on listening, and ask what there is from here on: what was said before may have been too far ahead to be taken.
+    Ask,
     /// Go on listening, and tell the operator why nothing is signed.
     Nobody,
     /// A quorum was heard out.
@@ -79,8 +85,14 @@ impl Hearing {
             self.settled = None;
             return Look::NotYet;
         }
-        let since = *self.settled.get_or_insert(now);
-        if now.duration_since(since) < LISTEN_FOR { Look::NotYet } else { Look::Out }
+        match self.settled {
+            None => {
+                self.settled = Some(now);
+                Look::Ask
+            }
+            Some(since) if now.duration_since(since) < LISTEN_FOR => Look::NotYet,
+            Some(_) => Look::Out,
+        }
     }
 
     /// Returns what is to be signed now that the machine is in view `current`, in the order in which it was asked for.
@@ -108,10 +120,11 @@ mod tests {
         let start = Instant::now();
         let mut hearing = Hearing::new(start);
         assert_eq!(hearing.look(false, true, start), Look::NotYet);
-        assert_eq!(hearing.look(true, true, start + LOOK_EVERY), Look::NotYet);
+        assert_eq!(hearing.look(true, true, start + LOOK_EVERY), Look::Ask);
+        assert_eq!(hearing.look(true, true, start + 2 * LOOK_EVERY), Look::NotYet);
         assert_eq!(hearing.look(false, true, start + LISTEN_FOR), Look::NotYet);
         let again = start + LISTEN_FOR + LOOK_EVERY;
-        assert_eq!(hearing.look(true, true, again), Look::NotYet);
+        assert_eq!(hearing.look(true, true, again), Look::Ask);
         assert_eq!(
             hearing.look(true, true, again + LISTEN_FOR - LOOK_EVERY),
             Look::NotYet,
@@ -138,11 +151,11 @@ mod tests {
             assert_eq!(hearing.look(true, false, now), Look::NotYet);
             now += LISTEN_FOR / 2;
         }
-        assert_eq!(hearing.look(true, false, now), Look::NotYet);
+        assert_eq!(hearing.look(true, false, now), Look::Ask);
         assert_eq!(hearing.look(true, false, now + LISTEN_FOR), Look::Out);
         let mut hearing = Hearing::new(start);
-        for (is_settled, after) in [(true, 0), (false, 1), (true, 2)] {
-            assert_eq!(hearing.look(true, is_settled, start + LISTEN_FOR * after / 2), Look::NotYet);
+        for (is_settled, after, look) in [(true, 0, Look::Ask), (false, 1, Look::NotYet), (true, 2, Look::Ask)] {
+            assert_eq!(hearing.look(true, is_settled, start + LISTEN_FOR * after / 2), look);
         }
         assert_eq!(hearing.look(true, true, start + LISTEN_FOR * 3 / 2), Look::NotYet, "counted from the last doubt");
         assert_eq!(hearing.look(true, true, start + LISTEN_FOR * 2), Look::Out);

@@ -50,6 +50,9 @@ const KINDS_REMEMBERED: NonZeroUsize = NonZeroUsize::new(32_768).expect("not zer
 /// Questions that are remembered, so that none is answered too often.
 const QUESTIONS_REMEMBERED: NonZeroUsize = NonZeroUsize::new(4_096).expect("not zero");
 
+/// Votes of ours that are remembered to have been shown: three of each view that a member shows.
+const SHOWN_REMEMBERED: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
+
 /// How long a member must wait before its question about a view is answered again.
 const ASK_PAUSE: Duration = Duration::from_millis(200);
 
@@ -150,6 +153,8 @@ pub struct Intake {
     /// Certificates that were checked together with what came with them.
     certificates: Vec<Verified<Certificate>>,
     asked: LruCache<(MemberIndex, View), Instant>,
+    /// Votes of ours that others have shown us.
+    shown: LruCache<Statement, ()>,
     metrics: Option<ConsensusMetrics>,
 }
 
@@ -193,6 +198,7 @@ impl Intake {
             released: Vec::new(),
             certificates: Vec::new(),
             asked: LruCache::new(QUESTIONS_REMEMBERED),
+            shown: LruCache::new(SHOWN_REMEMBERED),
             metrics: None,
             context: epoch,
         }
@@ -223,6 +229,7 @@ impl Intake {
     ) {
         let mut came = Vec::new();
         'running: while messages.blocking_recv_many(&mut came, CHECKED_TOGETHER_MAX) > 0 {
+            came.iter().for_each(|(from, message)| self.note_word(*from, message));
             let mut all = self.said_before();
             all.append(&mut came);
             while !all.is_empty() {
@@ -244,7 +251,6 @@ impl Intake {
     fn take_in(&mut self, came: Vec<(MemberIndex, ConsensusMessage)>) -> Vec<Checked> {
         let mut found = Vec::new();
         for (from, message) in &came {
-            self.note_word(*from, message);
             self.accuse(*from, message, &mut found);
         }
         let sorted: Vec<(MemberIndex, Sorted)> =
@@ -260,7 +266,8 @@ impl Intake {
         found
     }
 
-    /// Notes which view a member says that it is in: it asks or votes in it, or leads it. A Finalize can be of an earlier one.
+    /// Notes which view a member says that it has come to: it asks or votes in it, or leads it. A Finalize is mostly of an
+    /// earlier one. What comes from our own ledger does not count: nobody says it now.
     fn note_word(&self, from: MemberIndex, message: &ConsensusMessage) {
         let view = match message {
             ConsensusMessage::CertificateRequest { view, .. } => Some(*view),
@@ -414,10 +421,13 @@ impl Intake {
     /// Returns a vote of ours that somebody shows us, if it is of use: above the final view, and none that our record has.
     fn ours(&mut self, vote: SignedStatement) -> Result<Option<Verified<SignedStatement>>, &'static str> {
         let view = vote.statement.view().filter(|view| *view > self.window.final_view() && self.window.contains(*view));
-        if vote.statement.epoch() != self.epoch || view.is_none() || self.is_recorded(&vote.statement) {
+        let is_news = !self.shown.contains(&vote.statement) && !self.is_recorded(&vote.statement);
+        if vote.statement.epoch() != self.epoch || view.is_none() || !is_news {
             return Ok(None);
         }
-        self.verifier.verify(vote).map(Some).map_err(|_| "a vote of ours with an invalid signature")
+        let verified = self.verifier.verify(vote).map_err(|_| "a vote of ours with an invalid signature")?;
+        self.shown.put(verified.statement, ());
+        Ok(Some(verified))
     }
 
     fn is_recorded(&self, statement: &Statement) -> bool {

@@ -42,11 +42,11 @@ use std::{
     time::Duration,
 };
 
-use baton_consensus::{HeardOut, Input, Machine};
+use baton_consensus::{HeardOut, Input, Machine, Verified};
 use baton_execution::Executor;
 use baton_mempool::Pool;
 use baton_proto::{
-    Block, BlockDigest, BlockHeader, Epoch, Evidence, Height, MemberIndex, TimestampMs, View,
+    Block, BlockDigest, BlockHeader, Epoch, Evidence, Height, MemberIndex, SignedStatement, TimestampMs, View,
     wire::{Announcement, ConsensusMessage},
 };
 use tokio::{
@@ -413,6 +413,11 @@ impl Driver {
         let Some(hearing) = &mut self.hearing else { return Ok(()) };
         match hearing.look(is_connected, is_settled, Instant::now()) {
             Look::NotYet => {}
+            Look::Ask => {
+                let (epoch, view) = (self.context.epoch.epoch, self.machine.view());
+                self.turn.say(Said::Broadcast(ConsensusMessage::CertificateRequest { epoch, view }));
+                self.end_turn()?;
+            }
             Look::Nobody => warn!("no quorum is connected: this node signs nothing until one is"),
             Look::Out => {
                 self.unheard = false;
@@ -464,7 +469,10 @@ impl Driver {
                 self.key_watch.on_certificate(&certificate, self.machine.final_view())?;
                 self.input(Input::Certificate(certificate)).await
             }
-            Checked::Wanted { view, from } => self.input(Input::CertificateWanted { view, from }).await,
+            Checked::Wanted { view, from } => {
+                self.show_own_words(from)?;
+                self.input(Input::CertificateWanted { view, from }).await
+            }
             Checked::Evidence(evidence) => match self.report(evidence).await? {
                 Some(answer) => self.input(answer).await,
                 None => Ok(()),
@@ -476,7 +484,7 @@ impl Driver {
                     None => Ok(()),
                 }
             }
-            Checked::Ours(signed) => self.key_watch.on_statement(&signed, self.machine.final_view()),
+            Checked::Ours(signed) => self.take_own_word(&signed),
             Checked::Connected(member) => {
                 self.show_own_words(member)?;
                 self.input(Input::Connected(member)).await
@@ -489,7 +497,25 @@ impl Driver {
         }
     }
 
-    /// Shows a member what it said itself: its record may lack it, and its next words must not contradict it.
+    /// Somebody shows us a vote of ours that our record lacks. While nothing was signed since the start, a record that the
+    /// operator has vouched for takes it up if it contradicts nothing there: nobody can vouch for a vote that he does not know
+    /// of, and there would be no other way to go on.
+    fn take_own_word(&mut self, signed: &Verified<SignedStatement>) -> Result<(), DriverError> {
+        let is_vouched_for = self.context.epoch.signer.as_ref().is_some_and(|signer| signer.is_vouched_for());
+        if is_vouched_for && self.hearing.is_some() {
+            match self.turn.sign(signed.statement) {
+                Err(DriverError::Signer(error)) if error.is_refusal() => {}
+                taken => {
+                    warn!(statement = ?signed.statement, "others show a vote that the sign record lacked: it is taken up");
+                    return taken.map(|_| ());
+                }
+            }
+        }
+        self.key_watch.on_statement(signed, self.machine.final_view())
+    }
+
+    /// Shows a member that connects or asks what it said itself: its record may lack it, and its next words must not contradict
+    /// it.
     fn show_own_words(&self, member: MemberIndex) -> Result<(), DriverError> {
         let (ledger, place) = (self.context.ledger.as_ref(), (self.context.epoch.epoch, member));
         let (final_view, current) = (self.machine.final_view(), self.machine.view());

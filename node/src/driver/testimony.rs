@@ -110,8 +110,8 @@ pub fn accused(
     Ok(against_itself.chain(against_leader).collect())
 }
 
-/// Returns what `member` said in views above `final_view`, as far as it was heard: at most three statements of each of the
-/// latest [`RETURNED_VIEWS`]. A member that is back may have lost its record of them, and votes that no certificate holds are
+/// Returns what `member` said in views above `final_view`, as far as it was heard: at most six statements of each of the
+/// latest [`RETURNED_VIEWS`], and three if it is honest. A member that is back may have lost its record of them, and votes that no certificate holds are
 /// shown to it by nobody else. `current` is the view that the machine is in.
 ///
 /// # Errors
@@ -126,9 +126,7 @@ pub(super) fn said_by(
     let oldest = final_view.get().max(newest.saturating_sub(RETURNED_VIEWS)).saturating_add(1);
     let mut said = Vec::new();
     for view in (oldest..=newest).map(View::new) {
-        said.extend(
-            ledger.votes(epoch, view)?.into_iter().map(|kept| kept.signed).filter(|vote| vote.signer == member),
-        );
+        said.extend(ledger.votes_by(epoch, view, member)?.into_iter().map(|kept| kept.signed));
     }
     Ok(said)
 }

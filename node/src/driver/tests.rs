@@ -1,12 +1,12 @@
 //! A driver around a machine, and what it makes of checked messages.
 
-use std::sync::Mutex;
+use std::{path::Path, sync::Mutex};
 
 use alloy_primitives::{Address, B256};
 use baton_consensus::{Config, HeardOut, Recovered};
 use baton_execution::NonceExecutor;
 use baton_mempool::PoolConfig;
-use baton_proto::{L1BlockNumber, L1Origin, SignedStatement, Statement};
+use baton_proto::{BlsPublicKey, L1BlockNumber, L1Origin, SignedStatement, Statement};
 
 use super::{
     testing::{World, child, spec},
@@ -59,10 +59,18 @@ impl Stage {
 
     /// `listens_first` says that it has just been started.
     async fn of(world: World, listens_first: bool) -> Self {
+        Self::with_record(world, listens_first, SignRecord::create).await
+    }
+
+    async fn with_record(
+        world: World,
+        listens_first: bool,
+        create: impl FnOnce(&Path, &BlsPublicKey) -> Result<SignRecord, SignRecordError>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (leaders, me) = seats(&world);
         let key = world.key(me);
-        let record = SignRecord::create(&folder.path().join("record"), &key.public_key()).unwrap();
+        let record = create(&folder.path().join("record"), &key.public_key()).unwrap();
         let own = OwnKey::new(key, record, world.domain).unwrap();
         let epoch = world.epoch_seated(&own);
         let (network, leader) = world.hears(leaders[0]).await;
@@ -286,6 +294,29 @@ async fn who_connects_is_shown_what_it_said_itself_and_above_the_final_view_alon
     });
     let shown: Vec<(u8, Statement)> = of_others.map(|vote| (vote.signer.get(), vote.statement)).collect();
     assert_eq!(shown, [(back, nullify(2)), (back, nullify(3))]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vouched_record_takes_up_what_others_show_before_anything_new_is_signed() {
+    let mut stage = Stage::with_record(World::new(&[1, 1, 1, 1]), true, SignRecord::create_by_override).await;
+    let (epoch, me) = (stage.driver.context.epoch.epoch, stage.driver.context.epoch.me().unwrap());
+    let shown = |view, block| {
+        let block = BlockDigest::new(B256::repeat_byte(block));
+        let said = Statement::Finalize { epoch, view: View::new(view), block };
+        Checked::Ours(stage.world.verifier.verify(stage.world.sign(me.get(), said)).unwrap())
+    };
+    let [first, other, later] = [shown(1, 1), shown(1, 2), shown(2, 1)];
+    let signer = stage.driver.context.epoch.signer.clone().unwrap();
+    stage.driver.on_checked(first).await.unwrap();
+    let recorded = Statement::Finalize { epoch, view: View::new(1), block: BlockDigest::new(B256::repeat_byte(1)) };
+    assert!(signer.accounts_for(&recorded).unwrap());
+    // What it cannot take up beside that is another speaker's.
+    let ended = stage.driver.on_checked(other).await;
+    assert!(matches!(ended, Err(DriverError::StaleSignRecord { .. })), "{ended:?}");
+    // And nothing is taken up once this node speaks again.
+    stage.driver.hearing = None;
+    let ended = stage.driver.on_checked(later).await;
+    assert!(matches!(ended, Err(DriverError::StaleSignRecord { .. })), "{ended:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,7 @@ use std::{
 
 use alloy_primitives::{Address, TxHash};
 use baton_proto::{
-    BatchIndex, Block, BlockDigest, BlockHeader, Certificate, Epoch, Height, View,
+    BatchIndex, Block, BlockDigest, BlockHeader, Certificate, Epoch, Height, MemberIndex, View,
     wire::{WireError, block_from_bytes, block_to_bytes, certificate_from_bytes, header_of_block_bytes},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -251,6 +251,10 @@ impl<S: Store> Ledger for StoreLedger<S> {
 
     fn votes(&self, epoch: Epoch, view: View) -> Result<Vec<KeptVote>, LedgerError> {
         self.votes_of(epoch, view)
+    }
+
+    fn votes_by(&self, epoch: Epoch, view: View, signer: MemberIndex) -> Result<Vec<KeptVote>, LedgerError> {
+        Self::votes_by(self, epoch, view, signer)
     }
 
     fn forget_votes(&self, from: (Epoch, View), to: (Epoch, View)) -> Result<(), LedgerError> {

@@ -155,6 +155,13 @@ pub(super) fn votes_end(epoch: Epoch, view: View) -> Vec<u8> {
     key
 }
 
+/// Before the first key of what `signer` said in a view; that of the next member is above the last.
+pub(super) fn votes_by(epoch: Epoch, view: View, signer: u8) -> Vec<u8> {
+    let mut key = votes(epoch, view);
+    key.push(signer);
+    key
+}
+
 /// What `signer` said of one kind in one view.
 pub(super) fn place(epoch: Epoch, view: View, signer: MemberIndex, kind: StatementKind) -> Vec<u8> {
     let mut key = votes(epoch, view);

@@ -33,7 +33,7 @@ mod votes;
 use std::slice;
 
 use alloy_primitives::{Address, TxHash};
-use baton_proto::{BatchIndex, Block, BlockDigest, BlockHeader, Certificate, Epoch, Height, View};
+use baton_proto::{BatchIndex, Block, BlockDigest, BlockHeader, Certificate, Epoch, Height, MemberIndex, View};
 
 pub use chain::StoreLedger;
 pub use engine::EngineError;
@@ -172,6 +172,12 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     /// See [`Self::header`].
     fn votes(&self, epoch: Epoch, view: View) -> Result<Vec<KeptVote>, LedgerError>;
+
+    /// Returns what is kept of one view and one member, by kind: at most six.
+    ///
+    /// # Errors
+    /// See [`Self::header`].
+    fn votes_by(&self, epoch: Epoch, view: View, signer: MemberIndex) -> Result<Vec<KeptVote>, LedgerError>;
 
     /// Forgets the kept votes from one view on, up to but without another. A power cut may bring them back.
     ///

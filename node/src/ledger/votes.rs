@@ -51,6 +51,14 @@ impl<S: Store> StoreLedger<S> {
         if batch.is_empty() { Ok(()) } else { self.store.write(batch, Durability::Buffered) }
     }
 
+    pub(super) fn votes_by(&self, epoch: Epoch, view: View, signer: MemberIndex) -> Result<Vec<KeptVote>, LedgerError> {
+        let next = signer.get().saturating_add(1);
+        let (from, to) = (keys::votes_by(epoch, view, signer.get()), keys::votes_by(epoch, view, next));
+        let found = self.store.scan(Family::Votes, &from, &to, Order::Ascending, KINDS.len())?;
+        let places = found.iter().map(|(key, bytes)| decode(key, bytes)).collect::<Result<Vec<_>, _>>()?;
+        Ok(places.into_iter().flatten().collect())
+    }
+
     pub(super) fn votes_of(&self, epoch: Epoch, view: View) -> Result<Vec<KeptVote>, LedgerError> {
         let (from, to) = (keys::votes(epoch, view), keys::votes_end(epoch, view));
         let found = self.store.scan(Family::Votes, &from, &to, Order::Ascending, PLACES_MAX)?;

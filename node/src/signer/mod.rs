@@ -125,6 +125,11 @@ impl Signer {
         self.record().listens_in(epoch)
     }
 
+    /// Returns whether the operator has vouched for the record, which may lack what nobody remembers.
+    pub(crate) fn is_vouched_for(&self) -> bool {
+        self.record().origin() == RecordOrigin::Override
+    }
+
     /// Notes that a quorum was heard out in the epoch `heard_out`: the record is quiet until the one after it.
     ///
     /// # Errors

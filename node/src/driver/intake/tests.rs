@@ -551,32 +551,47 @@ async fn a_vote_of_ours_is_taken_from_anybody_and_checked_only_if_our_record_lac
     assert_eq!(refused.unwrap_err(), "a vote of ours with an invalid signature");
     let found = stage.check(3, message(&lost)).unwrap();
     assert!(matches!(&found, Some(Checked::Ours(shown)) if **shown == lost), "{found:?}");
+    assert!(stage.check(2, message(&lost)).unwrap().is_none(), "once is enough");
     // Of nobody else.
     let refused = stage.check(3, message(&stage.notarize(1, VIEW, 1)));
     assert_eq!(refused.unwrap_err(), "a vote that another member signed");
     // At or below the final view it can contradict nothing that we may still say.
     stage.intake.window.set(VIEW, VIEW.next().unwrap());
-    assert!(stage.check(3, message(&lost)).unwrap().is_none());
+    assert!(stage.check(3, message(&stage.notarize(0, VIEW, 3))).unwrap().is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_names_its_view_in_questions_and_in_votes_but_not_with_what_may_be_older() {
-    let mut stage = Stage::with_sender(3).await;
+    let stage = Stage::with_sender(3).await;
     let (epoch, view) = (stage.intake.epoch, View::new(7));
     let later = Epoch::new(epoch.get() + 1);
     let has_caught_up = |stage: &Stage| stage.intake.heard.lock().unwrap().has_caught_up(view, 0);
-    let vote = |stage: &Stage, signer: u8, statement| {
+    let vote = |signer: u8, statement| {
         let vote = stage.world.sign(signer, statement);
         (MemberIndex::new(signer), ConsensusMessage::Vote { vote, leader: None })
     };
     let finalize = Statement::Finalize { epoch, view, block: digest(1) };
-    let another = vote(&stage, 3, Statement::Nullify { epoch: later, view });
-    stage.intake.take_in(vec![vote(&stage, 0, finalize), another]);
-    let request = |epoch| ConsensusMessage::CertificateRequest { epoch, view };
-    stage.intake.take_in(vec![(MemberIndex::new(1), request(epoch)), (MemberIndex::new(3), request(later))]);
-    stage.intake.take_in(vec![vote(&stage, 2, Statement::Nullify { epoch, view })]);
+    let another = vote(3, Statement::Nullify { epoch: later, view });
+    let request = |from, epoch| (MemberIndex::new(from), ConsensusMessage::CertificateRequest { epoch, view });
+    let few =
+        [vote(0, finalize), another, request(1, epoch), request(3, later), vote(2, Statement::Nullify { epoch, view })];
+    few.iter().for_each(|(from, message)| stage.intake.note_word(*from, message));
     assert!(!has_caught_up(&stage), "a follower has heard two of four");
-    let notarize = vote(&stage, 3, Statement::Notarize { epoch, view, block: digest(1) });
-    stage.intake.take_in(vec![notarize]);
+    let (from, notarize) = vote(3, Statement::Notarize { epoch, view, block: digest(1) });
+    stage.intake.note_word(from, &notarize);
     assert!(has_caught_up(&stage));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_said_before_the_start_is_no_word_of_a_member_now() {
+    let stage = Stage::with_sender(3).await;
+    let nullifies = [0, 1, 2].map(|signer| stage.says(signer, VIEW, StatementKind::Nullify));
+    stage.intake.window.set(VIEW, VIEW);
+    let (_, ledger) = stage.runs(&nullifies).await;
+    let stage = Stage::after_a_start(3, ledger).await;
+    stage.intake.window.set(VIEW, VIEW);
+    let (heard, last) = (Arc::clone(&stage.intake.heard), stage.says(3, VIEW, StatementKind::Nullify));
+    let (found, _) = stage.runs(&[last]).await;
+    assert_eq!(found.len(), 4, "all are taken in");
+    assert!(!heard.lock().unwrap().has_caught_up(VIEW, 0), "and one was heard");
 }
