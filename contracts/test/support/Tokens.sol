@@ -54,3 +54,32 @@ contract HookToken is ERC20 {
         super._update(from, to, value);
     }
 }
+
+/// @notice Its issuer can stop it, and refuse single accounts, as those of stablecoins can.
+contract IssuedToken is ERC20 {
+    bool public paused;
+    mapping(address account => bool) public refused;
+
+    error IssuedToken__Paused();
+    error IssuedToken__Refused();
+
+    constructor() ERC20("Issued", "ISS") {}
+
+    function mint(address to, uint256 amount) external {
+        _mint(to, amount);
+    }
+
+    function pause(bool paused_) external {
+        paused = paused_;
+    }
+
+    function refuse(address account, bool refused_) external {
+        refused[account] = refused_;
+    }
+
+    function _update(address from, address to, uint256 value) internal override {
+        if (paused) revert IssuedToken__Paused();
+        if (refused[from] || refused[to]) revert IssuedToken__Refused();
+        super._update(from, to, value);
+    }
+}
