@@ -261,6 +261,12 @@ contract Slasher {
         return _releaseBlock(untilEpoch, lastOffence);
     }
 
+    /// @notice First L1 block at which a part of a bond is released whose first epoch without it is `untilEpoch`, of an owner
+    /// without an offence. Reverts as `releaseBlock`.
+    function releaseBlockAfter(uint64 untilEpoch) external view returns (uint256) {
+        return _releaseBlock(untilEpoch, 0);
+    }
+
     /// @notice Whether the base penalty was taken for this admission of `owner`.
     function isPenalized(address owner, uint64 admission) external view returns (bool) {
         return REGISTRY.isPenalized(owner, admission);

@@ -76,6 +76,14 @@ struct ChainSpec {
     address bondToken;
 }
 
+/// @notice A part of a bond that its owner takes back while it stays.
+struct Unbonding {
+    /// In base units of the bond token.
+    uint128 amount;
+    /// First epoch in which it does not count.
+    uint64 untilEpoch;
+}
+
 /// @notice Where a sequencer is on its way.
 enum Stage {
     /// Never registered, or its bond is paid out: it may register.

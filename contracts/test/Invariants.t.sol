@@ -24,6 +24,10 @@ contract Handler is BatonTest {
         /// Place in the queue of exits; 0 while it does not wait.
         uint256 ticket;
         uint256 rotatedAtBlock;
+        /// What unbonds of the bond, oldest first from `partsPaid` on, and the first epoch without each.
+        uint256[] parts;
+        uint64[] partsUntil;
+        uint256 partsPaid;
     }
 
     uint8 public constant MINIMUM = 3;
@@ -99,8 +103,10 @@ contract Handler is BatonTest {
         entry.withdrawn = true;
         entry.paid = token.balanceOf(entry.owner) - held;
         // An offender may lose more, to others who offended at the same time; never what was slashed comes back.
-        if (entry.penalized ? entry.paid > entry.bond : entry.paid != entry.bond) fault = "paid another amount";
+        uint256 locked = entry.bond + _unbonding(entry);
+        if (entry.penalized ? entry.paid > locked : entry.paid != locked) fault = "paid another amount";
         entry.bond = 0;
+        entry.partsPaid = entry.parts.length;
     }
 
     function comeBack(uint256 who, uint96 extra) external {
@@ -119,6 +125,43 @@ contract Handler is BatonTest {
         (bool ok,) = address(registry).call(abi.encodeCall(registry.addBond, (amount)));
         if (ok != allowed) fault = "added";
         if (ok) entry.bond += amount;
+    }
+
+    function takeBack(uint256 who, uint96 amount) external {
+        Entry storage entry = _book[who % _book.length];
+        if (!_isLatest(entry) || entry.withdrawn) return;
+        // Not of more parts than may: a run of a hundred calls passes too few epochs for that.
+        bool allowed = entry.until == type(uint64).max && !entry.penalized && amount != 0 && amount + UNIT <= entry.bond;
+        vm.prank(entry.owner);
+        (bool ok,) = address(registry).call(abi.encodeCall(registry.reduceBond, (amount)));
+        if (ok != allowed) fault = ok ? "took back what was to stay" : "kept what may be taken back";
+        if (!ok) return;
+        entry.bond -= amount;
+        uint64 next = registry.epochOf(block.number) + 2;
+        if (next < entry.from) next = entry.from;
+        uint256 last = entry.parts.length;
+        if (last > entry.partsPaid && entry.partsUntil[last - 1] == next) {
+            entry.parts[last - 1] += amount;
+        } else {
+            entry.parts.push(amount);
+            entry.partsUntil.push(next);
+        }
+    }
+
+    /// Pays a part exactly when everything is past punishment that the entry signed while it counted.
+    function takePart(uint256 who) external {
+        Entry storage entry = _book[who % _book.length];
+        if (!_isLatest(entry)) return;
+        bool due = entry.partsPaid < entry.parts.length;
+        if (due) {
+            uint256 closed = _closeOf(entry.partsUntil[entry.partsPaid] - 1);
+            due = closed != 0 && block.number > closed + 16 + 8 + 64;
+        }
+        uint256 held = token.balanceOf(entry.owner);
+        vm.prank(entry.owner);
+        (bool ok,) = address(registry).call(abi.encodeCall(registry.withdrawUnbonded, ()));
+        if (ok != due) fault = ok ? "paid a part that was locked" : "kept a part that was due";
+        if (ok && token.balanceOf(entry.owner) - held != entry.parts[entry.partsPaid++]) fault = "paid another part";
     }
 
     function changeKey(uint256 who, uint128 secret) external {
@@ -191,6 +234,8 @@ contract Handler is BatonTest {
         if (entry.withdrawn) fault = "took evidence against a bond that is paid";
         if (entry.penalized) return;
         entry.penalized = true;
+        entry.bond += _unbonding(entry);
+        entry.partsPaid = entry.parts.length;
         entry.bond -= entry.bond / 20;
         if (entry.until != type(uint64).max) return;
         if (members == 1) _waiting = entry.owner;
@@ -263,6 +308,12 @@ contract Handler is BatonTest {
         return correlated + 16 + 64 + 1 > release ? correlated + 16 + 64 + 1 : release;
     }
 
+    function _unbonding(Entry storage entry) private view returns (uint256 sum) {
+        for (uint256 i = entry.partsPaid; i < entry.parts.length; ++i) {
+            sum += entry.parts[i];
+        }
+    }
+
     /// Names a skipped epoch where that is needed. 0: open.
     function _closeOf(uint64 epoch) private returns (uint256) {
         if (inbox.closedAt(epoch) != 0) return inbox.closedAt(epoch);
@@ -295,7 +346,7 @@ contract InvariantsTest is BatonTest {
 
     function targetSelectors() external view returns (FuzzSelector[] memory targets) {
         targets = new FuzzSelector[](1);
-        bytes4[] memory selectors = new bytes4[](14);
+        bytes4[] memory selectors = new bytes4[](16);
         selectors[0] = Handler.join.selector;
         selectors[1] = Handler.offend.selector;
         selectors[2] = Handler.burn.selector;
@@ -310,6 +361,8 @@ contract InvariantsTest is BatonTest {
         selectors[11] = Handler.closeEpochs.selector;
         selectors[12] = Handler.report.selector;
         selectors[13] = Handler.collect.selector;
+        selectors[14] = Handler.takeBack.selector;
+        selectors[15] = Handler.takePart.selector;
         targets[0] = FuzzSelector(address(handler), selectors);
     }
 
@@ -318,7 +371,7 @@ contract InvariantsTest is BatonTest {
         uint256 bonds = 0;
         for (uint256 i = 0; i < book.length; ++i) {
             // An owner's bond once, however often it was admitted.
-            if (!book[i].withdrawn) bonds += registry.bondOf(book[i].owner);
+            if (!book[i].withdrawn) bonds += registry.bondOf(book[i].owner) + registry.unbondingOf(book[i].owner);
         }
         uint256 waiting = registry.burnable() + registry.claimable(address(handler));
         assertEq(handler.balance(), bonds + waiting, "balance");

@@ -3,17 +3,17 @@ pragma solidity 0.8.37;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {LibBit} from "solady/utils/LibBit.sol";
 
 import {Slasher} from "../Slasher.sol";
 import {Stage} from "../Types.sol";
 import {Exits} from "./Exits.sol";
+import {Unbondings} from "./Unbondings.sol";
 
 /// @title Bonds
 /// @notice Everything that moves the bond token, and the registration, which begins with that.
-abstract contract Bonds is Exits, ReentrancyGuardTransient {
+abstract contract Bonds is Exits, Unbondings {
     using SafeERC20 for IERC20;
     using SafeCast for uint256;
 
@@ -59,23 +59,23 @@ abstract contract Bonds is Exits, ReentrancyGuardTransient {
         if (amount == 0) revert SequencerRegistry__NothingToAdd();
         Checkpoint memory latest = _requireInGoodStanding(msg.sender);
         uint256 bond = _sequencers[msg.sender].bond + amount;
-        _sequencers[msg.sender].bond = bond.toUint128();
-        uint64 weight = _weightOf(bond);
-        if (weight != latest.weight) {
-            (latest.weight, latest.effectiveEpoch) = (weight, _changeEpochOf(latest));
-            _writeCheckpoint(msg.sender, latest);
-        }
+        // What unbonds must fit too: an offence makes it bond again, and would be beyond punishment for a sum too large.
+        uint128 unbonding = _unbondingQueues[msg.sender].total;
+        _sequencers[msg.sender].bond = (bond + unbonding).toUint128() - unbonding;
+        _changeWeight(msg.sender, latest, bond);
         emit BondAdded(msg.sender, amount, bond, latest.effectiveEpoch);
         _pull(amount);
     }
 
-    /// @notice Pays the caller's bond, once it has left and nothing that it signed can be punished any more, less what the
-    /// slasher says that it loses besides, if it offended: `Slasher.release`, which also says when that is.
+    /// @notice Pays the caller's bond, with what unbonds of it, once it has left and nothing that it signed can be punished
+    /// any more, less what the slasher says that it loses besides, if it offended: `Slasher.release`, which also says when
+    /// that is.
     function withdraw() external nonReentrant {
         (uint256 bond, uint64 untilEpoch, uint64 lastOffence) = departure(msg.sender);
         uint256 lost = Slasher(SLASHER).release(msg.sender, untilEpoch, lastOffence, bond);
         // Never more than the bond, so below 2^128.
         _burnable += uint128(lost);
+        _endUnbonding(msg.sender);
         Sequencer storage sequencer_ = _sequencers[msg.sender];
         sequencer_.bond = 0;
         sequencer_.stage = Stage.None;
@@ -101,19 +101,20 @@ abstract contract Bonds is Exits, ReentrancyGuardTransient {
         BOND_TOKEN.safeTransfer(msg.sender, amount);
     }
 
-    /// @notice Locked bond of `owner`, in base units.
+    /// @notice Locked bond of `owner`, in base units, without what unbonds.
     function bondOf(address owner) external view returns (uint256) {
         return _sequencers[owner].bond;
     }
 
     /// @notice What the release of a bond rests on; reverts unless `owner` has left and was not paid.
-    /// @return bond Locked, in base units.
+    /// @return bond Locked, in base units, with what unbonds.
     /// @return untilEpoch First epoch outside.
     /// @return lastOffence Epoch of the offence that was charged to this admission last; 0: none was.
     function departure(address owner) public view returns (uint256 bond, uint64 untilEpoch, uint64 lastOffence) {
         Sequencer storage sequencer_ = _sequencers[owner];
         if (sequencer_.stage != Stage.Left) revert SequencerRegistry__NothingToWithdraw(owner);
-        return (sequencer_.bond, _latestCheckpoint(owner).effectiveEpoch, sequencer_.lastOffence);
+        bond = sequencer_.bond + uint256(_unbondingQueues[owner].total);
+        return (bond, _latestCheckpoint(owner).effectiveEpoch, sequencer_.lastOffence);
     }
 
     /// @notice What `claim` would pay to `reporter`, in base units.

@@ -2,11 +2,11 @@
 pragma solidity 0.8.37;
 
 import {Stage} from "../Types.sol";
-import {Seats} from "./Seats.sol";
+import {Unbondings} from "./Unbondings.sol";
 
 /// @title Penalties
 /// @notice What an offence costs at once. Numbers move; the bond token is never called.
-abstract contract Penalties is Seats {
+abstract contract Penalties is Unbondings {
     /// @notice Takes a penalty for an offence of `owner` in `epoch` and ejects it. Only the slasher calls.
     /// @dev The base penalty is taken once for each admission, and nothing from one whose bond was paid out. The bond
     /// token is not called. The ejection takes effect two epochs from now, or, for the last member, when another that has
@@ -33,6 +33,8 @@ abstract contract Penalties is Seats {
         sequencer_.lastOffence = uint48(epoch);
         if (previous != 0 && !everything) return (0, previous, weight);
 
+        uint256 ended = _endUnbonding(owner);
+        if (ended != 0) emit UnbondingEnded(owner, ended);
         uint256 bond = sequencer_.bond;
         amount = bond * BASE_SLASH_BPS / BPS;
         uint256 reward = 0;

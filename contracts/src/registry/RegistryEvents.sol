@@ -27,6 +27,12 @@ interface RegistryEvents {
     event Withdrawn(address indexed owner, uint64 indexed admission, uint256 amount, uint256 lost);
     /// @notice The bond grew by `amount` to `bond`, which counts from `effectiveEpoch` on.
     event BondAdded(address indexed owner, uint256 amount, uint256 bond, uint64 effectiveEpoch);
+    /// @notice `amount` was taken off the bond, which is `bond` from `untilEpoch` on. It unbonds: it is paid later.
+    event BondReduced(address indexed owner, uint256 amount, uint256 bond, uint64 untilEpoch);
+    /// @notice A part of a bond that had unbonded was paid to its owner.
+    event UnbondedWithdrawn(address indexed owner, uint256 amount);
+    /// @notice There is evidence against the owner: `amount` that was unbonding is bond again, before any penalty.
+    event UnbondingEnded(address indexed owner, uint256 amount);
     /// @notice From `effectiveEpoch` on the sequencer signs with another key; keys of earlier epochs stay punishable.
     event KeyRotated(address indexed owner, uint64 effectiveEpoch, bytes32 keyHash);
     /// @notice What a sequencer says about itself. Nothing on L1 depends on it.

@@ -5,7 +5,7 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 
 import {Certificates} from "../Certificates.sol";
 import {Rosters} from "../Rosters.sol";
-import {ChainSpec, Stage} from "../Types.sol";
+import {ChainSpec, Stage, Unbonding} from "../Types.sol";
 import {ContentStore} from "../libraries/ContentStore.sol";
 import {RegistryErrors} from "./RegistryErrors.sol";
 import {RegistryEvents} from "./RegistryEvents.sol";
@@ -82,6 +82,14 @@ abstract contract RegistryState is RegistryErrors, RegistryEvents {
         uint32 admission;
     }
 
+    /// What unbonds of one bond is `_unbondings[owner][first]` and those up to `end`.
+    struct UnbondingQueue {
+        /// Sum of the parts, in base units.
+        uint128 total;
+        uint32 first;
+        uint32 end;
+    }
+
     struct SeatTerm {
         uint64 effectiveEpoch;
         address owner;
@@ -116,6 +124,8 @@ abstract contract RegistryState is RegistryErrors, RegistryEvents {
     mapping(uint32 keyId => address) internal _feeRecipients;
     mapping(uint32 position => ExitRequest) internal _exits;
     mapping(address reporter => uint256) internal _claimable;
+    mapping(address owner => UnbondingQueue) internal _unbondingQueues;
+    mapping(address owner => mapping(uint32 position => Unbonding)) internal _unbondings;
 
     /// @param spec The rules of the chain.
     /// @param slasher Address of the slasher, which is deployed after this contract: predicted from the deployer's

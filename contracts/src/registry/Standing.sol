@@ -113,6 +113,15 @@ abstract contract Standing is RegistryState {
         _checkpoints[owner][position] = checkpoint;
     }
 
+    /// @dev Gives `owner`, whose latest checkpoint is `latest`, the weight of `bond` as soon as may be; `latest` becomes what
+    /// it is then.
+    function _changeWeight(address owner, Checkpoint memory latest, uint256 bond) internal {
+        uint64 weight = _weightOf(bond);
+        if (weight == latest.weight) return;
+        (latest.weight, latest.effectiveEpoch) = (weight, _changeEpochOf(latest));
+        _writeCheckpoint(owner, latest);
+    }
+
     /// @dev Of an owner that registered at least once.
     function _latestCheckpoint(address owner) internal view returns (Checkpoint memory) {
         return _checkpoints[owner][_sequencers[owner].checkpoints - 1];
