@@ -4,7 +4,10 @@ use alloy_primitives::{B256, keccak256};
 use alloy_sol_types::SolValue;
 use serde::{Deserialize, Serialize};
 
-use crate::{BatchHash, BatchIndex, BlockDigest, Epoch, Height, L1Origin, abi};
+use crate::{
+    BatchHash, BatchIndex, BlockDigest, Epoch, Height, L1Origin, abi,
+    limits::{BATCH_BLOB_DATA_BYTES_MAX, BATCH_DATA_BYTES_MAX},
+};
 
 /// Where a batch's data is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -23,6 +26,15 @@ impl DataKind {
         match self {
             Self::Blobs => 0,
             Self::Calldata => 1,
+        }
+    }
+
+    /// Returns the most data bytes of a batch of this kind, for any chain: a chain spec may set less, never more.
+    #[must_use]
+    pub const fn data_bytes_max(self) -> usize {
+        match self {
+            Self::Blobs => BATCH_BLOB_DATA_BYTES_MAX,
+            Self::Calldata => BATCH_DATA_BYTES_MAX,
         }
     }
 
@@ -65,7 +77,7 @@ pub struct BatchHeader {
     pub forced_hash: B256,
     /// Where the data is.
     pub data_kind: DataKind,
-    /// Calldata: keccak256 of the data.
+    /// Calldata: keccak256 of the data. Blobs: [`crate::blobs::data_hash`].
     pub data_hash: B256,
     /// Commitment to the epoch's turns led and missed up to the last block: [`duties_root`].
     pub duties_root: B256,

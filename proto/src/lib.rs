@@ -4,7 +4,7 @@
 //!   [`Certificate`] a statement signed by a quorum, [`Evidence`] two statements that an honest key never signs both.
 //! - Every digest that L1 rebuilds is made here and pinned by `contracts/test/vectors/digests.json`, which Rust and
 //!   Solidity tests both read.
-//! - Bytes from outside become these types in [`wire`] and [`batch_data`] alone, and there every size is bounded
+//! - Bytes from outside become these types in [`wire`], [`batch_data`] and [`blobs`] alone, and there every size is bounded
 //!   ([`limits`]).
 //!
 //! Nothing here does I/O, reads a clock or checks a BLS signature: `baton-consensus` does the last, and says so by a type.
@@ -12,6 +12,7 @@
 mod abi;
 pub mod batch;
 pub mod batch_data;
+pub mod blobs;
 mod block;
 mod bls;
 mod certificate;

@@ -21,6 +21,12 @@ pub const BLOCK_TRANSACTIONS_MAX: usize = 32_768;
 /// Most calldata bytes of one batch. L1 pools refuse a transaction above 128 KiB; header, certificate and envelope take the rest.
 pub const BATCH_DATA_BYTES_MAX: usize = 120 * 1024;
 
+/// Most blobs of one batch: what L1 lets one transaction carry (EIP-7594).
+pub const BATCH_BLOBS_MAX: usize = 6;
+
+/// Most data bytes of one batch in blobs: 31 bytes in each of 4,096 elements of each blob, less five in front.
+pub const BATCH_BLOB_DATA_BYTES_MAX: usize = BATCH_BLOBS_MAX * 126_976 - 5;
+
 /// Most bytes a batch may have after decompression.
 pub const BATCH_DECODED_BYTES_MAX: usize = 8 * 1024 * 1024;
 
@@ -105,6 +111,7 @@ const _: () = assert!(
         <= RANGE_ANSWER_BYTES_MAX,
     "an answer with transactions must fit an answer"
 );
-const _: () = assert!(BATCH_DATA_BYTES_MAX + ENVELOPE_BYTES <= FRAME_BYTES_MAX, "a batch must fit a frame");
+const _: () = assert!(BATCH_DATA_BYTES_MAX <= BATCH_BLOB_DATA_BYTES_MAX, "blobs must hold what calldata does");
+const _: () = assert!(BATCH_BLOB_DATA_BYTES_MAX + ENVELOPE_BYTES <= FRAME_BYTES_MAX, "a batch must fit a frame");
 const _: () =
     assert!(TRANSACTION_BYTES_MAX + ENVELOPE_BYTES <= GOSSIP_BYTES_MAX, "a transaction must fit a gossip message");

@@ -3,7 +3,7 @@
 use super::{BatchDataError, Columns, encode_unbounded};
 use crate::{
     Block, Epoch,
-    limits::{BATCH_BLOCKS_MAX, BATCH_DATA_BYTES_MAX, BATCH_DECODED_BYTES_MAX},
+    limits::{BATCH_BLOB_DATA_BYTES_MAX, BATCH_BLOCKS_MAX, BATCH_DECODED_BYTES_MAX},
 };
 
 /// A prefix that fills this share of the space is good enough: 15/16.
@@ -17,7 +17,7 @@ const FIRST_GUESS: usize = 2;
 const GUESSES_MAX: usize = 6;
 
 /// Returns the data of a batch of the first blocks of `blocks`, in at most `bytes_max` bytes (never more than
-/// [`BATCH_DATA_BYTES_MAX`]), and how many blocks it holds: at least one, all if they fit, and otherwise as many as fill
+/// [`BATCH_BLOB_DATA_BYTES_MAX`]), and how many blocks it holds: at least one, all if they fit, and otherwise as many as fill
 /// most of the space. A batch has one epoch, so blocks of a later one are left out.
 ///
 /// Costs a few encodings of what fits, however many blocks wait behind it.
@@ -25,7 +25,7 @@ const GUESSES_MAX: usize = 6;
 /// # Errors
 /// [`BatchDataError::BlockTooLarge`] if not even the first block fits; other errors as of [`super::encode`].
 pub fn encode_prefix(blocks: &[Block], bytes_max: usize) -> Result<(Vec<u8>, usize), BatchDataError> {
-    let bytes_max = bytes_max.min(BATCH_DATA_BYTES_MAX);
+    let bytes_max = bytes_max.min(BATCH_BLOB_DATA_BYTES_MAX);
     let first = blocks.first().ok_or(BatchDataError::NoBlocks)?;
     let mut bodies = Bodies::of(blocks, first.header.epoch);
     let too_large = |got| BatchDataError::BlockTooLarge { height: first.header.height, got, max: bytes_max };

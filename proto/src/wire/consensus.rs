@@ -9,7 +9,7 @@ use super::{KnownTransactions, WireError, block, check_length, count, decode_can
 use crate::{
     BatchHeader, Block, BlockHeader, BlsSignature, Certificate, Epoch, Evidence, SignedStatement, Statement,
     StatementKind, View,
-    limits::{BATCH_DATA_BYTES_MAX, BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, FRAME_BYTES_MAX},
+    limits::{BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, FRAME_BYTES_MAX},
     merkle,
 };
 
@@ -61,7 +61,7 @@ pub enum ConsensusMessage {
         committee_epoch: Epoch,
         /// What to attest.
         header: BatchHeader,
-        /// See [`crate::batch_data`]; at most [`BATCH_DATA_BYTES_MAX`] bytes.
+        /// See [`crate::batch_data`]; at most [`DataKind::data_bytes_max`] bytes of the header's kind.
         data: Bytes,
     },
     /// A member's Attest.
@@ -163,8 +163,8 @@ impl ConsensusMessage {
             }
             Kind::Evidence(evidence) => Self::Evidence(evidence.try_into()?),
             Kind::BatchProposal(proposal) => {
-                check_length("batch_proposal.data", &proposal.data, BATCH_DATA_BYTES_MAX)?;
-                let header = fields::required("batch_proposal.header", proposal.header)?.try_into()?;
+                let header: BatchHeader = fields::required("batch_proposal.header", proposal.header)?.try_into()?;
+                check_length("batch_proposal.data", &proposal.data, header.data_kind.data_bytes_max())?;
                 let committee_epoch = Epoch::new(proposal.committee_epoch);
                 Self::BatchProposal { committee_epoch, header, data: Bytes(proposal.data) }
             }

@@ -7,7 +7,7 @@ use baton_proto::{
     BatchIndex, Block, BlockDigest, BlockHeader, Epoch, Height, L1BlockNumber, L1Origin, L2ChainId, MemberIndex,
     TimestampMs, Transaction, View,
     batch_data::{BatchContext, BatchDataError, VERSION, decode, encode, encode_prefix, matches},
-    limits::{BATCH_BLOCKS_MAX, BATCH_DATA_BYTES_MAX, BATCH_DECODED_BYTES_MAX},
+    limits::{BATCH_BLOB_DATA_BYTES_MAX, BATCH_BLOCKS_MAX, BATCH_DATA_BYTES_MAX, BATCH_DECODED_BYTES_MAX},
 };
 use proptest::prelude::*;
 
@@ -286,7 +286,7 @@ fn a_prefix_fills_the_space_and_never_more() {
     let mut sizes = BTreeSet::new();
     for bytes_max in [one, one + 1, 5_000, 20_000, 60_000, whole, BATCH_DATA_BYTES_MAX, usize::MAX] {
         let (data, taken) = encode_prefix(&blocks, bytes_max).unwrap();
-        assert!(data.len() <= bytes_max && data.len() <= BATCH_DATA_BYTES_MAX);
+        assert!(data.len() <= bytes_max && data.len() <= BATCH_BLOB_DATA_BYTES_MAX);
         assert_eq!(matches(&data, &blocks[..taken]), Ok(()));
         if taken < blocks.len() {
             let wasted = bytes_max - data.len();
@@ -325,9 +325,11 @@ fn more_data_than_calldata_holds_is_an_error() {
         panic!("a batch of 160 kB of noise fits");
     };
     assert_eq!(
-        encode_prefix(&blocks, usize::MAX),
+        encode_prefix(&blocks, BATCH_DATA_BYTES_MAX),
         Err(BatchDataError::BlockTooLarge { height: Height::new(1), got, max: BATCH_DATA_BYTES_MAX })
     );
+    // Blobs hold it.
+    assert_eq!(encode_prefix(&blocks, usize::MAX).unwrap().0.len(), got);
 }
 
 #[test]

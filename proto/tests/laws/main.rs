@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
 mod batch_data;
+mod blobs;
 mod digests;
 mod evidence;
 mod golden;

@@ -4,12 +4,13 @@ use alloy_consensus::{Signed, TxEnvelope, TxLegacy};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{B256, Bytes, Signature, TxHash, U256};
 use baton_proto::{
-    BlockDigest, Epoch, Height, Statement, Transaction, View,
+    BlockDigest, DataKind, Epoch, Height, Statement, Transaction, View,
     limits::{
-        ANNOUNCEMENT_BYTES_MAX, BATCH_DATA_BYTES_MAX, BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, FORWARD_BYTES_MAX,
-        FORWARD_TRANSACTIONS_MAX, FRAME_BYTES_MAX, GOSSIP_BYTES_MAX, GOSSIP_TRANSACTIONS_MAX, RANGE_ANSWER_BYTES_MAX,
-        RANGE_BLOCKS_MAX, RANGE_TAIL_MAX, RANGE_TRANSACTIONS_TARGET, RECORD_BYTES_MAX, SYNC_REQUEST_BYTES_MAX,
-        TRANSACTION_BYTES_MAX, TRANSACTIONS_ASKED_MAX, TRANSACTIONS_BYTES_TARGET,
+        ANNOUNCEMENT_BYTES_MAX, BATCH_BLOB_DATA_BYTES_MAX, BATCH_DATA_BYTES_MAX, BLOCK_BYTES_MAX,
+        BLOCK_TRANSACTIONS_MAX, FORWARD_BYTES_MAX, FORWARD_TRANSACTIONS_MAX, FRAME_BYTES_MAX, GOSSIP_BYTES_MAX,
+        GOSSIP_TRANSACTIONS_MAX, RANGE_ANSWER_BYTES_MAX, RANGE_BLOCKS_MAX, RANGE_TAIL_MAX, RANGE_TRANSACTIONS_TARGET,
+        RECORD_BYTES_MAX, SYNC_REQUEST_BYTES_MAX, TRANSACTION_BYTES_MAX, TRANSACTIONS_ASKED_MAX,
+        TRANSACTIONS_BYTES_TARGET,
     },
     wire::{
         self, ConsensusMessage, FinalHeader, FinalRange, NOTHING_KNOWN, SyncRequest, SyncResponse, TransactionGossip,
@@ -214,7 +215,7 @@ fn a_frame_over_the_bound_is_not_decoded() {
 
 #[test]
 fn batch_data_at_the_bound_and_one_over() {
-    let with = |length: usize| {
+    let with = |data_kind: DataKind, length: usize| {
         let header = baton_proto::BatchHeader {
             index: baton_proto::BatchIndex::ZERO,
             prev_batch_hash: Default::default(),
@@ -226,22 +227,20 @@ fn batch_data_at_the_bound_and_one_over() {
             state_root: B256::ZERO,
             forced_position: 0,
             forced_hash: B256::ZERO,
-            data_kind: baton_proto::DataKind::Calldata,
+            data_kind,
             data_hash: B256::ZERO,
             duties_root: B256::ZERO,
         };
         ConsensusMessage::BatchProposal { committee_epoch: Epoch::new(2), header, data: Bytes::from(vec![7; length]) }
     };
-    let most = with(BATCH_DATA_BYTES_MAX);
-    assert_eq!(decode(&most), Ok(most));
-    assert_eq!(
-        decode(&with(BATCH_DATA_BYTES_MAX + 1)),
-        Err(WireError::Oversize {
-            what: "batch_proposal.data",
-            got: BATCH_DATA_BYTES_MAX + 1,
-            max: BATCH_DATA_BYTES_MAX
-        })
-    );
+    for (kind, max) in [(DataKind::Calldata, BATCH_DATA_BYTES_MAX), (DataKind::Blobs, BATCH_BLOB_DATA_BYTES_MAX)] {
+        let most = with(kind, max);
+        assert_eq!(decode(&most), Ok(most));
+        assert_eq!(
+            decode(&with(kind, max + 1)),
+            Err(WireError::Oversize { what: "batch_proposal.data", got: max + 1, max })
+        );
+    }
 }
 
 #[test]
