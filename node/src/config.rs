@@ -68,6 +68,12 @@ pub struct Config {
     /// File of the BLS key; without it this node is a follower: it signs nothing, and follows the committee.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub consensus_key: Option<PathBuf>,
+    /// File of the BLS key that the sequencer changes to: it signs in the epochs in which L1 has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_consensus_key: Option<PathBuf>,
+    /// Folder of that key's sign record, for which the same holds as for [`Self::sign_record_dir`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_sign_record_dir: Option<PathBuf>,
     /// File of the secp256k1 key that pays for batches; without it this node never posts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub poster_key: Option<PathBuf>,
@@ -192,16 +198,27 @@ impl Config {
 
     fn resolve(keys: NodeKeys) -> Result<Self, ConfigError> {
         let NodeKeys { data_dir, sign_record_dir, consensus_key, poster_key, evidence_key, l2_chain_id, .. } = keys;
+        let NodeKeys { next_sign_record_dir, next_consensus_key, .. } = keys;
         let data_dir = required(data_dir, "data_dir", "data-dir", "BATON_DATA_DIR")?;
         if consensus_key.is_none() && sign_record_dir.is_some() {
             let why = "is set, but `consensus_key` is not: a node that signs nothing has nothing to record".into();
             return Err(ConfigError::Invalid { key: "sign_record_dir", why });
         }
-        let beside = || consensus_key.as_ref().map(|key| key.with_file_name(SIGN_RECORD_DIR_NAME));
+        if consensus_key.is_none() && next_consensus_key.is_some() {
+            let why = "is set, but `consensus_key` is not: without a key in use there is none to change".into();
+            return Err(ConfigError::Invalid { key: "next_consensus_key", why });
+        }
+        if next_consensus_key.is_none() && next_sign_record_dir.is_some() {
+            let why = "is set, but `next_consensus_key` is not".into();
+            return Err(ConfigError::Invalid { key: "next_sign_record_dir", why });
+        }
+        let beside = |key: &Option<PathBuf>| key.as_ref().map(|key| key.with_file_name(SIGN_RECORD_DIR_NAME));
         let config = Self {
-            sign_record_dir: sign_record_dir.or_else(beside),
+            sign_record_dir: sign_record_dir.or_else(|| beside(&consensus_key)),
+            next_sign_record_dir: next_sign_record_dir.or_else(|| beside(&next_consensus_key)),
             data_dir,
             consensus_key,
+            next_consensus_key,
             poster_key,
             evidence_key,
             l2_chain_id: l2_chain_id.map(L2ChainId::new),
@@ -221,13 +238,32 @@ impl Config {
         Ok(config)
     }
 
+    /// Returns the files of the consensus keys with the folders of their sign records: the key in use first, then the one
+    /// that it is changed to.
+    #[must_use]
+    pub fn consensus_keys(&self) -> Vec<(&Path, &Path)> {
+        let in_use = self.consensus_key.as_deref().zip(self.sign_record_dir.as_deref());
+        let next = self.next_consensus_key.as_deref().zip(self.next_sign_record_dir.as_deref());
+        in_use.into_iter().chain(next).collect()
+    }
+
     fn check_paths(&self) -> Result<(), ConfigError> {
         let data = absolute("data_dir", &self.data_dir)?;
-        if let Some(record) = &self.sign_record_dir {
-            let record = absolute("sign_record_dir", record)?;
+        if self.next_sign_record_dir.is_some() && self.next_sign_record_dir == self.sign_record_dir {
+            return Err(ConfigError::Invalid {
+                key: "next_sign_record_dir",
+                why: "is the same folder as `sign_record_dir`; every key has a record of its own, so make the key to \
+                      change to in another folder (baton keys next)"
+                    .into(),
+            });
+        }
+        let records =
+            [("sign_record_dir", &self.sign_record_dir), ("next_sign_record_dir", &self.next_sign_record_dir)];
+        for (key, record) in records.into_iter().filter_map(|(key, record)| Some((key, record.as_ref()?))) {
+            let record = absolute(key, record)?;
             if record.starts_with(&data) || data.starts_with(&record) {
                 return Err(ConfigError::Invalid {
-                    key: "sign_record_dir",
+                    key,
                     why: format!(
                         "{} and the chain data in {} must not contain each other: restoring one would rewind the other",
                         record.display(),

@@ -75,27 +75,30 @@ pub struct EpochContext {
 }
 
 impl EpochContext {
-    /// Makes an epoch of what L1 says. `key` sits in it if the committee has it.
+    /// Makes an epoch of what L1 says. That of `keys` sits in it which the committee has: a sequencer that changes its key
+    /// signs each epoch with the one that it had there, and with no other.
     ///
     /// # Errors
     /// [`EpochError`]: no quorum could ever be checked.
-    pub fn new(
+    pub fn new<'a>(
         domain: Domain,
         facts: &EpochFacts,
         root: BlockHeader,
-        key: Option<&OwnKey>,
+        keys: impl IntoIterator<Item = &'a OwnKey>,
     ) -> Result<Self, EpochError> {
         let epoch = facts.epoch;
         let verifier = verifier_of(domain, epoch, facts.committee.clone())?;
         let committee = Arc::clone(verifier.committee());
         let seat = |key: &OwnKey| committee.index_of_key(&key.public_key()).map(|me| Arc::new(key.seated(me)));
+        // A node is one member: of two that the operator gave it, the key in use.
+        let signer = keys.into_iter().find_map(seat);
         Ok(Self {
             epoch,
             leaders: Schedule::leaders(&domain, &committee, facts.randomness),
             asked: Schedule::leaders(&domain, &committee, facts.randomness),
             posters: Schedule::posters(&domain, &committee, facts.randomness),
             verifier: Arc::new(verifier),
-            signer: key.and_then(seat),
+            signer,
             committee,
             root,
         })
@@ -175,11 +178,22 @@ impl EpochBook {
         self.recent.borrow().iter().find(|known| known.epoch == epoch).cloned()
     }
 
-    /// Returns this node's consensus key, if it has a seat in one of the epochs.
+    /// Returns what signs with `key`, if that is this node's own and has a seat in one of the epochs.
     #[must_use]
-    pub fn own_key(&self) -> Option<BlsPublicKey> {
-        let seated = |context: &Arc<EpochContext>| context.signer.as_ref().map(|signer| signer.public_key());
-        self.recent.borrow().iter().rev().find_map(seated)
+    pub fn signer_of(&self, key: &BlsPublicKey) -> Option<Arc<Signer>> {
+        self.signers().find(|signer| signer.public_key() == *key)
+    }
+
+    /// Returns this node's place in `committee`, under whichever key it had a seat in one of the epochs.
+    #[must_use]
+    pub fn own_place(&self, committee: &Committee) -> Option<MemberIndex> {
+        self.signers().find_map(|signer| committee.index_of_key(&signer.public_key()))
+    }
+
+    /// Returns this node's seats, that of the newest epoch first.
+    fn signers(&self) -> impl Iterator<Item = Arc<Signer>> + use<> {
+        let seats: Vec<_> = self.recent.borrow().iter().rev().filter_map(|context| context.signer.clone()).collect();
+        seats.into_iter()
     }
 
     /// Returns whether this node has a seat in one of the epochs.
@@ -197,10 +211,66 @@ impl EpochBook {
 
 #[cfg(test)]
 mod tests {
-    use alloy_primitives::B256;
-    use baton_proto::{L1BlockNumber, L1Origin, L2ChainId};
+    use alloy_primitives::{Address, B256};
+    use baton_consensus::SecretKey;
+    use baton_proto::{L1BlockNumber, L1ChainId, L1Origin, L2ChainId, Statement, View, Weight};
 
     use super::*;
+    use crate::signer::SignRecord;
+
+    #[test]
+    fn each_epoch_is_signed_with_the_key_that_it_has_and_recorded_for_that_key_alone() {
+        let domain = Domain {
+            l1_chain_id: L1ChainId::new(1),
+            registry: Address::repeat_byte(0x11),
+            l2_chain_id: L2ChainId::new(7),
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let [old, new, other] = [1, 2, 3].map(|fill| SecretKey::generate(&[fill; 32]));
+        let own = [("old", &old), ("new", &new)].map(|(name, key)| {
+            let record = folder.path().join(name);
+            OwnKey::new(key.clone(), SignRecord::create(&record, &key.public_key()).unwrap(), domain).unwrap()
+        });
+        let origin = L1Origin { number: L1BlockNumber::new(1), hash: B256::ZERO };
+        let epoch = |epoch, keys: &[&SecretKey]| {
+            let member = |(place, key): (u8, &&SecretKey)| CommitteeMember {
+                owner: Address::repeat_byte(place),
+                fee_recipient: Address::ZERO,
+                weight: Weight::new(1),
+                key: key.public_key(),
+            };
+            let committee = (1..).zip(keys).map(member).collect();
+            let facts = EpochFacts { epoch: Epoch::new(epoch), committee, randomness: B256::ZERO };
+            let root = BlockHeader::genesis(domain.l2_chain_id, origin, 1);
+            Arc::new(EpochContext::new(domain, &facts, root, &own).unwrap())
+        };
+        let [before, after] = [epoch(2, &[&other, &old]), epoch(3, &[&other, &new])];
+        for (context, key) in [(&before, &old), (&after, &new)] {
+            let signer = context.signer.as_ref().unwrap();
+            assert_eq!((signer.me(), signer.public_key()), (MemberIndex::new(1), key.public_key()));
+            let said = Statement::Nullify { epoch: context.epoch, view: View::new(4) };
+            let signed = signer.sign(&[said]).unwrap().remove(0);
+            context.verifier.verify((*signed).clone()).unwrap();
+            for (by, context) in [(&old, &before), (&new, &after)] {
+                let recorded = context.signer.as_ref().unwrap().recorded(said.epoch(), View::ZERO).unwrap();
+                assert_eq!(recorded.contains(&said), by.public_key() == key.public_key());
+            }
+        }
+        assert!(epoch(4, &[&other]).signer.is_none());
+        // Of two seats it takes that of the key in use.
+        assert_eq!(epoch(4, &[&new, &old]).signer.as_ref().unwrap().public_key(), old.public_key());
+
+        let book = EpochBook::new(before);
+        assert!(book.signer_of(&new.public_key()).is_none());
+        book.add(Arc::clone(&after));
+        for key in [&old, &new] {
+            assert_eq!(book.signer_of(&key.public_key()).unwrap().public_key(), key.public_key());
+        }
+        assert!(book.signer_of(&other.public_key()).is_none());
+        for context in book.changes().borrow().iter() {
+            assert_eq!(book.own_place(&context.committee), Some(MemberIndex::new(1)));
+        }
+    }
 
     #[test]
     fn another_epoch_follows_only_where_a_block_hands_over() {

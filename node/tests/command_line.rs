@@ -129,6 +129,37 @@ fn a_sign_record_moves_between_folders_and_refusals_have_their_codes() {
 }
 
 #[test]
+fn what_an_owner_has_to_send_is_printed_for_its_wallet() {
+    let dir = tempfile::tempdir().unwrap();
+    let next = dir.path().join("next");
+    let next = next.to_str().unwrap();
+    assert_eq!(baton(&["keys", "next", "--dir", next], &[]).status.code(), Some(0));
+    let registry = "0x5fbdb2315678afecb367f032d93f642f64180aa3";
+    let environment = [("BATON_L1_REGISTRY", registry), ("BATON_L1_CHAIN_ID", "31337"), ("BATON_L1_INBOX", registry)];
+    let send = |arguments: &[&str]| baton(&[&["send"], arguments].concat(), &environment);
+    for arguments in [
+        &["rotate-key", "--dir", next, "--owner", "0x00000000000000000000000000000000000000aa"][..],
+        &["exit"],
+        &["withdraw"],
+        &["claim"],
+        &["abandon"],
+    ] {
+        let sent = send(arguments);
+        assert_eq!(sent.status.code(), Some(0), "{arguments:?}: {}", log_of(&sent));
+        let printed: toml::Table = String::from_utf8(sent.stdout).unwrap().parse().unwrap();
+        assert_eq!(printed["to"].as_str().unwrap().to_lowercase(), registry);
+        assert!(printed["data"].as_str().is_some_and(|data| data.starts_with("0x") && data.len() >= 10), "{printed}");
+    }
+    for (arguments, said) in
+        [(&["rotate-key", "--dir", next][..], "--owner"), (&["exit", "--account", "/nowhere"], "--l1-rpc")]
+    {
+        let refused = send(arguments);
+        assert_eq!(refused.status.code(), Some(2), "{arguments:?}");
+        assert!(log_of(&refused).contains(said), "{}", log_of(&refused));
+    }
+}
+
+#[test]
 fn a_node_that_does_not_answer_is_not_healthy() {
     // Port 9 is the discard service, which nobody runs.
     let output = baton(&["health", "--url", "http://127.0.0.1:9/readyz"], &[]);

@@ -67,7 +67,7 @@ impl Seat {
             book: None,
             epochs: EpochBook::new(epoch),
             spec: facts.spec,
-            speaker: None,
+            speakers: vec![],
             // The nodes dial us; we dial nobody.
             peers: vec![],
             observers: vec![],

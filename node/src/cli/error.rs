@@ -1,6 +1,6 @@
 //! What a verb may end with, and the exit code it stands for.
 
-use super::{HealthError, KeysError, network::NetworkArgsError};
+use super::{HealthError, KeysError, SendCliError, network::NetworkArgsError};
 use crate::{config::ConfigError, node::NodeError};
 
 /// Why the process ends with another code than 0.
@@ -16,6 +16,8 @@ pub enum CliError {
     Node(#[from] NodeError),
     #[error(transparent)]
     Keys(#[from] KeysError),
+    #[error(transparent)]
+    Send(#[from] SendCliError),
     #[error(transparent)]
     Health(#[from] HealthError),
     #[error("{0:#}")]
@@ -37,6 +39,7 @@ impl CliError {
             Self::Config(_) => Self::USAGE,
             Self::Node(error) => error.exit_code(),
             Self::Keys(error) => error.exit_code(),
+            Self::Send(error) => error.exit_code(),
             Self::Health(_) => Self::RUNTIME,
             Self::Devnet(error) if error.is::<NetworkArgsError>() => Self::USAGE,
             Self::Devnet(_) => Self::RUNTIME,

@@ -38,6 +38,9 @@ enum KeysCommand {
     /// Make all keys of a new sequencer in a folder, with an empty and complete sign record, and print their public parts.
     /// Nothing is ever overwritten.
     New(FolderArgs),
+    /// Make a consensus key for a sequencer to change to, in a folder of its own, with an empty and complete sign record, and
+    /// print its public part. Nothing is ever overwritten.
+    Next(FolderArgs),
     /// Print the public parts of the keys in a folder.
     Show(FolderArgs),
     /// Write the sign record of a stopped node to one file, whole or not at all, to move the key to another machine: stop
@@ -204,13 +207,32 @@ pub fn create(dir: &Path) -> Result<SequencerKeys, KeysError> {
         return Err(KeysError::Exists(path.clone()));
     }
     make_private(dir).map_err(|error| KeysError::Folder { path: dir.to_owned(), error })?;
-    let consensus = keyfile::create(&files.consensus)?;
-    // A key whose record is missing signs nothing, so a crash between the two is safe.
-    drop(SignRecord::create(&files.sign_record, &consensus.public_key())?);
+    let consensus = create_consensus(&files.consensus, &files.sign_record)?;
     let peer_id = load_or_create_identity(&files.identity)?.public().to_peer_id();
     let poster = account_key::create(&files.poster)?;
     let evidence = account_key::create(&files.evidence)?;
     Ok(SequencerKeys { files, consensus, peer_id, poster, evidence })
+}
+
+/// Makes a consensus key in `dir`, which is made if missing, with an empty and complete sign record: what a sequencer changes
+/// its key to.
+///
+/// # Errors
+/// [`KeysError::Exists`] if there is either already: then nothing is made.
+pub fn create_next(dir: &Path) -> Result<SecretKey, KeysError> {
+    let KeyFiles { consensus, sign_record, .. } = KeyFiles::of(dir);
+    if let Some(path) = [&consensus, &sign_record].into_iter().find(|path| path.exists()) {
+        return Err(KeysError::Exists(path.clone()));
+    }
+    make_private(dir).map_err(|error| KeysError::Folder { path: dir.to_owned(), error })?;
+    create_consensus(&consensus, &sign_record)
+}
+
+fn create_consensus(file: &Path, sign_record: &Path) -> Result<SecretKey, KeysError> {
+    let key = keyfile::create(file)?;
+    // A key whose record is missing signs nothing, so a crash between the two is safe.
+    drop(SignRecord::create(sign_record, &key.public_key())?);
+    Ok(key)
 }
 
 /// Reads the keys in `dir`. The sign record is left alone: a running node holds it.
@@ -231,6 +253,9 @@ pub fn load(dir: &Path) -> Result<SequencerKeys, KeysError> {
 pub(super) fn run(args: KeysArgs) -> Result<(), KeysError> {
     match args.command {
         KeysCommand::New(FolderArgs { dir }) => println!("{}", create(&dir)?.public()),
+        KeysCommand::Next(FolderArgs { dir }) => {
+            println!("consensus_public_key = \"{}\"", create_next(&dir)?.public_key());
+        }
         KeysCommand::Show(FolderArgs { dir }) => println!("{}", load(&dir)?.public()),
         KeysCommand::ExportRecord(args) => {
             let (record, key) = args.record()?;

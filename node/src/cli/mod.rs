@@ -6,6 +6,7 @@ mod health;
 pub mod keys;
 pub mod network;
 pub mod node;
+pub mod send;
 pub mod testnet;
 
 use clap::{Parser, Subcommand};
@@ -14,6 +15,7 @@ pub use error::CliError;
 pub use health::{HealthArgs, HealthError};
 pub use keys::{KeyFiles, KeysArgs, KeysError, PublicKeys, SequencerKeys};
 pub use node::NodeArgs;
+pub use send::{SendArgs, SendCliError};
 
 /// A decentralized sequencer for Ethereum rollups.
 #[derive(Debug, Parser)]
@@ -31,6 +33,8 @@ pub enum Command {
     Node(Box<NodeArgs>),
     /// Make or show a sequencer's keys, or move their sign record.
     Keys(KeysArgs),
+    /// Send a call to the contracts that an owner, a reporter or anybody may make, or print it for a wallet.
+    Send(Box<SendArgs>),
     /// Ask a running node whether it is ready: exit code 0 if it is, else 1.
     Health(HealthArgs),
     /// Run a whole network on this machine: L1, contracts, bonded sequencers.
@@ -50,6 +54,7 @@ impl Cli {
         match self.command {
             Command::Node(args) => node::run(*args).await,
             Command::Keys(args) => Ok(keys::run(args)?),
+            Command::Send(args) => Ok(send::run(*args).await?),
             Command::Health(args) => Ok(health::run(args).await?),
             Command::Devnet(args) => crate::devnet::run(*args).await.map_err(CliError::Devnet),
             Command::Testnet(args) => crate::devnet::testnet::run(*args).await.map_err(CliError::Devnet),

@@ -53,6 +53,11 @@ layer! {
         /// File of the BLS key, made by `baton keys new`. Default: none, and the node is a follower: it signs nothing,
         /// follows the committee, serves reads, and forwards transactions.
         consensus_key: PathBuf, "consensus-key", "BATON_CONSENSUS_KEY";
+        /// File of the BLS key that the sequencer changes to, made by `baton keys next`. The node signs with it from the
+        /// epoch on in which L1 has it, and with `consensus_key` in those before. Default: none.
+        next_consensus_key: PathBuf, "next-consensus-key", "BATON_NEXT_CONSENSUS_KEY";
+        /// Folder of the sign record of `next_consensus_key`. Default: `sign-record` beside that key.
+        next_sign_record_dir: PathBuf, "next-sign-record-dir", "BATON_NEXT_SIGN_RECORD_DIR";
         /// File (mode 0600, 32 bytes in hex) of the secp256k1 key that pays for batches. Default: none, and the node
         /// attests but never posts.
         poster_key: PathBuf, "poster-key", "BATON_POSTER_KEY";

@@ -59,6 +59,8 @@ fn a_node_without_a_consensus_key_is_a_follower() {
     assert_eq!((&config.consensus_key, &config.sign_record_dir), (&None, &None));
     assert!(!config.to_string().contains("consensus_key") && !config.to_string().contains("sign_record_dir"));
     // A record without a key is a key that was forgotten.
+    let error = resolve(&keyless, &["--next-consensus-key", "/next/key"]).unwrap_err().to_string();
+    assert!(error.contains("`next_consensus_key`") && error.contains("`consensus_key`"), "{error}");
     let error = resolve(&keyless, &["--sign-record-dir", "/record"]).unwrap_err().to_string();
     assert!(error.contains("`sign_record_dir`") && error.contains("`consensus_key`"), "{error}");
 }
@@ -201,8 +203,24 @@ fn the_sign_record_and_chain_data_never_contain_each_other() {
 }
 
 #[test]
+fn a_key_to_change_to_has_a_record_of_its_own() {
+    let next = resolve(MINIMAL, &["--next-consensus-key", "/keys/next/consensus.key"]).unwrap();
+    let in_use = (Path::new("/keys/consensus.key"), Path::new("/keys/sign-record"));
+    let other = (Path::new("/keys/next/consensus.key"), Path::new("/keys/next/sign-record"));
+    assert_eq!(next.consensus_keys(), [in_use, other]);
+    assert_eq!(resolve(MINIMAL, &[]).unwrap().consensus_keys(), [in_use]);
+}
+
+#[test]
 fn rules_between_keys_name_the_key() {
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 9] = [
+        // Beside the key in use the default record is that key's.
+        (&["--next-consensus-key", "/keys/next.key"], "`next_sign_record_dir`"),
+        (&["--next-sign-record-dir", "/next"], "`next_consensus_key`"),
+        (
+            &["--next-consensus-key", "/n/k", "--data-dir", "/d", "--next-sign-record-dir", "/d/n"],
+            "`next_sign_record_dir`",
+        ),
         (&["--p2p-announce", "/ip4/203.0.113.7/tcp/1,/dns4/node.example/tcp/1"], "`p2p.announce`"),
         (&["--poster-key", "/k", "--evidence-key", "/k"], "`evidence_key`"),
         (&["--l1-poll-interval-ms", "0"], "`l1.poll_interval_ms`"),

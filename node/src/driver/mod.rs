@@ -85,7 +85,7 @@ use crate::{
     l1::{ChainFacts, L1View, Origins},
     ledger::{Ledger, LedgerError},
     p2p::{Network, Outbound},
-    signer::{SignError, SignRecordError},
+    signer::{SignError, SignRecordError, Signer},
     telemetry::metrics::ConsensusMetrics,
 };
 
@@ -478,8 +478,8 @@ impl Driver {
                 None => Ok(()),
             },
             Checked::BygoneEvidence { evidence, against } => {
-                let is_ours = self.context.book.own_key() == Some(*against);
-                match self.report_unless(is_ours, evidence).await? {
+                let ours = self.context.book.signer_of(&against);
+                match self.report_unless(ours, evidence).await? {
                     Some(answer) => self.input(answer).await,
                     None => Ok(()),
                 }
@@ -563,13 +563,17 @@ impl Driver {
     /// the only safe thing is to stop, for good. Returns what the machine has to hear of it.
     async fn report(&mut self, evidence: Evidence) -> Result<Option<Input>, DriverError> {
         // An index is a place in the epoch in which it signed.
-        let me = self.context.book.of(evidence.epoch()).and_then(|epoch| epoch.me());
-        self.report_unless(Some(evidence.signer()) == me, evidence).await
+        let signer = self.context.book.of(evidence.epoch()).and_then(|epoch| epoch.signer.clone());
+        self.report_unless(signer.filter(|signer| signer.me() == evidence.signer()), evidence).await
     }
 
-    async fn report_unless(&mut self, is_ours: bool, evidence: Evidence) -> Result<Option<Input>, DriverError> {
-        if is_ours {
-            return Err(self.give_up_key(&evidence));
+    async fn report_unless(
+        &mut self,
+        ours: Option<Arc<Signer>>,
+        evidence: Evidence,
+    ) -> Result<Option<Input>, DriverError> {
+        if let Some(signer) = ours {
+            return Err(give_up_key(&signer, &evidence));
         }
         if !self.reported.insert(place_of(&evidence)) {
             return Ok(None);
@@ -593,19 +597,6 @@ impl Driver {
         lying.saturating_mul(3) >= u128::from(committee.total_weight().get())
     }
 
-    /// Sees to it that this key is never used again, also not after a restart; returns why the node ends.
-    fn give_up_key(&self, evidence: &Evidence) -> DriverError {
-        let why = format!("{:?} and {:?}", evidence.first().statement, evidence.second().statement);
-        // Where we had a seat when it signed, there is the record, though we may have none now.
-        let signer = self.context.book.of(evidence.epoch()).and_then(|epoch| epoch.signer.clone());
-        let signer = signer.or_else(|| self.context.epoch.signer.clone());
-        let noted = match signer {
-            Some(signer) => tokio::task::block_in_place(|| signer.condemn(&why)).map_err(DriverError::SignRecord),
-            None => self.halt(&format!("this node's key signed {why}")),
-        };
-        noted.err().unwrap_or(DriverError::OwnKeyEquivocates { view: evidence.view() })
-    }
-
     fn publish(&mut self) {
         self.context.window.set(self.machine.final_view(), self.machine.view());
         self.status.listening = self.key_watch.listens_in();
@@ -616,6 +607,15 @@ impl Driver {
     fn now(&self) -> TimestampMs {
         let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         TimestampMs::new(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// Sees to it that the key of `signer` is never used again, also not after a restart; returns why the node ends.
+fn give_up_key(signer: &Signer, evidence: &Evidence) -> DriverError {
+    let why = format!("{:?} and {:?}", evidence.first().statement, evidence.second().statement);
+    match tokio::task::block_in_place(|| signer.condemn(&why)) {
+        Ok(()) => DriverError::OwnKeyEquivocates { view: evidence.view() },
+        Err(error) => DriverError::SignRecord(error),
     }
 }
 

@@ -104,21 +104,21 @@ impl World {
 
     /// Two networks: a follower's, and the one of `member`, which is connected to it and can be charged there.
     pub(crate) async fn hears(&self, member: u8) -> (Network, Network) {
-        let config = |speaker, peers| NetworkConfig {
+        let config = |speakers, peers| NetworkConfig {
             identity: Keypair::generate_ed25519(),
             listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
             announce: vec![],
             book: None,
             epochs: EpochBook::new(self.epoch()),
             spec: spec(),
-            speaker,
+            speakers,
             peers,
             observers: vec![],
         };
         let start = async |config| Network::start(config, Arc::new(|_: &_| None)).await.unwrap();
-        let (network, mut events) = start(config(None, vec![])).await;
+        let (network, mut events) = start(config(vec![], vec![])).await;
         let here = (network.peer_id(), network.listen_addresses()[0].clone());
-        let (sender, _) = start(config(Some(self.speaker(member)), vec![here])).await;
+        let (sender, _) = start(config(vec![self.speaker(member)], vec![here])).await;
         let connected = tokio::time::timeout(LIMIT, events.recv()).await.expect("in time");
         assert!(matches!(connected, Some(NetworkEvent::MemberConnected { .. })), "{connected:?}");
         (network, sender)

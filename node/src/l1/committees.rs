@@ -6,7 +6,7 @@ use std::{
 };
 
 use baton_consensus::Committee;
-use baton_proto::{BlsPublicKey, Epoch};
+use baton_proto::{Epoch, MemberIndex};
 
 use super::{
     client::{At, L1Client, L1Error},
@@ -55,8 +55,8 @@ impl Committees {
         self.older.retain(|epoch, _| needed.contains(epoch));
     }
 
-    /// Returns this node's consensus key, if it has had a seat lately.
-    pub(super) fn own_key(&self) -> Option<BlsPublicKey> {
-        self.book.own_key()
+    /// Returns this node's place in `committee`, under whichever key it has had a seat lately.
+    pub(super) fn own_place(&self, committee: &Committee) -> Option<MemberIndex> {
+        self.book.own_place(committee)
     }
 }

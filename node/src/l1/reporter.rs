@@ -176,7 +176,7 @@ impl Work {
             let since = *case.since.get_or_insert(head);
             let evidence = case.evidence.clone();
             let committee = self.committees.of(evidence.epoch()).await?;
-            let me = self.committees.own_key().and_then(|key| committee.index_of_key(&key));
+            let me = self.committees.own_place(&committee);
             if me == Some(evidence.signer()) {
                 error!(epoch = %evidence.epoch(), "the evidence is against this node's own key; it is left to others");
                 self.cases.remove(&id);

@@ -77,6 +77,10 @@ pub enum OpenError {
     #[error(transparent)]
     SignRecord(#[from] SignRecordError),
     #[error(
+        "`next_consensus_key` holds the same key as `consensus_key`: two records of one key would know half each of what it signed; make the key to change to with baton keys next"
+    )]
+    SameKeyTwice,
+    #[error(
         "safety was seen broken on this chain ({0}); this node signs nothing and waits for its operator: compare the chain with L1 before starting it with a new data folder"
     )]
     Halted(String),
@@ -95,6 +99,7 @@ impl OpenError {
             | Self::OtherL2Chain { .. }
             | Self::OtherContract { .. }
             | Self::UnknownExecutor(_)
+            | Self::SameKeyTwice
             | Self::NotInCommittee { .. } => 2,
             Self::Journal(error) if error.is_refusal() => 2,
             Self::Journal(_)
@@ -140,9 +145,10 @@ pub struct Opened {
     pub head: Height,
 }
 
-/// The keys of a node, with the record that only one process may hold. A follower has no consensus key.
+/// The keys of a node, each consensus key with the record that only one process may hold.
 pub(super) struct Held {
-    consensus: Option<(SecretKey, SignRecord)>,
+    /// The key in use first, then the one that it is changed to; none of a follower.
+    consensus: Vec<(SecretKey, SignRecord)>,
     identity: Keypair,
     poster_key: Option<PrivateKeySigner>,
     evidence_key: Option<PrivateKeySigner>,
@@ -153,17 +159,19 @@ pub(super) struct Held {
 /// # Errors
 /// [`OpenError`] for a key that cannot be read, and for a sign record that is missing, another's or in use.
 pub(super) fn hold_keys(config: &Config, options: &NodeOptions) -> Result<Held, OpenError> {
-    let key = config.consensus_key.as_deref().map(keyfile::load).transpose()?;
+    let files = config.consensus_keys();
+    let keys: Vec<SecretKey> = files.iter().map(|(key, _)| keyfile::load(key)).collect::<Result<_, _>>()?;
+    if keys.first().zip(keys.get(1)).is_some_and(|(key, next)| key.public_key() == next.public_key()) {
+        return Err(OpenError::SameKeyTwice);
+    }
     let identity = load_identity(&config.p2p.identity)?;
     let poster_key = config.poster_key.as_deref().map(account_key::load).transpose()?;
     let evidence_key = config.evidence_key.as_deref().map(account_key::load).transpose()?;
-    let consensus = match key.zip(config.sign_record_dir.as_deref()) {
-        Some((key, folder)) => {
-            let record = hold_record(folder, &key.public_key(), options)?;
-            Some((key, record))
-        }
-        None => None,
+    let hold = |(key, (_, folder)): (SecretKey, (_, &Path))| {
+        let record = hold_record(folder, &key.public_key(), options)?;
+        Ok::<_, OpenError>((key, record))
     };
+    let consensus = keys.into_iter().zip(files).map(hold).collect::<Result<_, _>>()?;
     Ok(Held { consensus, identity, poster_key, evidence_key })
 }
 
@@ -216,18 +224,19 @@ pub(super) async fn open(config: &Config, held: Held) -> Result<(Opened, Journal
     }
     ledger.init_genesis(&facts.genesis)?;
     let head = ledger.head()?.height;
-    let key = consensus.map(|(key, record)| OwnKey::new(key, record, facts.domain)).transpose()?;
+    let own = |(key, record)| OwnKey::new(key, record, facts.domain).map(Arc::new);
+    let keys: Vec<Arc<OwnKey>> = consensus.into_iter().map(own).collect::<Result<_, _>>()?;
     let opener = Opener {
         facts: Arc::clone(&facts),
         client: l1_client.clone(),
         ledger: Arc::clone(&ledger),
-        key: key.map(Arc::new),
+        keys,
         poll: Duration::from_millis(config.l1.poll_interval_ms),
     };
     let epochs = opener.book().await?;
     let epoch = epochs.running();
     opener.check_seat(&epochs).await?;
-    let network_config = network_config(config, identity, epochs.clone(), opener.key.clone(), &facts);
+    let network_config = network_config(config, identity, epochs.clone(), &opener.keys, &facts);
     let recovered = recovered(ledger.as_ref(), &epoch)?;
     info!(%head, certificates = recovered.certificates.len(), statements = recovered.statements.len(), "state opened");
 
@@ -286,11 +295,13 @@ fn network_config(
     config: &Config,
     identity: Keypair,
     epochs: EpochBook,
-    key: Option<Arc<OwnKey>>,
+    keys: &[Arc<OwnKey>],
     facts: &ChainFacts,
 ) -> NetworkConfig {
-    let speaker =
-        |own: Arc<OwnKey>| Speaker { key: own.public_key(), prove: Arc::new(move |proof| own.prove_peer(proof)) };
+    let speaker = |own: &Arc<OwnKey>| {
+        let own = Arc::clone(own);
+        Speaker { key: own.public_key(), prove: Arc::new(move |proof| own.prove_peer(proof)) }
+    };
     let addresses = |peers: &[PeerAddress]| peers.iter().map(|peer| (peer.peer_id, peer.address.clone())).collect();
     NetworkConfig {
         identity,
@@ -299,7 +310,7 @@ fn network_config(
         book: Some(config.data_dir.join(PEERS_FILE)),
         epochs,
         spec: facts.spec.clone(),
-        speaker: key.map(speaker),
+        speakers: keys.iter().map(speaker).collect(),
         peers: addresses(&config.p2p.peers),
         observers: addresses(&config.p2p.observers),
     }
@@ -344,7 +355,7 @@ pub(super) fn recovered(ledger: &dyn Ledger, epoch: &EpochContext) -> Result<Rec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::testing::World;
+    use crate::{cli::keys, config::NodeKeys, driver::testing::World};
     use baton_proto::{MemberIndex, Statement};
 
     fn options(accept: bool, listen: bool) -> NodeOptions {
@@ -371,6 +382,43 @@ mod tests {
         {
             assert_eq!(hold_record(&complete, &key, &said).unwrap().origin(), origin);
         }
+    }
+
+    #[test]
+    fn both_keys_of_a_sequencer_that_changes_its_key_are_held_each_with_its_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let [dir, next, twice] = ["keys", "next", "twice"].map(|name| folder.path().join(name));
+        let in_use = keys::create(&dir).unwrap();
+        let next_key = keys::create_next(&next).unwrap();
+        assert!(keys::create_next(&next).is_err_and(|error| error.exit_code() == 2));
+        keys::create_next(&twice).unwrap();
+        std::fs::copy(&in_use.files.consensus, twice.join("consensus.key")).unwrap();
+        let config = |next: &Path| {
+            let address = alloy_primitives::Address::ZERO;
+            let text = format!(
+                "data_dir = {:?}\nconsensus_key = {:?}\nnext_consensus_key = {:?}\n[p2p]\nidentity = {:?}\n\
+                 [l1]\nrpc = [\"http://127.0.0.1:9\"]\nchain_id = 1\nregistry = \"{address}\"\n\
+                 inbox = \"{address}\"\nslasher = \"{address}\"\n",
+                folder.path().join("data"),
+                in_use.files.consensus,
+                next.join("consensus.key"),
+                in_use.files.identity
+            );
+            let file = folder.path().join("node.toml");
+            std::fs::write(&file, text).unwrap();
+            Config::load(Some(&file), NodeKeys::default()).unwrap()
+        };
+        let held = hold_keys(&config(&next), &NodeOptions::default()).unwrap();
+        let both = [in_use.consensus.public_key(), next_key.public_key()];
+        assert_eq!(held.consensus.iter().map(|(key, _)| key.public_key()).collect::<Vec<_>>(), both);
+        for ((_, record), key) in config(&next).consensus_keys().iter().zip(both) {
+            let error = SignRecord::open(record, &key).err().unwrap();
+            assert!(matches!(error, SignRecordError::Locked { .. }), "{error}");
+        }
+        drop(held);
+        let error = hold_keys(&config(&twice), &NodeOptions::default()).err().unwrap();
+        assert!(matches!(error, OpenError::SameKeyTwice), "{error}");
+        assert_eq!(error.exit_code(), 2);
     }
 
     #[test]

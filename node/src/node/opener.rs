@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use baton_proto::{BlockHeader, Epoch, Height};
+use baton_proto::{BlockHeader, BlsPublicKey, Epoch, Height};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
@@ -23,8 +23,8 @@ pub(super) struct Opener {
     pub(super) facts: Arc<ChainFacts>,
     pub(super) client: L1Client,
     pub(super) ledger: Arc<dyn Ledger>,
-    /// This node's consensus key, if it has one.
-    pub(super) key: Option<Arc<OwnKey>>,
+    /// This node's consensus key, and the one that it changes to; none of a follower.
+    pub(super) keys: Vec<Arc<OwnKey>>,
     /// Pause between two questions while L1 does not answer.
     pub(super) poll: Duration,
 }
@@ -123,7 +123,7 @@ impl Opener {
     }
 
     fn context(&self, facts: &EpochFacts, root: BlockHeader) -> Result<EpochContext, OpenError> {
-        Ok(EpochContext::new(self.facts.domain, facts, root, self.key.as_deref())?)
+        Ok(EpochContext::new(self.facts.domain, facts, root, self.keys.iter().map(Arc::as_ref))?)
     }
 
     /// Returns the last epochs that were read from L1, oldest first.
@@ -142,7 +142,8 @@ impl Opener {
     /// [`OpenError::NotInCommittee`].
     pub(super) async fn check_seat(&self, epochs: &EpochBook) -> Result<(), OpenError> {
         let epoch = epochs.running();
-        let Some(key) = self.key.as_ref().map(|key| key.public_key()) else {
+        let keys: Vec<BlsPublicKey> = self.keys.iter().map(|key| key.public_key()).collect();
+        let Some(key) = keys.first().copied() else {
             info!("no consensus key: this node follows the committee and signs nothing");
             return Ok(());
         };
@@ -160,7 +161,7 @@ impl Opener {
                 return Ok(());
             }
         };
-        let seat = coming.iter().find(|(_, committee)| committee.iter().any(|member| member.key == key));
+        let seat = coming.iter().find(|(_, committee)| committee.iter().any(|member| keys.contains(&member.key)));
         if let Some((seat, _)) = seat {
             info!(running = %epoch.epoch, %seat, "this key has a seat in a coming epoch; following until then");
             return Ok(());
@@ -177,7 +178,6 @@ impl Opener {
 mod tests {
     use alloy_primitives::Bytes;
     use alloy_sol_types::SolCall;
-    use baton_proto::BlsPublicKey;
     use tokio::time::timeout;
     use tokio_util::sync::CancellationToken;
 
@@ -197,7 +197,7 @@ mod tests {
             facts: Arc::clone(&chain.facts),
             client: chain.client.clone(),
             ledger: chain.ledger(),
-            key: None,
+            keys: vec![],
             poll: POLL,
         }
     }

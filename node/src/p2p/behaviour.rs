@@ -25,7 +25,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     StartError,
-    claim::{CHALLENGE_BYTES, CLAIM_BYTES_MAX},
+    claim::{ANSWER_BYTES_MAX, CHALLENGE_BYTES},
     directory::{self, DIRECTORY_BYTES_MAX},
     frame_codec::FrameCodec,
     members::PEERS_PER_MEMBER_MAX,
@@ -193,7 +193,7 @@ fn behaviour<'a>(
     };
     let sync = FrameCodec { request_max: SYNC_REQUEST_BYTES_MAX, answer_max: RANGE_ANSWER_BYTES_MAX };
     let directory = FrameCodec { request_max: directory::QUESTION.len(), answer_max: DIRECTORY_BYTES_MAX };
-    let prove = FrameCodec { request_max: CHALLENGE_BYTES, answer_max: CLAIM_BYTES_MAX };
+    let prove = FrameCodec { request_max: CHALLENGE_BYTES, answer_max: ANSWER_BYTES_MAX };
     let identify = identify::Config::new(protocols.version.clone(), identity.public())
         .with_agent_version(format!("baton/{}", env!("CARGO_PKG_VERSION")))
         // What peers say of themselves is dialled only as `discover` allows, never from the library's own cache.

@@ -80,7 +80,7 @@ impl Book {
     /// longest ago, and none that speaks for a member now.
     pub(super) fn note(&mut self, peer: PeerId, mut addresses: Vec<Multiaddr>, members: &Members) -> Option<PeerId> {
         addresses.truncate(ADDRESSES_PER_PEER_MAX);
-        let key = members.key(&peer)?;
+        let key = *members.keys(&peer).last()?;
         let entry = Entry { peer, key: Some(key), addresses };
         if entry.addresses.is_empty() || self.entries.last() == Some(&entry) {
             return None;
@@ -89,7 +89,7 @@ impl Book {
         let of_key = self.entries.iter().filter(|known| known.key == Some(key)).count();
         let owner = if of_key >= PEERS_PER_MEMBER_MAX { Some(key) } else { None };
         let goes = if owner.is_some() || self.entries.len() >= BOOK_PEERS_MAX {
-            self.entries.iter().position(|known| known.key == owner && members.key(&known.peer).is_none())
+            self.entries.iter().position(|known| known.key == owner && members.keys(&known.peer).is_empty())
         } else {
             None
         };

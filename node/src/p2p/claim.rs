@@ -1,20 +1,26 @@
-//! What a peer answers to a challenge: which key it speaks for, with the proof (protocol section 6).
+//! What a peer answers to a challenge: which keys it speaks for, with the proofs (protocol section 6).
 //!
 //! | what | bytes |
 //! | --- | --- |
 //! | challenge | nonce, 32 |
 //! | claim | key 256, signature 48 |
+//! | answer | one claim, or two of a sequencer that changes its key |
 //! | "I am no member" | a zero byte |
 
 use alloy_primitives::{B256, Bytes};
 use baton_proto::{BlsPublicKey, BlsSignature, PeerProof};
 use libp2p::PeerId;
 
+use super::SPEAKERS_MAX;
+
 /// Bytes of a challenge.
 pub(super) const CHALLENGE_BYTES: usize = 32;
 
-/// Most bytes of an answer to one.
-pub(super) const CLAIM_BYTES_MAX: usize = BlsPublicKey::LENGTH + BlsSignature::LENGTH;
+/// Bytes of a claim.
+const CLAIM_BYTES: usize = BlsPublicKey::LENGTH + BlsSignature::LENGTH;
+
+/// Most bytes of an answer to a challenge.
+pub(super) const ANSWER_BYTES_MAX: usize = SPEAKERS_MAX * CLAIM_BYTES;
 
 /// The answer of a peer that speaks for nobody.
 const NO_MEMBER: [u8; 1] = [0];
@@ -26,35 +32,41 @@ pub(super) struct Claim {
     pub(super) signature: BlsSignature,
 }
 
-/// An answer that is neither a claim nor "I am no member".
+/// An answer that is neither claims nor "I am no member".
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an answer of {got} bytes to a challenge, expected {CLAIM_BYTES_MAX}, or one zero byte")]
+#[error(
+    "an answer of {got} bytes to a challenge, expected one to {SPEAKERS_MAX} times {CLAIM_BYTES}, or one zero byte"
+)]
 pub(super) struct MalformedClaim {
     got: usize,
 }
 
 impl Claim {
-    /// Returns the bytes of an answer.
-    pub(super) fn encode(claim: Option<&Self>) -> Vec<u8> {
-        match claim {
-            None => NO_MEMBER.to_vec(),
-            Some(claim) => [&claim.key.as_bytes()[..], claim.signature.as_bytes()].concat(),
+    /// Returns the bytes of an answer: at most [`SPEAKERS_MAX`] claims.
+    pub(super) fn encode(claims: &[Self]) -> Vec<u8> {
+        if claims.is_empty() {
+            return NO_MEMBER.to_vec();
         }
+        claims.iter().flat_map(|claim| [&claim.key.as_bytes()[..], claim.signature.as_bytes()].concat()).collect()
     }
 
-    /// Reads an answer; `None` is a peer that claims nothing.
+    /// Reads an answer; a peer that claims nothing has no claims.
     ///
     /// # Errors
     /// [`MalformedClaim`].
-    pub(super) fn decode(bytes: &[u8]) -> Result<Option<Self>, MalformedClaim> {
+    pub(super) fn decode(bytes: &[u8]) -> Result<Vec<Self>, MalformedClaim> {
         if bytes == NO_MEMBER {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         let malformed = || MalformedClaim { got: bytes.len() };
-        let (key, signature) = bytes.split_at_checked(BlsPublicKey::LENGTH).ok_or_else(malformed)?;
-        let key = BlsPublicKey::from_slice(key).ok_or_else(malformed)?;
-        let signature = BlsSignature::from_slice(signature).ok_or_else(malformed)?;
-        Ok(Some(Self { key, signature }))
+        if bytes.is_empty() || bytes.len() > ANSWER_BYTES_MAX {
+            return Err(malformed());
+        }
+        let claim = |bytes: &[u8]| {
+            let (key, signature) = bytes.split_at_checked(BlsPublicKey::LENGTH)?;
+            Some(Self { key: BlsPublicKey::from_slice(key)?, signature: BlsSignature::from_slice(signature)? })
+        };
+        bytes.chunks(CLAIM_BYTES).map(|bytes| claim(bytes).ok_or_else(malformed)).collect()
     }
 }
 
@@ -70,12 +82,15 @@ mod tests {
 
     #[test]
     fn answers_have_one_form() {
-        let claim = Claim { key: BlsPublicKey::new([7; 256]), signature: BlsSignature::new([9; 48]) };
-        let bytes = Claim::encode(Some(&claim));
-        assert_eq!(bytes.len(), CLAIM_BYTES_MAX);
-        assert_eq!(Claim::decode(&bytes), Ok(Some(claim)));
-        assert_eq!(Claim::decode(&Claim::encode(None)), Ok(None));
-        for wrong in [&bytes[1..], &[bytes.as_slice(), &[0]].concat(), &[1], &[0, 0], &[]] {
+        let claim = |fill| Claim { key: BlsPublicKey::new([fill; 256]), signature: BlsSignature::new([fill; 48]) };
+        let one = Claim::encode(&[claim(7)]);
+        let two = Claim::encode(&[claim(7), claim(8)]);
+        assert_eq!((one.len(), two.len()), (CLAIM_BYTES, ANSWER_BYTES_MAX));
+        assert_eq!(Claim::decode(&one), Ok(vec![claim(7)]));
+        assert_eq!(Claim::decode(&two), Ok(vec![claim(7), claim(8)]));
+        assert_eq!(Claim::decode(&Claim::encode(&[])), Ok(vec![]));
+        let three = [one.as_slice(), &two].concat();
+        for wrong in [&one[1..], &[one.as_slice(), &[0]].concat(), &two[1..], &three, &[1], &[0, 0], &[]] {
             assert_eq!(Claim::decode(wrong), Err(MalformedClaim { got: wrong.len() }));
         }
     }

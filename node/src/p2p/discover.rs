@@ -5,7 +5,7 @@
 //! liar wastes a bounded number of attempts. Configured peers are dialled whatever anybody says.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     time::{Duration, Instant},
 };
 
@@ -248,7 +248,7 @@ impl Service {
             return;
         }
         let members = self.shared.members.borrow();
-        let peers: Vec<PeerId> = members
+        let peers: HashSet<PeerId> = members
             .speakers()
             .filter(|(key, _)| self.seats.has(key))
             .flat_map(|(_, peers)| peers)

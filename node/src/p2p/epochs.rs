@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use baton_proto::BlsPublicKey;
 use libp2p::PeerId;
 use tracing::info;
 
@@ -23,11 +22,9 @@ impl Service {
         for peer in self.discovery.book.forget_unless(|key| self.seats.has(key)) {
             self.forget_target(&peer);
         }
-        let speaks_for = |(key, peers): (&BlsPublicKey, &[PeerId])| peers.iter().map(|peer| (*peer, *key)).collect();
-        let speakers: Vec<Vec<(PeerId, BlsPublicKey)>> =
-            self.shared.members.borrow().speakers().map(speaks_for).collect();
-        for (peer, key) in speakers.into_iter().flatten() {
-            self.settle(peer, &key);
+        let proven: Vec<PeerId> = self.shared.members.borrow().proven().copied().collect();
+        for peer in proven {
+            self.settle(peer);
         }
         let observers: Vec<PeerId> = self.shared.observers.iter().copied().collect();
         for observer in observers {
@@ -58,9 +55,9 @@ impl Service {
         }
     }
 
-    /// Gives a peer that has proven `key` what is due to a member's, or ends that.
-    pub(super) fn settle(&mut self, peer: PeerId, key: &BlsPublicKey) {
-        if !self.seats.has(key) {
+    /// Gives a peer that has proven a key what is due to a member's, or ends that.
+    pub(super) fn settle(&mut self, peer: PeerId) {
+        if !self.is_member(&peer) {
             return self.silence(&peer);
         }
         self.welcome(peer);
@@ -85,7 +82,7 @@ impl Service {
 
     /// Returns whether `peer` has proven a key that has a seat in an epoch that is remembered.
     pub(super) fn is_member(&self, peer: &PeerId) -> bool {
-        let key = self.shared.members.borrow().key(peer);
-        key.is_some_and(|key| self.seats.has(&key))
+        let members = self.shared.members.borrow();
+        members.keys(peer).iter().any(|key| self.seats.has(key))
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use baton_proto::{
-    BlsPublicKey,
+    Epoch, MemberIndex,
     limits::{COMMITTEE_MEMBERS_MAX, FRAME_BYTES_MAX},
     wire::ConsensusMessage,
 };
@@ -26,11 +26,11 @@ use super::{
     behaviour::STRANGERS_MAX,
     budget::StreamBudget,
     frame::read_frame,
-    members::{PEERS_PER_MEMBER_MAX, Standing},
+    members::{Members, PEERS_PER_MEMBER_MAX, Standing},
     seats::Seats,
     shared::Shared,
 };
-use crate::epoch::{EPOCHS_KEPT, EpochContext};
+use crate::epoch::EPOCHS_KEPT;
 
 /// Most large frames that are decoded at once, of all members together.
 const DECODES_MAX: usize = 4;
@@ -102,24 +102,41 @@ impl Inbound {
         }
     }
 
-    /// Returns which member's key `peer` speaks for. One that is about to prove it, or to get a seat, is waited for: each end
+    /// Returns whether `peer` speaks for a member. One that is about to prove it, or to get a seat, is waited for: each end
     /// proves itself, and enters an epoch, on its own, so that the other may know us, and speak, before we know it.
-    async fn key(&self, peer: &PeerId) -> Option<BlsPublicKey> {
-        let (mut members, mut epochs) = (self.shared.members.subscribe(), self.seats.changes());
-        let seated = async {
-            loop {
-                match members.borrow_and_update().standing(peer) {
-                    Some(Standing::Stranger) => return None,
-                    Some(Standing::Speaker(key)) if self.seats.has(&key) => return Some(key),
-                    Some(Standing::Speaker(_) | Standing::Candidate) | None => {}
-                }
-                tokio::select! {
-                    changed = members.changed() => changed.ok()?,
-                    changed = epochs.changed() => changed.ok()?,
-                }
-            }
+    async fn is_heard(&self, peer: &PeerId) -> bool {
+        let is_seated = |members: &Members| match members.standing(peer) {
+            Some(Standing::Stranger) => Some(false),
+            _ if self.is_member(members, peer) => Some(true),
+            _ => None,
         };
-        timeout(PROOF_WAIT, seated).await.ok()?
+        timeout(PROOF_WAIT, self.until(is_seated)).await.is_ok_and(|is_heard| is_heard == Some(true))
+    }
+
+    /// Waits until `peer` speaks for no member any more.
+    async fn falls_silent(&self, peer: &PeerId) {
+        self.until(|members| (!self.is_member(members, peer)).then_some(())).await;
+    }
+
+    /// Waits for what `look` finds in who has proven what, at every change of it and of the epochs; `None` when the network
+    /// ends.
+    async fn until<T>(&self, look: impl Fn(&Members) -> Option<T>) -> Option<T> {
+        let (mut members, mut epochs) = (self.shared.members.subscribe(), self.seats.changes());
+        loop {
+            // The look asks for the epochs while it holds the members, and nobody does so the other way round.
+            let found = look(&members.borrow_and_update());
+            if found.is_some() {
+                return found;
+            }
+            tokio::select! {
+                changed = members.changed() => changed.ok()?,
+                changed = epochs.changed() => changed.ok()?,
+            }
+        }
+    }
+
+    fn is_member(&self, members: &Members, peer: &PeerId) -> bool {
+        members.keys(peer).iter().any(|key| self.seats.has(key))
     }
 
     fn refuse(&self, peer: &PeerId, why: &str) {
@@ -130,14 +147,15 @@ impl Inbound {
     /// Reads `stream` to its end, to the first frame that no honest member sends, or until the peer speaks for no member any
     /// more.
     async fn read(self: Arc<Self>, peer: PeerId, mut stream: Stream, budget: Arc<Mutex<StreamBudget>>) {
-        let Some(key) = self.key(&peer).await else { return self.refuse(&peer, "not a member") };
-        let (mut members, mut epochs) = (self.shared.members.subscribe(), self.seats.changes());
-        let has_seat = |context: &Arc<EpochContext>| context.committee.index_of_key(&key).is_some();
+        if !self.is_heard(&peer).await {
+            return self.refuse(&peer, "not a member");
+        }
+        let silent = self.falls_silent(&peer);
+        tokio::pin!(silent);
         loop {
             let frame = tokio::select! {
                 frame = read_frame(&mut stream, FRAME_BYTES_MAX) => frame,
-                _ = members.wait_for(|members| members.key(&peer) != Some(key)) => return,
-                _ = epochs.wait_for(|recent| !recent.iter().any(has_seat)) => return,
+                () = &mut silent => return,
             };
             let bytes = match frame {
                 Ok(bytes) => bytes,
@@ -154,7 +172,8 @@ impl Inbound {
             self.shared.stats.frames_received.add(1);
             let received = bytes.len();
             let Some(message) = self.decode(peer, bytes).await else { return };
-            match self.seats.place(message.epoch(), &key) {
+            let place = self.place(&peer, message.epoch());
+            match place {
                 // While the node does not keep up, nothing more is read: the peer's queue, not our memory, takes the rest.
                 Some((epoch, from)) => {
                     if self.events.send(NetworkEvent::Consensus { epoch, from, message }).await.is_err() {
@@ -170,6 +189,12 @@ impl Inbound {
                 sleep(wait).await;
             }
         }
+    }
+
+    /// Returns as whom `peer` says something about `epoch`: with another key it may sit elsewhere.
+    fn place(&self, peer: &PeerId, epoch: Epoch) -> Option<(Epoch, MemberIndex)> {
+        let members = self.shared.members.borrow();
+        members.keys(peer).iter().find_map(|key| self.seats.place(epoch, key))
     }
 
     /// Decodes a frame; `None` closes the stream.

@@ -115,9 +115,9 @@ pub struct NetworkConfig {
     pub epochs: EpochBook,
     /// The chain's parameters: transactions that no block may hold are not handed on.
     pub spec: ChainSpec,
-    /// The consensus key that speaks through this node; `None` for a follower or an observer, which sends no consensus
-    /// messages. Nor does a node whose key has no seat.
-    pub speaker: Option<Speaker>,
+    /// The consensus keys that speak through this node, at most [`SPEAKERS_MAX`]; none of a follower or an observer, which
+    /// sends no consensus messages. Nor does a node whose keys have no seat.
+    pub speakers: Vec<Speaker>,
     /// Peers to keep connected, with addresses; several entries of one peer are joined, and our own is passed over. Who
     /// they are they have to prove like anybody else.
     pub peers: Vec<(PeerId, Multiaddr)>,
@@ -128,8 +128,11 @@ pub struct NetworkConfig {
 /// Signs with the consensus key, under the ciphersuite of peer proofs. Called from threads that may block.
 pub type ProvePeer = Arc<dyn Fn(&PeerProof) -> BlsSignature + Send + Sync>;
 
-/// The consensus key that speaks through this node. Others are told of it whether it has a seat or not, so that whoever
-/// joins a committee is known already.
+/// Most consensus keys that speak through one node: a sequencer's, and the one that it changes to.
+pub const SPEAKERS_MAX: usize = 2;
+
+/// A consensus key that speaks through this node. Others are told of it whether it has a seat or not, so that whoever
+/// joins a committee, or changes its key, is known already.
 #[derive(Clone)]
 pub struct Speaker {
     /// The public key.

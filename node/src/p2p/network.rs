@@ -108,7 +108,7 @@ impl Network {
         config: NetworkConfig,
         known: KnownLookup,
     ) -> Result<(Self, mpsc::Receiver<NetworkEvent>), StartError> {
-        let seats = Seats::new(config.epochs.clone(), config.speaker.as_ref().map(|speaker| speaker.key));
+        let seats = Seats::new(config.epochs.clone(), config.speakers.iter().map(|speaker| speaker.key).collect());
         // Before anything depends on which epoch runs, so that none is missed.
         let changes = seats.changes();
         let first = seats.running();
@@ -171,7 +171,7 @@ impl Network {
             seats,
             changes,
             epoch: first.epoch,
-            speaker: config.speaker.clone(),
+            speakers: config.speakers.clone(),
             shared,
             lanes,
             reports,

@@ -50,7 +50,7 @@ pub(super) struct Proofs {
     open: HashMap<OutboundRequestId, (PeerId, B256)>,
     waiting: VecDeque<Check>,
     /// Claims of connected peers to keys that have no seat: they are checked when the key gets one.
-    candidates: HashMap<PeerId, Check>,
+    candidates: HashMap<PeerId, Vec<Check>>,
     checks: JoinSet<(PeerId, BlsPublicKey, bool)>,
     /// Whose claim each check is about, for a check that does not come to its end.
     checked: HashMap<Id, PeerId>,
@@ -178,6 +178,7 @@ impl Service {
             ProofStep::Checked { peer, key, holds } => {
                 self.check_waiting(running);
                 if !holds {
+                    running.proofs.candidates.remove(&peer);
                     let member = self.seats.newest(&key).map(|(_, member)| member.get());
                     warn!(%peer, member, "a peer claims to be a member and its proof does not hold");
                     self.has_lied(peer);
@@ -207,11 +208,11 @@ impl Service {
             self.shared.charge(from, Fault::InvalidRequest);
             return;
         };
-        let Some(speaker) = &self.speaker else {
+        if self.speakers.is_empty() {
             // Its end of the stream may be closed already; so below.
-            let _ = self.swarm.behaviour_mut().prove.send_response(channel, Claim::encode(None));
+            let _ = self.swarm.behaviour_mut().prove.send_response(channel, Claim::encode(&[]));
             return;
-        };
+        }
         let taken = running.budget(from).prove.try_take(Instant::now());
         if self.within_budget(from, taken) != Taken::Within {
             return;
@@ -221,21 +222,17 @@ impl Service {
             return;
         }
         let proof = claim::statement(self.swarm.local_peer_id(), &from, nonce);
-        let (key, prove) = (speaker.key, speaker.prove.clone());
+        let speakers = self.speakers.clone();
         running.proofs.answers.spawn_blocking(move || {
-            let claim = Claim { key, signature: prove(&proof) };
-            (channel, Claim::encode(Some(&claim)))
+            let claims = speakers.iter().map(|speaker| Claim { key: speaker.key, signature: (speaker.prove)(&proof) });
+            (channel, Claim::encode(&claims.collect::<Vec<_>>()))
         });
     }
 
-    /// An answer to a challenge of ours. Form first, then whether the key has a seat, then the signature.
+    /// An answer to a challenge of ours. Form first, then whether a key has a seat, then the signature.
     fn on_claim(&mut self, peer: PeerId, nonce: B256, answer: &[u8], running: &mut Running) {
-        let claim = match Claim::decode(answer) {
-            Ok(Some(claim)) if self.seats.is_ours(&claim.key) => {
-                warn!(%peer, "another node claims our own key; its messages are not read");
-                None
-            }
-            Ok(claim) => claim,
+        let claims = match Claim::decode(answer) {
+            Ok(claims) => claims,
             Err(reason) => {
                 warn!(%peer, %reason, "a peer's claim is none");
                 running.proofs.asked.remove(&peer);
@@ -243,19 +240,27 @@ impl Service {
                 return;
             }
         };
-        match claim {
-            Some(claim) => {
-                running.proofs.waiting.push_back(Check { peer, nonce, claim });
-                self.check_waiting(running);
+        running.proofs.candidates.remove(&peer);
+        if claims.iter().any(|claim| self.seats.is_ours(&claim.key)) {
+            warn!(%peer, "another node claims our own key; its messages are not read");
+        } else if !claims.is_empty() {
+            let (seated, others): (Vec<Claim>, Vec<Claim>) =
+                claims.into_iter().partition(|claim| self.seats.has(&claim.key));
+            let check = |claim| Check { peer, nonce, claim };
+            // One key with a seat speaks for the peer; the one that it changes to waits for its own.
+            if !seated.is_empty() && !others.is_empty() && self.swarm.is_connected(&peer) {
+                running.proofs.candidates.insert(peer, others.into_iter().map(check).collect());
+                running.proofs.waiting.extend(seated.into_iter().map(check));
+            } else {
+                running.proofs.waiting.extend(seated.into_iter().chain(others).map(check));
             }
-            None => {
-                running.proofs.asked.remove(&peer);
-                self.is_stranger(peer);
-            }
+            return self.check_waiting(running);
         }
+        running.proofs.asked.remove(&peer);
+        self.is_stranger(peer);
     }
 
-    /// Starts checks as long as there are threads for them. As many wait as peers are connected, at most.
+    /// Starts checks as long as there are threads for them. As many wait as connected peers claim keys, at most.
     fn check_waiting(&mut self, running: &mut Running) {
         while running.proofs.checks.len() < CHECKS_MAX
             && let Some(Check { peer, nonce, claim }) = running.proofs.waiting.pop_front()
@@ -278,7 +283,7 @@ impl Service {
         if self.swarm.is_connected(&peer) {
             let is_coming = self.seats.is_coming(&check.claim.key);
             debug!(%peer, is_coming, "a peer claims a key that has no seat");
-            running.proofs.candidates.insert(peer, check);
+            running.proofs.candidates.entry(peer).or_default().push(check);
             self.shared.members.send_modify(|members| members.candidate(peer));
             // Who is about to join stays, though others who have entered its epoch told us of it too early.
             if !is_coming {
@@ -289,12 +294,14 @@ impl Service {
 
     /// Checks the claims to keys that have a seat now.
     pub(super) fn check_candidates(&mut self, running: &mut Running) {
-        let has_seat = |_: &PeerId, check: &mut Check| self.seats.has(&check.claim.key);
-        let due: Vec<(PeerId, Check)> = running.proofs.candidates.extract_if(has_seat).collect();
-        for (peer, check) in due {
-            running.proofs.asked.insert(peer);
-            running.proofs.waiting.push_back(check);
-        }
+        let Proofs { candidates, asked, waiting, .. } = &mut running.proofs;
+        candidates.retain(|peer, checks| {
+            for check in checks.extract_if(.., |check| self.seats.has(&check.claim.key)) {
+                asked.insert(*peer);
+                waiting.push_back(check);
+            }
+            !checks.is_empty()
+        });
         self.check_waiting(running);
     }
 
@@ -306,7 +313,7 @@ impl Service {
             info!(peer = %displaced, "a peer speaks for its member no longer: newer ones do");
             self.silence(&displaced);
         }
-        self.settle(peer, &key);
+        self.settle(peer);
         match self.seats.running_place(&key) {
             Some((epoch, member)) if change.is_first => {
                 info!(%epoch, %member, %peer, "member connected");
@@ -356,12 +363,12 @@ impl Service {
         if was.is_none() {
             return;
         }
-        let mut gone = None;
+        let mut gone = Vec::new();
         self.shared.members.send_modify(|members| gone = members.leave(peer));
         if matches!(was, Some(Standing::Speaker(_))) {
             self.silence(peer);
         }
-        if let Some((epoch, member)) = gone.and_then(|key| self.seats.running_place(&key)) {
+        for (epoch, member) in gone.iter().filter_map(|key| self.seats.running_place(key)) {
             info!(%epoch, %member, %peer, %cause, "member disconnected");
             self.notice(NetworkEvent::MemberDisconnected { epoch, member });
         }

@@ -10,15 +10,15 @@ use tokio::sync::watch;
 
 use crate::epoch::{EpochBook, EpochContext};
 
-/// The epochs, and which key is ours.
+/// The epochs, and which keys are ours.
 #[derive(Clone)]
 pub(super) struct Seats {
     epochs: EpochBook,
-    ours: Option<BlsPublicKey>,
+    ours: Vec<BlsPublicKey>,
 }
 
 impl Seats {
-    pub(super) fn new(epochs: EpochBook, ours: Option<BlsPublicKey>) -> Self {
+    pub(super) fn new(epochs: EpochBook, ours: Vec<BlsPublicKey>) -> Self {
         Self { epochs, ours }
     }
 
@@ -75,17 +75,17 @@ impl Seats {
 
     /// Returns whether `key` is ours.
     pub(super) fn is_ours(&self, key: &BlsPublicKey) -> bool {
-        self.ours.as_ref() == Some(key)
+        self.ours.contains(key)
     }
 
     /// Returns whether we have a seat in an epoch that is remembered.
     pub(super) fn has_ours(&self) -> bool {
-        self.ours.as_ref().is_some_and(|key| self.has(key))
+        self.ours.iter().any(|key| self.has(key))
     }
 
     /// Returns our place in `context`'s epoch.
     pub(super) fn ours_in(&self, context: &EpochContext) -> Option<MemberIndex> {
-        context.committee.index_of_key(self.ours.as_ref()?)
+        self.ours.iter().find_map(|key| context.committee.index_of_key(key))
     }
 
     /// Returns how many keys have a seat in any epoch that is remembered.

@@ -129,7 +129,7 @@ pub(super) struct Service {
     pub(super) changes: watch::Receiver<Vec<Arc<EpochContext>>>,
     /// The epoch that the node was told the members of.
     pub(super) epoch: Epoch,
-    pub(super) speaker: Option<Speaker>,
+    pub(super) speakers: Vec<Speaker>,
     pub(super) shared: Arc<Shared>,
     pub(super) lanes: Lanes,
     pub(super) reports: Arc<Reports>,

@@ -8,25 +8,48 @@ use anyhow::{Context as _, ensure};
 use baton_node::{
     config::{Config, NodeKeys},
     epoch::{EPOCHS_KEPT, EpochBook, EpochContext},
-    l1::{At, bindings::SequencerRegistry},
-    p2p::{Keypair, Network, NetworkConfig},
+    l1::{At, ChainFacts, bindings::SequencerRegistry},
+    p2p::{Keypair, Network, NetworkConfig, NetworkEvent},
 };
 use baton_proto::{BlockDigest, Evidence, SignedStatement, Statement, View, wire::Announcement};
 use baton_tests::{
     devnet::{Devnet, until},
     witness::facts,
 };
+use tokio::sync::mpsc;
 
 use crate::membership::{epoch, hurry_to_epoch, key_of, l1_client};
 
 /// The member that signed against itself.
 const LIAR: usize = 3;
 
+/// Starts the network of somebody who is no member and knows the peers that `node` knows.
+pub(crate) async fn stranger(
+    devnet: &Devnet,
+    node: usize,
+    facts: &ChainFacts,
+) -> anyhow::Result<(Network, mpsc::Receiver<NetworkEvent>)> {
+    let config = Config::load(Some(&devnet.info.nodes[node].config), NodeKeys::default())?;
+    let then = EpochContext::new(facts.domain, &facts.first, facts.genesis.clone(), None)?;
+    let stranger = NetworkConfig {
+        identity: Keypair::generate_ed25519(),
+        listen: vec![],
+        announce: vec![],
+        book: None,
+        epochs: EpochBook::new(Arc::new(then)),
+        spec: facts.spec.clone(),
+        speakers: vec![],
+        peers: config.p2p.peers.iter().map(|peer| (peer.peer_id, peer.address.clone())).collect(),
+        observers: vec![],
+    };
+    Ok(Network::start(stranger, Arc::new(|_: &_| None)).await?)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn evidence_of_an_epoch_that_nobody_remembers_still_costs_bond() -> anyhow::Result<()> {
     let devnet = Devnet::start(&["--spec", "epochBlocks=8"]).await?;
     let facts = facts(&devnet.info.nodes[0].data_dir)?;
-    let then = Arc::new(EpochContext::new(facts.domain, &facts.first, facts.genesis.clone(), None)?);
+    let then = EpochContext::new(facts.domain, &facts.first, facts.genesis.clone(), None)?;
     let owner: Address = devnet.info.nodes[LIAR].owner.parse()?;
     let signer = then.committee.index_of(owner).context("it is a member")?;
     let key = key_of(&devnet, LIAR)?;
@@ -42,19 +65,7 @@ async fn evidence_of_an_epoch_that_nobody_remembers_still_costs_bond() -> anyhow
         let next = epoch(&devnet, 0).await? + 1;
         hurry_to_epoch(&devnet, 0, next).await?;
     }
-    let config = Config::load(Some(&devnet.info.nodes[LIAR].config), NodeKeys::default())?;
-    let stranger = NetworkConfig {
-        identity: Keypair::generate_ed25519(),
-        listen: vec![],
-        announce: vec![],
-        book: None,
-        epochs: EpochBook::new(then),
-        spec: facts.spec.clone(),
-        speaker: None,
-        peers: config.p2p.peers.iter().map(|peer| (peer.peer_id, peer.address.clone())).collect(),
-        observers: vec![],
-    };
-    let (stranger, _events) = Network::start(stranger, Arc::new(|_: &_| None)).await?;
+    let (stranger, _events) = stranger(&devnet, LIAR, &facts).await?;
     let client = l1_client(&devnet)?;
     let bond_of = async |owner: Address| -> anyhow::Result<U256> {
         Ok(client.call(facts.domain.registry, &SequencerRegistry::bondOfCall { owner }, At::Latest).await?)

@@ -87,11 +87,21 @@ pub(crate) async fn bond(
     owner: &PrivateKeySigner,
     facts: &ChainFacts,
 ) -> anyhow::Result<Epoch> {
+    bond_of(devnet, node, owner, facts, U256::from(100) * U256::from(10_u64.pow(18))).await
+}
+
+/// The same with another bond, in base units.
+pub(crate) async fn bond_of(
+    devnet: &Devnet,
+    node: usize,
+    owner: &PrivateKeySigner,
+    facts: &ChainFacts,
+    bond: U256,
+) -> anyhow::Result<Epoch> {
     let client = l1_client(devnet)?;
     let balance = json!([owner.address(), U256::from(10_u64.pow(18))]);
     devnet.l1().call("anvil_setBalance", balance).await?;
     let key = key_of(devnet, node)?;
-    let bond = U256::from(100) * U256::from(10_u64.pow(18));
     let founder = Founder { owner, fee_recipient: owner.address(), key: &key, bond };
     register(&client, &facts.domain, devnet.info.l1.token.parse()?, &founder).await?;
     first_committee(&client, facts, owner.address(), true).await

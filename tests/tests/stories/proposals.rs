@@ -120,7 +120,7 @@ async fn hand_over(devnet: &Devnet, transactions: Vec<Bytes>) -> anyhow::Result<
         listen: vec!["/ip4/127.0.0.1/tcp/0".parse()?],
         epochs: EpochBook::new(epoch),
         spec: facts.spec,
-        speaker: None,
+        speakers: vec![],
         peers: peers(HOLDER + 1)?.into_iter().filter(|peer| !others.contains(peer)).collect(),
         observers: vec![],
     };

@@ -288,7 +288,7 @@ async fn a_restarted_peer_is_connected_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn observers_get_every_broadcast_and_are_not_heard() {
     let mut config = member(8, &[]);
-    config.speaker = None;
+    config.speakers = vec![];
     let mut observer = Node::start(config).await;
     let mut raw = Raw::start(9).await;
     let mut config = member(0, &[]);

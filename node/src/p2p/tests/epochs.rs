@@ -243,9 +243,61 @@ async fn a_false_claim_to_a_key_shows_when_the_key_gets_a_seat() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_changes_its_key_is_the_same_member_on_its_connections() {
+    let (mut zero, epochs) = start(member(0, &[])).await;
+    let mut config = member(1, &[(0, &zero.address())]);
+    config.speakers.push(speaker(JOINER));
+    let (mut one, one_epochs) = start(config).await;
+    zero.connected_in(EPOCH, 1).await;
+    one.connected_in(EPOCH, 0).await;
+    assert_eq!(zero.network.standing(&peer(1)), speaks_for(1));
+    one.network.broadcast(about(EPOCH, 1));
+    assert_eq!(zero.said().await, (EPOCH, index(1), about(EPOCH, 1)));
+    let opened = zero.network.stats().connections_opened.get();
+
+    // The other key takes the seat.
+    let next = || epoch(L2, NEXT, [0, JOINER]);
+    one_epochs.add(next());
+    epochs.add(next());
+    zero.connected_in(NEXT, 1).await;
+    one.network.broadcast(about(NEXT, 2));
+    assert_eq!(zero.said().await, (NEXT, index(1), about(NEXT, 2)));
+    // What is left to say about the epoch before is said as the same member, and heard as its word.
+    one.network.broadcast(about(EPOCH, 3));
+    assert_eq!(zero.said().await, (EPOCH, index(1), about(EPOCH, 3)));
+    for (epoch, n) in [(NEXT, 4), (EPOCH, 5)] {
+        zero.network.at(epoch).send(index(1), about(epoch, n));
+        assert_eq!(one.said().await, (epoch, index(0), about(epoch, n)));
+        assert_eq!(zero.network.at(epoch).connected_members(), [index(1)]);
+    }
+    // Once nobody remembers the old key, it is the new one's alone.
+    for n in 1..EPOCHS_KEPT as u64 {
+        epochs.add(epoch(L2, Epoch::new(NEXT.get() + n), [0, JOINER]));
+    }
+    zero.connected_in(Epoch::new(NEXT.get() + EPOCHS_KEPT as u64 - 1), 1).await;
+    one.network.broadcast(about(NEXT, 6));
+    assert_eq!(zero.said().await, (NEXT, index(1), about(NEXT, 6)));
+    assert_eq!(zero.network.stats().connections_opened.get(), opened);
+    assert_eq!(zero.network.stats().faults_charged.get(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_key_that_is_not_its_own_makes_a_liar_of_a_member() {
+    let (zero, epochs) = start(member(0, &[])).await;
+    let mut config = member(1, &[(0, &zero.address())]);
+    let (stolen, own) = (speaker(JOINER), speaker(1));
+    config.speakers.push(Speaker { key: stolen.key, prove: own.prove });
+    let (_one, _) = start(config).await;
+    becomes(|| zero.network.standing(&peer(1)) == speaks_for(1)).await;
+    epochs.add(epoch(L2, NEXT, [0, JOINER]));
+    becomes(|| zero.network.stats().faults_charged.get() == 1).await;
+    assert_eq!(zero.network.at(NEXT).connected_members(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn observers_of_who_joins_hear_it_from_then_on() {
     let mut config = member(40, &[]);
-    config.speaker = None;
+    config.speakers = vec![];
     let (mut observer, observer_epochs) = start(config).await;
     let mut config = member(JOINER, &[]);
     config.observers = vec![(peer(40), observer.address())];

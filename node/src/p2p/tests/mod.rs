@@ -182,7 +182,7 @@ fn member(seed: u8, others: &[(u8, &Multiaddr)]) -> NetworkConfig {
         book: None,
         epochs: epochs(L2),
         spec: spec(),
-        speaker: Some(speaker(seed)),
+        speakers: vec![speaker(seed)],
         peers: others.iter().map(|(other, address)| (peer(*other), (*address).clone())).collect(),
         observers: vec![],
     }

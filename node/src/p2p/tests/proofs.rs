@@ -19,7 +19,7 @@ use crate::p2p::{
 /// A node whose identity says nothing of the member that it is.
 async fn member_behind(seed: u8, me: u8, knows: &Node) -> Node {
     let mut config = member(seed, &[]);
-    config.speaker = Some(speaker(me));
+    config.speakers = vec![speaker(me)];
     config.peers = vec![(knows.network.peer_id(), knows.address())];
     Node::start(config).await
 }
@@ -41,7 +41,7 @@ async fn the_proof_decides_who_a_peer_is() {
 async fn followers_claim_nothing_and_know_the_members() {
     let mut zero = Node::start(member(0, &[])).await;
     let mut config = member(40, &[(0, &zero.address())]);
-    config.speaker = None;
+    config.speakers = vec![];
     let mut follower = Node::start(config).await;
     follower.connected(0).await;
     becomes(|| zero.network.standing(&peer(40)) == Some(Standing::Stranger)).await;
@@ -60,7 +60,7 @@ async fn followers_claim_nothing_and_know_the_members() {
 async fn a_false_proof_is_a_fault_and_two_are_too_many() {
     let mut zero = Node::start(member(0, &[])).await;
     // Another member's key with our own signature; and no claim at all, but too many bytes for one.
-    let claims = [Says::Member(2, 3), Says::Bytes(vec![0; claim::CLAIM_BYTES_MAX + 1])];
+    let claims = [Says::Member(2, 3), Says::Bytes(vec![0; claim::ANSWER_BYTES_MAX + 1])];
     for (n, says) in (1..).zip(claims) {
         let mut liar = Raw::start_saying(30, says).await;
         liar.connect(zero.network.peer_id(), zero.address()).await;
@@ -120,7 +120,7 @@ async fn a_proof_made_for_somebody_else_is_worth_nothing() {
         _ => None,
     });
     let claimed = claimed.await;
-    assert_eq!(Claim::decode(&claimed).unwrap().unwrap().key, key(1).public_key());
+    assert_eq!(Claim::decode(&claimed).unwrap()[0].key, key(1).public_key());
     middle.answer(channel, claimed);
     becomes(|| zero.network.stats().faults_charged.get() == 1).await;
     assert!(zero.network.connected_members().is_empty());
@@ -136,7 +136,7 @@ async fn a_stream_waits_for_its_peers_proof() {
     let (challenger, nonce, channel) = early.challenged().await;
     let proof = claim::statement(&early.peer, &challenger, B256::from_slice(&nonce));
     let signature = key(2).prove_peer(&proof, &chain(L2));
-    early.answer(channel, Claim::encode(Some(&Claim { key: key(2).public_key(), signature })));
+    early.answer(channel, Claim::encode(&[Claim { key: key(2).public_key(), signature }]));
     assert_eq!(zero.message().await, (index(2), request(7)));
 }
 

@@ -37,9 +37,9 @@ impl Says {
             Self::Member(member, signed_by) => {
                 let proof = claim::statement(&signer, &challenger, B256::from_slice(nonce));
                 let signature = key(*signed_by).prove_peer(&proof, &chain(L2));
-                Some(Claim::encode(Some(&Claim { key: key(*member).public_key(), signature })))
+                Some(Claim::encode(&[Claim { key: key(*member).public_key(), signature }]))
             }
-            Self::NoMember => Some(Claim::encode(None)),
+            Self::NoMember => Some(Claim::encode(&[])),
             Self::Bytes(bytes) => Some(bytes.clone()),
             Self::Nothing => None,
         }

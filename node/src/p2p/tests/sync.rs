@@ -314,14 +314,14 @@ async fn parts_of_a_proposal_are_for_proven_members_only() {
 async fn whoever_is_on_our_chain_can_be_asked_for_what_proves_itself() {
     // Its operator knows a node of another that is no member.
     let mut friend = member(41, &[]);
-    friend.speaker = None;
+    friend.speakers = vec![];
     let friend = Node::start(friend).await;
     let mut zero = Node::start(member(0, &[(41, &friend.address())])).await;
     let one = Node::start(member(1, &[(0, &zero.address())])).await;
     zero.connected(1).await;
     // A follower, and who has a key that no epoch knows here.
     let mut follower = member(40, &[(0, &zero.address())]);
-    follower.speaker = None;
+    follower.speakers = vec![];
     let mut follower = Node::start(follower).await;
     let later = Node::start(member(MEMBERS, &[(0, &zero.address())])).await;
     let mut others = vec![peer(40), peer(MEMBERS)];

@@ -1,0 +1,207 @@
+//! `baton send`: what owners and reporters ask of the contracts, sent from a key file or printed for a wallet.
+
+use std::path::PathBuf;
+
+use alloy_primitives::{Address, Bytes, hex};
+use alloy_sol_types::SolCall;
+use baton_consensus::{SecretKey, to_eip2537};
+use baton_proto::{Domain, L1ChainId, L2ChainId};
+use clap::{Args, Subcommand};
+
+use super::{CliError, KeyFiles};
+use crate::{
+    config::account_key::{self, AccountKeyError},
+    l1::{
+        At, CALL_TIMEOUT, Call, L1Client, L1Error,
+        bindings::{BatchInbox, SequencerRegistry},
+        deploy::{self, DeployError},
+    },
+    signer::{KeyFileError, keyfile},
+};
+
+/// Arguments of `baton send`.
+#[derive(Clone, Debug, Args)]
+pub struct SendArgs {
+    #[command(subcommand)]
+    ask: Ask,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Ask {
+    /// As the owner: have the sequencer sign with another consensus key from two epochs on. Add the key to the node's
+    /// configuration first (`next_consensus_key`), and restart it.
+    RotateKey(RotateKey),
+    /// As the owner: leave the committee two epochs on, or once another has come where too few would stay.
+    Exit(ToRegistry),
+    /// As the owner: take the bond back, once nothing that the sequencer signed can be punished any more.
+    Withdraw(ToRegistry),
+    /// As the account that submitted evidence: take the rewards for it.
+    Claim(ToRegistry),
+    /// As anybody: declare a chain dead that has posted no batch for too long, so that every bond can be withdrawn.
+    Abandon(Abandon),
+}
+
+#[derive(Clone, Debug, Args)]
+struct RotateKey {
+    #[command(flatten)]
+    to: ToRegistry,
+    /// Folder of the new key, as `baton keys next` made it.
+    #[arg(long)]
+    dir: PathBuf,
+    /// The sequencer's owner. Default: the account that sends.
+    #[arg(long)]
+    owner: Option<Address>,
+}
+
+#[derive(Clone, Debug, Args)]
+struct ToRegistry {
+    /// Address of `SequencerRegistry`.
+    #[arg(long = "l1-registry", env = "BATON_L1_REGISTRY")]
+    registry: Address,
+    #[command(flatten)]
+    through: Through,
+}
+
+#[derive(Clone, Debug, Args)]
+struct Abandon {
+    /// Address of `BatchInbox`.
+    #[arg(long = "l1-inbox", env = "BATON_L1_INBOX")]
+    inbox: Address,
+    #[command(flatten)]
+    through: Through,
+}
+
+#[derive(Clone, Debug, Args)]
+struct Through {
+    /// File (mode 0600, 32 bytes in hex) of the key of the account that sends and pays. Default: nothing is sent, and what a
+    /// wallet has to send is printed.
+    #[arg(long)]
+    account: Option<PathBuf>,
+    /// L1 JSON-RPC endpoints to send through, separated by commas.
+    #[arg(long, env = "BATON_L1_RPC", value_delimiter = ',', hide_env_values = true)]
+    l1_rpc: Vec<String>,
+    /// Chain id of the L1. An endpoint of another chain is refused.
+    #[arg(long, env = "BATON_L1_CHAIN_ID")]
+    l1_chain_id: u64,
+}
+
+/// Why nothing was sent, or L1 refused it.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages are the documentation")]
+pub enum SendCliError {
+    #[error("account key: {0}")]
+    Account(#[from] AccountKeyError),
+    #[error("consensus key: {0}")]
+    Consensus(#[from] KeyFileError),
+    #[error("whose key is it to be? Pass --owner, or --account with the owner's key")]
+    NoOwner,
+    #[error("--account is the key of {account}, but only the owner {owner} can give its sequencer another key")]
+    NotTheOwner { owner: Address, account: Address },
+    #[error("the consensus key makes no proof of possession: {0}")]
+    Possession(String),
+    #[error("pass --l1-rpc, an endpoint to send through, or leave --account out to have the call printed")]
+    NoEndpoint,
+    #[error(transparent)]
+    L1(#[from] L1Error),
+    #[error(transparent)]
+    Refused(#[from] DeployError),
+}
+
+impl SendCliError {
+    /// Returns the process's exit code.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::NoOwner | Self::NotTheOwner { .. } | Self::NoEndpoint => CliError::USAGE,
+            Self::Account(_) | Self::Consensus(_) | Self::Possession(_) | Self::L1(_) | Self::Refused(_) => {
+                CliError::RUNTIME
+            }
+        }
+    }
+}
+
+pub(super) async fn run(args: SendArgs) -> Result<(), SendCliError> {
+    let to_registry = |to: &ToRegistry, data: Vec<u8>| Call { to: to.registry, data: data.into() };
+    match args.ask {
+        Ask::RotateKey(args) => {
+            let owner = args.owner()?;
+            let key = keyfile::load(&KeyFiles::of(&args.dir).consensus)?;
+            let call = rotate_key_call(&key, args.to.through.chain(), args.to.registry, owner)?;
+            if let Some(client) = args.to.through.send(&call, "the change of the key").await? {
+                let standing = SequencerRegistry::sequencerCall { owner };
+                let standing = client.call(args.to.registry, &standing, At::Latest).await?;
+                println!("effective_epoch = {}", standing.effectiveEpoch);
+            }
+            Ok(())
+        }
+        Ask::Exit(to) => {
+            let call = to_registry(&to, SequencerRegistry::exitCall {}.abi_encode());
+            to.through.send(&call, "the exit").await.map(drop)
+        }
+        Ask::Withdraw(to) => {
+            let call = to_registry(&to, SequencerRegistry::withdrawCall {}.abi_encode());
+            to.through.send(&call, "the withdrawal").await.map(drop)
+        }
+        Ask::Claim(to) => {
+            let call = to_registry(&to, SequencerRegistry::claimCall {}.abi_encode());
+            to.through.send(&call, "the claim").await.map(drop)
+        }
+        Ask::Abandon(Abandon { inbox, through }) => {
+            let call = Call { to: inbox, data: BatchInbox::abandonCall {}.abi_encode().into() };
+            through.send(&call, "the abandonment").await.map(drop)
+        }
+    }
+}
+
+/// Returns the call by which `owner` gives its sequencer `key`, with the proof that it has that key.
+///
+/// # Errors
+/// [`SendCliError::Possession`].
+pub fn rotate_key_call(
+    key: &SecretKey,
+    l1_chain_id: L1ChainId,
+    registry: Address,
+    owner: Address,
+) -> Result<Call, SendCliError> {
+    // A proof of possession holds for every L2 chain of a registry, of which there is one.
+    let domain = Domain { l1_chain_id, registry, l2_chain_id: L2ChainId::default() };
+    let possession = to_eip2537(&key.prove_possession(&domain, owner))
+        .map_err(|error| SendCliError::Possession(error.to_string()))?;
+    let call = SequencerRegistry::rotateKeyCall {
+        blsKey: Bytes::copy_from_slice(key.public_key().as_bytes()),
+        possession: Bytes::copy_from_slice(&possession),
+    };
+    Ok(Call { to: registry, data: call.abi_encode().into() })
+}
+
+impl RotateKey {
+    fn owner(&self) -> Result<Address, SendCliError> {
+        let account = self.to.through.account.as_deref().map(account_key::load).transpose()?;
+        match (self.owner, account.map(|account| account.address())) {
+            (Some(owner), Some(account)) if owner != account => Err(SendCliError::NotTheOwner { owner, account }),
+            (owner, account) => owner.or(account).ok_or(SendCliError::NoOwner),
+        }
+    }
+}
+
+impl Through {
+    const fn chain(&self) -> L1ChainId {
+        L1ChainId::new(self.l1_chain_id)
+    }
+
+    /// Sends a call and waits until it is mined, or prints it where there is no account. Returns the way to L1 if it was sent.
+    async fn send(&self, call: &Call, what: &'static str) -> Result<Option<L1Client>, SendCliError> {
+        let Some(account) = &self.account else {
+            println!("to = \"{}\"\ndata = \"{}\"", call.to, hex::encode_prefixed(&call.data));
+            return Ok(None);
+        };
+        if self.l1_rpc.is_empty() {
+            return Err(SendCliError::NoEndpoint);
+        }
+        let account = account_key::load(account)?;
+        let client = L1Client::new(&self.l1_rpc, self.chain(), CALL_TIMEOUT)?;
+        deploy::send(&client, &account, call.to, call.data.clone(), what).await?;
+        println!("# {what} is mined");
+        Ok(Some(client))
+    }
+}
