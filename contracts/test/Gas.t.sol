@@ -116,8 +116,8 @@ contract GasTest is BatonTest {
         materialization = abi.encodeCall(registry.materialize, (4));
     }
 
-    function test_It_PostsTheNextBatchOfFourMembersWithin195000() external {
-        _assertWithin("post, 4 members", poster, plainInbox, nextPost, 195_000);
+    function test_It_PostsTheNextBatchOfFourMembersWithin190000() external {
+        _assertWithin("post, 4 members", poster, plainInbox, nextPost, 190_000);
     }
 
     function test_It_PostsAndRefundsWithin230000() external {

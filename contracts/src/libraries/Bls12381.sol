@@ -44,9 +44,15 @@ library Bls12381 {
     uint256 private constant PRECOMPILE_FAILED = 0x6ab3aa17;
     uint256 private constant NOT_ENOUGH_GAS = 0x663fcac3;
 
-    /// The negative of G2's generator.
-    bytes private constant NEGATIVE_G2 =
-        hex"00000000000000000000000000000000024aa2b2f08f0a91260805272dc51051c6e47ad4fa403b02b4510b647ae3d1770bac0326a805bbefd48056c8c121bdb80000000000000000000000000000000013e02b6052719f607dacd3a088274f65596bd0d09920b61ab5da61bbdc7f5049334cf11213945d57e5ac7d055d042b7e000000000000000000000000000000000d1b3cc2c7027888be51d9ef691d77bcb679afda66c73f17f9ee3837a55024f78c71363275a75d75d86bab79f74782aa0000000000000000000000000000000013fa4d4a0ad8b1ce186ed5061789213d993923066dddaf1040bc3ff59f825c78df74f2d75467e25e0f55f8a00fa030ed";
+    /// The negative of G2's generator, word by word.
+    uint256 private constant NEGATIVE_G2_0 = 0x00000000000000000000000000000000024aa2b2f08f0a91260805272dc51051;
+    uint256 private constant NEGATIVE_G2_1 = 0xc6e47ad4fa403b02b4510b647ae3d1770bac0326a805bbefd48056c8c121bdb8;
+    uint256 private constant NEGATIVE_G2_2 = 0x0000000000000000000000000000000013e02b6052719f607dacd3a088274f65;
+    uint256 private constant NEGATIVE_G2_3 = 0x596bd0d09920b61ab5da61bbdc7f5049334cf11213945d57e5ac7d055d042b7e;
+    uint256 private constant NEGATIVE_G2_4 = 0x000000000000000000000000000000000d1b3cc2c7027888be51d9ef691d77bc;
+    uint256 private constant NEGATIVE_G2_5 = 0xb679afda66c73f17f9ee3837a55024f78c71363275a75d75d86bab79f74782aa;
+    uint256 private constant NEGATIVE_G2_6 = 0x0000000000000000000000000000000013fa4d4a0ad8b1ce186ed5061789213d;
+    uint256 private constant NEGATIVE_G2_7 = 0x993923066dddaf1040bc3ff59f825c78df74f2d75467e25e0f55f8a00fa030ed;
 
     /// @notice A precompile that cannot refuse these inputs did, or its answer is not as long as it must be: this EVM
     /// does not have it, or prices it beyond our cap.
@@ -75,13 +81,19 @@ library Bls12381 {
         if (left.length != G1_BYTES || right.length != G1_BYTES || key.length != G2_BYTES) return false;
         // e(infinity, ·) = 1 would make an infinite signature fit an infinite key.
         if (isInfinity(left) || isInfinity(right) || isInfinity(key)) return false;
-        bytes memory negativeG2 = NEGATIVE_G2;
         uint256 input;
         assembly ("memory-safe") {
             // Behind what is allocated; the call follows at once.
             input := mload(0x40)
             mcopy(input, add(left, 0x20), G1_BYTES)
-            mcopy(add(input, 128), add(negativeG2, 0x20), G2_BYTES)
+            mstore(add(input, 0x80), NEGATIVE_G2_0)
+            mstore(add(input, 0xa0), NEGATIVE_G2_1)
+            mstore(add(input, 0xc0), NEGATIVE_G2_2)
+            mstore(add(input, 0xe0), NEGATIVE_G2_3)
+            mstore(add(input, 0x100), NEGATIVE_G2_4)
+            mstore(add(input, 0x120), NEGATIVE_G2_5)
+            mstore(add(input, 0x140), NEGATIVE_G2_6)
+            mstore(add(input, 0x160), NEGATIVE_G2_7)
             mcopy(add(input, 384), add(right, 0x20), G1_BYTES)
             mcopy(add(input, 512), add(key, 0x20), G2_BYTES)
         }
@@ -217,22 +229,26 @@ library Bls12381 {
     }
 
     /// @notice Replaces the running sum of `addSelected` by the point of G2 at `offset` of `content` less that sum.
-    /// @dev The negative of (x, y) is (x, p - y), half by half of y; infinity, all zero, stays what it is.
+    /// @dev The negative of (x, y) is (x, p - y), half by half of y; infinity, all zero, stays what it is, and nothing is
+    /// added to it.
     function subtractFrom(bytes memory content, uint256 offset, bytes memory sum) internal view {
         if (sum.length != 2 * G2_BYTES) revert Bls12381__InvalidPoint();
         uint256 total = _start(sum);
         uint256 point = _start(content) + offset;
+        uint256 y;
         assembly ("memory-safe") {
             for { let half := add(total, 128) } lt(half, add(total, 256)) { half := add(half, 64) } {
                 let low := mload(add(half, 32))
+                y := or(y, or(mload(half), low))
                 if or(mload(half), low) {
                     mstore(half, sub(sub(P_HIGH, mload(half)), gt(low, P_LOW)))
                     mstore(add(half, 32), sub(P_LOW, low))
                 }
             }
-            mcopy(add(total, G2_BYTES), point, G2_BYTES)
+            // Sums of keys are in the subgroup, where infinity alone has no y: nothing is to be subtracted from all.
+            mcopy(add(total, mul(G2_BYTES, iszero(iszero(y)))), point, G2_BYTES)
         }
-        _call(G2ADD, G2ADD_GAS_CAP, total, 2 * G2_BYTES, total, G2_BYTES);
+        if (y != 0) _call(G2ADD, G2ADD_GAS_CAP, total, 2 * G2_BYTES, total, G2_BYTES);
     }
 
     /// @notice The running sum of `addSelected`, whose buffer it takes over.
@@ -243,13 +259,14 @@ library Bls12381 {
         return sum;
     }
 
-    /// @notice Whether every byte of a point is zero; `point` is a whole number of words long.
+    /// @notice Whether every byte of a point is zero; `point` is a whole number of four words long.
     function isInfinity(bytes memory point) internal pure returns (bool) {
         uint256 bits;
         assembly ("memory-safe") {
             let word := add(point, 0x20)
-            for { let end := add(word, mload(point)) } lt(word, end) { word := add(word, 0x20) } {
-                bits := or(bits, mload(word))
+            for { let end := add(word, mload(point)) } lt(word, end) { word := add(word, 0x80) } {
+                bits := or(bits, or(mload(word), mload(add(word, 0x20))))
+                bits := or(bits, or(mload(add(word, 0x40)), mload(add(word, 0x60))))
             }
         }
         return bits == 0;
