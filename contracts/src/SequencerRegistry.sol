@@ -7,6 +7,7 @@ import {ChainSpec, Stage} from "./Types.sol";
 import {ContentStore} from "./libraries/ContentStore.sol";
 import {Bonds} from "./registry/Bonds.sol";
 import {Committees} from "./registry/Committees.sol";
+import {Jails} from "./registry/Jails.sol";
 import {Penalties} from "./registry/Penalties.sol";
 import {RegistryState} from "./registry/RegistryState.sol";
 
@@ -24,15 +25,18 @@ import {RegistryState} from "./registry/RegistryState.sol";
 ///
 /// A sequencer's way. `register` seats it, `exit` or a penalty takes the seat away two epochs later, and `withdraw` pays
 /// the bond when no evidence about its last epoch can come any more. Then it may register again, which is a new admission
-/// with a new key. An exit that would leave fewer than `minCommittee` waits, bonded, until another registers.
+/// with a new key. An exit that would leave fewer than `minCommittee` waits, bonded, until another registers. Who was long
+/// away is jailed: it keeps seat and bond, and is no member until it asks to be.
 ///
 /// Amounts are base units of the bond token. The contract's balance is at all times at least the sum of all bonds plus
 /// what is waiting to be burned or claimed.
-contract SequencerRegistry is Bonds, Penalties, Committees {
+contract SequencerRegistry is Bonds, Penalties, Jails, Committees {
     using SafeCast for uint256;
 
     /// @dev As `RegistryState`.
-    constructor(ChainSpec memory spec, address slasher, address inbox) RegistryState(spec, slasher, inbox) {}
+    constructor(ChainSpec memory spec, address slasher, address inbox, address liveness)
+        RegistryState(spec, slasher, inbox, liveness)
+    {}
 
     /// @notice Starts epoch 0 at the next L1 block. Anyone may call, once, when enough sequencers have registered:
     /// four, or the chain spec's `minCommittee` where it allows a small committee.

@@ -93,7 +93,9 @@ enum Stage {
     /// As `Seated`, and leaves when another registers.
     Leaving,
     /// Outside from the epoch of its latest checkpoint on; its bond is locked until it may withdraw.
-    Left
+    Left,
+    /// As `Seated`, but no member from an epoch on because it was long away, until it asks to be one again.
+    Jailed
 }
 
 /// @notice One seat of a committee. The members of an epoch stand in ascending order of `owner`.

@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {BatchHeader, Certificate, Vote, VoteCertificate} from "../src/Types.sol";
 import {BatonTest} from "./support/BatonTest.sol";
 import {Bls} from "./support/Bls.sol";
+import {GasMeter} from "./support/GasMeter.sol";
 import {vm} from "./support/Vm.sol";
 
 /// What a whole transaction costs: 21,000, its calldata, and its execution from cold storage. Everything is prepared in
@@ -11,9 +12,7 @@ import {vm} from "./support/Vm.sol";
 ///
 /// Each cost is held twice: by a bound in its test, and by `snapshots/gas.json`, which `npm test` fails to be above by more than
 /// 3 %. `npm run gas` writes that file anew, so that a commit which changes a cost shows by how much.
-contract GasTest is BatonTest {
-    uint256 private constant INTRINSIC = 21_000;
-
+contract GasTest is BatonTest, GasMeter {
     address private newcomer = address(0x123456);
     address private poster = address(0xa11);
     bytes private nextPost;
@@ -117,44 +116,44 @@ contract GasTest is BatonTest {
     }
 
     function test_It_PostsTheNextBatchOfFourMembersWithin190000() external {
-        _assertWithin("post, 4 members", poster, plainInbox, nextPost, 190_000);
+        assertWithin("post, 4 members", poster, plainInbox, nextPost, 190_000);
     }
 
     function test_It_PostsAndRefundsWithin230000() external {
-        _assertWithin("post, 4 members, refunded", poster, refundingInbox, refundedPost, 230_000);
+        assertWithin("post, 4 members, refunded", poster, refundingInbox, refundedPost, 230_000);
     }
 
     function test_It_PostsSixBlobsAndRefundsWithin230000() external {
         vm.blobhashes(blobsOf(6));
-        _assertWithin("post, 4 members, 6 blobs, refunded", poster, refundingInbox, refundedBlobs, 230_000);
+        assertWithin("post, 4 members, 6 blobs, refunded", poster, refundingInbox, refundedBlobs, 230_000);
     }
 
     function test_It_PostsTheFirstBatchOfAnEpochWithin230000() external {
-        _assertWithin("post, 4 members, first of an epoch", poster, address(inbox), firstPostOfEpoch, 230_000);
+        assertWithin("post, 4 members, first of an epoch", poster, address(inbox), firstPostOfEpoch, 230_000);
     }
 
     function test_It_PostsFor32MembersWithin215000() external {
-        _assertWithin("post, 32 members", poster, inboxes[32], posts[32], 215_000);
+        assertWithin("post, 32 members", poster, inboxes[32], posts[32], 215_000);
     }
 
     function test_It_PostsFor64MembersWithin240000() external {
-        _assertWithin("post, 64 members", poster, inboxes[64], posts[64], 240_000);
+        assertWithin("post, 64 members", poster, inboxes[64], posts[64], 240_000);
     }
 
     function test_It_PostsFor64MembersOfWhomAThirdIsAbsentWithin240000() external {
-        _assertWithin("post, 64 members, 21 absent", poster, inboxes[64], postOfMost, 240_000);
+        assertWithin("post, 64 members, 21 absent", poster, inboxes[64], postOfMost, 240_000);
     }
 
     function test_It_PostsFor128MembersWithin240000() external {
-        _assertWithin("post, 128 members", poster, inboxes[128], posts[128], 240_000);
+        assertWithin("post, 128 members", poster, inboxes[128], posts[128], 240_000);
     }
 
     function test_It_SlashesWithin270000() external {
-        _assertWithin("slash", poster, plainSlasher, slash, 270_000);
+        assertWithin("slash", poster, plainSlasher, slash, 270_000);
     }
 
     function test_It_SlashesTheSecondOffenderOfAnEpochWithin300000() external {
-        _assertWithin("slash, second of an epoch", poster, address(slasher), secondSlash, 300_000);
+        assertWithin("slash, second of an epoch", poster, address(slasher), secondSlash, 300_000);
     }
 
     /// The cap of EIP-7825 for a transaction.
@@ -162,7 +161,7 @@ contract GasTest is BatonTest {
         for (uint256 i = 0; i < 4; ++i) {
             uint256 members = [uint256(4), 32, 64, 128][i];
             string memory what = string.concat("slash two certificates, ", vm.toString(members), " members");
-            _assertWithin(what, poster, slashers[members], certificates[members], 16_777_216);
+            assertWithin(what, poster, slashers[members], certificates[members], 16_777_216);
         }
     }
 
@@ -172,55 +171,29 @@ contract GasTest is BatonTest {
         for (uint256 i = 0; i < 4; ++i) {
             uint256 members = [uint256(4), 32, 64, 128][i];
             string memory what = string.concat("materialize, ", vm.toString(members), " new members");
-            _assertWithin(what, poster, fresh[members], call, 16_777_216);
+            assertWithin(what, poster, fresh[members], call, 16_777_216);
         }
     }
 
     function test_It_ExitsWithin120000() external {
-        _assertWithin("exit", ownerOf(2), address(registry), abi.encodeCall(registry.exit, ()), 120_000);
+        assertWithin("exit", ownerOf(2), address(registry), abi.encodeCall(registry.exit, ()), 120_000);
     }
 
     function test_It_WithdrawsWithin120000() external {
-        _assertWithin("withdraw", ownerOf(2), oldRegistry, abi.encodeCall(registry.withdraw, ()), 120_000);
+        assertWithin("withdraw", ownerOf(2), oldRegistry, abi.encodeCall(registry.withdraw, ()), 120_000);
     }
 
     /// It looks at eight epochs to either side of the offence, and at five seats.
     function test_It_WithdrawsWhatAnOffenderHasLeftWithin250000() external {
-        _assertWithin("withdraw, an offender", ownerOf(0), oldRegistry, abi.encodeCall(registry.withdraw, ()), 250_000);
+        assertWithin("withdraw, an offender", ownerOf(0), oldRegistry, abi.encodeCall(registry.withdraw, ()), 250_000);
     }
 
     function test_It_RegistersWithin450000() external {
-        _assertWithin("register", newcomer, plainRegistry, registration, 450_000);
+        assertWithin("register", newcomer, plainRegistry, registration, 450_000);
     }
 
     function test_It_MaterializesFourNewKeysWithin600000() external {
-        _assertWithin("materialize, 4 members, one new", poster, address(registry), materialization, 600_000);
-    }
-
-    function _assertWithin(string memory what, address sender, address target, bytes memory input, uint256 bound)
-        private
-    {
-        uint256 intrinsic = INTRINSIC;
-        for (uint256 i = 0; i < input.length; ++i) {
-            intrinsic += input[i] == 0 ? 4 : 16;
-        }
-        // Prices, as the storage that they are paid from, are those of a running chain.
-        vm.fee(1 gwei);
-        vm.txGasPrice(1.1 gwei);
-        // The transaction's target is warm from the start, and so is its sender, which has an account.
-        assertTrue(sender.balance != 0, "a sender with an account");
-        vm.prank(sender, sender);
-        uint256 gasBefore = gasleft();
-        (bool ok, bytes memory reason) = target.call(input);
-        uint256 spent = gasBefore - gasleft();
-        if (!ok) {
-            assembly ("memory-safe") {
-                revert(add(reason, 0x20), mload(reason))
-            }
-        }
-        uint256 total = intrinsic + spent - 2500;
-        vm.snapshotValue("gas", what, total);
-        assertAtMost(total, bound, what);
+        assertWithin("materialize, 4 members, one new", poster, address(registry), materialization, 600_000);
     }
 
     /// A chain of `members` in its first epoch.

@@ -138,6 +138,11 @@ library Statements {
         return keccak256(abi.encode(header));
     }
 
+    /// @notice What a batch header commits to as its epoch's duties: one entry per member, in the committee's order.
+    function dutiesRoot(uint64 epoch, uint64[] memory led, uint64[] memory missed) internal pure returns (bytes32) {
+        return keccak256(abi.encode(epoch, led, missed));
+    }
+
     function _digest(address registry, bytes32 structHash) private view returns (bytes32 digest) {
         bytes32 separator = domainSeparator(registry);
         assembly ("memory-safe") {

@@ -4,7 +4,6 @@ pragma solidity 0.8.37;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
-import {LibBit} from "solady/utils/LibBit.sol";
 
 import {Slasher} from "../Slasher.sol";
 import {Stage} from "../Types.sol";
@@ -34,7 +33,6 @@ abstract contract Bonds is Exits, Unbondings {
         uint32 keyId = _storeKey(blsKey, possession, feeRecipient);
 
         uint64 effectiveEpoch = _enter();
-        address ejected = _ejectionWaits ? _latestOccupant(LibBit.ffs(_occupied)) : address(0);
         if (sequencer_.lastOffence != 0) _wasPenalized[msg.sender][sequencer_.admission] = true;
         uint32 admission = sequencer_.admission + 1;
         sequencer_.bond = bond.toUint128();
@@ -42,11 +40,8 @@ abstract contract Bonds is Exits, Unbondings {
         sequencer_.admission = admission;
         sequencer_.stage = Stage.Seated;
         sequencer_.lastOffence = 0;
-        _writeCheckpoint(msg.sender, Checkpoint(effectiveEpoch, _weightOf(bond), admission, keyId, 0));
-        if (ejected != address(0)) {
-            _leave(ejected, effectiveEpoch);
-            emit Ejected(ejected, effectiveEpoch);
-        }
+        _writeCheckpoint(msg.sender, Checkpoint(effectiveEpoch, _weightOf(msg.sender, bond), admission, keyId, 0));
+        _ejectWaiting(effectiveEpoch);
         _serveExits();
         emit Registered(msg.sender, feeRecipient, bond, admission, effectiveEpoch, keccak256(blsKey));
         _pull(bond);

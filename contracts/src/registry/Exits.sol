@@ -13,12 +13,12 @@ abstract contract Exits is Seats {
 
     /// @notice Asks to leave. The caller is no member from two epochs after the present one on, or, where fewer than
     /// `minCommittee` would be left then, once others have come: who asked first leaves first, with the next registration
-    /// or call of this by any who wait. Nobody waits before the activation or after the abandonment of the chain; who
-    /// waited then calls again.
+    /// or call of this by any who wait. Nobody waits before the activation, in jail, or after the abandonment of the chain;
+    /// who waited then calls again.
     function exit() external {
         Stage stage = _requireSeated(msg.sender);
         bool free = _genesisL1Block == 0 || (_exitsServed == _exitsQueued && _staying(_changeEpoch()) > MIN_COMMITTEE);
-        if (free || BatchInbox(INBOX).abandonedAt() != 0) {
+        if (free || stage == Stage.Jailed || BatchInbox(INBOX).abandonedAt() != 0) {
             _exit(msg.sender);
             return;
         }

@@ -49,16 +49,18 @@ abstract contract Penalties is Unbondings {
         emit Penalized(owner, standing.admission, epoch, amount, reward);
 
         if (previous != 0 || stage == Stage.Left) return (amount, previous, weight);
-        if (memberCount() == 1) {
-            _ejectionWaits = true;
-            emit EjectionDelayed(owner);
-        } else {
+        uint64 effectiveEpoch = _changeEpoch();
+        if (stage != Stage.Jailed && _staying(effectiveEpoch) <= 1) {
+            if (memberCount() == 1) {
+                _ejectionWaits = true;
+                emit EjectionDelayed(owner);
+                return (amount, previous, weight);
+            }
             // Where all others may begin later, an earlier ejection could leave an epoch without members.
-            uint64 effectiveEpoch = _changeEpoch();
-            if (_staying(effectiveEpoch) <= 1) effectiveEpoch = _entryEpoch;
-            _leave(owner, effectiveEpoch);
-            emit Ejected(owner, effectiveEpoch);
+            effectiveEpoch = _entryEpoch;
         }
+        _leave(owner, effectiveEpoch);
+        emit Ejected(owner, effectiveEpoch);
     }
 
     /// @notice Whether the base penalty was taken for this admission of `owner`.

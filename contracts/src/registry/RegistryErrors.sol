@@ -28,6 +28,9 @@ interface RegistryErrors {
     error SequencerRegistry__InvalidSignature();
     error SequencerRegistry__NotAMember(address owner, uint64 epoch);
     error SequencerRegistry__OnlySlasher(address slasher, address caller);
+    error SequencerRegistry__OnlyLiveness(address liveness, address caller);
+    error SequencerRegistry__NotJailed(address owner);
+    error SequencerRegistry__JailedUntil(uint64 firstEpoch, uint64 earliestNow);
     error SequencerRegistry__NothingToBurn();
     error SequencerRegistry__NothingToClaim(address reporter);
     error SequencerRegistry__NotSeated(address owner);

@@ -46,6 +46,10 @@ interface RegistryEvents {
     );
     /// @notice The sequencer is the last member, so it is ejected when another registers.
     event EjectionDelayed(address indexed owner);
+    /// @notice The sequencer was long away and is no member from `effectiveEpoch` on.
+    event Jailed(address indexed owner, uint64 effectiveEpoch);
+    /// @notice The sequencer is a member again from `effectiveEpoch` on.
+    event Unjailed(address indexed owner, uint64 effectiveEpoch);
     /// @notice `amount` was sent to `BURN_ADDRESS`.
     event Burned(uint256 amount);
     /// @notice A reporter was paid.

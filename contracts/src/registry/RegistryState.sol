@@ -35,6 +35,8 @@ abstract contract RegistryState is RegistryErrors, RegistryEvents {
     address public immutable SLASHER;
     /// @notice The contract that takes this chain's batches.
     address public immutable INBOX;
+    /// @notice The only contract that may jail.
+    address public immutable LIVENESS;
     /// @notice Checks this chain's certificates, and keeps keys and committees for that. The registry's own: it is a
     /// contract by itself for want of room here.
     Certificates public immutable CERTIFICATES;
@@ -51,6 +53,7 @@ abstract contract RegistryState is RegistryErrors, RegistryEvents {
     uint256 internal immutable MIN_COMMITTEE;
     uint256 internal immutable ACTIVATION_NEEDS;
     uint256 internal immutable EVIDENCE_BLOCKS;
+    uint64 internal immutable JAIL_EPOCHS;
     /// The chain spec, ABI-encoded, as code.
     address internal immutable SPEC;
 
@@ -95,6 +98,14 @@ abstract contract RegistryState is RegistryErrors, RegistryEvents {
         address owner;
     }
 
+    /// Of an owner that was jailed in its present admission.
+    struct JailTerm {
+        /// First epoch of which it is no member; meaningful while it is jailed.
+        uint64 since;
+        /// The epoch from which on it was back the last time; what it missed before is forgotten. 0: it never was.
+        uint64 back;
+    }
+
     /// Seats whose latest occupant is not ejected.
     uint128 internal _occupied;
     /// What waits to be burned, in base units.
@@ -104,7 +115,7 @@ abstract contract RegistryState is RegistryErrors, RegistryEvents {
     uint32 internal _keyCount;
     /// Seats that were ever occupied: always the lowest ones.
     uint8 internal _seatsUsed;
-    /// Whether the one member that is left stays only until another registers.
+    /// Whether the one member that is left stays only until another registers or comes back from jail.
     bool internal _ejectionWaits;
     /// Exits that wait are `_exits[_exitsServed]` and those up to `_exitsQueued`.
     uint32 internal _exitsServed;
@@ -113,6 +124,8 @@ abstract contract RegistryState is RegistryErrors, RegistryEvents {
     /// this one was full when it was passed.
     uint48 internal _entryEpoch;
     uint8 internal _entries;
+    /// Of the occupied seats, those whose occupants are jailed.
+    uint8 internal _jailed;
 
     mapping(address owner => Sequencer) internal _sequencers;
     mapping(address owner => mapping(uint256 position => Checkpoint)) internal _checkpoints;
@@ -126,16 +139,21 @@ abstract contract RegistryState is RegistryErrors, RegistryEvents {
     mapping(address reporter => uint256) internal _claimable;
     mapping(address owner => UnbondingQueue) internal _unbondingQueues;
     mapping(address owner => mapping(uint32 position => Unbonding)) internal _unbondings;
+    mapping(address owner => JailTerm) internal _jailTerms;
 
     /// @param spec The rules of the chain.
     /// @param slasher Address of the slasher, which is deployed after this contract: predicted from the deployer's
     /// nonce, and checked by the slasher's own constructor.
     /// @param inbox Address of the batch inbox, predicted and checked likewise.
-    constructor(ChainSpec memory spec, address slasher, address inbox) {
+    /// @param liveness Address of the contract of rewards and jail, predicted and checked likewise.
+    constructor(ChainSpec memory spec, address slasher, address inbox, address liveness) {
         SpecRules.check(spec);
-        if (slasher == address(0) || inbox == address(0)) revert SequencerRegistry__ZeroAddress();
+        if (slasher == address(0) || inbox == address(0) || liveness == address(0)) {
+            revert SequencerRegistry__ZeroAddress();
+        }
         SLASHER = slasher;
         INBOX = inbox;
+        LIVENESS = liveness;
         BOND_TOKEN = IERC20(spec.bondToken);
         MIN_BOND = spec.minBond;
         WEIGHT_UNIT = spec.weightUnit;
@@ -146,6 +164,7 @@ abstract contract RegistryState is RegistryErrors, RegistryEvents {
         MIN_COMMITTEE = spec.minCommittee;
         ACTIVATION_NEEDS = spec.allowSmall ? spec.minCommittee : ACTIVATION_MEMBERS;
         EVIDENCE_BLOCKS = spec.evidenceBlocks;
+        JAIL_EPOCHS = spec.jailEpochs;
         SPEC = ContentStore.put(abi.encode(spec));
         ROSTERS = new Rosters(spec.l2ChainId);
         CERTIFICATES = new Certificates(spec.epochBlocks, address(ROSTERS));

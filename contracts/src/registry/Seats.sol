@@ -9,9 +9,9 @@ import {Standing} from "./Standing.sol";
 /// @title Seats
 /// @notice Who sits where, and from which epoch on: 128 seats, and the order in which newcomers begin.
 abstract contract Seats is Standing {
-    /// @notice Sequencers that the latest state seats, members or about to be.
+    /// @notice Sequencers that the latest state seats, members or about to be, without those that are jailed.
     function memberCount() public view returns (uint256) {
-        return LibBit.popCount(_occupied);
+        return LibBit.popCount(_occupied) - _jailed;
     }
 
     /// @notice The epoch from which on a sequencer is a member that registers now.
@@ -60,11 +60,26 @@ abstract contract Seats is Standing {
     /// @dev The owner keeps its place in the seat's list, with weight 0, until somebody else takes the seat.
     function _leave(address owner, uint64 effectiveEpoch) internal {
         Sequencer storage sequencer_ = _sequencers[owner];
+        if (sequencer_.stage == Stage.Jailed) --_jailed;
+        // While an ejection waits there is one member only, so it is this one.
+        else if (_ejectionWaits) _ejectionWaits = false;
         sequencer_.stage = Stage.Left;
         _occupied &= ~uint128(1 << sequencer_.seat);
-        // While an ejection waits there is one member only, so it is this one.
-        if (_ejectionWaits) _ejectionWaits = false;
         _writeCheckpoint(owner, Checkpoint(effectiveEpoch, 0, sequencer_.admission, 0, 0));
+    }
+
+    /// @dev Lets the one member go whose ejection waited, if it did, now that another is one from `effectiveEpoch` on.
+    function _ejectWaiting(uint64 effectiveEpoch) internal {
+        if (!_ejectionWaits) return;
+        uint256 seats = _occupied;
+        address owner = _latestOccupant(LibBit.ffs(seats));
+        // All others that are seated have not offended: the newcomer, and who is in jail.
+        while (_sequencers[owner].lastOffence == 0) {
+            seats &= seats - 1;
+            owner = _latestOccupant(LibBit.ffs(seats));
+        }
+        _leave(owner, effectiveEpoch);
+        emit Ejected(owner, effectiveEpoch);
     }
 
     function _latestOccupant(uint256 seat) internal view returns (address) {

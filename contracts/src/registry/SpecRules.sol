@@ -28,6 +28,7 @@ library SpecRules {
         _require(spec.liveEpochs != 0 && spec.liveEpochs <= SPAN_MAX, "liveEpochs");
         _require(spec.correlationEpochs <= CORRELATION_EPOCHS_MAX, "correlationEpochs");
         _require(spec.evidenceBlocks != 0 && spec.evidenceBlocks <= SPAN_MAX, "evidenceBlocks");
+        _require(spec.jailEpochs <= SPAN_MAX, "jailEpochs");
         _require(spec.batchBytesMax != 0, "batchBytesMax");
         _require(spec.baseSlashBps != 0 && spec.baseSlashBps <= BPS, "baseSlashBps");
         // An offender that reports itself must lose, so less may be paid than is burned.

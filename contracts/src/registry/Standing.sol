@@ -81,7 +81,9 @@ abstract contract Standing is RegistryState {
         _feeRecipients[keyId] = feeRecipient;
     }
 
-    function _weightOf(uint256 bond) internal view returns (uint64) {
+    /// @dev The weight, before clipping, that `bond` gives to `owner`.
+    function _weightOf(address owner, uint256 bond) internal view returns (uint64) {
+        if (_sequencers[owner].stage == Stage.Jailed) return 0;
         uint256 weight = bond / WEIGHT_UNIT;
         // At most 2^56 - 1, by the constructor.
         return uint64(weight < WEIGHT_CAP ? weight : WEIGHT_CAP);
@@ -116,7 +118,7 @@ abstract contract Standing is RegistryState {
     /// @dev Gives `owner`, whose latest checkpoint is `latest`, the weight of `bond` as soon as may be; `latest` becomes what
     /// it is then.
     function _changeWeight(address owner, Checkpoint memory latest, uint256 bond) internal {
-        uint64 weight = _weightOf(bond);
+        uint64 weight = _weightOf(owner, bond);
         if (weight == latest.weight) return;
         (latest.weight, latest.effectiveEpoch) = (weight, _changeEpochOf(latest));
         _writeCheckpoint(owner, latest);
@@ -153,7 +155,7 @@ abstract contract Standing is RegistryState {
 
     function _requireSeated(address owner) internal view returns (Stage stage) {
         stage = _sequencers[owner].stage;
-        if (stage != Stage.Seated && stage != Stage.Leaving) revert SequencerRegistry__NotSeated(owner);
+        if (stage == Stage.None || stage == Stage.Left) revert SequencerRegistry__NotSeated(owner);
     }
 
     /// @dev Returns the latest checkpoint of a seated sequencer against which there is no evidence.

@@ -39,7 +39,7 @@ contract InboxConstructorTest is BatonTest {
 
     function _assertRefused(ChainSpec memory spec, bytes memory refusal) private {
         address next = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1);
-        SequencerRegistry other = new SequencerRegistry(spec, address(slasher), next);
+        SequencerRegistry other = new SequencerRegistry(spec, address(slasher), next, address(0x98));
         vm.expectRevert(refusal);
         new BatchInbox(other);
     }

@@ -30,6 +30,8 @@ contract RegistryConstructorTest is BatonTest {
         _assertRefused(spec, "evidenceBlocks");
         (spec = _sound()).evidenceBlocks = type(uint64).max;
         _assertRefused(spec, "evidenceBlocks");
+        (spec = _sound()).jailEpochs = 2 ** 48 + 1;
+        _assertRefused(spec, "jailEpochs");
         (spec = _sound()).batchBytesMax = 0;
         _assertRefused(spec, "batchBytesMax");
         (spec = _sound()).baseSlashBps = 0;
@@ -74,23 +76,25 @@ contract RegistryConstructorTest is BatonTest {
     function test_RevertWhen_TheSlasherOrTheInboxIsZero() external {
         ChainSpec memory spec = _sound();
         vm.expectRevert(RegistryErrors.SequencerRegistry__ZeroAddress.selector);
-        new SequencerRegistry(spec, address(0), address(2));
+        new SequencerRegistry(spec, address(0), address(2), address(3));
         vm.expectRevert(RegistryErrors.SequencerRegistry__ZeroAddress.selector);
-        new SequencerRegistry(spec, address(1), address(0));
+        new SequencerRegistry(spec, address(1), address(0), address(3));
+        vm.expectRevert(RegistryErrors.SequencerRegistry__ZeroAddress.selector);
+        new SequencerRegistry(spec, address(1), address(2), address(0));
     }
 
     function test_When_AllIsSound() external {
         ChainSpec memory spec = _sound();
-        SequencerRegistry deployed = new SequencerRegistry(spec, address(1), address(2));
+        SequencerRegistry deployed = new SequencerRegistry(spec, address(1), address(2), address(3));
         assertEq(abi.encode(deployed.params()), abi.encode(spec), "params");
         assertEq(deployed.SLASHER(), address(1), "slasher");
         assertEq(deployed.INBOX(), address(2), "inbox");
         assertEq(deployed.genesisL1Block(), 0, "genesis");
         assertEq(deployed.memberCount(), 0, "members");
         (spec.minCommittee, spec.allowSmall) = (4, false);
-        new SequencerRegistry(spec, address(1), address(2));
+        new SequencerRegistry(spec, address(1), address(2), address(3));
         spec.minCommittee = 127;
-        new SequencerRegistry(spec, address(1), address(2));
+        new SequencerRegistry(spec, address(1), address(2), address(3));
     }
 
     function _sound() private view returns (ChainSpec memory spec) {
@@ -100,6 +104,6 @@ contract RegistryConstructorTest is BatonTest {
 
     function _assertRefused(ChainSpec memory spec, string memory field) private {
         vm.expectRevert(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__InvalidSpec.selector, field));
-        new SequencerRegistry(spec, address(1), address(2));
+        new SequencerRegistry(spec, address(1), address(2), address(3));
     }
 }

@@ -20,7 +20,7 @@ contract SlasherConstructorTest is BatonTest {
         ChainSpec memory spec = defaultSpec();
         spec.bondToken = address(token);
         address next = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1);
-        SequencerRegistry other = new SequencerRegistry(spec, next, address(0x99));
+        SequencerRegistry other = new SequencerRegistry(spec, next, address(0x99), address(0x98));
         vm.expectRevert(abi.encodeWithSelector(Slasher.Slasher__WrongInbox.selector, address(0x99), address(inbox)));
         new Slasher(other, inbox);
     }

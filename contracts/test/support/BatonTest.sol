@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {BatchInbox} from "../../src/BatchInbox.sol";
+import {Liveness} from "../../src/Liveness.sol";
 import {SequencerRegistry} from "../../src/SequencerRegistry.sol";
 import {Slasher} from "../../src/Slasher.sol";
 import {BatchHeader, Certificate, ChainSpec, Member, Stage, Vote} from "../../src/Types.sol";
@@ -19,11 +20,13 @@ abstract contract BatonTest is Assertions {
     uint64 internal constant L2_CHAIN_ID = 4242;
     uint64 internal constant EPOCH_BLOCKS = 16;
     uint256 internal constant UNIT = 1e12;
+    uint256 internal constant REWARD_PER_EPOCH = 1000;
 
     DevToken internal token;
     SequencerRegistry internal registry;
     Slasher internal slasher;
     BatchInbox internal inbox;
+    Liveness internal liveness;
 
     /// Secrets of the registered keys.
     mapping(bytes32 keyHash => uint256) private _secrets;
@@ -80,10 +83,12 @@ abstract contract BatonTest is Assertions {
         uint256 nonce = vm.getNonce(DEPLOYER);
         address slasherAt = vm.computeCreateAddress(DEPLOYER, nonce + 1);
         address inboxAt = vm.computeCreateAddress(DEPLOYER, nonce + 2);
+        address livenessAt = vm.computeCreateAddress(DEPLOYER, nonce + 3);
         vm.startPrank(DEPLOYER);
-        registry = new SequencerRegistry(spec, slasherAt, inboxAt);
+        registry = new SequencerRegistry(spec, slasherAt, inboxAt, livenessAt);
         slasher = new Slasher(registry, BatchInbox(inboxAt));
         inbox = new BatchInbox(registry);
+        liveness = new Liveness(registry, inbox, REWARD_PER_EPOCH);
         vm.stopPrank();
     }
 
@@ -314,10 +319,14 @@ abstract contract BatonTest is Assertions {
     /// Posts the next batch of `epoch` with everybody's signature.
     function post(uint64 epoch) internal {
         bytes memory data = abi.encode("data", block.number);
-        BatchHeader memory header = nextHeader(epoch, data);
-        registry.materialize(epoch);
-        uint256 everybody = (1 << registry.committee(epoch).length) - 1;
-        inbox.post(header, certify(epoch, everybody, header), data);
+        postBatch(nextHeader(epoch, data), data);
+    }
+
+    /// The same with this header.
+    function postBatch(BatchHeader memory header, bytes memory data) internal {
+        registry.materialize(header.epoch);
+        uint256 everybody = (1 << registry.committee(header.epoch).length) - 1;
+        inbox.post(header, certify(header.epoch, everybody, header), data);
     }
 
     /// Posts the next batch of `epoch`, in which `count` entries of the forced queue are taken.

@@ -27,6 +27,7 @@ pub(super) fn text(info: &DevnetInfo, took: Duration, live: bool) -> String {
             format!("registry  {}", l1.registry),
             format!("inbox     {}", l1.inbox),
             format!("slasher   {}", l1.slasher),
+            format!("liveness  {}", l1.liveness),
             format!("token     {}", l1.token),
         ],
     );

@@ -61,6 +61,8 @@ pub struct L1Info {
     pub inbox: Address,
     /// `Slasher`.
     pub slasher: Address,
+    /// `Liveness`: rewards and jail.
+    pub liveness: Address,
     /// The bond token.
     pub token: Address,
     /// Process id of the anvil that the devnet started, if it did.

@@ -168,6 +168,7 @@ async fn start(args: &DevnetArgs) -> anyhow::Result<Devnet> {
             registry: deployment.registry,
             inbox: deployment.inbox,
             slasher: deployment.slasher,
+            liveness: deployment.liveness,
             token: deployment.token,
             pid: anvil.as_ref().and_then(Anvil::pid),
         },

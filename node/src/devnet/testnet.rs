@@ -148,6 +148,7 @@ async fn make(args: &TestnetArgs, client: &L1Client, say: &mut (dyn FnMut(String
             registry: deployment.registry,
             inbox: deployment.inbox,
             slasher: deployment.slasher,
+            liveness: deployment.liveness,
             token: deployment.token,
             pid: None,
         },

@@ -83,6 +83,7 @@ impl Stage {
             domain: world.domain,
             inbox,
             slasher,
+            liveness: Address::repeat_byte(4),
             genesis_l1: L1BlockNumber::ZERO,
             genesis: epoch.root.clone(),
             first: world.facts(B256::repeat_byte(1)),

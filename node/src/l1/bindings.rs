@@ -34,12 +34,17 @@ pub mod generated {
     );
     sol!(
         #[sol(all_derives)]
+        Liveness,
+        "../contracts/artifacts/Liveness.json"
+    );
+    sol!(
+        #[sol(all_derives)]
         DevToken,
         "../contracts/artifacts/DevToken.json"
     );
 }
 
-pub use generated::{BatchInbox, DevToken, SequencerRegistry, Slasher};
+pub use generated::{BatchInbox, DevToken, Liveness, SequencerRegistry, Slasher};
 
 /// Why a contract refused, decoded to its named error where it has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +55,8 @@ pub enum RevertReason {
     Registry(Box<SequencerRegistry::SequencerRegistryErrors>),
     /// An error of the slasher.
     Slasher(Box<Slasher::SlasherErrors>),
+    /// An error of the contract of rewards and jail.
+    Liveness(Box<Liveness::LivenessErrors>),
     /// An error of the devnet's token.
     Token(DevToken::DevTokenErrors),
     /// `revert("…")` or `require(…, "…")`.
@@ -71,6 +78,9 @@ impl RevertReason {
         }
         if let Ok(error) = Slasher::SlasherErrors::abi_decode(data) {
             return Self::Slasher(Box::new(error));
+        }
+        if let Ok(error) = Liveness::LivenessErrors::abi_decode(data) {
+            return Self::Liveness(Box::new(error));
         }
         if let Ok(error) = DevToken::DevTokenErrors::abi_decode(data) {
             return Self::Token(error);
@@ -109,6 +119,7 @@ impl fmt::Display for RevertReason {
             Self::Inbox(error) => format!("{error:?}"),
             Self::Registry(error) => format!("{error:?}"),
             Self::Slasher(error) => format!("{error:?}"),
+            Self::Liveness(error) => format!("{error:?}"),
             Self::Token(error) => format!("{error:?}"),
             Self::Message(message) => return f.write_str(message),
             Self::Unknown(data) => return write!(f, "unknown revert {data}"),

@@ -18,7 +18,7 @@ use baton_proto::{ChainSpec, Domain, ExecutorKind, L2ChainId, OrderingRule};
 use serde::Deserialize;
 
 use super::{
-    bindings::{BatchInbox, DevToken, RevertReason, SequencerRegistry, Slasher, spec_to_l1},
+    bindings::{BatchInbox, DevToken, Liveness, RevertReason, SequencerRegistry, Slasher, spec_to_l1},
     client::{At, Broadcast, L1Client, L1Error},
     facts::FIRST_EPOCH,
 };
@@ -26,10 +26,17 @@ use super::{
 const REGISTRY_ARTIFACT: &str = include_str!("../../../contracts/artifacts/SequencerRegistry.json");
 const INBOX_ARTIFACT: &str = include_str!("../../../contracts/artifacts/BatchInbox.json");
 const SLASHER_ARTIFACT: &str = include_str!("../../../contracts/artifacts/Slasher.json");
+const LIVENESS_ARTIFACT: &str = include_str!("../../../contracts/artifacts/Liveness.json");
 const TOKEN_ARTIFACT: &str = include_str!("../../../contracts/artifacts/DevToken.json");
 
 /// Gas for a deployment: the registry takes about 6 million.
 const DEPLOY_GAS: u64 = 15_000_000;
+
+/// What the pool of a devnet pays for an epoch, in base units of the token: the weight of one unit.
+pub const REWARD_PER_EPOCH: u64 = 1_000_000_000_000;
+
+/// Epochs whose rewards a devnet's pool holds.
+const REWARDED_EPOCHS: u64 = 1_000_000;
 
 /// Most L1 blocks mined in one request, so that progress shows (anvil mines about 160 a second).
 const MINE_STEP: u64 = 64;
@@ -59,6 +66,8 @@ pub struct Deployment {
     pub inbox: Address,
     /// `Slasher`.
     pub slasher: Address,
+    /// `Liveness`.
+    pub liveness: Address,
     /// The bond token.
     pub token: Address,
 }
@@ -157,8 +166,8 @@ pub async fn deploy_token(client: &L1Client, deployer: &PrivateKeySigner) -> Res
     create(client, deployer, nonce, "DevToken", code).await
 }
 
-/// Deploys registry, slasher and inbox from `deployer`, in that order: each names the others, so their addresses are
-/// predicted from the deployer's next nonces.
+/// Deploys registry, slasher, inbox and liveness from `deployer`, in that order: each names the others, so their addresses
+/// are predicted from the deployer's next nonces.
 ///
 /// # Errors
 /// [`DeployError`].
@@ -170,9 +179,10 @@ pub async fn deploy_contracts(
 ) -> Result<Deployment, DeployError> {
     let from = deployer.address();
     let nonce = client.transaction_count(from, At::Latest).await?;
-    let [registry, slasher, inbox] = [0, 1, 2].map(|offset| from.create(nonce.saturating_add(offset)));
+    let [registry, slasher, inbox, liveness] = [0, 1, 2, 3].map(|offset| from.create(nonce.saturating_add(offset)));
 
-    let arguments = SequencerRegistry::constructorCall { spec: spec_to_l1(spec), slasher, inbox }.abi_encode();
+    let arguments = SequencerRegistry::constructorCall { spec: spec_to_l1(spec), slasher, inbox, liveness };
+    let arguments = arguments.abi_encode();
     let code = [bytecode("SequencerRegistry", REGISTRY_ARTIFACT)?, arguments].concat();
     expect("SequencerRegistry", registry, create(client, deployer, nonce, "SequencerRegistry", code).await?)?;
     progress(Progress::Deployed("SequencerRegistry", registry));
@@ -186,7 +196,13 @@ pub async fn deploy_contracts(
     let code = [bytecode("BatchInbox", INBOX_ARTIFACT)?, arguments].concat();
     expect("BatchInbox", inbox, create(client, deployer, nonce.saturating_add(2), "BatchInbox", code).await?)?;
     progress(Progress::Deployed("BatchInbox", inbox));
-    Ok(Deployment { registry, inbox, slasher, token: spec.bond_token })
+
+    let arguments =
+        Liveness::constructorCall { registry, inbox, rewardPerEpoch: U256::from(REWARD_PER_EPOCH) }.abi_encode();
+    let code = [bytecode("Liveness", LIVENESS_ARTIFACT)?, arguments].concat();
+    expect("Liveness", liveness, create(client, deployer, nonce.saturating_add(3), "Liveness", code).await?)?;
+    progress(Progress::Deployed("Liveness", liveness));
+    Ok(Deployment { registry, inbox, slasher, liveness, token: spec.bond_token })
 }
 
 /// Mints the bond, approves it and registers `founder` with its proof of possession.
@@ -241,7 +257,23 @@ pub async fn deploy_chain(
     let activate = SequencerRegistry::activateCall {}.abi_encode();
     send(client, deployer, deployment.registry, activate.into(), "the activation").await?;
     progress(Progress::Activated);
+    fund_rewards(client, deployer, &deployment).await?;
     Ok(deployment)
+}
+
+/// Mints the rewards of [`REWARDED_EPOCHS`] and gives them to the pool.
+async fn fund_rewards(
+    client: &L1Client,
+    deployer: &PrivateKeySigner,
+    deployment: &Deployment,
+) -> Result<(), DeployError> {
+    let amount = U256::from(REWARD_PER_EPOCH).saturating_mul(U256::from(REWARDED_EPOCHS));
+    let Deployment { liveness, token, .. } = *deployment;
+    let mint = DevToken::mintCall { to: deployer.address(), amount }.abi_encode();
+    send(client, deployer, token, mint.into(), "minting rewards").await?;
+    let approve = DevToken::approveCall { spender: liveness, value: amount }.abi_encode();
+    send(client, deployer, token, approve.into(), "approving rewards").await?;
+    send(client, deployer, liveness, Liveness::fundCall { amount }.abi_encode().into(), "funding rewards").await
 }
 
 /// Mines blocks on anvil until the last L1 block before the first epoch is final, so that nodes can start.

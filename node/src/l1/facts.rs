@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
 use super::{
-    bindings::{BatchInbox, SequencerRegistry, Slasher, spec_from_l1},
+    bindings::{BatchInbox, Liveness, SequencerRegistry, Slasher, spec_from_l1},
     client::{At, L1Client, L1Error},
     epoch_facts::{EpochFacts, read_epoch_facts},
 };
@@ -36,6 +36,8 @@ pub struct ChainFacts {
     pub inbox: Address,
     /// Address of `Slasher`.
     pub slasher: Address,
+    /// Address of `Liveness`.
+    pub liveness: Address,
     /// First L1 block of epoch 0.
     pub genesis_l1: L1BlockNumber,
     /// The block that the chain starts from.
@@ -234,7 +236,9 @@ pub async fn read_chain_facts(client: &L1Client, registry: Address, poll: Durati
         client.agreed_call(registry, &SequencerRegistry::INBOXCall {}, At::Latest).await.map_err(not_a_registry)?;
     let slasher =
         client.agreed_call(registry, &SequencerRegistry::SLASHERCall {}, At::Latest).await.map_err(not_a_registry)?;
-    check_relations(client, registry, inbox, slasher).await?;
+    let liveness =
+        client.agreed_call(registry, &SequencerRegistry::LIVENESSCall {}, At::Latest).await.map_err(not_a_registry)?;
+    check_relations(client, registry, inbox, slasher, liveness).await?;
 
     let genesis_l1 = wait_for_activation(client, registry, poll).await?;
     let start = |epoch: Epoch| spec.epochs(genesis_l1).start(epoch);
@@ -248,7 +252,7 @@ pub async fn read_chain_facts(client: &L1Client, registry: Address, poll: Durati
     let genesis = BlockHeader::genesis(spec.l2_chain_id, origin.origin, origin.timestamp_s);
     let domain = Domain { l1_chain_id: client.chain_id(), registry, l2_chain_id: spec.l2_chain_id };
     let first = EpochFacts { epoch: FIRST_EPOCH, committee: Vec::new(), randomness: B256::ZERO };
-    let mut facts = ChainFacts { spec, domain, inbox, slasher, genesis_l1, genesis, first };
+    let mut facts = ChainFacts { spec, domain, inbox, slasher, liveness, genesis_l1, genesis, first };
     facts.first = read_epoch_facts(client, &facts, FIRST_EPOCH, poll).await?;
     Ok(facts)
 }
@@ -258,13 +262,18 @@ async fn check_relations(
     registry: Address,
     inbox: Address,
     slasher: Address,
+    liveness: Address,
 ) -> Result<(), FactsError> {
     let got = client.agreed_call(inbox, &BatchInbox::REGISTRYCall {}, At::Latest).await?;
     expect_address("the batch inbox", "registry", registry, got)?;
     let got = client.agreed_call(slasher, &Slasher::REGISTRYCall {}, At::Latest).await?;
     expect_address("the slasher", "registry", registry, got)?;
     let got = client.agreed_call(slasher, &Slasher::INBOXCall {}, At::Latest).await?;
-    expect_address("the slasher", "batch inbox", inbox, got)
+    expect_address("the slasher", "batch inbox", inbox, got)?;
+    let got = client.agreed_call(liveness, &Liveness::REGISTRYCall {}, At::Latest).await?;
+    expect_address("the contract of rewards and jail", "registry", registry, got)?;
+    let got = client.agreed_call(liveness, &Liveness::INBOXCall {}, At::Latest).await?;
+    expect_address("the contract of rewards and jail", "batch inbox", inbox, got)
 }
 
 fn expect_address(

@@ -128,6 +128,7 @@ impl TestNode {
             domain,
             inbox: identity.inbox,
             slasher: identity.slasher,
+            liveness: Address::repeat_byte(4),
             genesis_l1: L1BlockNumber::ZERO,
             genesis,
             first,
