@@ -1,16 +1,20 @@
 //! Takes evidence to L1, from an account of its own, so that a stuck batch never protects an offender.
 //!
-//! Every node that holds a pair stores it and submits it, one after the other: the rank says how many L1 blocks to wait
-//! while somebody else may do it. A pair is about the committee of the epoch in which it was signed, which may be over long
+//! Every node that holds a pair stores it and submits it, one after the other: the rank says how many turns to wait while
+//! somebody else may do it. A pair is about the committee of the epoch in which it was signed, which may be over long
 //! since; L1 knows it always. Stored evidence is taken up again after a restart, an outage or a reorg, until L1 has the
 //! penalty in a final block or refuses the pair for good.
+//!
+//! A submission that everybody sees in the mempool can be copied. So the reporter first commits to it, which shows nothing,
+//! and submits in a later block: the reward is its own. What it commits to follows from the pair and the account alone, so a
+//! restart in between finds on L1 how far it came. When the window is about to end there is no time for that.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use alloy_primitives::{Address, B256, Bytes, keccak256};
-use alloy_sol_types::SolCall;
+use alloy_sol_types::{SolCall, SolValue};
 use baton_consensus::{aggregate, to_eip2537};
-use baton_proto::{Evidence, L1BlockNumber, MemberIndex};
+use baton_proto::{Epoch, Evidence, L1BlockNumber, MemberIndex};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
@@ -35,7 +39,14 @@ use crate::{
 /// Most pairs that wait: at most one for each member of a committee is worth anything on L1.
 const CASES_MAX: usize = 128;
 
-/// Returns how many L1 blocks member `me` leaves to others before it submits `evidence`: its distance from a member that
+/// L1 blocks of a turn: one for the commitment, one for the submission, and one in which the others see it.
+const TURN_BLOCKS: u64 = 3;
+
+/// With no more L1 blocks than these left for evidence, nobody waits for a turn or for a reward: three minutes in which an
+/// L1 that is full may keep a transaction waiting.
+pub(super) const HURRY_BLOCKS: u64 = 16;
+
+/// Returns how many turns member `me` leaves to others before it submits `evidence`: its distance from a member that
 /// the pair's own hash picks, so that no one member can prepare to be first. An observer comes after all members.
 #[must_use]
 pub fn rank(evidence: &Evidence, members: usize, me: Option<MemberIndex>) -> u64 {
@@ -83,6 +94,28 @@ struct Case {
     refusal: Option<RevertReason>,
     /// Whether L1 was seen to have it.
     charged: bool,
+}
+
+/// Until when L1 takes evidence of an epoch.
+#[derive(Clone, Copy)]
+enum Window {
+    /// The epoch is open, so there is no end yet.
+    Open,
+    /// Up to this L1 block.
+    Until(u64),
+    /// It has no batch, and nobody has named it to the inbox: the slasher takes nothing of it before.
+    Unnamed,
+}
+
+impl Window {
+    /// L1 blocks of a turn. Of a window that nobody has named an end may be near.
+    const fn turn_blocks(self) -> u64 {
+        if matches!(self, Self::Unnamed) { 1 } else { TURN_BLOCKS }
+    }
+
+    const fn is_ending(self, head: u64) -> bool {
+        matches!(self, Self::Until(last) if head.saturating_add(HURRY_BLOCKS) >= last)
+    }
 }
 
 /// What L1 says about a case.
@@ -194,9 +227,14 @@ impl Work {
                     if let Some(case) = self.cases.get_mut(&id) {
                         case.charged = false;
                     }
-                    let due = since.get().saturating_add(rank(&evidence, committee.len(), me));
-                    if want.is_none() && head.get() >= due {
-                        match self.next_call(&evidence, owner).await? {
+                    if want.is_some() {
+                        continue;
+                    }
+                    let window = self.window(evidence.epoch()).await?;
+                    let turns = rank(&evidence, committee.len(), me);
+                    let due = since.get().saturating_add(turns.saturating_mul(window.turn_blocks()));
+                    if head.get() >= due || window.is_ending(head.get()) {
+                        match self.next_call(&evidence, owner, window, head).await? {
                             Some(call) => want = Some((id, evidence, call)),
                             None => self.close(&id, &evidence, "its signatures add up to nothing")?,
                         }
@@ -247,17 +285,47 @@ impl Work {
         }
     }
 
-    /// The slasher takes evidence of an epoch without a batch only after the inbox was told when that epoch closed.
-    async fn next_call(&self, evidence: &Evidence, owner: Address) -> Result<Option<Call>, SendError> {
-        let epoch = evidence.epoch().get();
-        let start = self.client.call(self.facts.inbox, &BatchInbox::windowStartCall { epoch }, At::Latest).await;
-        if !start.is_err_and(|error| error.revert().is_some_and(RevertReason::is_skipped_epoch)) {
-            // Anything else that is wrong the submission meets as well.
-            return Ok(self.submission(evidence, owner));
+    async fn window(&self, epoch: Epoch) -> Result<Window, SendError> {
+        let question = BatchInbox::windowStartCall { epoch: epoch.get() };
+        match self.client.call(self.facts.inbox, &question, At::Latest).await {
+            Ok(0) => Ok(Window::Open),
+            Ok(start) => Ok(Window::Until(start.saturating_add(self.facts.spec.evidence_blocks))),
+            Err(error) if error.revert().is_some_and(RevertReason::is_skipped_epoch) => Ok(Window::Unnamed),
+            Err(error) => Err(error.into()),
         }
-        let before = self.client.call(self.facts.inbox, &BatchInbox::closedBeforeCall { epoch }, At::Latest).await?;
-        let data = BatchInbox::closeSkippedCall { epoch, before }.abi_encode().into();
-        Ok(Some(Call { to: self.facts.inbox, data }))
+    }
+
+    /// The slasher takes evidence of an epoch without a batch only after the inbox was told when that epoch closed. Then
+    /// comes the commitment, and when that is in the chain the submission.
+    async fn next_call(
+        &self,
+        evidence: &Evidence,
+        owner: Address,
+        window: Window,
+        head: L1BlockNumber,
+    ) -> Result<Option<Call>, SendError> {
+        if matches!(window, Window::Unnamed) {
+            let epoch = evidence.epoch().get();
+            let before =
+                self.client.call(self.facts.inbox, &BatchInbox::closedBeforeCall { epoch }, At::Latest).await?;
+            let data = BatchInbox::closeSkippedCall { epoch, before }.abi_encode().into();
+            return Ok(Some(Call { to: self.facts.inbox, data }));
+        }
+        let Some(submission) = self.submission(evidence, owner) else { return Ok(None) };
+        if window.is_ending(head.get()) {
+            return Ok(Some(submission));
+        }
+        let commitment = commitment(self.sender.account(), &submission.data);
+        let question = Slasher::committedAtCall { commitment };
+        let committed_at = self.client.call(self.facts.slasher, &question, At::Latest).await?;
+        // What is mined next comes in a later block than what L1 shows. And there is no use in committing to what is
+        // refused: the sender finds out why.
+        let is_refused = || self.client.simulate(self.sender.account(), submission.to, &submission.data);
+        if !committed_at.is_zero() || is_refused().await.is_err() {
+            return Ok(Some(submission));
+        }
+        let data = Slasher::commitCall { commitment }.abi_encode().into();
+        Ok(Some(Call { to: self.facts.slasher, data }))
     }
 
     fn submission(&self, evidence: &Evidence, owner: Address) -> Option<Call> {
@@ -315,6 +383,14 @@ impl Work {
         self.cases.remove(id);
         Ok(())
     }
+}
+
+/// What `reporter` commits to before it submits `calldata`: keccak256(abi.encode(reporter, keccak256(calldata))).
+///
+/// Source: `Slasher.commit`; vectors shared with Solidity in `contracts/test/vectors/digests.json`.
+#[must_use]
+pub(super) fn commitment(reporter: Address, calldata: &[u8]) -> B256 {
+    keccak256((reporter, keccak256(calldata)).abi_encode_params())
 }
 
 /// Whether no later block can make the slasher take the pair.

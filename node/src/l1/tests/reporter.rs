@@ -17,7 +17,9 @@ use crate::{
     l1::{
         AccountConfig, AccountContext, At, L1Client, Watcher,
         bindings::{BatchInbox, SequencerRegistry, Slasher, post_call},
-        deploy, report_rank, spawn_reporter,
+        deploy, report_rank,
+        reporter::HURRY_BLOCKS,
+        spawn_reporter,
         testing::{
             HastyEndpoint, POLL, TestChain, account, anvil_call, client_behind, client_of, eventually, mine_to,
             other_digest, start_anvil,
@@ -88,6 +90,23 @@ async fn bond(chain: &TestChain, signer: u8) -> U256 {
     chain.client.call(chain.deployment.registry, &SequencerRegistry::bondOfCall { owner }, At::Latest).await.unwrap()
 }
 
+/// What the accounts for evidence have earned.
+async fn rewards(chain: &TestChain) -> U256 {
+    let mut sum = U256::ZERO;
+    for index in 0..4 {
+        let question = SequencerRegistry::claimableCall { reporter: account(5 + index).address() };
+        sum += chain.client.call(chain.deployment.registry, &question, At::Latest).await.unwrap();
+    }
+    sum
+}
+
+/// How often somebody committed to evidence.
+async fn commitments(chain: &TestChain) -> usize {
+    let filter =
+        Filter::new().address(chain.facts.slasher).event_signature(Slasher::Committed::SIGNATURE_HASH).from_block(0);
+    chain.client.logs(&filter).await.unwrap().len()
+}
+
 /// The L1 blocks with a penalty.
 async fn slashes(chain: &TestChain) -> Vec<u64> {
     let filter =
@@ -119,6 +138,8 @@ async fn all_members_hold_the_pair_and_one_transaction_punishes_it() {
     })
     .await;
     assert_eq!(bond(&chain, 2).await, before - before / U256::from(20));
+    // Whoever it was had committed to it before.
+    assert_eq!(rewards(&chain).await, before / U256::from(200));
     eventually("all honest members close the case", || async {
         deploy::mine(&chain.client, 1).await.unwrap();
         members
@@ -153,7 +174,17 @@ async fn evidence_survives_a_restart_and_a_reorg() {
     anvil_call(&chain.client, "evm_setAutomine", (true,)).await;
 
     let reporter = member(&chain, first, Arc::clone(&ledger));
-    eventually("the penalty after a restart", || async {
+    anvil_call(&chain.client, "evm_setAutomine", (false,)).await;
+    eventually("the commitment after a restart", || async {
+        deploy::mine(&chain.client, 1).await.unwrap();
+        commitments(&chain).await == 1
+    })
+    .await;
+    // Between the two steps it ends once more.
+    reporter.cancel.cancel();
+    let reporter = member(&chain, first, Arc::clone(&ledger));
+    anvil_call(&chain.client, "evm_setAutomine", (true,)).await;
+    eventually("the penalty after another", || async {
         deploy::mine(&chain.client, 1).await.unwrap();
         bond(&chain, 1).await < before
     })
@@ -169,7 +200,8 @@ async fn evidence_survives_a_restart_and_a_reorg() {
     })
     .await;
     assert!(bond(&chain, 1).await < before);
-    assert_eq!((slashes(&chain).await.len(), transactions(&chain).await), (1, 1));
+    assert_eq!((slashes(&chain).await.len(), transactions(&chain).await), (1, 2));
+    assert_eq!((commitments(&chain).await, rewards(&chain).await), (1, before / U256::from(200)));
     reporter.cancel.cancel();
 }
 
@@ -218,6 +250,29 @@ async fn evidence_of_a_skipped_epoch_is_taken_after_the_reporter_has_named_that_
     })
     .await;
     assert_ne!(chain.client.call(chain.facts.inbox, &closed, At::Latest).await.unwrap(), 0);
+    reporter.cancel.cancel();
+}
+
+#[tokio::test]
+async fn when_the_window_is_about_to_end_nobody_waits_for_a_turn_or_a_reward() {
+    let chain = TestChain::start_with(|spec| spec.evidence_blocks = HURRY_BLOCKS).await;
+    let evidence = equivocation(&chain, 1);
+    let before = bond(&chain, 1).await;
+    let later = Epoch::new(evidence.epoch().get() + 1);
+    mine_to(&chain.client, chain.facts.epochs().start(later).get() + 1).await;
+    post_in(&chain, later).await;
+    // The one whose turn comes last. No block passes but for what it sends itself.
+    let last = (0..4_u8)
+        .filter(|index| *index != 1)
+        .max_by_key(|index| report_rank(&evidence, 4, Some(MemberIndex::new(*index))))
+        .unwrap();
+    let epoch = evidence.epoch().get();
+    let name = BatchInbox::closeSkippedCall { epoch, before: 0 }.abi_encode();
+    deploy::send(&chain.client, &account(9), chain.facts.inbox, name.into(), "naming the epoch").await.unwrap();
+    let reporter = member(&chain, last, chain.ledger());
+    reporter.evidence.send(evidence).await.unwrap();
+    eventually("the penalty", || async { bond(&chain, 1).await < before }).await;
+    assert_eq!((commitments(&chain).await, rewards(&chain).await), (0, U256::ZERO));
     reporter.cancel.cancel();
 }
 
