@@ -2,7 +2,9 @@
 //!
 //! They share the machine's cores and are told one after the other (`--test-threads=1`).
 
+mod abandonment;
 mod catch_up;
+mod correlation;
 mod crash;
 mod epochs;
 mod equivocation;
@@ -18,3 +20,4 @@ mod rotation;
 mod small;
 mod subscriptions;
 mod transactions;
+mod withdrawal;
