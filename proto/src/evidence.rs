@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Epoch, MemberIndex, SignedStatement, Statement, View};
+use crate::{Certificate, Epoch, MemberIndex, SignedStatement, SignerSet, Statement, View};
 
-/// The offences of protocol section 7 that one signer's two votes prove.
+/// The offences of protocol section 7 that one signer's two statements prove.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Offence {
     /// S1: two different Notarize of one view. A leader that proposes twice commits it.
@@ -13,28 +13,32 @@ pub enum Offence {
     DoubleFinalize,
     /// S3: Nullify and Finalize of one view.
     NullifyFinalize,
+    /// S5: two blocks, or two states, attested for one height of one batch.
+    ConflictingAttestations,
 }
 
 impl Offence {
     /// Returns the offence that one signer commits by signing both, if it is one; the order does not matter.
     ///
-    /// Notarize then Nullify of one view is legal, and so is anything in different views.
+    /// Notarize then Nullify of one view is legal, and so is anything in different views. Both are of one epoch, also two
+    /// attestations: a signer is a place in one committee.
     #[must_use]
     pub fn of(first: &Statement, second: &Statement) -> Option<Self> {
-        use Statement::{Finalize, Notarize, Nullify};
-        if first.epoch() != second.epoch() || first.view().is_none() || first.view() != second.view() {
+        use Statement::{Attest, Finalize, Notarize, Nullify};
+        if first.epoch() != second.epoch() || first.view() != second.view() {
             return None;
         }
         match (first, second) {
             (Notarize { block: a, .. }, Notarize { block: b, .. }) if a != b => Some(Self::DoubleNotarize),
             (Finalize { block: a, .. }, Finalize { block: b, .. }) if a != b => Some(Self::DoubleFinalize),
             (Nullify { .. }, Finalize { .. }) | (Finalize { .. }, Nullify { .. }) => Some(Self::NullifyFinalize),
+            (Attest(a), Attest(b)) if a.conflicts_with(b) => Some(Self::ConflictingAttestations),
             _ => None,
         }
     }
 }
 
-/// Two signed statements of one member that together are an [`Offence`]. Anyone may submit it to `Slasher.submit`.
+/// Two signed statements of one member that together are an [`Offence`]. Anyone may submit it to the slasher.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Evidence {
     first: SignedStatement,
@@ -83,9 +87,61 @@ impl Evidence {
         self.first.statement.epoch()
     }
 
-    /// Returns the view of both.
+    /// Returns the view of both; 0 for attestations, which have none.
     #[must_use]
     pub fn view(&self) -> View {
         self.first.statement.view().unwrap_or_default()
+    }
+
+    /// Returns whether it is about something that `is_near` says of a view, or about a batch.
+    #[must_use]
+    pub fn concerns(&self, is_near: impl FnOnce(View) -> bool) -> bool {
+        self.first.statement.view().is_none_or(is_near)
+    }
+}
+
+/// Two certificates of one view that contradict each other (S4): whoever is in both loses the whole bond. Anyone may submit
+/// it to `Slasher.submitCertificates`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Conflict {
+    first: Certificate,
+    second: Certificate,
+}
+
+impl Conflict {
+    /// Pairs two certificates of votes that no honest member casts both. Signatures and quorums are not checked here.
+    #[must_use]
+    pub fn new(first: Certificate, second: Certificate) -> Option<Self> {
+        let is_vote = first.statement.view().is_some();
+        (is_vote && Offence::of(&first.statement, &second.statement).is_some()).then_some(Self { first, second })
+    }
+
+    /// Returns the first pair among `certificates` that contradicts itself in one view. Broken safety may show in two
+    /// finalizations of different views instead, and then no two certificates are evidence.
+    #[must_use]
+    pub fn among(certificates: &[Certificate]) -> Option<Self> {
+        let mut pairs = certificates
+            .iter()
+            .enumerate()
+            .flat_map(|(n, first)| certificates.iter().take(n).map(move |second| (second, first)));
+        pairs.find_map(|(first, second)| Self::new(first.clone(), second.clone()))
+    }
+
+    /// Returns both.
+    #[must_use]
+    pub const fn certificates(&self) -> [&Certificate; 2] {
+        [&self.first, &self.second]
+    }
+
+    /// Returns the epoch of both.
+    #[must_use]
+    pub const fn epoch(&self) -> Epoch {
+        self.first.statement.epoch()
+    }
+
+    /// Returns who signed both.
+    #[must_use]
+    pub fn signers(&self) -> SignerSet {
+        SignerSet::from_bits(self.first.signers.bits() & self.second.signers.bits())
     }
 }

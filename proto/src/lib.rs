@@ -30,7 +30,7 @@ pub use batch::{BatchHeader, DataKind, Duties, duties_root};
 pub use block::{Block, BlockHeader, L1Origin, PayloadCommitment};
 pub use bls::{BlsPublicKey, BlsSignature, PEER_DST, POSSESSION_DST, STATEMENT_DST};
 pub use certificate::{Certificate, SignerSet};
-pub use evidence::{Evidence, Offence};
+pub use evidence::{Conflict, Evidence, Offence};
 pub use ids::{
     BatchHash, BatchIndex, BlockDigest, Epoch, Height, L1BlockNumber, L1ChainId, L2ChainId, MemberIndex, TimestampMs,
     View, Weight,

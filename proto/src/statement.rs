@@ -91,6 +91,15 @@ impl Attestation {
             state_root: header.state_root,
         }
     }
+
+    /// Returns whether no honest member attests both (S5): of one batch after one other they give the same last height two
+    /// blocks or two states. Committees and encodings may differ.
+    #[must_use]
+    pub fn conflicts_with(&self, other: &Self) -> bool {
+        let is_one_batch = self.batch_index == other.batch_index && self.prev_batch_hash == other.prev_batch_hash;
+        let differ = self.last_digest != other.last_digest || self.state_root != other.state_root;
+        is_one_batch && self.last_height == other.last_height && differ
+    }
 }
 
 /// A statement that a member signs.

@@ -35,7 +35,7 @@ mod tests;
 use std::{sync::Arc, time::Duration};
 
 use alloy::signers::local::PrivateKeySigner;
-use baton_proto::{BatchIndex, Epoch, Height, MemberIndex, wire::ConsensusMessage};
+use baton_proto::{BatchIndex, Epoch, Evidence, Height, MemberIndex, wire::ConsensusMessage};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
@@ -106,6 +106,8 @@ pub struct BatcherContext {
     pub messages: mpsc::Receiver<BatchMessage>,
     /// Told about faulty members.
     pub charge: Charge,
+    /// Takes evidence against who attests two blocks or two states for one height.
+    pub evidence: mpsc::Sender<Evidence>,
     /// The posting account; without it the node attests and never posts.
     pub poster: Option<(PrivateKeySigner, AccountConfig)>,
     /// Timings.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use alloy_primitives::Bytes;
 use baton_consensus::{Committee, aggregate};
 use baton_proto::{
-    Attestation, BatchHash, BatchHeader, BlsSignature, Certificate, L1BlockNumber, MemberIndex, SignedStatement,
-    SignerSet, Statement,
+    Attestation, BatchHash, BatchHeader, BlsSignature, Certificate, Evidence, L1BlockNumber, MemberIndex,
+    SignedStatement, SignerSet, Statement,
 };
 
 use crate::l1::{CertifiedBatch, InboxTip};
@@ -46,7 +46,16 @@ impl Held {
 struct Tally {
     statement: Statement,
     signers: SignerSet,
-    signatures: Vec<BlsSignature>,
+    /// In the order in which they came.
+    signed: Vec<(MemberIndex, BlsSignature)>,
+}
+
+impl Tally {
+    /// Returns what `signer` signed, if it did.
+    fn of(&self, signer: MemberIndex) -> Option<SignedStatement> {
+        let (_, signature) = *self.signed.iter().find(|(member, _)| *member == signer)?;
+        Some(SignedStatement { statement: self.statement, signer, signature })
+    }
 }
 
 /// Everything about one index under one previous batch. When L1 moves, forwards or back, a new one is made.
@@ -124,24 +133,27 @@ impl Round {
     }
 
     /// Counts a verified attestation. Statements are told apart whole, so that one that couples a header's hash with
-    /// other values never takes the place of the true one.
-    pub(super) fn attest(&mut self, signed: &SignedStatement) {
-        let Statement::Attest(attestation) = signed.statement else { return };
+    /// other values never takes the place of the true one. Returns evidence if its signer has attested what contradicts it.
+    pub(super) fn attest(&mut self, signed: &SignedStatement) -> Option<Evidence> {
+        let Statement::Attest(attestation) = signed.statement else { return None };
         if !self.wants(&attestation, signed.signer) {
-            return;
+            return None;
         }
+        let said = self.tallies.iter().filter_map(|tally| tally.of(signed.signer));
+        let found = said.filter_map(|said| Evidence::new(said, signed.clone())).next();
         match self.tallies.iter_mut().find(|tally| tally.statement == signed.statement) {
             Some(tally) => {
                 if tally.signers.insert(signed.signer) {
-                    tally.signatures.push(signed.signature);
+                    tally.signed.push((signed.signer, signed.signature));
                 }
             }
             None => self.tallies.push(Tally {
                 statement: signed.statement,
                 signers: SignerSet::from_iter([signed.signer]),
-                signatures: vec![signed.signature],
+                signed: vec![(signed.signer, signed.signature)],
             }),
         }
+        found
     }
 
     /// Weight that signed for the best-supported batch.
@@ -164,7 +176,8 @@ impl Round {
                 .values()
                 .find(|held| tally.statement == Statement::Attest(Attestation::of(epoch, &held.header)))?;
             // Each signature was verified, so each is a point; a sum of zero is no certificate.
-            let signature = aggregate(&tally.signatures).ok()?;
+            let signatures: Vec<BlsSignature> = tally.signed.iter().map(|(_, signature)| *signature).collect();
+            let signature = aggregate(&signatures).ok()?;
             Some(CertifiedBatch {
                 header: held.header.clone(),
                 certificate: Certificate { statement: tally.statement, signers: tally.signers, signature },

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use alloy_primitives::Address;
 use baton_consensus::Verified;
 use baton_proto::{
-    Attestation, BatchHeader, Epoch, Height, MemberIndex, SignedStatement, Statement,
+    Attestation, BatchHeader, Epoch, Evidence, Height, MemberIndex, SignedStatement, Statement,
     batch_data::{self, BatchDataError},
     limits::COMMITTEE_MEMBERS_MAX,
     wire::ConsensusMessage,
@@ -248,8 +248,8 @@ impl Work {
         let votes = std::mem::take(&mut self.ahead_votes);
         for vote in votes.iter().filter(|vote| vote.statement.epoch() == self.by.epoch) {
             // Verified when it came.
-            if let Some(round) = &mut self.round {
-                round.attest(vote);
+            if let Some(evidence) = self.round.as_mut().and_then(|round| round.attest(vote)) {
+                self.accuse(evidence);
             }
         }
         Ok(())
@@ -325,8 +325,8 @@ impl Work {
         match spawn_blocking(move || verifier.verify(signed)).await? {
             Ok(verified) if is_next => self.ahead_votes.push(verified.into_inner()),
             Ok(verified) => {
-                if let Some(round) = &mut self.round {
-                    round.attest(&verified);
+                if let Some(evidence) = self.round.as_mut().and_then(|round| round.attest(&verified)) {
+                    self.accuse(evidence);
                 }
             }
             Err(error) => {
@@ -337,6 +337,14 @@ impl Work {
             }
         }
         Ok(())
+    }
+
+    /// Hands evidence on. Whoever has so much of it that there is no room is busy with the same offenders.
+    fn accuse(&self, evidence: Evidence) {
+        warn!(member = %evidence.signer(), epoch = %evidence.epoch(), "a member attested two ends of one batch");
+        if self.context.evidence.try_send(evidence).is_err() {
+            debug!("nobody takes the evidence");
+        }
     }
 
     /// Judges proposals whose time may have come, and attests what is right.
@@ -425,7 +433,8 @@ impl Work {
         round.judge(from, held.hash, Progress::Attested);
         for signed in signed.into_iter().map(Verified::into_inner) {
             debug!(index = %held.header.index, last_height = %held.header.last_height, "batch attested");
-            round.attest(&signed);
+            // Against itself this node signs nothing: its record forbids it.
+            let _ = round.attest(&signed);
             round.mine.push(signed.clone());
             self.context.outbound.broadcast(ConsensusMessage::Attestation(signed));
         }

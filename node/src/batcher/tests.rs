@@ -7,8 +7,8 @@ use std::{
 
 use alloy_primitives::B256;
 use baton_proto::{
-    Attestation, BatchIndex, Block, BlockHeader, BlsPublicKey, ChainSpec, Epoch, Height, MemberIndex, SignedStatement,
-    Statement, Weight, wire::ConsensusMessage,
+    Attestation, BatchHash, BatchIndex, Block, BlockDigest, BlockHeader, BlsPublicKey, ChainSpec, Epoch, Evidence,
+    Height, MemberIndex, Offence, SignedStatement, Statement, Weight, wire::ConsensusMessage,
 };
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -66,6 +66,7 @@ struct Member {
     epochs: EpochBook,
     cancel: CancellationToken,
     charged: Arc<Mutex<Vec<(Epoch, MemberIndex, String)>>>,
+    accused: mpsc::Receiver<Evidence>,
     _record: tempfile::TempDir,
 }
 
@@ -130,6 +131,7 @@ impl Cluster {
         let (heads, head) = watch::channel(Height::ZERO);
         let charged: Arc<Mutex<Vec<(Epoch, MemberIndex, String)>>> = Arc::default();
         let charges = Arc::clone(&charged);
+        let (evidence, accused) = mpsc::channel(4);
         let context = BatcherContext {
             client: chain.client.clone(),
             facts: Arc::clone(&chain.facts),
@@ -140,12 +142,14 @@ impl Cluster {
             l1: watcher.view,
             messages,
             charge: Arc::new(move |epoch, member, why| charges.lock().unwrap().push((epoch, member, why.to_owned()))),
+            evidence,
             poster: Some((account(5 + place), AccountConfig { poll: POLL, ..AccountConfig::default() })),
             config: BatcherConfig { repeat: Duration::from_millis(100), retry: POLL },
             cancel: cancel.clone(),
         };
         let batcher = Batcher::spawn(context).unwrap();
-        self.members[place] = Some(Member { batcher, ledger, heads, key, epochs, cancel, charged, _record: record });
+        self.members[place] =
+            Some(Member { batcher, ledger, heads, key, epochs, cancel, charged, accused, _record: record });
     }
 
     /// Has the next epoch run everywhere, starting from `root`.
@@ -247,6 +251,46 @@ async fn status(member: &mut Member, what: &str, accept: impl Fn(&BatchStatus) -
         .await
         .unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}"))
         .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_attests_two_ends_of_one_batch_is_accused_of_it() {
+    let mut cluster = Cluster::start(&[0]).await;
+    let (facts, liar) = (Arc::clone(&cluster.chain.facts), MemberIndex::new(1));
+    let tip = InboxTip::genesis(&facts);
+    let attestation = |fill| {
+        let statement = Statement::Attest(Attestation {
+            committee_epoch: facts.first.epoch,
+            batch_index: tip.next_index,
+            prev_batch_hash: tip.last_hash,
+            header_hash: BatchHash::new(B256::repeat_byte(fill)),
+            last_height: Height::new(5),
+            last_digest: BlockDigest::new(B256::repeat_byte(fill)),
+            state_root: B256::ZERO,
+        });
+        let signature = cluster.chain.keys[1].sign(&statement, &facts.domain);
+        SignedStatement { statement, signer: liar, signature }
+    };
+    let said = [1, 2].map(|fill| ConsensusMessage::Attestation(attestation(fill)));
+    let inbox = cluster.hub.0.lock().unwrap()[0].clone().unwrap().1;
+    let accused = &mut cluster.members[0].as_mut().unwrap().accused;
+    let found = tokio::time::timeout(PATIENCE, async {
+        loop {
+            // Before it has looked at L1 it knows of no batch that could be attested.
+            for message in said.clone() {
+                inbox.send(BatchMessage { epoch: facts.first.epoch, from: liar, message }).await.unwrap();
+            }
+            if let Ok(Some(found)) = tokio::time::timeout(POLL, accused.recv()).await {
+                return found;
+            }
+        }
+    });
+    let found = found.await.expect("in time");
+    assert_eq!((found.signer(), found.offence()), (liar, Offence::ConflictingAttestations));
+    // Whichever of the two it heard first once it knew of the batch.
+    let pair = [found.first(), found.second()].map(|signed| signed.statement);
+    assert!([1, 2].iter().all(|fill| pair.contains(&attestation(*fill).statement)), "{pair:?}");
+    assert!(cluster.members[0].as_ref().unwrap().charged.lock().unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

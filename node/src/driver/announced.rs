@@ -137,7 +137,9 @@ impl GossipChecks {
         // has ended, one is enough. L1 takes evidence of any epoch that the book knows; that of older ones goes elsewhere.
         let age = self.running.epoch.cmp(&evidence.epoch());
         let matters = match age {
-            Ordering::Equal => self.window.contains(evidence.view()) && !self.offences.contains(&offence),
+            Ordering::Equal => {
+                evidence.concerns(|view| self.window.contains(view)) && !self.offences.contains(&offence)
+            }
             Ordering::Greater => !self.offenders.contains(&offender),
             Ordering::Less => false,
         };

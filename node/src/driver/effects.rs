@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use baton_consensus::{Effect, Input, Outgoing, Verdict};
 use baton_proto::{
-    Block, BlockDigest, BlockHeader, Certificate, MemberIndex, SignedStatement, Statement, View,
+    Block, BlockDigest, BlockHeader, Certificate, Conflict, MemberIndex, SignedStatement, Statement, View,
     limits::COMPACT_ABOVE_BYTES, wire::ConsensusMessage,
 };
 use tracing::{debug, error, info, warn};
@@ -14,7 +14,7 @@ use super::{
     turn::Said, waiting::Proposed,
 };
 use crate::{
-    l1::OriginVerdict,
+    l1::{CONFLICT_KEY, OriginVerdict},
     p2p::Fault,
     proposer::{self, Proposal},
     signer::SignError,
@@ -143,6 +143,7 @@ impl Driver {
                     format!("certificates that contradict each other: {statements:?}")
                 };
                 error!(why, "safety is broken: a third of the stake lied; this node signs nothing more");
+                self.keep_conflict(&certificates)?;
                 self.halt(&why)?;
                 // What is on its way may be of the other chain, and the machine takes nothing any more. No epoch follows.
                 (self.catching_up, self.ended) = (None, None);
@@ -362,6 +363,14 @@ impl Driver {
             blocks.push(block);
         }
         self.commit(blocks, certificate, Came::Live)
+    }
+
+    /// Writes down what convicts a third of the stake at once. The reporter looks for it when this node halts.
+    fn keep_conflict(&self, certificates: &[Certificate]) -> Result<(), DriverError> {
+        let Some(conflict) = Conflict::among(certificates) else { return Ok(()) };
+        let bytes = serde_json::to_vec(&conflict).expect("numbers, hashes and signatures have a form in JSON");
+        tokio::task::block_in_place(|| self.context.ledger.put_l1_fact(CONFLICT_KEY, &bytes))?;
+        Ok(())
     }
 
     /// Remembers for good that safety was seen broken, and ends attesting and posting.

@@ -397,7 +397,7 @@ impl Intake {
             }
             ConsensusMessage::Evidence(evidence) => {
                 // Evidence is small to send and dear to check: one pair for each member is all that L1 punishes.
-                let matters = evidence.epoch() == self.epoch && self.window.contains(evidence.view());
+                let matters = evidence.epoch() == self.epoch && evidence.concerns(|view| self.window.contains(view));
                 if !matters || self.convicted.contains(&evidence.signer()) {
                     return Ok(());
                 }

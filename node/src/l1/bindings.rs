@@ -4,12 +4,13 @@
 
 use std::fmt;
 
-use alloy_primitives::{Bytes, U256};
-use alloy_sol_types::{Revert, SolError, SolInterface};
-use baton_consensus::{CommitteeMember, to_eip2537};
+use alloy_primitives::{Address, Bytes, U256};
+use alloy_sol_types::{Revert, SolCall, SolError, SolInterface};
+use baton_consensus::{CommitteeMember, aggregate, to_eip2537};
 use baton_proto::{
-    BatchHash, BatchHeader, BatchIndex, BlockDigest, BlsPublicKey, BlsSignature, Certificate, ChainSpec, DataKind,
-    Epoch, Evidence, ExecutorKind, Height, L1BlockNumber, L1Origin, L2ChainId, OrderingRule, SignedStatement, Weight,
+    Attestation, BatchHash, BatchHeader, BatchIndex, BlockDigest, BlsPublicKey, BlsSignature, Certificate, ChainSpec,
+    Conflict, DataKind, Epoch, Evidence, ExecutorKind, Height, L1BlockNumber, L1Origin, L2ChainId, OrderingRule,
+    SignedStatement, Statement, Weight,
 };
 
 /// Types and calls generated from `contracts/artifacts/*.json`.
@@ -95,6 +96,13 @@ impl RevertReason {
     #[must_use]
     pub const fn is_skipped_epoch(&self) -> bool {
         matches!(self, Self::Inbox(BatchInbox::BatchInboxErrors::BatchInbox__SkippedAndNotNamed(_)))
+    }
+
+    /// Returns whether the committee has to be stored before certificates of it can be checked.
+    #[must_use]
+    pub fn is_not_materialized(&self) -> bool {
+        use SequencerRegistry::SequencerRegistryErrors as E;
+        matches!(self, Self::Registry(error) if matches!(**error, E::SequencerRegistry__NotMaterialized(_)))
     }
 
     /// Returns whether the inbox says that the batch is not the one it waits for: somebody posted it, or another.
@@ -353,10 +361,64 @@ pub fn post_call(
     Ok(BatchInbox::postCall { header: batch_header_to_l1(header), certificate: certificate_to_l1(certificate)?, data })
 }
 
+/// Builds the call that tells the slasher of `evidence` against `owner`, whose signatures were verified. `None` if they add
+/// up to nothing: two points that cancel out would verify for no pair of messages.
+#[must_use]
+pub fn submission(evidence: &Evidence, owner: Address) -> Option<Bytes> {
+    let sum = aggregate(&[evidence.first().signature, evidence.second().signature]).ok()?;
+    let sum = Bytes::copy_from_slice(&to_eip2537(&sum).ok()?);
+    let epoch = evidence.epoch().get();
+    let call = match (&evidence.first().statement, &evidence.second().statement) {
+        (Statement::Attest(first), Statement::Attest(second)) => {
+            let [first, second] = [first, second].map(attestation_to_l1);
+            Slasher::submitAttestationsCall { owner, epoch, first, second, signatureSum: sum }.abi_encode()
+        }
+        _ => {
+            let (first, second) = votes_of(evidence);
+            Slasher::submitCall { owner, epoch, first, second, signatureSum: sum }.abi_encode()
+        }
+    };
+    Some(call.into())
+}
+
+/// Builds the call that tells the slasher of two certificates that contradict each other.
+///
+/// # Errors
+/// [`BindingError::Signature`] for a signature that is no point, which no verified certificate has.
+pub fn conflict_submission(conflict: &Conflict) -> Result<Bytes, BindingError> {
+    let certificate = |certificate: &Certificate| {
+        let signature =
+            to_eip2537(&certificate.signature).map_err(|error| BindingError::Signature(error.to_string()))?;
+        Ok::<_, BindingError>(Slasher::VoteCertificate {
+            vote: statement_to_l1(&certificate.statement),
+            bitmap: U256::from(certificate.signers.bits()),
+            signature: Bytes::copy_from_slice(&signature),
+        })
+    };
+    let [first, second] = conflict.certificates();
+    let (first, second) = (certificate(first)?, certificate(second)?);
+    Ok(Slasher::submitCertificatesCall { epoch: conflict.epoch().get(), first, second }.abi_encode().into())
+}
+
+fn attestation_to_l1(attestation: &Attestation) -> Slasher::Attestation {
+    Slasher::Attestation {
+        committeeEpoch: attestation.committee_epoch.get(),
+        batchIndex: attestation.batch_index.get(),
+        prevBatchHash: attestation.prev_batch_hash.get(),
+        headerHash: attestation.header_hash.get(),
+        lastHeight: attestation.last_height.get(),
+        lastDigest: attestation.last_digest.get(),
+        stateRoot: attestation.state_root,
+    }
+}
+
 /// Converts one half of evidence.
 #[must_use]
 pub fn vote_to_l1(signed: &SignedStatement) -> Slasher::Vote {
-    let statement = &signed.statement;
+    statement_to_l1(&signed.statement)
+}
+
+fn statement_to_l1(statement: &Statement) -> Slasher::Vote {
     Slasher::Vote {
         kind: statement.kind().code(),
         viewNumber: statement.view().unwrap_or_default().get(),

@@ -44,6 +44,6 @@ pub use inbox::{InboxTip, InboxView, read_tip, spawn_inbox_watcher};
 pub use origins::{OriginVerdict, Origins};
 pub use poster::{CertifiedBatch, Poster, PosterStatus};
 pub use replay::{PostedBatch, PostedChain, ReplayError, posted_batches, read_posted_chain};
-pub use reporter::{rank as report_rank, spawn_reporter};
+pub use reporter::{CONFLICT_KEY, rank as report_rank, spawn_reporter};
 pub use sender::{Call, SendError, Sender, SenderConfig, Standing};
 pub use watcher::{L1Head, L1View, Watcher};

@@ -9,11 +9,12 @@
 //! and submits in a later block: the reward is its own. What it commits to follows from the pair and the account alone, so a
 //! restart in between finds on L1 how far it came. When the window is about to end there is no time for that.
 
+mod conflict;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use alloy_primitives::{Address, B256, Bytes, keccak256};
+use alloy_primitives::{Address, B256, keccak256};
 use alloy_sol_types::{SolCall, SolValue};
-use baton_consensus::{aggregate, to_eip2537};
 use baton_proto::{Epoch, Evidence, L1BlockNumber, MemberIndex};
 use tokio::{
     sync::{mpsc, watch},
@@ -24,7 +25,7 @@ use tracing::{debug, error, info, warn};
 
 use super::{
     account::AccountContext,
-    bindings::{BatchInbox, RevertReason, Slasher, votes_of},
+    bindings::{BatchInbox, RevertReason, Slasher, submission},
     client::{At, L1Client, L1Error},
     committees::Committees,
     facts::ChainFacts,
@@ -35,6 +36,9 @@ use crate::{
     epoch::EpochBook,
     ledger::{EvidenceOnL1, EvidenceRecord, Ledger},
 };
+
+/// Key under which the ledger keeps two certificates of one view that contradict each other, from the halt that they caused on.
+pub const CONFLICT_KEY: &str = "conflict";
 
 /// Most pairs that wait: at most one for each member of a committee is worth anything on L1.
 const CASES_MAX: usize = 128;
@@ -50,9 +54,12 @@ pub(super) const HURRY_BLOCKS: u64 = 16;
 /// the pair's own hash picks, so that no one member can prepare to be first. An observer comes after all members.
 #[must_use]
 pub fn rank(evidence: &Evidence, members: usize, me: Option<MemberIndex>) -> u64 {
+    turn(&case_id(evidence), members, me)
+}
+
+fn turn(id: &B256, members: usize, me: Option<MemberIndex>) -> u64 {
     let members = members.max(1) as u64;
-    let digest = case_id(evidence);
-    let first = digest.as_slice().iter().fold(0_u64, |sum, byte| (sum * 256 + u64::from(*byte)) % members);
+    let first = id.as_slice().iter().fold(0_u64, |sum, byte| (sum * 256 + u64::from(*byte)) % members);
     match me {
         Some(me) => (u64::from(me.get()) % members + members - first) % members,
         None => members,
@@ -65,7 +72,8 @@ fn case_id(evidence: &Evidence) -> B256 {
     keccak256([epoch.as_slice(), &[evidence.signer().get()]].concat())
 }
 
-/// Starts taking evidence to L1. What comes through `incoming` must have been verified.
+/// Starts taking evidence to L1. What comes through `incoming` must have been verified. `halted` is cancelled when safety was
+/// seen broken: what shows it is in the ledger by then.
 ///
 /// # Errors
 /// [`SendError`] when stored evidence or intents cannot be read.
@@ -73,17 +81,18 @@ pub fn spawn_reporter(
     account: AccountContext,
     epochs: EpochBook,
     incoming: mpsc::Receiver<Evidence>,
+    halted: CancellationToken,
 ) -> Result<JoinHandle<Result<(), SendError>>, SendError> {
     let sender = account.open("evidence")?;
     let AccountContext { client, facts, ledger, config, l1, cancel, .. } = account;
     let committees = Committees::new(client.clone(), Arc::clone(&facts), epochs);
-    let mut work = Work { client, facts, committees, ledger, sender, cases: BTreeMap::new() };
+    let mut work = Work { client, facts, committees, ledger, sender, cases: BTreeMap::new(), conflict: None };
     for record in work.ledger.evidence()? {
         if record.l1 != EvidenceOnL1::Closed {
             work.open(record.evidence);
         }
     }
-    Ok(tokio::spawn(work.run(config.poll, incoming, l1, cancel)))
+    Ok(tokio::spawn(work.run(config.poll, incoming, l1, halted, cancel)))
 }
 
 struct Case {
@@ -134,6 +143,8 @@ struct Work {
     ledger: Arc<dyn Ledger>,
     sender: Sender,
     cases: BTreeMap<B256, Case>,
+    /// Two certificates that contradict each other: a node that has some halts, so there is one such case.
+    conflict: Option<conflict::Case>,
 }
 
 impl Work {
@@ -142,15 +153,17 @@ impl Work {
         poll: Duration,
         mut incoming: mpsc::Receiver<Evidence>,
         mut l1: watch::Receiver<L1View>,
+        halted: CancellationToken,
         cancel: CancellationToken,
     ) -> Result<(), SendError> {
+        let mut is_halted = false;
         loop {
             let (head, finalized, healthy) = {
                 let view = l1.borrow_and_update();
                 (view.head, view.finalized, view.healthy)
             };
             if let (true, Some(head), Some((finalized, _))) = (healthy, head, finalized)
-                && (!self.cases.is_empty() || self.sender.unfinal() > 0)
+                && self.is_busy()
             {
                 let round = tokio::select! {
                     () = cancel.cancelled() => return Ok(()),
@@ -162,9 +175,13 @@ impl Work {
                     Err(error) => debug!(%error, "evidence waits"),
                 }
             }
-            let busy = !self.cases.is_empty() || self.sender.unfinal() > 0;
+            let busy = self.is_busy();
             tokio::select! {
                 () = cancel.cancelled() => return Ok(()),
+                () = halted.cancelled(), if !is_halted => {
+                    is_halted = true;
+                    self.take_conflict()?;
+                }
                 evidence = incoming.recv() => match evidence {
                     Some(evidence) => self.take(evidence)?,
                     None => return Ok(()),
@@ -173,6 +190,10 @@ impl Work {
                 () = tokio::time::sleep(poll), if busy && healthy => {}
             }
         }
+    }
+
+    fn is_busy(&self) -> bool {
+        !self.cases.is_empty() || self.conflict.is_some() || self.sender.unfinal() > 0
     }
 
     fn take(&mut self, evidence: Evidence) -> Result<(), SendError> {
@@ -242,11 +263,10 @@ impl Work {
                 }
             }
         }
-        self.committees.keep(&self.cases.values().map(|case| case.evidence.epoch()).collect());
-        let Some((id, evidence, call)) = want else {
-            self.sender.drive(None).await?;
-            return Ok(());
-        };
+        let conflict = self.conflict.as_ref().map(conflict::Case::epoch);
+        let needed = self.cases.values().map(|case| case.evidence.epoch()).chain(conflict);
+        self.committees.keep(&needed.collect());
+        let Some((id, evidence, call)) = want else { return self.conflict_round(head, finalized).await };
         match self.sender.drive(Some(&call)).await {
             Ok(_) => Ok(()),
             Err(SendError::Refused(reason)) => {
@@ -305,15 +325,23 @@ impl Work {
         head: L1BlockNumber,
     ) -> Result<Option<Call>, SendError> {
         if matches!(window, Window::Unnamed) {
-            let epoch = evidence.epoch().get();
-            let before =
-                self.client.call(self.facts.inbox, &BatchInbox::closedBeforeCall { epoch }, At::Latest).await?;
-            let data = BatchInbox::closeSkippedCall { epoch, before }.abi_encode().into();
-            return Ok(Some(Call { to: self.facts.inbox, data }));
+            return self.naming(evidence.epoch()).await.map(Some);
         }
-        let Some(submission) = self.submission(evidence, owner) else { return Ok(None) };
+        let Some(data) = submission(evidence, owner) else { return Ok(None) };
+        self.commit_or_show(Call { to: self.facts.slasher, data }, window, head).await.map(Some)
+    }
+
+    /// Tells the inbox when a skipped epoch closed.
+    async fn naming(&self, epoch: Epoch) -> Result<Call, SendError> {
+        let epoch = epoch.get();
+        let before = self.client.call(self.facts.inbox, &BatchInbox::closedBeforeCall { epoch }, At::Latest).await?;
+        let data = BatchInbox::closeSkippedCall { epoch, before }.abi_encode().into();
+        Ok(Call { to: self.facts.inbox, data })
+    }
+
+    async fn commit_or_show(&self, submission: Call, window: Window, head: L1BlockNumber) -> Result<Call, SendError> {
         if window.is_ending(head.get()) {
-            return Ok(Some(submission));
+            return Ok(submission);
         }
         let commitment = commitment(self.sender.account(), &submission.data);
         let question = Slasher::committedAtCall { commitment };
@@ -322,25 +350,10 @@ impl Work {
         // refused: the sender finds out why.
         let is_refused = || self.client.simulate(self.sender.account(), submission.to, &submission.data);
         if !committed_at.is_zero() || is_refused().await.is_err() {
-            return Ok(Some(submission));
+            return Ok(submission);
         }
         let data = Slasher::commitCall { commitment }.abi_encode().into();
-        Ok(Some(Call { to: self.facts.slasher, data }))
-    }
-
-    fn submission(&self, evidence: &Evidence, owner: Address) -> Option<Call> {
-        // Verified signatures are points; two of them that cancel out would verify for no pair of messages.
-        let sum = aggregate(&[evidence.first().signature, evidence.second().signature]).ok()?;
-        let sum = to_eip2537(&sum).ok()?;
-        let (first, second) = votes_of(evidence);
-        let call = Slasher::submitCall {
-            owner,
-            epoch: evidence.epoch().get(),
-            first,
-            second,
-            signatureSum: Bytes::copy_from_slice(&sum),
-        };
-        Some(Call { to: self.facts.slasher, data: call.abi_encode().into() })
+        Ok(Call { to: self.facts.slasher, data })
     }
 
     fn refused(
@@ -401,6 +414,7 @@ fn is_final_refusal(reason: &RevertReason) -> bool {
         **error,
         E::Slasher__WindowClosed(_)
             | E::Slasher__NotPunishable(_)
+            | E::Slasher__NoConflict(_)
             | E::Slasher__SameStatement(_)
             | E::Slasher__NotAMember(_)
             | E::Slasher__InvalidSignature(_)

@@ -139,6 +139,7 @@ pub(super) fn evidence(evidence: &Evidence) -> Vec<u8> {
         Offence::DoubleNotarize => 1,
         Offence::DoubleFinalize => 2,
         Offence::NullifyFinalize => 3,
+        Offence::ConflictingAttestations => 5,
     };
     [be(evidence.epoch().get()).as_slice(), &be(evidence.view().get()), &[evidence.signer().get(), offence]].concat()
 }

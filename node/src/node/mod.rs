@@ -14,7 +14,7 @@ mod parts;
 mod routing;
 mod status;
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use baton_execution::NonceExecutor;
 use baton_proto::{Evidence, MemberIndex};
@@ -28,7 +28,7 @@ use tracing::{error, info, warn};
 pub use self::open::{OpenError, Opened};
 use self::{
     bygone::{BYGONE_MAX, BygoneEvidence},
-    consensus::Consensus,
+    consensus::{Consensus, Stages},
     forward::Forwarder,
     open::{hold_keys, open},
     parts::{Part, first_reason, part},
@@ -39,7 +39,7 @@ use crate::{
     admission::{Admission, AdmissionContext, Journal, PoolAndSenders},
     batcher::{Batcher, BatcherConfig, BatcherContext},
     config::Config,
-    driver::{DriverError, DriverStatus, NotarizedBlocks},
+    driver::{Checked, DriverError, DriverStatus, NotarizedBlocks},
     l1::{AccountConfig, AccountContext, Watcher, spawn_reporter},
     ledger::{EvidenceOnL1, EvidenceRecord, Ledger, LedgerError},
     p2p::{Fault, GOSSIP_AGAIN_AFTER, KnownLookup, Network, Outbound},
@@ -52,6 +52,9 @@ const EVIDENCE_QUEUE_MAX: usize = 256;
 
 /// Batch messages that may wait for the batcher: a proposal and everybody's attestation, several times over.
 const BATCH_QUEUE_MAX: usize = 512;
+
+/// Evidence about batches that may wait for the driver.
+const ACCUSATIONS_MAX: usize = 16;
 
 /// How long an L1 transaction may wait before its fees are raised: three slots.
 const REPLACE_AFTER: Duration = Duration::from_secs(36);
@@ -246,6 +249,7 @@ async fn start(
 
     let account_config = || AccountConfig { replace_after: REPLACE_AFTER, fee_ceiling_wei: FEE_CEILING_WEI, poll };
     let (charged, routed_outbound) = (network.clone(), Arc::clone(&outbound));
+    let (accuse, accused) = mpsc::channel(ACCUSATIONS_MAX);
     let batcher = Batcher::spawn(BatcherContext {
         client: l1_client.clone(),
         facts: Arc::clone(&facts),
@@ -259,6 +263,7 @@ async fn start(
             warn!(%epoch, %member, reason, "refused a batch message");
             charged.at(epoch).charge_member(member, Fault::InvalidMessage);
         }),
+        evidence: accuse,
         poster: opened.poster_key.clone().map(|key| (key, account_config())),
         config: BatcherConfig::default(),
         cancel: halt.clone(),
@@ -269,6 +274,7 @@ async fn start(
         .into_iter()
         .map(|task| part("the batcher", until_told(flatten(task), halt.clone(), inner.clone())))
         .collect();
+    parts.push(part("evidence of batches", hand_over(accused, stages_seen.clone(), inner.clone())));
     parts.push(health.part);
     parts.push(part("admission", admitting));
     let forwarding = forwarder.run(network.clone(), epochs.clone(), progress_seen.clone(), inner.clone());
@@ -284,7 +290,7 @@ async fn start(
                 l1: watcher.view.clone(),
                 cancel: inner.clone(),
             };
-            let reporter = spawn_reporter(account, epochs.clone(), evidence_found)
+            let reporter = spawn_reporter(account, epochs.clone(), evidence_found, halt.clone())
                 .map_err(|error| NodeError::part("the evidence reporter")(error.to_string()))?;
             parts.push(part("the evidence reporter", flatten(reporter)));
         }
@@ -387,6 +393,31 @@ async fn keep_evidence(
     while let Some(Some(evidence)) = stop.run_until_cancelled(found.recv()).await {
         tokio::task::block_in_place(|| ledger.put_evidence(&EvidenceRecord { evidence, l1: EvidenceOnL1::Open }))?;
     }
+    Ok(())
+}
+
+/// Hands what the batcher found to the driver of whatever epoch runs, which has it stored, gossiped and submitted.
+async fn hand_over(
+    mut accused: mpsc::Receiver<Evidence>,
+    mut stages: watch::Receiver<Stages>,
+    stop: CancellationToken,
+) -> Result<(), Infallible> {
+    let handing = async {
+        while let Some(evidence) = accused.recv().await {
+            // Between two epochs nobody listens.
+            loop {
+                let checked = stages.borrow_and_update().checked.clone();
+                if checked.send(Checked::Evidence(evidence.clone())).await.is_ok() {
+                    break;
+                }
+                if stages.changed().await.is_err() {
+                    return;
+                }
+            }
+        }
+    };
+    stop.run_until_cancelled(handing).await;
+    stop.cancelled().await;
     Ok(())
 }
 

@@ -30,8 +30,6 @@ pub(super) fn contradict(a: &Statement, b: &Statement) -> bool {
 /// same blocks may be attested again by a later committee or in another encoding. Nor does another last height: when a
 /// poster fails, the next one may close the batch elsewhere.
 fn attestations_conflict(a: &Attestation, b: &Attestation) -> bool {
-    let same_slot = a.batch_index == b.batch_index && a.prev_batch_hash == b.prev_batch_hash;
-    let same_height = a.last_height == b.last_height;
-    let same_block = same_height && a.last_digest == b.last_digest;
-    (same_slot && same_height && !same_block) || (same_block && a.state_root != b.state_root)
+    let is_same_block = a.last_height == b.last_height && a.last_digest == b.last_digest;
+    a.conflicts_with(b) || (is_same_block && a.state_root != b.state_root)
 }

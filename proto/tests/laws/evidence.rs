@@ -2,8 +2,8 @@
 
 use alloy_primitives::B256;
 use baton_proto::{
-    Attestation, BatchHash, BatchIndex, BlockDigest, BlsSignature, Epoch, Evidence, Height, MemberIndex, Offence,
-    SignedStatement, SignerSet, Statement, View,
+    Attestation, BatchHash, BatchIndex, BlockDigest, BlsSignature, Certificate, Conflict, Epoch, Evidence, Height,
+    MemberIndex, Offence, SignedStatement, SignerSet, Statement, View,
 };
 use proptest::prelude::*;
 
@@ -20,15 +20,24 @@ fn all() -> Vec<Statement> {
                 all.push(Statement::Finalize { epoch, view, block });
             }
         }
-        for fill in [1, 2] {
+        for (index, previous, header, height, block, state) in [
+            (7, 0, 0, 9, 1, 0),
+            (7, 0, 0, 9, 2, 0),
+            (7, 0, 0, 9, 1, 1),
+            // Whatever else differs, it is another batch, another end of it, or another encoding.
+            (8, 0, 0, 9, 2, 1),
+            (7, 1, 0, 9, 2, 1),
+            (7, 0, 0, 8, 2, 1),
+            (7, 0, 1, 9, 1, 0),
+        ] {
             all.push(Statement::Attest(Attestation {
                 committee_epoch: epoch,
-                batch_index: BatchIndex::new(7),
-                prev_batch_hash: BatchHash::ZERO,
-                header_hash: BatchHash::ZERO,
-                last_height: Height::new(9),
-                last_digest: BlockDigest::new(B256::repeat_byte(fill)),
-                state_root: B256::ZERO,
+                batch_index: BatchIndex::new(index),
+                prev_batch_hash: BatchHash::new(B256::repeat_byte(previous)),
+                header_hash: BatchHash::new(B256::repeat_byte(header)),
+                last_height: Height::new(height),
+                last_digest: BlockDigest::new(B256::repeat_byte(block)),
+                state_root: B256::repeat_byte(state),
             }));
         }
     }
@@ -36,8 +45,14 @@ fn all() -> Vec<Statement> {
 }
 
 /// The rule in other words than the code's: within one epoch and view, votes of one kind differ in their block, or one gives
-/// the view up and the other finalizes it.
+/// the view up and the other finalizes it; and two attestations agree on the batch before and on the height, and on nothing
+/// more.
 fn expected(a: &Statement, b: &Statement) -> Option<Offence> {
+    if let (Statement::Attest(a), Statement::Attest(b)) = (a, b) {
+        let told = |of: &Attestation| (of.committee_epoch, of.batch_index, of.prev_batch_hash, of.last_height);
+        let claimed = |of: &Attestation| (of.last_digest, of.state_root);
+        return (told(a) == told(b) && claimed(a) != claimed(b)).then_some(Offence::ConflictingAttestations);
+    }
     let same_view = a.epoch() == b.epoch() && a.view().is_some() && a.view() == b.view();
     let kinds = (a.kind().code().min(b.kind().code()), a.kind().code().max(b.kind().code()));
     match (same_view, kinds) {
@@ -50,7 +65,7 @@ fn expected(a: &Statement, b: &Statement) -> Option<Offence> {
 
 #[test]
 fn every_pair_is_judged_by_the_rule() {
-    let mut counts = [0; 3];
+    let mut counts = [0; 4];
     for a in all() {
         for b in all() {
             let offence = Offence::of(&a, &b);
@@ -60,8 +75,9 @@ fn every_pair_is_judged_by_the_rule() {
             }
         }
     }
-    // Per view: two orders of two blocks for S1 and S2; two orders of nullify with two blocks for S3. Four views.
-    assert_eq!(counts, [8, 8, 16]);
+    // Per view: two orders of two blocks for S1 and S2; two orders of nullify with two blocks for S3. Four views. Per epoch:
+    // three claims about one height, one of them in two encodings, in two orders. Two epochs.
+    assert_eq!(counts, [8, 8, 16, 20]);
 }
 
 #[test]
@@ -94,6 +110,29 @@ fn evidence_is_of_one_signer() {
     assert_eq!((evidence.first().statement, evidence.second().statement), (nullify, finalize));
 }
 
+#[test]
+fn two_certificates_conflict_where_two_votes_do() {
+    let certificate = |statement, bits| Certificate {
+        statement,
+        signers: SignerSet::from_bits(bits),
+        signature: BlsSignature::new([1; 48]),
+    };
+    for a in all() {
+        for b in all() {
+            let conflict = Conflict::new(certificate(a, 0b0111), certificate(b, 0b1110));
+            let is_vote = a.view().is_some();
+            assert_eq!(conflict.is_some(), is_vote && expected(&a, &b).is_some(), "{a:?} and {b:?}");
+            if let Some(conflict) = conflict {
+                assert_eq!((conflict.signers().bits(), conflict.epoch()), (0b0110, a.epoch()));
+                let among = [certificate(a, 0b0111), certificate(a, 1), certificate(b, 0b1110)];
+                assert_eq!(Conflict::among(&among), Some(conflict));
+            }
+        }
+    }
+    let other_view = Statement::Nullify { epoch: Epoch::new(2), view: View::new(9) };
+    assert_eq!(Conflict::among(&[certificate(other_view, 1), certificate(other_view, 2)]), None);
+}
+
 proptest! {
     #![proptest_config(config(200))]
 
@@ -108,7 +147,7 @@ proptest! {
         for signed in [evidence.first(), evidence.second()] {
             prop_assert_eq!(signed.signer, evidence.signer());
             prop_assert_eq!(signed.statement.epoch(), evidence.epoch());
-            prop_assert_eq!(signed.statement.view(), Some(evidence.view()));
+            prop_assert_eq!(signed.statement.view().unwrap_or_default(), evidence.view());
         }
         let swapped = Evidence::new(evidence.second().clone(), evidence.first().clone());
         prop_assert_eq!(swapped.map(|swapped| swapped.offence()), Some(evidence.offence()));

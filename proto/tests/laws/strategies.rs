@@ -339,18 +339,31 @@ pub(crate) fn certificate() -> BoxedStrategy<Certificate> {
 
 pub(crate) fn evidence() -> BoxedStrategy<Evidence> {
     let blocks = (hash(), hash()).prop_filter("two blocks", |(a, b)| a != b);
-    (0..4_u8, number(), number(), blocks, member(), bls(), bls())
+    (0..6_u8, number(), number(), blocks, member(), bls(), bls())
         .prop_map(|(pair, epoch, view, (a, b), signer, first, second)| {
             let (epoch, view) = (Epoch::new(epoch), View::new(view));
             let (a, b) = (BlockDigest::new(a), BlockDigest::new(b));
             let notarize = |block| Statement::Notarize { epoch, view, block };
             let finalize = |block| Statement::Finalize { epoch, view, block };
             let nullify = Statement::Nullify { epoch, view };
+            let attest = |last_digest: BlockDigest, state_root| {
+                Statement::Attest(Attestation {
+                    committee_epoch: epoch,
+                    batch_index: BatchIndex::new(view.get()),
+                    prev_batch_hash: BatchHash::new(a.get()),
+                    header_hash: BatchHash::new(last_digest.get()),
+                    last_height: Height::new(view.get()),
+                    last_digest,
+                    state_root,
+                })
+            };
             let (x, y) = match pair {
                 0 => (notarize(a), notarize(b)),
                 1 => (finalize(a), finalize(b)),
                 2 => (nullify, finalize(a)),
-                _ => (finalize(a), nullify),
+                3 => (finalize(a), nullify),
+                4 => (attest(a, a.get()), attest(b, a.get())),
+                _ => (attest(a, a.get()), attest(a, b.get())),
             };
             let sign = |statement, signature| SignedStatement { statement, signer, signature };
             Evidence::new(sign(x, first), sign(y, second)).expect("each pair is an offence")

@@ -6,8 +6,8 @@ use alloy::rpc::types::Filter;
 use alloy_primitives::{B256, Bytes, U256, keccak256};
 use alloy_sol_types::{SolCall, SolError, SolEvent};
 use baton_proto::{
-    Attestation, BatchHash, BatchHeader, BatchIndex, DataKind, Epoch, Evidence, Height, MemberIndex, SignedStatement,
-    Statement, View,
+    Attestation, BatchHash, BatchHeader, BatchIndex, Conflict, DataKind, Epoch, Evidence, Height, MemberIndex,
+    SignedStatement, Statement, View,
 };
 use tokio::{sync::mpsc, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     epoch::EpochBook,
     l1::{
-        AccountConfig, AccountContext, At, L1Client, Watcher,
+        AccountConfig, AccountContext, At, CONFLICT_KEY, L1Client, Watcher,
         bindings::{BatchInbox, SequencerRegistry, Slasher, post_call},
         deploy, report_rank,
         reporter::HURRY_BLOCKS,
@@ -41,6 +41,7 @@ fn equivocation(chain: &TestChain, signer: u8) -> Evidence {
 struct Member {
     ledger: Arc<dyn Ledger>,
     evidence: mpsc::Sender<Evidence>,
+    halted: CancellationToken,
     cancel: CancellationToken,
     _record: tempfile::TempDir,
 }
@@ -69,7 +70,7 @@ fn member_through(
     epochs: EpochBook,
     record: tempfile::TempDir,
 ) -> Member {
-    let cancel = CancellationToken::new();
+    let (cancel, halted) = (CancellationToken::new(), CancellationToken::new());
     let watcher = Watcher::spawn(client.clone(), Arc::clone(&chain.facts), Arc::clone(&ledger), POLL, cancel.clone());
     let (evidence, incoming) = mpsc::channel(4);
     let context = AccountContext {
@@ -81,8 +82,8 @@ fn member_through(
         l1: watcher.view,
         cancel: cancel.clone(),
     };
-    spawn_reporter(context, epochs, incoming).unwrap();
-    Member { ledger, evidence, cancel, _record: record }
+    spawn_reporter(context, epochs, incoming, halted.clone()).unwrap();
+    Member { ledger, evidence, halted, cancel, _record: record }
 }
 
 async fn bond(chain: &TestChain, signer: u8) -> U256 {
@@ -250,6 +251,60 @@ async fn evidence_of_a_skipped_epoch_is_taken_after_the_reporter_has_named_that_
     })
     .await;
     assert_ne!(chain.client.call(chain.facts.inbox, &closed, At::Latest).await.unwrap(), 0);
+    reporter.cancel.cancel();
+}
+
+#[tokio::test]
+async fn two_ends_of_one_batch_cost_bond() {
+    let chain = TestChain::start().await;
+    let attest = |block| {
+        let last_digest = other_digest(block);
+        let statement = Statement::Attest(Attestation {
+            committee_epoch: chain.facts.first.epoch,
+            batch_index: BatchIndex::new(5),
+            prev_batch_hash: BatchHash::new(B256::repeat_byte(7)),
+            header_hash: BatchHash::new(last_digest.get()),
+            last_height: Height::new(9),
+            last_digest,
+            state_root: B256::ZERO,
+        });
+        let signature = chain.keys[2].sign(&statement, &chain.facts.domain);
+        SignedStatement { statement, signer: MemberIndex::new(2), signature }
+    };
+    let before = bond(&chain, 2).await;
+    let reporter = member(&chain, 0, chain.ledger());
+    reporter.evidence.send(Evidence::new(attest(1), attest(2)).unwrap()).await.unwrap();
+    eventually("the penalty is final", || async {
+        deploy::mine(&chain.client, 1).await.unwrap();
+        reporter.ledger.evidence().unwrap().first().is_some_and(|record| record.l1 == EvidenceOnL1::Closed)
+    })
+    .await;
+    assert_eq!(bond(&chain, 2).await, before - before / U256::from(20));
+    assert_eq!(rewards(&chain).await, before / U256::from(200));
+    reporter.cancel.cancel();
+}
+
+#[tokio::test]
+async fn whoever_is_in_two_certificates_that_contradict_each_other_loses_everything() {
+    let chain = TestChain::start().await;
+    let finalize =
+        |block| Statement::Finalize { epoch: chain.facts.first.epoch, view: View::new(7), block: other_digest(block) };
+    let certificates = [(1, [0, 1, 2]), (2, [1, 2, 3])]
+        .map(|(block, signers)| chain.certificate(finalize(block), &signers, &chain.facts.domain));
+    let conflict = Conflict::among(&certificates).unwrap();
+    let before = [bond(&chain, 0).await, bond(&chain, 3).await];
+    let reporter = member(&chain, 0, chain.ledger());
+    // As the driver does it: what it halts for is in the ledger first.
+    reporter.ledger.put_l1_fact(CONFLICT_KEY, &serde_json::to_vec(&conflict).unwrap()).unwrap();
+    reporter.halted.cancel();
+    eventually("both bonds are gone", || async {
+        deploy::mine(&chain.client, 1).await.unwrap();
+        bond(&chain, 1).await.is_zero() && bond(&chain, 2).await.is_zero()
+    })
+    .await;
+    assert_eq!([bond(&chain, 0).await, bond(&chain, 3).await], before);
+    assert!(!rewards(&chain).await.is_zero());
+    assert_eq!(commitments(&chain).await, 1);
     reporter.cancel.cancel();
 }
 
