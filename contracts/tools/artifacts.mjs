@@ -7,7 +7,15 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const CONTRACTS = ["SequencerRegistry", "BatchInbox", "Slasher", "Liveness", "DevToken"];
+const CONTRACTS = [
+  "SequencerRegistry",
+  "BatchInbox",
+  "Slasher",
+  "Liveness",
+  "DelegationVault",
+  "DelegationVaultFactory",
+  "DevToken",
+];
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const check = process.argv.includes("--check");
 
