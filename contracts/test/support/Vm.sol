@@ -14,6 +14,9 @@ interface Vm {
     function prank(address sender, address origin) external;
     function startPrank(address sender) external;
     function stopPrank() external;
+    function startBroadcast() external;
+    function stopBroadcast() external;
+    function readCallers() external view returns (uint256 mode, address sender, address origin);
     function roll(uint256 blockNumber) external;
     function etch(address account, bytes calldata code) external;
     function chainId(uint256 id) external;
@@ -43,6 +46,7 @@ interface Vm {
     function parseJsonAddressArray(string calldata json, string calldata key) external pure returns (address[] memory);
     function parseJsonBytes(string calldata json, string calldata key) external pure returns (bytes memory);
     function parseJsonBytes32(string calldata json, string calldata key) external pure returns (bytes32);
+    function parseJsonBool(string calldata json, string calldata key) external pure returns (bool);
     function parseJsonString(string calldata json, string calldata key) external pure returns (string memory);
     function toString(uint256 value) external pure returns (string memory);
     function snapshotValue(string calldata group, string calldata name, uint256 value) external;
