@@ -4,7 +4,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-use std::{fs, path::PathBuf, sync::Arc};
+#[path = "common/golden.rs"]
+mod golden;
+
+use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bytes, hex, keccak256};
 use baton_consensus::{
@@ -16,24 +19,14 @@ use baton_proto::{
 };
 use serde_json::{Value, json};
 
+use crate::golden::golden;
+
 fn domain() -> Domain {
     Domain {
         l1_chain_id: L1ChainId::new(31_337),
         registry: Address::from_slice(&keccak256("registry")[12..]),
         l2_chain_id: L2ChainId::new(42_069),
     }
-}
-
-/// Compares `value` with the golden file, or writes it when blessed.
-fn golden(name: &str, value: &Value) {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../contracts/test/vectors").join(name);
-    let text = format!("{}\n", serde_json::to_string_pretty(value).expect("a value is text"));
-    if std::env::var_os("BATON_BLESS").is_some() {
-        fs::write(&path, text).expect("the vectors can be written");
-        return;
-    }
-    let stored = fs::read_to_string(&path).expect("the vectors can be read");
-    assert!(stored == text, "{} differs from what this crate computes", path.display());
 }
 
 fn owners(count: usize, salt: &str) -> Vec<Address> {
@@ -250,6 +243,38 @@ fn signature_vectors_are_up_to_date() {
         })
     });
 
+    let attested = |last: &str, state: u8, index, epoch| {
+        Statement::Attest(Attestation {
+            committee_epoch: Epoch::new(epoch),
+            batch_index: BatchIndex::new(index),
+            prev_batch_hash: BatchHash::new(keccak256("before")),
+            header_hash: BatchHash::new(keccak256(format!("header of {last} {state}"))),
+            last_height: Height::new(12),
+            last_digest: block(last),
+            state_root: B256::repeat_byte(state),
+        })
+    };
+    let pairs = [
+        ("two blocks", attested("a", 0, 5, 2), attested("b", 0, 5, 2)),
+        ("two states", attested("a", 0, 5, 2), attested("a", 1, 5, 2)),
+        ("legal: two batches", attested("a", 0, 5, 2), attested("b", 0, 6, 2)),
+        ("legal: two committees", attested("a", 0, 5, 2), attested("a", 0, 5, 3)),
+    ];
+    let attestations = pairs.map(|(name, first, second)| {
+        let (owner, key) = (owners(1, "evidence")[0], secret("evidence"));
+        let sign = |statement: Statement| key.sign(&statement, &domain);
+        let (Statement::Attest(a), Statement::Attest(b)) = (first, second) else { unreachable!("both are made above") };
+        assert_eq!(!a.conflicts_with(&b), name.starts_with("legal"));
+        json!({
+            "name": name,
+            "owner": owner,
+            "key": key.public_key(),
+            "first": described(&first, &domain),
+            "second": described(&second, &domain),
+            "signatureSum": eip2537(&aggregate(&[sign(first), sign(second)]).unwrap()),
+        })
+    });
+
     let possession: Vec<Value> = possession.collect();
     golden(
         "signatures.json",
@@ -259,6 +284,7 @@ fn signature_vectors_are_up_to_date() {
             "peerProofs": peer_proofs,
             "certificates": certificates,
             "evidence": evidence,
+            "attestations": attestations,
         }),
     );
 }

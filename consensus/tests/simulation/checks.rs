@@ -216,6 +216,15 @@ impl Watch {
         }
     }
 
+    /// What each honest sequencer signed, view by view.
+    pub(crate) fn honest_statements(&self) -> BTreeMap<usize, Vec<Vec<Statement>>> {
+        let mut all: BTreeMap<usize, Vec<Vec<Statement>>> = BTreeMap::new();
+        for ((sequencer, _), statements) in &self.signed {
+            all.entry(*sequencer).or_default().push(statements.clone());
+        }
+        all
+    }
+
     /// An honest member votes for a block (I4): whatever liars propose, it stands on a block that is final or notarized here,
     /// no handover block of this epoch, and every view between is nullified. A handover block proposed again stands on itself.
     pub(crate) fn may_notarize(&self, at: usize, statement: &Statement, ledger: &Ledger) {

@@ -51,6 +51,8 @@ mod common;
 mod disk;
 mod driver;
 mod epochs;
+#[path = "../common/golden.rs"]
+mod golden;
 mod hearing;
 mod intake;
 mod listening;
@@ -63,6 +65,7 @@ mod report;
 mod scenario;
 mod seeds;
 mod timing;
+mod transcripts;
 mod trouble;
 mod turn;
 

@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Slasher} from "../../src/Slasher.sol";
-import {BatchHeader, Vote} from "../../src/Types.sol";
+import {Attestation, BatchHeader, Vote} from "../../src/Types.sol";
 import {Bls12381} from "../../src/libraries/Bls12381.sol";
 import {Statements} from "../../src/libraries/Statements.sol";
 import {BatonTest} from "../support/BatonTest.sol";
@@ -102,6 +102,34 @@ contract RustSignaturesTest is BatonTest {
         assertTrue(legal >= 3 && punishable >= 4, "pairs");
     }
 
+    function test_It_JudgesEveryPairOfAttestationsAsRustDoes() external {
+        startDevnet();
+        uint256 legal = 0;
+        uint256 punishable = 0;
+        for (uint256 i = 0; vm.keyExistsJson(json, _entry("attestations", i)); ++i) {
+            string memory entry = _entry("attestations", i);
+            address owner = vm.parseJsonAddress(json, string.concat(entry, ".owner"));
+            Attestation memory first = _attestation(string.concat(entry, ".first"));
+            Attestation memory second = _attestation(string.concat(entry, ".second"));
+            bytes memory sum = _bytes(string.concat(entry, ".signatureSum"));
+            bytes memory hashSum = Bls12381.addG1(
+                _hash(_digest(string.concat(entry, ".first"))), _hash(_digest(string.concat(entry, ".second")))
+            );
+            assertTrue(Bls12381.pairingHolds(sum, hashSum, _bytes(string.concat(entry, ".key"))), entry);
+
+            // What they say is judged before the owner is looked up, and this one is not registered here.
+            if (bytes5(bytes(vm.parseJsonString(json, string.concat(entry, ".name")))) == "legal") {
+                ++legal;
+                vm.expectRevert(abi.encodeWithSelector(Slasher.Slasher__NoConflict.selector, first, second));
+            } else {
+                ++punishable;
+                vm.expectRevert(abi.encodeWithSelector(Slasher.Slasher__NotAMember.selector, owner, 2));
+            }
+            slasher.submitAttestations(owner, 2, first, second, sum);
+        }
+        assertTrue(legal >= 2 && punishable >= 2, "pairs");
+    }
+
     function _startOnce() private {
         if (registry.genesisL1Block() == 0) startDevnet();
     }
@@ -144,6 +172,18 @@ contract RustSignaturesTest is BatonTest {
         vote.kind = uint8(_u64(string.concat(entry, ".code")));
         vote.viewNumber = _u64(string.concat(entry, ".view"));
         if (vote.kind != Statements.NULLIFY) vote.blockDigest = _word(string.concat(entry, ".block"));
+    }
+
+    function _attestation(string memory entry) private view returns (Attestation memory) {
+        return Attestation({
+            committeeEpoch: _u64(string.concat(entry, ".committeeEpoch")),
+            batchIndex: _u64(string.concat(entry, ".batchIndex")),
+            prevBatchHash: _word(string.concat(entry, ".prevBatchHash")),
+            headerHash: _word(string.concat(entry, ".headerHash")),
+            lastHeight: _u64(string.concat(entry, ".lastHeight")),
+            lastDigest: _word(string.concat(entry, ".lastDigest")),
+            stateRoot: _word(string.concat(entry, ".stateRoot"))
+        });
     }
 
     function _hash(bytes32 digest) private view returns (bytes memory) {
