@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, B256};
-use baton_proto::{Block, ExecutorKind};
+use baton_proto::{Block, ExecutorKind, ForcedFlaw};
 use serde::{Deserialize, Serialize};
 
 mod none;
@@ -28,10 +28,10 @@ pub trait StateView {
 #[error("state unreadable: {0}")]
 pub struct StateError(pub String);
 
-/// What became of one transaction of a final block.
+/// What became of one item of a final block's payload: of a transaction, or of a forced entry.
 ///
 /// A skipped one is charged nothing and changes nothing; its signature stays good, so it can still execute in a later
-/// block, once, when its nonce is next.
+/// block, once, when its nonce is next. A forced entry has had its place in the queue all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "status")]
 pub enum Outcome {
@@ -49,12 +49,36 @@ pub enum Outcome {
         /// The sender's next nonce at that point.
         expected: u64,
     },
+    /// A forced entry whose bytes are no transaction, or are not one by their kind.
+    SkippedMalformed,
+    /// A forced entry with a transaction of another chain.
+    #[serde(rename_all = "camelCase")]
+    SkippedForeignChain {
+        /// The chain that it names.
+        got: u64,
+    },
+    /// A forced entry with a transaction that declares more gas than every forced entry counts for.
+    #[serde(rename_all = "camelCase")]
+    SkippedTooMuchGas {
+        /// The gas that it declares.
+        got: u64,
+    },
+}
+
+impl From<&ForcedFlaw> for Outcome {
+    fn from(flaw: &ForcedFlaw) -> Self {
+        match *flaw {
+            ForcedFlaw::UnknownKind { .. } | ForcedFlaw::NotATransaction(_) => Self::SkippedMalformed,
+            ForcedFlaw::ForeignChain { got, .. } => Self::SkippedForeignChain { got },
+            ForcedFlaw::TooMuchGas { got } => Self::SkippedTooMuchGas { got },
+        }
+    }
 }
 
 /// The result of one block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Executed {
-    /// One outcome per transaction, in block order.
+    /// One outcome for each item of the payload, in its order: for forced entries first, then for transactions.
     pub outcomes: Vec<Outcome>,
     /// Next nonces of the accounts that executed something, after the block.
     pub nonces: BTreeMap<Address, u64>,

@@ -1,6 +1,7 @@
 //! Building the block that this node proposes when it leads.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashSet},
     sync::{Mutex, PoisonError},
 };
@@ -8,7 +9,8 @@ use std::{
 use alloy_primitives::{Address, TxHash};
 use baton_mempool::{Nonces, Pool, Selection};
 use baton_proto::{
-    Block, BlockHeader, ChainSpec, Epoch, L1Origin, MemberIndex, PayloadCommitment, TimestampMs, Transaction, View,
+    Block, BlockHeader, ChainSpec, Epoch, Forced, ForcedEntry, L1Origin, L2ChainId, MemberIndex, PayloadCommitment,
+    TimestampMs, Transaction, View,
     limits::{BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX},
 };
 
@@ -26,8 +28,10 @@ pub struct Proposal<'a> {
     pub ahead: &'a Ahead,
     /// Whether a transaction is in one of the last final blocks that may not be repeated.
     pub recently_final: &'a dyn Fn(&TxHash) -> bool,
-    /// The newest L1 block that may be named, if one is settled.
-    pub origin: Option<L1Origin>,
+    /// The L1 block that it names: the newest that is settled, or the parent's.
+    pub origin: L1Origin,
+    /// The forced entries that are due there.
+    pub forced: Vec<ForcedEntry>,
     /// The local clock.
     pub now: TimestampMs,
     /// This node's index in the committee.
@@ -46,39 +50,63 @@ pub struct Ahead {
 }
 
 impl Ahead {
-    /// Adds a block's transactions. A nonce counts only where it is the sender's next one: a gapped transaction in an
-    /// ancestor will be skipped, and must not hide what its sender can still send.
-    pub fn extend(&mut self, transactions: &[Transaction], state: &dyn Nonces) {
-        for transaction in transactions {
+    /// Adds what a block orders. Of forced entries only the nonces count: nobody may keep another's transaction out of a block
+    /// by having put it into the queue before its turn.
+    pub fn extend(&mut self, block: &Block, state: &dyn Nonces) {
+        self.take_forced(&block.forced, block.header.l2_chain_id, state);
+        for transaction in &block.transactions {
             self.hashes.insert(*transaction.hash());
-            let next = self.nonces.entry(transaction.sender()).or_insert_with(|| state.nonce(transaction.sender()));
-            if transaction.nonce() == *next {
-                *next = next.saturating_add(1);
+            self.take_nonce(transaction, state);
+        }
+    }
+
+    /// Adds the nonces that forced entries use up.
+    pub fn take_forced(&mut self, forced: &Forced, l2_chain_id: L2ChainId, state: &dyn Nonces) {
+        for entry in &forced.entries {
+            if let Ok(transaction) = entry.content(l2_chain_id) {
+                self.take_nonce(transaction, state);
             }
+        }
+    }
+
+    /// A nonce counts only where it is the sender's next one: a gapped transaction in an ancestor will be skipped, and must
+    /// not hide what its sender can still send.
+    fn take_nonce(&mut self, transaction: &Transaction, state: &dyn Nonces) {
+        let next = self.nonces.entry(transaction.sender()).or_insert_with(|| state.nonce(transaction.sender()));
+        if transaction.nonce() == *next {
+            *next = next.saturating_add(1);
         }
     }
 }
 
-/// Builds a block from `pool`: the best transactions that fit, each the next of its sender after final state and
-/// ancestors, in the chain's order.
+/// Builds a block of the forced entries that are due, and from `pool` the best transactions that fit beside them, each the next
+/// of its sender after final state, ancestors and those entries, in the chain's order.
 ///
 /// The pool is held only while transactions are chosen, not while their commitment is computed.
 pub fn build(proposal: &Proposal<'_>, pool: &Mutex<Pool>, state: &dyn Nonces) -> Block {
     let spec = proposal.spec;
+    let parent = proposal.parent;
+    let forced = Forced::new(parent.forced_hash, proposal.forced.clone());
+    let mut ahead = Cow::Borrowed(&proposal.ahead.nonces);
+    if !forced.is_empty() {
+        let mut all = proposal.ahead.clone();
+        all.take_forced(&forced, spec.l2_chain_id, state);
+        ahead = Cow::Owned(all.nonces);
+    }
+    let room = BLOCK_BYTES_MAX.saturating_sub(forced.bytes());
     let skip = |hash: &TxHash| proposal.ahead.hashes.contains(hash) || (proposal.recently_final)(hash);
     let transactions = pool.lock().unwrap_or_else(PoisonError::into_inner).select(
         &Selection {
-            bytes_max: usize::try_from(spec.block_bytes_max).unwrap_or(usize::MAX).min(BLOCK_BYTES_MAX),
-            gas_max: spec.block_gas_limit,
-            count_max: BLOCK_TRANSACTIONS_MAX,
-            ahead: &proposal.ahead.nonces,
+            bytes_max: usize::try_from(spec.block_bytes_max).unwrap_or(usize::MAX).min(room),
+            gas_max: spec.block_gas_limit.saturating_sub(forced.gas()),
+            count_max: BLOCK_TRANSACTIONS_MAX.saturating_sub(forced.len()),
+            ahead: &ahead,
             skip: &skip,
         },
         state,
     );
     let PayloadCommitment { payload_root, transaction_count, payload_bytes, declared_gas } =
-        PayloadCommitment::of(&transactions);
-    let parent = proposal.parent;
+        PayloadCommitment::of(&forced, &transactions);
     let header = BlockHeader {
         l2_chain_id: spec.l2_chain_id,
         epoch: proposal.epoch,
@@ -86,9 +114,9 @@ pub fn build(proposal: &Proposal<'_>, pool: &Mutex<Pool>, state: &dyn Nonces) ->
         height: parent.height.next().unwrap_or(parent.height),
         parent: parent.digest(),
         timestamp_ms: proposal.now.max(TimestampMs::new(parent.timestamp_ms.get().saturating_add(1))),
-        origin: proposal.origin.filter(|origin| origin.number > parent.origin.number).unwrap_or(parent.origin),
-        forced_position: parent.forced_position,
-        forced_hash: parent.forced_hash,
+        origin: proposal.origin,
+        forced_position: parent.forced_position.saturating_add(forced.len() as u64),
+        forced_hash: forced.hash_after(parent.forced_position).unwrap_or(parent.forced_hash),
         payload_root,
         transaction_count,
         payload_bytes,
@@ -96,5 +124,8 @@ pub fn build(proposal: &Proposal<'_>, pool: &Mutex<Pool>, state: &dyn Nonces) ->
         proposer: proposal.proposer,
         fee_recipient: proposal.fee_recipient,
     };
-    Block { header, transactions }
+    Block { header, forced, transactions }
 }
+
+#[cfg(test)]
+mod tests;

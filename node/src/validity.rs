@@ -1,7 +1,7 @@
 //! What a voter demands of a proposed block before it signs for it (protocol section 4).
 //!
 //! The machine has checked leader and ancestry already; this is the rest: header arithmetic, sizes, gas, the L1 origin,
-//! and the rules on transactions. A pure function of the block, its parent and what the node knows; "not yet seen" and
+//! the forced entries, and the rules on transactions, from which those entries are exempt. A pure function of the block, its parent and what the node knows; "not yet seen" and
 //! "too far ahead of my clock" mean *wait*, never *invalid*, so that nodes with different views of L1 or of time do not
 //! vote against each other.
 
@@ -11,7 +11,7 @@ use alloy_primitives::TxHash;
 pub use baton_consensus::{OriginSeen, Wait};
 use baton_mempool::order;
 use baton_proto::{
-    Block, BlockHeader, ChainSpec, Epoch, L1BlockNumber, TimestampMs,
+    Block, BlockHeader, ChainSpec, Epoch, Forced, ForcedEntry, L1BlockNumber, TimestampMs,
     limits::{BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, TRANSACTION_GAS_MAX},
 };
 
@@ -30,6 +30,8 @@ pub struct Context<'a> {
     pub now: TimestampMs,
     /// What this node has seen of the header's L1 origin.
     pub origin: OriginSeen,
+    /// The forced entries that are due in the block, if this node has read the queue up to the header's L1 origin.
+    pub forced_due: Option<&'a [ForcedEntry]>,
     /// Transactions of unfinalized ancestors.
     pub in_ancestors: &'a HashSet<TxHash>,
     /// Whether a transaction is in one of the last [`DUP_WINDOW`] final blocks.
@@ -59,6 +61,10 @@ pub enum Invalid {
     OriginGoesBack { got: L1BlockNumber, parent: L1BlockNumber },
     #[error("L1 origin {0} has another hash than in the parent")]
     OriginHash(L1BlockNumber),
+    #[error("{got} forced entries are taken, from position {from} on {due} are due")]
+    ForcedCount { got: usize, from: u64, due: usize },
+    #[error("the forced entry at position {position} is not the one on L1")]
+    ForcedEntry { position: u64 },
     #[error("{what} {got} exceeds {limit}")]
     TooMuch { what: &'static str, got: u64, limit: u64 },
     #[error("transaction {hash} is for chain {got}, this is {expected}")]
@@ -86,13 +92,19 @@ pub fn judge(block: &Block, context: &Context<'_>) -> Judgement {
         Ok(()) => {
             let latest = TimestampMs::new(context.now.get().saturating_add(context.spec.clock_drift_ms));
             let wait = Wait::of(&block.header, context.parent, context.origin, latest);
-            wait.map_or(Judgement::Valid, Judgement::Wait)
+            // Whoever has not read the queue so far has not seen that L1 block either: an origin that the parent has too is
+            // no reason to take its leader's word for what is due.
+            let unread = context.forced_due.is_none().then_some(Wait::Origin(block.header.origin.number));
+            wait.or(unread).map_or(Judgement::Valid, Judgement::Wait)
         }
     }
 }
 
 fn check(block: &Block, context: &Context<'_>) -> Result<(), Invalid> {
     check_header(&block.header, context)?;
+    if let Some(due) = context.forced_due {
+        check_forced(block, context.parent, due)?;
+    }
     check_size(block, context.spec)?;
     check_transactions(block, context)
 }
@@ -106,9 +118,6 @@ fn check_header(header: &BlockHeader, context: &Context<'_>) -> Result<(), Inval
     equal("epoch", header.epoch.to_string(), context.epoch.to_string())?;
     equal("parent", header.parent.to_string(), parent.digest().to_string())?;
     equal("height", header.height.to_string(), parent.height.next().unwrap_or(parent.height).to_string())?;
-    // Nothing enters the forced queue on this chain yet, so nothing leaves it.
-    equal("forced position", header.forced_position.to_string(), parent.forced_position.to_string())?;
-    equal("forced hash", header.forced_hash.to_string(), parent.forced_hash.to_string())?;
     if header.timestamp_ms <= parent.timestamp_ms {
         return Err(Invalid::Timestamp { got: header.timestamp_ms, parent: parent.timestamp_ms });
     }
@@ -122,12 +131,39 @@ fn check_header(header: &BlockHeader, context: &Context<'_>) -> Result<(), Inval
     Ok(())
 }
 
+/// A block takes exactly what is due (protocol section 9): its leader can neither leave an entry out nor put one in.
+fn check_forced(block: &Block, parent: &BlockHeader, due: &[ForcedEntry]) -> Result<(), Invalid> {
+    let (header, taken) = (&block.header, &block.forced.entries);
+    let from = parent.forced_position;
+    if taken.len() != due.len() {
+        return Err(Invalid::ForcedCount { got: taken.len(), from, due: due.len() });
+    }
+    if let Some((position, _)) = (from..).zip(taken.iter().zip(due)).find(|(_, (taken, due))| taken != due) {
+        return Err(Invalid::ForcedEntry { position });
+    }
+    let position = from.saturating_add(due.len() as u64);
+    let expected = Forced::new(parent.forced_hash, due.to_vec());
+    let hash = expected.hash_after(from).unwrap_or(parent.forced_hash);
+    for (field, got, expected) in [
+        ("forced position", header.forced_position.to_string(), position.to_string()),
+        ("forced hash", header.forced_hash.to_string(), hash.to_string()),
+        ("forced hash before", block.forced.before.to_string(), expected.before.to_string()),
+    ] {
+        if got != expected {
+            return Err(Invalid::Field { field, got, expected });
+        }
+    }
+    Ok(())
+}
+
 fn check_size(block: &Block, spec: &ChainSpec) -> Result<(), Invalid> {
     let at_most =
         |what, got: u64, limit: u64| if got <= limit { Ok(()) } else { Err(Invalid::TooMuch { what, got, limit }) };
     let header = &block.header;
     at_most("transaction count", u64::from(header.transaction_count), BLOCK_TRANSACTIONS_MAX as u64)?;
-    at_most("payload bytes", u64::from(header.payload_bytes), spec.block_bytes_max.min(BLOCK_BYTES_MAX as u64))?;
+    // The chain's own bound is one on what a leader chooses; what is due always fits beside that.
+    let bytes_max = spec.block_bytes_max.saturating_add(block.forced.bytes() as u64).min(BLOCK_BYTES_MAX as u64);
+    at_most("payload bytes", u64::from(header.payload_bytes), bytes_max)?;
     at_most("declared gas", header.declared_gas, spec.block_gas_limit)?;
     for transaction in &block.transactions {
         at_most("gas of one transaction", transaction.gas_limit(), TRANSACTION_GAS_MAX)?;
@@ -161,3 +197,6 @@ fn check_transactions(block: &Block, context: &Context<'_>) -> Result<(), Invali
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

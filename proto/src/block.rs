@@ -1,11 +1,12 @@
 //! Blocks: what consensus agrees on.
 
-use alloy_primitives::{Address, B256, keccak256};
+use alloy_primitives::{Address, B256, TxHash, keccak256};
 use alloy_sol_types::SolValue;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BlockDigest, Epoch, Height, L1BlockNumber, L2ChainId, MemberIndex, TimestampMs, Transaction, View, abi, merkle,
+    BlockDigest, Epoch, Forced, ForcedEntry, Height, L1BlockNumber, L2ChainId, MemberIndex, TimestampMs, Transaction,
+    View, abi, merkle,
 };
 
 /// An L1 block that a header names: a finalized one, never older than the parent's.
@@ -48,7 +49,7 @@ pub struct BlockHeader {
     pub transaction_count: u32,
     /// Sum of the items' raw bytes.
     pub payload_bytes: u32,
-    /// Sum of the gas limits that the transactions declare.
+    /// Sum of the gas limits that the transactions declare, and of what forced entries count for.
     pub declared_gas: u64,
     /// The member that proposed the block.
     pub proposer: MemberIndex,
@@ -112,7 +113,7 @@ impl BlockHeader {
     }
 }
 
-/// The parts of a header that its transactions determine.
+/// The parts of a header that its payload determines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PayloadCommitment {
     /// See [`BlockHeader::payload_root`].
@@ -126,17 +127,17 @@ pub struct PayloadCommitment {
 }
 
 impl PayloadCommitment {
-    /// Computes what `transactions` commit to.
+    /// Computes what the payload of `forced` and then `transactions` commits to.
     #[must_use]
-    pub fn of(transactions: &[Transaction]) -> Self {
-        // keccak256 of an EIP-2718 encoding is the transaction's hash, so the leaves are at hand already.
-        let leaves: Vec<B256> = transactions.iter().map(|tx| *tx.hash()).collect();
+    pub fn of(forced: &Forced, transactions: &[Transaction]) -> Self {
+        let leaves = payload_leaves(forced, transactions.iter().map(|tx| *tx.hash()));
         let saturate = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let bytes: usize = transactions.iter().map(|tx| tx.raw().len()).sum();
         Self {
             payload_root: merkle::root(&leaves),
-            transaction_count: saturate(transactions.len()),
-            payload_bytes: saturate(transactions.iter().map(|tx| tx.raw().len()).sum()),
-            declared_gas: transactions.iter().fold(0, |sum, tx| sum.saturating_add(tx.gas_limit())),
+            transaction_count: saturate(leaves.len()),
+            payload_bytes: saturate(forced.bytes().saturating_add(bytes)),
+            declared_gas: transactions.iter().fold(forced.gas(), |sum, tx| sum.saturating_add(tx.gas_limit())),
         }
     }
 
@@ -150,14 +151,34 @@ impl PayloadCommitment {
     }
 }
 
-/// A header with its transactions, in order.
+/// Returns the leaves under a payload root: forced entries first, then transactions by their hashes.
 ///
-/// Conversion from bytes checks that the transactions are the ones the header commits to; whether the block is *valid*
-/// on its parent is for voters to judge.
+/// keccak256 of an EIP-2718 encoding is the transaction's hash, so these leaves are at hand already.
+pub(crate) fn payload_leaves(forced: &Forced, hashes: impl Iterator<Item = TxHash>) -> Vec<B256> {
+    forced.entries.iter().map(ForcedEntry::leaf).chain(hashes).collect()
+}
+
+/// A header with its payload, in order: forced entries first.
+///
+/// Conversion from bytes checks that the payload is the one the header commits to; whether the block is *valid* on its parent,
+/// and whether its forced entries are those due, is for voters to judge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
     /// The header.
     pub header: BlockHeader,
+    /// The forced entries that it takes.
+    pub forced: Forced,
     /// The ordered transactions.
     pub transactions: Vec<Transaction>,
+}
+
+impl Block {
+    /// Returns the transactions that the block orders, each with its place in the payload: those that forced entries hold,
+    /// where they hold one that may be executed, and then all others.
+    pub fn ordered(&self) -> impl Iterator<Item = (u32, &Transaction)> {
+        let forced = (0..).zip(&self.forced.entries);
+        let forced = forced.filter_map(|(at, entry)| Some((at, entry.content(self.header.l2_chain_id).ok()?)));
+        let first = u32::try_from(self.forced.len()).unwrap_or(u32::MAX);
+        forced.chain((first..).zip(&self.transactions))
+    }
 }

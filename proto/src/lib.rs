@@ -17,6 +17,7 @@ mod block;
 mod bls;
 mod certificate;
 mod evidence;
+mod forced;
 mod ids;
 pub mod limits;
 pub mod merkle;
@@ -31,6 +32,7 @@ pub use block::{Block, BlockHeader, L1Origin, PayloadCommitment};
 pub use bls::{BlsPublicKey, BlsSignature, PEER_DST, POSSESSION_DST, STATEMENT_DST};
 pub use certificate::{Certificate, SignerSet};
 pub use evidence::{Conflict, Evidence, Offence};
+pub use forced::{Forced, ForcedEntry, ForcedFlaw, RAW_TRANSACTION};
 pub use ids::{
     BatchHash, BatchIndex, BlockDigest, Epoch, Height, L1BlockNumber, L1ChainId, L2ChainId, MemberIndex, TimestampMs,
     View, Weight,

@@ -18,6 +18,15 @@ pub const BLOCK_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Most transactions in one block: the smallest signed transfer has about 100 bytes, so 2 MiB hold fewer than this.
 pub const BLOCK_TRANSACTIONS_MAX: usize = 32_768;
 
+/// Most bytes of one entry of the forced queue: `contracts/src/ForcedQueue.sol`.
+pub const FORCED_ENTRY_BYTES_MAX: usize = 16 * 1024;
+
+/// Most entries of the forced queue in one block: 256 KiB, and 64M gas of a block's 120M.
+pub const FORCED_PER_BLOCK_MAX: usize = 16;
+
+/// Gas that a forced entry counts for, whatever its bytes say; one that declares more is skipped.
+pub const FORCED_ENTRY_GAS: u64 = 4_000_000;
+
 /// Most calldata bytes of one batch. L1 pools refuse a transaction above 128 KiB; header, certificate and envelope take the rest.
 pub const BATCH_DATA_BYTES_MAX: usize = 120 * 1024;
 
@@ -85,8 +94,13 @@ const HEADER_BYTES: usize = 512;
 /// Protobuf spends at most this much on the tag and length of one transaction.
 const ITEM_OVERHEAD_BYTES: usize = 8;
 
+/// Most bytes that a block spends on its forced entries beside their own: a hash before them, and for each a number, an address,
+/// a kind and protobuf's tags and lengths.
+const FORCED_OVERHEAD_BYTES: usize = 64 + FORCED_PER_BLOCK_MAX * 64;
+
 /// Most bytes of one frame on a consensus stream: a proposal with the largest block.
-pub const FRAME_BYTES_MAX: usize = BLOCK_BYTES_MAX + BLOCK_TRANSACTIONS_MAX * ITEM_OVERHEAD_BYTES + ENVELOPE_BYTES;
+pub const FRAME_BYTES_MAX: usize =
+    BLOCK_BYTES_MAX + BLOCK_TRANSACTIONS_MAX * ITEM_OVERHEAD_BYTES + FORCED_OVERHEAD_BYTES + ENVELOPE_BYTES;
 
 /// Most bytes of transactions in one answer to a range request; a single larger block is still sent alone.
 pub const RANGE_BYTES_TARGET: usize = 2 * 1024 * 1024;
@@ -94,14 +108,24 @@ pub const RANGE_BYTES_TARGET: usize = 2 * 1024 * 1024;
 /// Most transactions in one answer to a range request; a single larger block is still sent alone.
 pub const RANGE_TRANSACTIONS_TARGET: usize = BLOCK_TRANSACTIONS_MAX;
 
-/// Most bytes of one answer to a range request: the targets, one more block, and every header: 6.5 MiB.
+/// Most bytes of one answer to a range request: the targets, one more block, and every header: 6.8 MiB.
 pub const RANGE_ANSWER_BYTES_MAX: usize = RANGE_BYTES_TARGET
     + RANGE_TRANSACTIONS_TARGET * ITEM_OVERHEAD_BYTES
     + FRAME_BYTES_MAX
+    + RANGE_BLOCKS_MAX * FORCED_OVERHEAD_BYTES
     + (RANGE_BLOCKS_MAX + RANGE_TAIL_MAX) * HEADER_BYTES;
 
 const _: () = assert!(FRAME_BYTES_MAX < 4 * 1024 * 1024, "a proposal must fit a frame");
-const _: () = assert!(32 * BLOCK_TRANSACTIONS_MAX + ENVELOPE_BYTES <= FRAME_BYTES_MAX, "hashes must fit a frame");
+const _: () = assert!(
+    32 * BLOCK_TRANSACTIONS_MAX
+        + FORCED_PER_BLOCK_MAX * FORCED_ENTRY_BYTES_MAX
+        + FORCED_OVERHEAD_BYTES
+        + ENVELOPE_BYTES
+        <= FRAME_BYTES_MAX,
+    "hashes and forced entries must fit a frame"
+);
+const _: () =
+    assert!(FORCED_PER_BLOCK_MAX * FORCED_ENTRY_BYTES_MAX <= BLOCK_BYTES_MAX, "forced entries must fit a block");
 const _: () = assert!(
     TRANSACTIONS_ASKED_MAX * 3 + ENVELOPE_BYTES <= SYNC_REQUEST_BYTES_MAX,
     "a question for transactions must fit a request"

@@ -16,8 +16,8 @@ use baton_node::{
     ledger::{ChainIdentity, FinalState, FinalStep, Ledger as _, RocksLedger},
 };
 use baton_proto::{
-    Block, BlockHeader, Certificate, Domain, Height, L1Origin, MemberIndex, PayloadCommitment, SignerSet, Statement,
-    TimestampMs, Transaction,
+    Block, BlockHeader, Certificate, Domain, Forced, Height, L1Origin, MemberIndex, PayloadCommitment, SignerSet,
+    Statement, TimestampMs, Transaction,
 };
 
 use crate::transactions::transfer;
@@ -116,7 +116,7 @@ impl Author<'_> {
         };
         let height = parent.height.next().context("heights are used up")?;
         let transactions = self.transactions(height)?;
-        let commitment = PayloadCommitment::of(&transactions);
+        let commitment = PayloadCommitment::of(&Forced::default(), &transactions);
         let header = BlockHeader {
             view,
             height,
@@ -132,7 +132,7 @@ impl Author<'_> {
             ..parent.clone()
         };
         self.head = header.clone();
-        Ok(Block { header, transactions })
+        Ok(Block { header, forced: Forced::default(), transactions })
     }
 
     /// The L1 blocks in turn, each for an equal part of the chain.

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope, crypto::secp256k1::sign_message};
 use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{TxHash, TxKind, U256};
-use baton_proto::{BlockHeader, L1BlockNumber, L1Origin, L2ChainId, Transaction};
+use alloy_primitives::{Bytes, TxHash, TxKind, U256};
+use baton_proto::{BlockHeader, Forced, ForcedEntry, L1BlockNumber, L1Origin, L2ChainId, Transaction};
 use proptest::prelude::*;
 
 use super::*;
@@ -51,7 +51,11 @@ fn account(key: u64) -> Address {
 
 fn block(transactions: Vec<Transaction>) -> Block {
     let origin = L1Origin { number: L1BlockNumber::ZERO, hash: B256::ZERO };
-    Block { header: BlockHeader::genesis(L2ChainId::new(7_777), origin, 0), transactions }
+    Block { header: BlockHeader::genesis(L2ChainId::new(7_777), origin, 0), forced: Forced::default(), transactions }
+}
+
+fn forced(data: impl Into<Bytes>) -> ForcedEntry {
+    ForcedEntry::new(L1BlockNumber::ZERO, Address::ZERO, 0, data.into())
 }
 
 fn execute(transactions: Vec<Transaction>, state: &State) -> Executed {
@@ -123,6 +127,48 @@ fn an_empty_block_changes_nothing() {
     assert_eq!(executed, Executed { outcomes: Vec::new(), nonces: BTreeMap::new(), state_root: B256::ZERO });
 }
 
+/// Whatever a forced entry is, it has an outcome of its own, and what comes after it counts from what it did.
+#[test]
+fn forced_entries_take_their_turn_first() {
+    let mut block = block(vec![tx(1, 0, 5), tx(1, 1, 0)]);
+    let foreign = {
+        let unsigned = TxEip1559 { chain_id: 1, gas_limit: 21_000, ..Default::default() };
+        let signature = sign_message(U256::ONE.into(), unsigned.signature_hash()).unwrap();
+        TxEnvelope::from(unsigned.into_signed(signature)).encoded_2718()
+    };
+    let greedy = {
+        let unsigned = TxEip1559 { chain_id: 7_777, gas_limit: 4_000_001, ..Default::default() };
+        let signature = sign_message(U256::ONE.into(), unsigned.signature_hash()).unwrap();
+        TxEnvelope::from(unsigned.into_signed(signature)).encoded_2718()
+    };
+    let good = tx(1, 0, 0);
+    let entries = vec![
+        forced(*b"none"),
+        forced(foreign),
+        forced(greedy),
+        forced(tx(2, 3, 0).raw().clone()),
+        forced(good.raw().clone()),
+        forced(good.raw().clone()),
+        ForcedEntry::new(L1BlockNumber::ZERO, Address::ZERO, 1, tx(2, 0, 0).raw().clone()),
+    ];
+    block.forced = Forced::new(B256::ZERO, entries);
+    let executed = NonceExecutor.execute(&block, &State::default()).unwrap();
+    let expected = [
+        Outcome::SkippedMalformed,
+        Outcome::SkippedForeignChain { got: 1 },
+        Outcome::SkippedTooMuchGas { got: 4_000_001 },
+        Outcome::SkippedGap { expected: 0 },
+        Outcome::Executed,
+        Outcome::SkippedReplay { expected: 1 },
+        Outcome::SkippedMalformed,
+        // The leader's own come after them: the first finds its nonce used.
+        Outcome::SkippedReplay { expected: 1 },
+        Outcome::Executed,
+    ];
+    assert_eq!(executed.outcomes, expected);
+    assert_eq!(executed.nonces, BTreeMap::from([(account(1), 2)]));
+}
+
 #[test]
 fn an_unreadable_state_is_an_error_and_not_an_outcome() {
     let error = NonceExecutor.execute(&block(vec![tx(1, 0, 0)]), &Unreadable).unwrap_err();
@@ -137,6 +183,9 @@ fn outcomes_are_stored_under_names_that_stay() {
         (Outcome::Executed, r#"{"status":"executed"}"#),
         (Outcome::SkippedReplay { expected: 7 }, r#"{"status":"skippedReplay","expected":7}"#),
         (Outcome::SkippedGap { expected: 7 }, r#"{"status":"skippedGap","expected":7}"#),
+        (Outcome::SkippedMalformed, r#"{"status":"skippedMalformed"}"#),
+        (Outcome::SkippedForeignChain { got: 7 }, r#"{"status":"skippedForeignChain","got":7}"#),
+        (Outcome::SkippedTooMuchGas { got: 7 }, r#"{"status":"skippedTooMuchGas","got":7}"#),
     ] {
         assert_eq!(serde_json::to_string(&outcome).unwrap(), json);
         assert_eq!(serde_json::from_str::<Outcome>(json).unwrap(), outcome);

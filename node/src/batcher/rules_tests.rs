@@ -3,7 +3,7 @@
 use alloy_primitives::{Address, B256, keccak256};
 use baton_consensus::{Committee, CommitteeMember, Schedule, SecretKey};
 use baton_proto::{
-    BatchHash, BatchHeader, BatchIndex, Block, BlockHeader, ChainSpec, DataKind, Domain, Epoch, Epochs, Height,
+    BatchHash, BatchHeader, BatchIndex, Block, BlockHeader, ChainSpec, DataKind, Domain, Epoch, Epochs, Forced, Height,
     L1BlockNumber, L1ChainId, L1Origin, L2ChainId, MemberIndex, PayloadCommitment, TimestampMs, View, Weight,
     batch_data,
 };
@@ -38,7 +38,7 @@ fn blocks(count: u64) -> Vec<Block> {
     let mut parent = BlockHeader::genesis(L2ChainId::new(7), origin, 1_000);
     (0..count)
         .map(|_| {
-            let commitment = PayloadCommitment::of(&[]);
+            let commitment = PayloadCommitment::of(&Forced::default(), &[]);
             let header = BlockHeader {
                 view: parent.view.next().unwrap(),
                 height: parent.height.next().unwrap(),
@@ -48,7 +48,7 @@ fn blocks(count: u64) -> Vec<Block> {
                 ..parent.clone()
             };
             parent = header.clone();
-            Block { header, transactions: Vec::new() }
+            Block { header, forced: Forced::default(), transactions: Vec::new() }
         })
         .collect()
 }

@@ -30,6 +30,7 @@ pub(crate) struct Blocks {
     heights: HashMap<BlockDigest, Height>,
     recent: VecDeque<Vec<TxHash>>,
     recent_set: HashMap<TxHash, usize>,
+    forced_position: u64,
 }
 
 /// Why the ancestors of a block cannot be listed.
@@ -50,12 +51,14 @@ impl Blocks {
     /// [`LedgerError`] when the last final blocks cannot be read.
     pub(crate) fn new(ledger: Arc<dyn Ledger>) -> Result<Self, LedgerError> {
         let head = ledger.head()?.height.get();
+        let forced_position = ledger.header(Height::new(head))?.map_or(0, |header| header.forced_position);
         let mut blocks = Self {
             ledger,
             bodies: BTreeMap::new(),
             heights: HashMap::new(),
             recent: VecDeque::new(),
             recent_set: HashMap::new(),
+            forced_position,
         };
         let first = head.saturating_sub(DUP_WINDOW as u64 - 1).max(1);
         for height in first..=head {
@@ -119,7 +122,7 @@ impl Blocks {
         for header in ancestors {
             let digest = header.digest();
             let block = self.get(&digest)?.ok_or(AncestryError::Missing(digest))?;
-            ahead.extend(&block.transactions, &LedgerNonces(self.ledger.as_ref()));
+            ahead.extend(&block, &LedgerNonces(self.ledger.as_ref()));
         }
         Ok(ahead)
     }
@@ -130,9 +133,16 @@ impl Blocks {
         self.recent_set.contains_key(hash)
     }
 
+    /// Returns where the final chain has left the forced queue.
+    #[must_use]
+    pub(crate) const fn forced_position(&self) -> u64 {
+        self.forced_position
+    }
+
     /// Takes note of a block that became final, and forgets what lies at or below it.
     pub(crate) fn on_final(&mut self, block: &Block) {
         self.remember_final(block);
+        self.forced_position = block.header.forced_position;
         let height = block.header.height;
         while let Some(entry) = self.bodies.first_entry() {
             if entry.key().0 > height {

@@ -14,7 +14,7 @@ use super::{
     turn::Said, waiting::Proposed,
 };
 use crate::{
-    l1::{CONFLICT_KEY, OriginVerdict},
+    l1::{CONFLICT_KEY, OriginVerdict, forced_due},
     p2p::Fault,
     proposer::{self, Proposal},
     signer::SignError,
@@ -223,6 +223,12 @@ impl Driver {
                 return Ok(Input::NotBuilt { view });
             }
         };
+        let settled = self.context.l1.borrow().settled_origin;
+        let origin = settled.filter(|origin| origin.number > parent.origin.number).unwrap_or(parent.origin);
+        let Some(forced) = forced_due(self.context.ledger.as_ref(), parent.forced_position, origin.number)? else {
+            warn!(%view, origin = %origin.number, "cannot build a block: the forced queue is not read up to its L1 origin");
+            return Ok(Input::NotBuilt { view });
+        };
         let block = proposer::build(
             &Proposal {
                 spec: &self.context.facts.spec,
@@ -231,7 +237,8 @@ impl Driver {
                 parent,
                 ahead: &ahead,
                 recently_final: &|hash| self.blocks.recently_final(hash),
-                origin: self.context.l1.borrow().settled_origin,
+                origin,
+                forced,
                 now: self.now(),
                 proposer: me,
                 fee_recipient: member.fee_recipient,
@@ -266,6 +273,8 @@ impl Driver {
             OriginVerdict::Final => OriginSeen::Final,
             OriginVerdict::Conflicts { .. } | OriginVerdict::NotYet => OriginSeen::NotYet,
         };
+        let header = &proposed.header;
+        let due = forced_due(self.context.ledger.as_ref(), proposed.parent.forced_position, header.origin.number)?;
         let judgement = validity::judge(
             &block,
             &validity::Context {
@@ -274,6 +283,7 @@ impl Driver {
                 epoch: self.context.epoch.epoch,
                 now: self.now(),
                 origin,
+                forced_due: due.as_deref(),
                 in_ancestors: &ahead.hashes,
                 recently_final: &|hash| self.blocks.recently_final(hash),
             },
@@ -397,9 +407,9 @@ impl Driver {
         tokio::task::block_in_place(|| signer.forget_below(epoch, below(REMEMBERED_VIEWS))).map_err(DriverError::Signer)
     }
 
-    /// Whether this node holds transactions that are not in a block yet, or the epoch is to end.
+    /// Whether this node holds transactions that are not in a block yet, forced entries are due, or the epoch is to end.
     fn has_work(&self) -> bool {
-        self.is_epoch_due()
+        self.is_l1_work_due()
             || self.context.pool.lock().unwrap_or_else(std::sync::PoisonError::into_inner).has_executable()
     }
 
@@ -429,7 +439,8 @@ fn proposal(block: &Block, notarize: SignedStatement) -> ConsensusMessage {
         return ConsensusMessage::Proposal { block: block.clone(), notarize };
     }
     let transactions = block.transactions.iter().map(|transaction| *transaction.hash()).collect();
-    ConsensusMessage::CompactProposal { header: block.header.clone(), notarize, transactions }
+    let Block { header, forced, .. } = block.clone();
+    ConsensusMessage::CompactProposal { header, notarize, forced, transactions }
 }
 
 #[cfg(test)]
@@ -453,7 +464,7 @@ mod tests {
         let header = above.header.clone();
         assert_eq!(
             proposal(&above, notarize.clone()),
-            ConsensusMessage::CompactProposal { header, notarize, transactions }
+            ConsensusMessage::CompactProposal { header, notarize, forced: above.forced, transactions }
         );
     }
 }

@@ -371,12 +371,12 @@ impl Intake {
                 let notarize = self.proposal(from, &block.header, notarize)?;
                 found.extend(notarize.map(|notarize| Checked::Proposal { block: Arc::new(block), notarize }));
             }
-            ConsensusMessage::CompactProposal { header, notarize, transactions } => {
+            ConsensusMessage::CompactProposal { header, notarize, forced, transactions } => {
                 if let Some(notarize) = self.proposal(from, &header, notarize)? {
                     if let Some(metrics) = &self.metrics {
                         metrics.compact_proposals_received.inc();
                     }
-                    found.push(self.rebuilder.begin(header, notarize, transactions)?);
+                    found.push(self.rebuilder.begin(header, notarize, forced, transactions)?);
                 }
             }
             ConsensusMessage::Certificate(certificate) => {

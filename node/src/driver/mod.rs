@@ -46,7 +46,8 @@ use baton_consensus::{HeardOut, Input, Machine, Verified};
 use baton_execution::Executor;
 use baton_mempool::Pool;
 use baton_proto::{
-    Block, BlockDigest, BlockHeader, Epoch, Evidence, Height, MemberIndex, SignedStatement, TimestampMs, View,
+    Block, BlockDigest, BlockHeader, Epoch, Evidence, Height, L1Origin, MemberIndex, SignedStatement, TimestampMs,
+    View,
     wire::{Announcement, ConsensusMessage},
 };
 use tokio::{
@@ -82,7 +83,7 @@ use self::{
 };
 use crate::{
     epoch::{EpochBook, EpochContext},
-    l1::{ChainFacts, L1View, Origins},
+    l1::{ChainFacts, L1View, Origins, forced_is_due},
     ledger::{Ledger, LedgerError},
     p2p::{Network, Outbound},
     signer::{SignError, SignRecordError, Signer},
@@ -376,7 +377,7 @@ impl Driver {
                 found = answer_to(&mut self.asking_for_end) => self.on_end_found(found).await?,
                 () = work.notified() => self.input(Input::WorkArrived).await?,
                 // When the watcher has ended, the node is ending.
-                Ok(()) = l1.changed() => if self.is_epoch_due() { self.input(Input::WorkArrived).await? },
+                Ok(()) = l1.changed() => if self.is_l1_work_due() { self.input(Input::WorkArrived).await? },
                 _ = look.tick(), if self.key_watch.is_arriving() => {
                     let is_settled = self.has_caught_up() && self.life.is_sure(self.asking_for_end.is_some())
                         && self.is_quorum_connected() && self.catching_up.is_none() && checked.is_empty();
@@ -554,6 +555,16 @@ impl Driver {
     }
 
     /// Whether the next block of this node would end the epoch: L1 has gone on.
+    /// Whether what L1 holds is work for a leader: an epoch that is to end, or a forced entry that the final chain lacks.
+    fn is_l1_work_due(&self) -> bool {
+        let settled = self.context.l1.borrow().settled_origin;
+        let is_due = |origin: L1Origin| {
+            // What cannot be read is not work; the next read that matters ends the node.
+            forced_is_due(self.context.ledger.as_ref(), self.blocks.forced_position(), origin.number).unwrap_or(false)
+        };
+        self.is_epoch_due() || settled.is_some_and(is_due)
+    }
+
     fn is_epoch_due(&self) -> bool {
         let settled = self.context.l1.borrow().settled_origin;
         settled.is_some_and(|origin| self.context.facts.epochs().of(origin.number) > self.context.epoch.epoch)

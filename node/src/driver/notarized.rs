@@ -69,8 +69,8 @@ impl NotarizedBlocks {
     pub fn find(&self, hash: &TxHash) -> Option<(Height, BlockDigest, u32)> {
         let open: Vec<_> = self.open().iter().map(|(key, block)| (*key, Arc::clone(block))).collect();
         open.into_iter().rev().find_map(|((height, digest), block)| {
-            let place = block.transactions.iter().position(|transaction| transaction.hash() == hash)?;
-            Some((height, digest, u32::try_from(place).ok()?))
+            let (place, _) = block.ordered().find(|(_, transaction)| transaction.hash() == hash)?;
+            Some((height, digest, place))
         })
     }
 

@@ -24,7 +24,7 @@ use std::{
 use alloy_primitives::{Bytes, TxHash, keccak256};
 use baton_consensus::Verified;
 use baton_proto::{
-    Block, BlockDigest, BlockHeader, MemberIndex, PayloadCommitment, SignedStatement, Transaction, View,
+    Block, BlockDigest, BlockHeader, Forced, MemberIndex, PayloadCommitment, SignedStatement, Transaction, View,
     limits::{BLOCK_BYTES_MAX, TRANSACTIONS_ASKED_MAX},
     wire::{SyncRequest, SyncResponse},
 };
@@ -103,16 +103,18 @@ struct Draft {
     /// The view in which it is proposed.
     view: View,
     header: BlockHeader,
+    forced: Forced,
     hashes: Vec<TxHash>,
     transactions: Vec<Option<Transaction>>,
+    /// Of forced entries and of the transactions that are here.
     bytes: usize,
 }
 
 impl Draft {
-    /// `hashes` are those that the header commits to: their root and count were checked where they were decoded.
-    fn new(view: View, header: BlockHeader, hashes: Vec<TxHash>) -> Self {
-        let transactions = vec![None; hashes.len()];
-        Self { view, header, hashes, transactions, bytes: 0 }
+    /// `forced` and `hashes` are those that the header commits to: their root and count were checked where they were decoded.
+    fn new(view: View, header: BlockHeader, forced: Forced, hashes: Vec<TxHash>) -> Self {
+        let (transactions, bytes) = (vec![None; hashes.len()], forced.bytes());
+        Self { view, header, forced, hashes, transactions, bytes }
     }
 
     /// Puts in what the node holds.
@@ -161,11 +163,11 @@ impl Draft {
         let Some(transactions) = self.transactions.iter().cloned().collect::<Option<Vec<Transaction>>>() else {
             return Ok(None);
         };
-        let commitment = PayloadCommitment::of(&transactions);
+        let commitment = PayloadCommitment::of(&self.forced, &transactions);
         if !commitment.matches(&self.header) {
             return Err(Flaw::Commitment { got: Box::new(commitment) });
         }
-        Ok(Some(Arc::new(Block { header: self.header.clone(), transactions })))
+        Ok(Some(Arc::new(Block { header: self.header.clone(), forced: self.forced.clone(), transactions })))
     }
 }
 
@@ -227,6 +229,7 @@ impl<S: Servers> Rebuilder<S> {
         &self,
         header: BlockHeader,
         notarize: Verified<SignedStatement>,
+        forced: Forced,
         hashes: Vec<TxHash>,
     ) -> Result<Checked, &'static str> {
         // A handover block that is proposed again is wanted in the view that proposes it, not in the one it names.
@@ -247,7 +250,7 @@ impl<S: Servers> Rebuilder<S> {
                 Progress::Ended => {}
             }
         }
-        let mut draft = Draft::new(view, header, hashes);
+        let mut draft = Draft::new(view, header, forced, hashes);
         draft.fill(&self.0.known);
         let finished = draft.finish().map_err(|flaw| {
             warn!(%view, %flaw, "a compact proposal is no block");

@@ -9,9 +9,9 @@ use alloy_primitives::{Address, B256, Bytes, TxKind};
 use baton_consensus::{Committee, CommitteeMember, SecretKey, Verifier, aggregate};
 use baton_mempool::TransactionRules;
 use baton_proto::{
-    Block, BlockDigest, BlockHeader, Certificate, ChainSpec, Domain, Epoch, Height, L1BlockNumber, L1ChainId, L1Origin,
-    L2ChainId, MemberIndex, PayloadCommitment, SignedStatement, SignerSet, Statement, TimestampMs, Transaction, View,
-    Weight,
+    Block, BlockDigest, BlockHeader, Certificate, ChainSpec, Domain, Epoch, Forced, Height, L1BlockNumber, L1ChainId,
+    L1Origin, L2ChainId, MemberIndex, PayloadCommitment, SignedStatement, SignerSet, Statement, TimestampMs,
+    Transaction, View, Weight,
 };
 
 use crate::{
@@ -175,7 +175,7 @@ pub(crate) fn signed(tx: TxEip1559) -> Transaction {
 
 /// A block of `view` that member 0 proposes, with these transactions.
 pub(crate) fn block_of(height: u64, view: u64, transactions: Vec<Transaction>) -> Block {
-    let commitment = PayloadCommitment::of(&transactions);
+    let commitment = PayloadCommitment::of(&Forced::default(), &transactions);
     let header = BlockHeader {
         l2_chain_id: L2,
         epoch: Epoch::new(2),
@@ -193,12 +193,12 @@ pub(crate) fn block_of(height: u64, view: u64, transactions: Vec<Transaction>) -
         proposer: MemberIndex::new(0),
         fee_recipient: Address::repeat_byte(5),
     };
-    Block { header, transactions }
+    Block { header, forced: Forced::default(), transactions }
 }
 
 /// The block after `parent` with these transactions, of the next view and 100 ms later.
 pub(crate) fn child(parent: &BlockHeader, transactions: Vec<Transaction>) -> Block {
-    let commitment = PayloadCommitment::of(&transactions);
+    let commitment = PayloadCommitment::of(&Forced::default(), &transactions);
     let header = BlockHeader {
         view: parent.view.next().unwrap(),
         height: parent.height.next().unwrap(),
@@ -210,5 +210,5 @@ pub(crate) fn child(parent: &BlockHeader, transactions: Vec<Transaction>) -> Blo
         declared_gas: commitment.declared_gas,
         ..parent.clone()
     };
-    Block { header, transactions }
+    Block { header, forced: Forced::default(), transactions }
 }

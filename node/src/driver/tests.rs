@@ -6,7 +6,7 @@ use alloy_primitives::{Address, B256};
 use baton_consensus::{Config, HeardOut, Recovered};
 use baton_execution::NonceExecutor;
 use baton_mempool::PoolConfig;
-use baton_proto::{BlsPublicKey, L1BlockNumber, L1Origin, SignedStatement, Statement};
+use baton_proto::{BlsPublicKey, Forced, ForcedEntry, L1BlockNumber, L1Origin, SignedStatement, Statement};
 
 use super::{
     testing::{World, child, spec},
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     l1::testing::see_final,
-    ledger::{ChainIdentity, MemoryLedger, VoteCheck},
+    ledger::{ChainIdentity, ForcedCursor, MemoryLedger, VoteCheck},
     signer::{OwnKey, SignRecord, SignRecordError},
     telemetry::Metrics,
 };
@@ -78,6 +78,9 @@ impl Stage {
         let (inbox, slasher) = (Address::repeat_byte(1), Address::repeat_byte(2));
         let ledger = Arc::new(MemoryLedger::new(&ChainIdentity { domain: world.domain, inbox, slasher }).unwrap());
         ledger.init_genesis(&epoch.root).unwrap();
+        // Nobody has put anything into the forced queue.
+        let read = ForcedCursor { read_to: L1BlockNumber::new(u64::MAX), length: 0, hash: B256::ZERO };
+        ledger.put_forced(&[], &read).unwrap();
         let facts = ChainFacts {
             spec: spec(),
             domain: world.domain,
@@ -245,6 +248,39 @@ async fn a_block_waits_until_its_origin_is_seen_final() {
     stage.driver.judge_waiting().await.unwrap();
     assert_eq!((stage.voted_for(), stage.counts()), (vec![], (0, 0)));
     assert!(!stage.driver.waiting.is_empty(), "it is judged again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_leaves_a_user_out_gets_no_vote() {
+    let entries = vec![ForcedEntry::new(L1BlockNumber::ZERO, Address::ZERO, 0, vec![1].into())];
+    let hash = Forced::new(B256::ZERO, entries.clone()).hash_after(0).unwrap();
+    let queue = ForcedCursor { read_to: L1BlockNumber::new(u64::MAX), length: 1, hash };
+    let mut stage = Stage::new().await;
+    stage.driver.context.ledger.put_forced(&entries, &queue).unwrap();
+    let censoring = stage.block();
+    stage.proposes(1, &censoring).await;
+    assert_eq!((stage.voted_for(), stage.counts()), (vec![], (1, 1)));
+
+    let mut stage = Stage::new().await;
+    stage.driver.context.ledger.put_forced(&entries, &queue).unwrap();
+    let mut block = stage.block();
+    block.forced = Forced::new(B256::ZERO, entries.clone());
+    (block.header.forced_position, block.header.forced_hash) = (1, hash);
+    let taking = block.clone();
+    stage.proposes(1, &taking).await;
+    assert_eq!((stage.voted_for(), stage.counts()), (vec![taking.header.digest()], (0, 0)));
+
+    // Who has not read L1 so far cannot tell: it is nobody's fault, though the origin is the parent's.
+    let mut stage = Stage::new().await;
+    let unread = ForcedCursor { read_to: L1BlockNumber::ZERO, length: 0, hash: B256::ZERO };
+    stage.driver.context.ledger.put_forced(&[], &unread).unwrap();
+    stage.proposes(1, &taking).await;
+    stage.driver.judge_waiting().await.unwrap();
+    assert_eq!((stage.voted_for(), stage.counts()), (vec![], (0, 0)));
+    stage.driver.context.ledger.put_forced(&entries, &queue).unwrap();
+    stage.driver.judge_waiting().await.unwrap();
+    stage.driver.end_turn().unwrap();
+    assert_eq!(stage.voted_for(), vec![taking.header.digest()]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

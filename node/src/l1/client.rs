@@ -20,7 +20,7 @@ use alloy::{
     },
     transports::{TransportError, TransportErrorKind},
 };
-use alloy_primitives::{Address, B256, Bytes, TxHash};
+use alloy_primitives::{Address, B256, Bytes, LogData, TxHash};
 use alloy_sol_types::SolCall;
 use baton_proto::{L1BlockNumber, L1ChainId, L1Origin};
 use futures::{StreamExt as _, stream::FuturesUnordered};
@@ -60,6 +60,8 @@ pub enum L1Error {
     Missing { what: String },
     #[error("L1 endpoints disagree on {what}")]
     Disagree { what: String },
+    #[error("{what} that L1 holds are not stored: {why}")]
+    NotStored { what: &'static str, why: String },
     #[error("L1 holds what this version cannot use: {0}")]
     Binding(#[from] BindingError),
 }
@@ -81,6 +83,7 @@ impl L1Error {
             | Self::Refused { .. }
             | Self::Unreadable { .. }
             | Self::Missing { .. }
+            | Self::NotStored { .. }
             | Self::Disagree { .. } => true,
             Self::EndpointCount { .. }
             | Self::BadUrl(_)
@@ -539,6 +542,24 @@ impl L1Client {
         self.ask("eth_getLogs", None, |provider| {
             let filter = filter.clone();
             async move { provider.get_logs(&filter).await }
+        })
+        .await
+    }
+
+    /// Returns the logs of final blocks that match, each as the block that has it and its content, as a majority of all
+    /// configured endpoints have them.
+    ///
+    /// # Errors
+    /// As [`Self::agreed_block`].
+    pub async fn agreed_logs(&self, filter: &Filter) -> Result<Vec<(L1BlockNumber, LogData)>, L1Error> {
+        // Endpoints differ in what else they say of a log.
+        let content = |log: Log| Some((L1BlockNumber::new(log.block_number?), log.inner.data));
+        self.agreed("eth_getLogs", None, "logs of final blocks", |provider| {
+            let filter = filter.clone();
+            async move {
+                let logs = provider.get_logs(&filter).await?;
+                Ok(logs.into_iter().map(content).collect::<Option<Vec<_>>>())
+            }
         })
         .await
     }

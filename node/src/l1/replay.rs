@@ -10,8 +10,8 @@ use alloy_primitives::{B256, Bytes, TxHash, keccak256};
 use alloy_sol_types::{SolCall, SolEvent};
 use baton_consensus::{DutyTable, VerifyError};
 use baton_proto::{
-    Attestation, BatchHash, BatchHeader, BatchIndex, Block, BlockHeader, Certificate, Epoch, Height, L1BlockNumber,
-    SignerSet, Statement,
+    Attestation, BatchHash, BatchHeader, BatchIndex, Block, BlockHeader, Certificate, Epoch, ForcedEntry, Height,
+    L1BlockNumber, SignerSet, Statement,
     batch_data::{self, BatchContext, BatchDataError},
 };
 
@@ -20,6 +20,7 @@ use super::{
     client::{At, L1Client, L1Error},
     epoch_facts::read_epoch_facts,
     facts::{ChainFacts, FactsError},
+    forced::{nothing_read, read_entries},
     inbox::read_tip,
 };
 use crate::epoch::{EpochContext, EpochError, epoch_after};
@@ -129,6 +130,8 @@ pub async fn read_posted_chain(client: &L1Client, facts: &ChainFacts) -> Result<
 
     let mut chain = PostedChain { batches: Vec::new(), blocks: Vec::new() };
     let head = client.existing_block(At::Latest).await?.origin.number;
+    let queue = read_queue(client, facts, head).await?;
+    let entry_at = |position| queue.get(usize::try_from(position).ok()?).cloned();
     for log in posted_logs(client, facts, facts.genesis_l1, head).await? {
         let batch = read_batch(client, &log).await?;
         let parent = chain.blocks.last().map_or(&facts.genesis, |block| &block.header);
@@ -153,7 +156,8 @@ pub async fn read_posted_chain(client: &L1Client, facts: &ChainFacts) -> Result<
             .verify_certificate(batch.certificate.clone())
             .map_err(|error| ReplayError::Certificate { index, error })?;
         let context = BatchContext::after_block(parent, batch.header.epoch);
-        let blocks = batch_data::decode(&batch.data, &context).map_err(|error| ReplayError::Data { index, error })?;
+        let blocks =
+            batch_data::decode(&batch.data, &context, entry_at).map_err(|error| ReplayError::Data { index, error })?;
         let mut parent = parent;
         for Block { header, .. } in &blocks {
             check_epoch(facts, index, parent, header.epoch)?;
@@ -174,6 +178,17 @@ pub async fn read_posted_chain(client: &L1Client, facts: &ChainFacts) -> Result<
         return Err(L1Error::Missing { what }.into());
     }
     Ok(chain)
+}
+
+/// Returns the whole forced queue up to block `to`: batches leave out the bytes of what they take of it.
+async fn read_queue(client: &L1Client, facts: &ChainFacts, to: L1BlockNumber) -> Result<Vec<ForcedEntry>, ReplayError> {
+    let (mut queue, mut cursor) = (Vec::new(), nothing_read(facts));
+    while cursor.read_to < to {
+        let (entries, after) = read_entries(client, facts, &cursor, to).await?;
+        queue.extend(entries);
+        cursor = after;
+    }
+    Ok(queue)
 }
 
 async fn read_epoch(
@@ -271,6 +286,9 @@ fn check_last(header: &BatchHeader, blocks: &[Block], duties_root: B256) -> Resu
         format!("{:?}", header.last_origin),
         got(last.map(|last| format!("{:?}", last.origin))),
     )?;
+    let queue = last.map(|last| (last.forced_position, last.forced_hash));
+    let queue = queue.map(|(position, hash)| format!("{position} {hash}"));
+    mismatch(index, "forced queue", format!("{} {}", header.forced_position, header.forced_hash), got(queue))?;
     mismatch(index, "duties root", header.duties_root, duties_root)
 }
 

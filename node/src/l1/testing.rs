@@ -8,13 +8,14 @@ use alloy::{
     network::TxSignerSync,
     signers::local::PrivateKeySigner,
 };
-use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
+use alloy_primitives::{Address, B256, Bytes, TxHash, TxKind, U256};
+use alloy_sol_types::SolCall as _;
 use baton_consensus::{Committee, Schedule, SecretKey, aggregate};
 use baton_execution::{Executor as _, NonceExecutor};
 use baton_proto::{
-    Attestation, BatchHeader, Block, BlockDigest, BlockHeader, BlsSignature, Certificate, Domain, Epoch, Height,
-    L1ChainId, L1Origin, L2ChainId, MemberIndex, PayloadCommitment, SignerSet, Statement, TimestampMs, Transaction,
-    View,
+    Attestation, BatchHeader, Block, BlockDigest, BlockHeader, BlsSignature, Certificate, Domain, Epoch, Forced,
+    Height, L1ChainId, L1Origin, L2ChainId, MemberIndex, PayloadCommitment, SignerSet, Statement, TimestampMs,
+    Transaction, View,
 };
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
@@ -24,7 +25,7 @@ use tokio::{
 use super::{
     Origins,
     anvil::{Anvil, AnvilOptions},
-    bindings::SequencerRegistry,
+    bindings::{BatchInbox, SequencerRegistry},
     client::{At, L1Client},
     deploy::{self, Deployment, Founder},
     epoch_facts::read_epoch_facts,
@@ -93,8 +94,24 @@ pub(crate) fn code_that_returns(data: &[u8]) -> Bytes {
     [&head, data].concat().into()
 }
 
+/// The code of a contract that answers calls of `selector` with `data`, and all others with zeros.
+pub(crate) fn code_that_answers(selector: [u8; 4], data: &[u8]) -> Bytes {
+    let length = u16::try_from(data.len()).unwrap().to_be_bytes();
+    // PUSH1 0, CALLDATALOAD, PUSH1 224, SHR, PUSH4 selector, EQ, PUSH1 22, JUMPI
+    let asked = [&[0x60, 0, 0x35, 0x60, 224, 0x1c, 0x63][..], &selector, &[0x14, 0x60, 22, 0x57]].concat();
+    // PUSH2 512, PUSH1 0, RETURN, and a STOP so that what follows begins at 22.
+    let zeros = [0x61, 2, 0, 0x60, 0, 0xf3, 0];
+    // JUMPDEST, PUSH2 length, PUSH1 39, PUSH1 0, CODECOPY, PUSH2 length, PUSH1 0, RETURN, and STOPs so that the data begin at 39.
+    let told = [&[0x5b, 0x61][..], &length, &[0x60, 39, 0x60, 0, 0x39, 0x61], &length, &[0x60, 0, 0xf3, 0, 0]].concat();
+    let code = [asked, zeros.to_vec(), told].concat();
+    assert_eq!(code.len(), 39);
+    [&code, data].concat().into()
+}
+
 /// An L1 endpoint in front of `anvil` that takes everything for final at once: whatever block it is asked about, it answers
 /// with its newest. Blocks it tells by number as they are.
+///
+/// One that forgets has no logs.
 pub(crate) struct HastyEndpoint {
     pub(crate) url: String,
     task: tokio::task::JoinHandle<()>,
@@ -102,6 +119,15 @@ pub(crate) struct HastyEndpoint {
 
 impl HastyEndpoint {
     pub(crate) async fn before(anvil: &Anvil) -> Self {
+        Self::with(anvil, false).await
+    }
+
+    /// One that forgets.
+    pub(crate) async fn without_logs(anvil: &Anvil) -> Self {
+        Self::with(anvil, true).await
+    }
+
+    async fn with(anvil: &Anvil, forgets: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (to, client) = (anvil.url().to_owned(), reqwest::Client::new());
@@ -109,13 +135,13 @@ impl HastyEndpoint {
             while let Ok((stream, _)) = listener.accept().await {
                 let (client, to) = (client.clone(), to.clone());
                 // Whoever asks may have gone before it is answered.
-                tokio::spawn(async move { Self::answer(stream, &client, &to).await });
+                tokio::spawn(async move { Self::answer(stream, &client, &to, forgets).await });
             }
         });
         Self { url, task }
     }
 
-    async fn answer(stream: TcpStream, client: &reqwest::Client, to: &str) -> std::io::Result<()> {
+    async fn answer(stream: TcpStream, client: &reqwest::Client, to: &str, forgets: bool) -> std::io::Result<()> {
         let mut stream = BufReader::new(stream);
         let (mut line, mut length) = (String::new(), 0);
         while stream.read_line(&mut line).await? > 2 {
@@ -137,7 +163,10 @@ impl HastyEndpoint {
             None => {}
         }
         let asked = client.post(to).header("content-type", "application/json").body(question.to_string());
-        let answer = asked.send().await.unwrap().text().await.unwrap();
+        let mut answer = asked.send().await.unwrap().text().await.unwrap();
+        if forgets && question["method"] == "eth_getLogs" {
+            answer = serde_json::json!({ "jsonrpc": "2.0", "id": question["id"], "result": [] }).to_string();
+        }
         let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n";
         let answer = format!("{head}content-length: {}\r\n\r\n{answer}", answer.len());
         stream.get_mut().write_all(answer.as_bytes()).await
@@ -154,6 +183,19 @@ impl Drop for HastyEndpoint {
 pub(crate) fn client_behind(hasty: &HastyEndpoint, anvil: &Anvil) -> L1Client {
     let urls = [hasty.url.as_str(), anvil.url(), anvil.url()].map(ToOwned::to_owned);
     L1Client::new(&urls, L1ChainId::new(anvil.chain_id()), Duration::from_secs(20)).unwrap()
+}
+
+/// Puts an entry into the forced queue, as the ninth account, for whatever it costs.
+pub(crate) async fn enqueue(chain: &TestChain, entry: &[u8]) {
+    let data: Bytes = BatchInbox::enqueueCall { kind: 0, entry: entry.to_vec().into() }.abi_encode().into();
+    let transaction = serde_json::json!({
+        "from": account(9).address(), "to": chain.facts.inbox, "value": "0xde0b6b3a7640000", "data": data, "gas": "0xf00000",
+    });
+    let hash: TxHash = chain.client.request("eth_sendTransaction", (transaction,)).await.unwrap();
+    eventually("an entry to be mined", || async {
+        chain.client.receipt(hash).await.unwrap().is_some_and(|receipt| receipt.status())
+    })
+    .await;
 }
 
 /// Sends a signal to a process of this test.
@@ -318,7 +360,7 @@ impl TestChain {
                     transfer(&account(9), nonce - 1)
                 })
                 .collect();
-            let commitment = PayloadCommitment::of(&transactions);
+            let commitment = PayloadCommitment::of(&Forced::default(), &transactions);
             let proposer = epoch.leaders.leader(View::new(view));
             let header = BlockHeader {
                 l2_chain_id: self.facts.spec.l2_chain_id,
@@ -328,8 +370,8 @@ impl TestChain {
                 parent: parent.digest(),
                 timestamp_ms: TimestampMs::new(parent.timestamp_ms.get() + 100),
                 origin: parent.origin,
-                forced_position: 0,
-                forced_hash: B256::ZERO,
+                forced_position: parent.forced_position,
+                forced_hash: parent.forced_hash,
                 payload_root: commitment.payload_root,
                 transaction_count: commitment.transaction_count,
                 payload_bytes: commitment.payload_bytes,
@@ -338,7 +380,7 @@ impl TestChain {
                 fee_recipient: epoch.committee.member(proposer).unwrap().fee_recipient,
             };
             parent = header.clone();
-            blocks.push(Block { header, transactions });
+            blocks.push(Block { header, forced: Forced::default(), transactions });
         }
         blocks
     }

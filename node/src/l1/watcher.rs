@@ -13,6 +13,7 @@ use tracing::{debug, error, info, warn};
 use super::{
     client::{At, L1Block, L1Client, L1Error},
     facts::ChainFacts,
+    forced,
     origins::{Noted, Origins},
 };
 use crate::ledger::Ledger;
@@ -72,10 +73,13 @@ impl Watcher {
         cancel: CancellationToken,
     ) -> Self {
         let origins = Origins::new(facts.genesis.origin);
-        match ledger.l1_fact(ORIGINS_KEY) {
-            Ok(Some(bytes)) => origins.restore(&bytes),
-            Ok(None) => {}
-            Err(error) => warn!(%error, "stored L1 origins cannot be read; they are fetched again"),
+        // What is called final has its forced entries stored: a folder without them is from before there were any.
+        match (ledger.l1_fact(ORIGINS_KEY), ledger.forced_cursor()) {
+            (Ok(Some(bytes)), Ok(Some(_))) => origins.restore(&bytes),
+            (Ok(_), Ok(_)) => {}
+            (Err(error), _) | (_, Err(error)) => {
+                warn!(%error, "stored L1 origins cannot be read; they are fetched again");
+            }
         }
         let mut view = L1View {
             head: None,
@@ -138,6 +142,8 @@ impl Rounds {
         let head = self.client.existing_block(At::Latest).await?;
         let finalized = self.client.agreed_final().await?;
         let before = self.origins.newest();
+        // First, so that whoever knows that a block is final knows which entries are due there.
+        forced::read_up_to(&self.client, &self.facts, self.ledger.as_ref(), finalized.origin.number).await?;
         self.note(finalized.origin);
         let newest = finalized.origin.number.get();
         // The blocks since the last round, so that voters know the origins that leaders will name.

@@ -52,5 +52,5 @@ impl BlockCache {
 }
 
 fn size(block: &Block) -> usize {
-    block.transactions.iter().map(|transaction| transaction.raw().len()).sum()
+    block.transactions.iter().fold(block.forced.bytes(), |sum, tx| sum.saturating_add(tx.raw().len()))
 }

@@ -7,14 +7,15 @@ use std::{
 
 use alloy_primitives::{Address, TxHash};
 use baton_proto::{
-    BatchIndex, Block, BlockDigest, BlockHeader, Certificate, Epoch, Height, MemberIndex, View,
+    BatchIndex, Block, BlockDigest, BlockHeader, Certificate, Epoch, Forced, ForcedEntry, Height, MemberIndex, View,
     wire::{WireError, block_from_bytes, block_to_bytes, certificate_from_bytes, header_of_block_bytes},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    BatchRecord, BlockResults, ChainIdentity, Change, Durability, EvidenceRecord, Family, FinalStep, Head, KeptVote,
-    Ledger, LedgerError, Order, PostIntent, Store, TransactionRecord, cache::BlockCache, keys, records,
+    BatchRecord, BlockResults, ChainIdentity, Change, Durability, EvidenceRecord, Family, FinalStep, ForcedCursor,
+    Head, KeptVote, Ledger, LedgerError, Order, PostIntent, Store, TransactionRecord, cache::BlockCache, forced, keys,
+    records,
 };
 
 /// Certificates that a machine recovers from: three of each view over 16,384 views without finality, an hour of them.
@@ -156,7 +157,11 @@ impl<S: Store> Ledger for StoreLedger<S> {
         }
         let head = Head { height: Height::ZERO, digest };
         let mut batch = Vec::new();
-        add_body(&Block { header: genesis.clone(), transactions: Vec::new() }, digest, &mut batch);
+        add_body(
+            &Block { header: genesis.clone(), forced: Forced::default(), transactions: Vec::new() },
+            digest,
+            &mut batch,
+        );
         batch.push(Change::Put(Family::Blocks, keys::final_digest(Height::ZERO), digest.get().to_vec()));
         batch.push(Change::Put(Family::Meta, keys::HEAD.into(), records::head_to_bytes(head)));
         self.store.write(batch, Durability::Synced)?;
@@ -396,6 +401,34 @@ impl<S: Store> Ledger for StoreLedger<S> {
 
     fn l1_fact(&self, key: &str) -> Result<Option<Vec<u8>>, LedgerError> {
         self.store.get(Family::L1View, key.as_bytes())
+    }
+
+    fn put_forced(&self, entries: &[ForcedEntry], cursor: &ForcedCursor) -> Result<(), LedgerError> {
+        let first = cursor.length.saturating_sub(entries.len() as u64);
+        let put = |(position, entry): (u64, &ForcedEntry)| {
+            Change::Put(Family::L1View, keys::forced_entry(position), forced::entry_to_bytes(entry))
+        };
+        let mut batch: Vec<Change> = (first..).zip(entries).map(put).collect();
+        batch.push(Change::Put(Family::L1View, keys::forced_cursor(), forced::cursor_to_bytes(cursor)));
+        self.store.write(batch, Durability::Synced)
+    }
+
+    fn forced_cursor(&self) -> Result<Option<ForcedCursor>, LedgerError> {
+        let key = keys::forced_cursor();
+        let decode = |bytes: Vec<u8>| {
+            forced::cursor_from_bytes(&bytes)
+                .ok_or_else(|| corrupt(Family::L1View, &key, "the forced queue's cursor has 48 bytes"))
+        };
+        self.store.get(Family::L1View, &key)?.map(decode).transpose()
+    }
+
+    fn forced_entry(&self, position: u64) -> Result<Option<ForcedEntry>, LedgerError> {
+        let key = keys::forced_entry(position);
+        let decode = |bytes: Vec<u8>| {
+            forced::entry_from_bytes(&bytes)
+                .ok_or_else(|| corrupt(Family::L1View, &key, "a forced entry has 29 bytes and its own"))
+        };
+        self.store.get(Family::L1View, &key)?.map(decode).transpose()
     }
 }
 

@@ -130,6 +130,15 @@ pub(super) fn batch_data(index: BatchIndex) -> Vec<u8> {
     join(b'd', &[&be(index.get())])
 }
 
+/// Beside the keys of facts, which are text.
+pub(super) fn forced_cursor() -> Vec<u8> {
+    vec![0]
+}
+
+pub(super) fn forced_entry(position: u64) -> Vec<u8> {
+    join(0, &[&be(position)])
+}
+
 pub(super) fn intent(account: Address, nonce: u64) -> Vec<u8> {
     [account.as_slice(), &be(nonce)].concat()
 }

@@ -18,6 +18,7 @@ mod chain;
 pub(crate) mod engine;
 mod epochs;
 mod error;
+mod forced;
 mod keys;
 mod memory;
 mod records;
@@ -33,12 +34,15 @@ mod votes;
 use std::slice;
 
 use alloy_primitives::{Address, TxHash};
-use baton_proto::{BatchIndex, Block, BlockDigest, BlockHeader, Certificate, Epoch, Height, MemberIndex, View};
+use baton_proto::{
+    BatchIndex, Block, BlockDigest, BlockHeader, Certificate, Epoch, ForcedEntry, Height, MemberIndex, View,
+};
 
 pub use chain::StoreLedger;
 pub use engine::EngineError;
 pub use epochs::{end_of_epoch, root_of_epoch};
 pub use error::LedgerError;
+pub use forced::ForcedCursor;
 pub use memory::{MemoryLedger, MemoryStore};
 pub use rocks::{RocksLedger, RocksStore};
 pub use state::FinalState;
@@ -287,4 +291,23 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     /// See [`Self::header`].
     fn l1_fact(&self, key: &str) -> Result<Option<Vec<u8>>, LedgerError>;
+
+    /// Stores the last entries of the forced queue up to `cursor`, and the cursor, durably, in one step. They stay: what each
+    /// takes on the disk its sender has paid L1 for.
+    ///
+    /// # Errors
+    /// See [`Self::persist`].
+    fn put_forced(&self, entries: &[ForcedEntry], cursor: &ForcedCursor) -> Result<(), LedgerError>;
+
+    /// Returns how far the forced queue was read; none on a node that has read nothing yet.
+    ///
+    /// # Errors
+    /// See [`Self::header`].
+    fn forced_cursor(&self) -> Result<Option<ForcedCursor>, LedgerError>;
+
+    /// Returns the entry at a position of the forced queue, if it was read.
+    ///
+    /// # Errors
+    /// See [`Self::header`].
+    fn forced_entry(&self, position: u64) -> Result<Option<ForcedEntry>, LedgerError>;
 }

@@ -9,6 +9,9 @@ use super::{BlockResults, Head, TransactionRecord, keys};
 const EXECUTED: u8 = 0;
 const SKIPPED_REPLAY: u8 = 1;
 const SKIPPED_GAP: u8 = 2;
+const SKIPPED_MALFORMED: u8 = 3;
+const SKIPPED_FOREIGN_CHAIN: u8 = 4;
+const SKIPPED_TOO_MUCH_GAS: u8 = 5;
 
 pub(super) fn head_to_bytes(head: Head) -> Vec<u8> {
     [keys::be(head.height.get()).as_slice(), head.digest.get().as_slice()].concat()
@@ -76,32 +79,36 @@ pub(super) fn results_from_bytes(bytes: &[u8]) -> Option<BlockResults> {
     Some(BlockResults { state_root: B256::try_from(state_root).ok()?, outcomes })
 }
 
+/// A tag, and for some of them a number.
 fn push_outcome(bytes: &mut Vec<u8>, outcome: Outcome) {
-    match outcome {
-        Outcome::Executed => bytes.push(EXECUTED),
-        Outcome::SkippedReplay { expected } => {
-            bytes.push(SKIPPED_REPLAY);
-            bytes.extend_from_slice(&keys::be(expected));
-        }
-        Outcome::SkippedGap { expected } => {
-            bytes.push(SKIPPED_GAP);
-            bytes.extend_from_slice(&keys::be(expected));
-        }
-    }
+    let (tag, number) = match outcome {
+        Outcome::Executed => (EXECUTED, None),
+        Outcome::SkippedMalformed => (SKIPPED_MALFORMED, None),
+        Outcome::SkippedReplay { expected } => (SKIPPED_REPLAY, Some(expected)),
+        Outcome::SkippedGap { expected } => (SKIPPED_GAP, Some(expected)),
+        Outcome::SkippedForeignChain { got } => (SKIPPED_FOREIGN_CHAIN, Some(got)),
+        Outcome::SkippedTooMuchGas { got } => (SKIPPED_TOO_MUCH_GAS, Some(got)),
+    };
+    bytes.push(tag);
+    bytes.extend(number.map(keys::be).into_iter().flatten());
 }
 
 fn take_outcome(rest: &mut &[u8]) -> Option<Outcome> {
     let (tag, after) = rest.split_first()?;
-    if *tag == EXECUTED {
-        *rest = after;
-        return Some(Outcome::Executed);
-    }
-    let (expected, after) = after.split_at_checked(8)?;
-    let expected = number(expected)?;
     *rest = after;
     match *tag {
-        SKIPPED_REPLAY => Some(Outcome::SkippedReplay { expected }),
-        SKIPPED_GAP => Some(Outcome::SkippedGap { expected }),
+        EXECUTED => return Some(Outcome::Executed),
+        SKIPPED_MALFORMED => return Some(Outcome::SkippedMalformed),
+        _ => {}
+    }
+    let (value, after) = after.split_at_checked(8)?;
+    let value = number(value)?;
+    *rest = after;
+    match *tag {
+        SKIPPED_REPLAY => Some(Outcome::SkippedReplay { expected: value }),
+        SKIPPED_GAP => Some(Outcome::SkippedGap { expected: value }),
+        SKIPPED_FOREIGN_CHAIN => Some(Outcome::SkippedForeignChain { got: value }),
+        SKIPPED_TOO_MUCH_GAS => Some(Outcome::SkippedTooMuchGas { got: value }),
         _ => None,
     }
 }
@@ -117,6 +124,9 @@ mod tests {
             Just(Outcome::Executed),
             any::<u64>().prop_map(|expected| Outcome::SkippedReplay { expected }),
             any::<u64>().prop_map(|expected| Outcome::SkippedGap { expected }),
+            Just(Outcome::SkippedMalformed),
+            any::<u64>().prop_map(|got| Outcome::SkippedForeignChain { got }),
+            any::<u64>().prop_map(|got| Outcome::SkippedTooMuchGas { got }),
         ]
     }
 

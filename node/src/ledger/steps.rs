@@ -88,7 +88,8 @@ impl<S: Store> StoreLedger<S> {
         batch: &mut Vec<Change>,
     ) -> Result<(), LedgerError> {
         let height = block.header.height;
-        for (index, (transaction, outcome)) in (0..).zip(block.transactions.iter().zip(&executed.outcomes)) {
+        for (index, transaction) in block.ordered() {
+            let Some(outcome) = executed.outcomes.get(index as usize) else { continue };
             let hash = transaction.hash();
             let before = match indexed.get(hash) {
                 Some(record) => Some(*record),
@@ -187,7 +188,8 @@ impl<S: Store> StoreLedger<S> {
                     return Err(LedgerError::SafetyBroken { height: head.height, stored: head.digest, got: parent });
                 }
             }
-            let (transactions, outcomes) = (block.transactions.len(), executed.outcomes.len());
+            let transactions = block.forced.len().saturating_add(block.transactions.len());
+            let outcomes = executed.outcomes.len();
             if transactions != outcomes {
                 return Err(LedgerError::OutcomeCount { height, transactions, outcomes });
             }

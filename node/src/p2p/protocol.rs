@@ -7,7 +7,7 @@ use libp2p::{StreamProtocol, gossipsub::IdentTopic};
 pub(super) const VERSION_PREFIX: &str = "baton/";
 
 /// The version of the protocol between nodes that this node speaks. Nodes of unlike versions refuse each other.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The names under which this chain's nodes speak.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use alloy::eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::{Address, U64, U256};
 use baton_mempool::Nonces;
-use baton_proto::{Block, BlockDigest, ExecutorKind, Height};
+use baton_proto::{Block, BlockDigest, ExecutorKind, Forced, Height};
 use serde::Serialize;
 
 use super::{RpcContext, RpcError, arguments::Arguments, render};
@@ -165,7 +165,7 @@ fn final_block(context: &RpcContext, height: Height) -> Result<Option<Block>, Rp
         return Ok(Some(block));
     }
     let header = context.ledger.header(height)?.filter(|header| header.transaction_count == 0);
-    Ok(header.map(|header| Block { header, transactions: Vec::new() }))
+    Ok(header.map(|header| Block { header, forced: Forced::default(), transactions: Vec::new() }))
 }
 
 fn final_height_of(context: &RpcContext, digest: BlockDigest) -> Result<Height, RpcError> {

@@ -31,6 +31,7 @@ mod context;
 mod cursor;
 mod error;
 mod feed;
+mod forced;
 mod gate;
 mod host;
 mod limits;

@@ -83,7 +83,8 @@ impl Place {
     }
 }
 
-/// Renders a final block, with its transactions in full or as hashes. `outcomes` may be empty.
+/// Renders a final block, with its transactions in full or as hashes. `outcomes` may be empty. Transactions of forced entries
+/// come first; an entry that holds none has a place, and so an index that is missing here.
 ///
 /// `hash` is the block digest that the committee signed, not the hash of an Ethereum header. `transactionsRoot` is the
 /// payload root (a binary Merkle tree). Where there is no execution `stateRoot` and `receiptsRoot` are zero and
@@ -92,13 +93,13 @@ pub(super) fn block(block: &Block, spec: &ChainSpec, full: bool, outcomes: &[Out
     let header = &block.header;
     let digest = header.digest();
     let transactions = if full {
-        let rendered = (0_u32..).zip(&block.transactions).map(|(index, transaction)| {
+        let rendered = block.ordered().map(|(index, transaction)| {
             let place = Place { number: header.height, hash: digest, index, timestamp_s: timestamp_s(header) };
             included(transaction, &place, outcomes.get(index as usize).copied())
         });
         BlockTransactions::Full(rendered.collect())
     } else {
-        BlockTransactions::Hashes(block.transactions.iter().map(|transaction| *transaction.hash()).collect())
+        BlockTransactions::Hashes(block.ordered().map(|(_, transaction)| *transaction.hash()).collect())
     };
     RpcBlock {
         block: EthBlock { header: eth_header(header, spec), uncles: Vec::new(), transactions, withdrawals: None },

@@ -32,13 +32,15 @@ pub(super) fn by_hash(context: &RpcContext, arguments: &Arguments) -> Result<Opt
     }
     let lacking = || RpcError::IndexWithoutBlock { hash, block: record.block };
     let block = context.ledger.block(record.block)?.ok_or_else(lacking)?;
-    let transaction =
-        block.transactions.get(record.index as usize).filter(|tx| *tx.hash() == hash).ok_or_else(lacking)?;
+    let found = block.ordered().find(|(index, transaction)| *index == record.index && *transaction.hash() == hash);
+    let (_, transaction) = found.ok_or_else(lacking)?;
     let place = Place::of(&block.header, record.index);
     Ok(Some(match record.outcome {
         Outcome::Executed => render::included(transaction, &place, Some(record.outcome)),
-        Outcome::SkippedReplay { .. } | Outcome::SkippedGap { .. } => {
-            render::skipped(transaction, &place, record.outcome)
-        }
+        Outcome::SkippedReplay { .. }
+        | Outcome::SkippedGap { .. }
+        | Outcome::SkippedMalformed
+        | Outcome::SkippedForeignChain { .. }
+        | Outcome::SkippedTooMuchGas { .. } => render::skipped(transaction, &place, record.outcome),
     }))
 }

@@ -58,8 +58,9 @@ impl ProvenRange {
     #[must_use]
     pub(super) fn memory(&self) -> usize {
         let of_transactions = |block: &Block| {
-            let raw: usize = block.transactions.iter().map(|transaction| transaction.raw().len()).sum();
-            2 * raw + block.transactions.len() * TRANSACTION_MEMORY
+            let raw =
+                block.transactions.iter().fold(block.forced.bytes(), |sum, tx| sum.saturating_add(tx.raw().len()));
+            2 * raw + (block.forced.len() + block.transactions.len()) * TRANSACTION_MEMORY
         };
         self.blocks.iter().map(|block| HEADER_MEMORY + of_transactions(block)).sum()
     }

@@ -55,6 +55,10 @@ pub enum BatchDataError {
     HeightsExhausted,
     #[error("block {height}: transaction {index}: {error}")]
     Transaction { height: Height, index: usize, error: TransactionError },
+    #[error("block {height}: no forced entry at position {position} is known")]
+    MissingForced { height: Height, position: u64 },
+    #[error("block {height}: takes the forced queue from {from} to {to}, which its entries on L1 do not")]
+    WrongForced { height: Height, from: u64, to: u64 },
     #[error("not the canonical encoding of its blocks")]
     NotCanonical,
     #[error("the body differs from byte {at} on ({got} bytes, expected {expected})")]
@@ -90,6 +94,8 @@ impl BatchDataError {
             | Self::NoFeeRecipient { .. }
             | Self::HeightsExhausted
             | Self::Transaction { .. }
+            | Self::MissingForced { .. }
+            | Self::WrongForced { .. }
             | Self::NotCanonical
             | Self::Differs { .. } => true,
         }

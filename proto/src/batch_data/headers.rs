@@ -7,7 +7,7 @@ use super::{
     columns::{Reader, put_number},
 };
 use crate::{
-    BlockDigest, BlockHeader, Epoch, Height, L1BlockNumber, L1Origin, L2ChainId, MemberIndex, TimestampMs, View,
+    Block, BlockDigest, BlockHeader, Epoch, Height, L1BlockNumber, L1Origin, L2ChainId, MemberIndex, TimestampMs, View,
     limits::{BATCH_BLOCKS_MAX, BLOCK_TRANSACTIONS_MAX, COMMITTEE_MEMBERS_MAX},
 };
 
@@ -103,10 +103,19 @@ pub(super) struct HeaderColumns {
 }
 
 impl HeaderColumns {
-    /// Appends a header whose transactions were compared with it already.
-    pub(super) fn push(&mut self, header: &BlockHeader) -> Result<(), BatchDataError> {
+    /// Appends the header of a block whose payload was compared with it already.
+    pub(super) fn push(&mut self, Block { header, forced, transactions }: &Block) -> Result<(), BatchDataError> {
         if let Some(link) = self.link {
             link.check(header)?;
+            // What comes back between two blocks is what lies between their positions on L1, and nothing else.
+            let from = self.predecessor.forced_position;
+            let starts = if forced.is_empty() { header.forced_hash } else { forced.before };
+            if from.checked_add(forced.len() as u64) != Some(header.forced_position)
+                || starts != self.predecessor.forced_hash
+            {
+                let (height, to) = (header.height, header.forced_position);
+                return Err(BatchDataError::WrongForced { height, from, to });
+            }
         }
         let before = &mut self.predecessor;
         let Some(known_recipient) = before.fee_recipients.get_mut(header.proposer.as_usize()) else {
@@ -135,9 +144,9 @@ impl HeaderColumns {
             self.fee_recipients.extend_from_slice(header.fee_recipient.as_slice());
             *known_recipient = Some(header.fee_recipient);
         }
-        if header.transaction_count != 0 {
+        if !transactions.is_empty() {
             flags |= HAS_TRANSACTIONS;
-            put_number(&mut self.transaction_counts, header.transaction_count);
+            put_number(&mut self.transaction_counts, transactions.len() as u64);
         }
         self.flags.push(flags);
         self.proposers.push(header.proposer.get());

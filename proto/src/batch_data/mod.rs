@@ -21,7 +21,7 @@
 //! | origin number, origin hash | flag 2 | all differences, then all hashes of 32 bytes |
 //! | forced position, forced hash | flag 4 | all differences, then all hashes of 32 bytes |
 //! | fee recipient | flag 8 | 20 bytes; without the flag it is that of the same proposer's last block in this batch |
-//! | transactions | flag 16 | number, at least 1 |
+//! | transactions | flag 16 | number, at least 1; forced entries do not count |
 //! | kind | transaction | byte: 1 or 2 or 3 for type 1, 2, 4 (0 legacy), plus 4 odd y, 8 creates, 16 has an access list |
 //! | nonce | transaction | number |
 //! | gas limit | transaction | number |
@@ -36,7 +36,8 @@
 //!
 //! Left out because they follow: L2 chain id, epoch, height, parent ([`BatchContext`] and the block before), payload root,
 //! count, bytes and gas (the transactions), a transaction's chain id (the block's, always), and senders (the signatures).
-//! The forced queue's entries are on L1 already; blocks that carry any are not encoded by this version.
+//! Forced entries are left out as well: L1 has every byte of them, and the positions say which of them a block takes, all
+//! between its predecessor's and its own. Whoever decodes reads them there; the rolling hash proves that they are the ones.
 //!
 //! A list of blocks has exactly one body, and [`decode`] refuses any other. So whoever holds the blocks compares bodies
 //! ([`matches()`]) and needs no decoding to attest.
@@ -48,13 +49,15 @@ mod headers;
 mod prefix;
 mod transactions;
 
-use alloy_primitives::Bytes;
+use alloy_primitives::{B256, Bytes};
 
 use self::{columns::Reader, headers::HeaderColumns, transactions::TransactionColumns};
 use crate::{
-    BatchHeader, Block, BlockDigest, BlockHeader, Epoch, Height, L2ChainId, PayloadCommitment, Transaction,
+    BatchHeader, Block, BlockDigest, BlockHeader, Epoch, Forced, ForcedEntry, Height, L2ChainId, PayloadCommitment,
+    Transaction,
     limits::{
         BATCH_BLOCKS_MAX, BATCH_DATA_BYTES_MAX, BATCH_DECODED_BYTES_MAX, BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX,
+        FORCED_PER_BLOCK_MAX,
     },
 };
 
@@ -75,19 +78,37 @@ pub struct BatchContext {
     pub parent_height: Height,
     /// Digest of that block.
     pub parent: BlockDigest,
+    /// Where that block left the forced queue.
+    pub forced_position: u64,
+    /// The queue's rolling hash there.
+    pub forced_hash: B256,
 }
 
 impl BatchContext {
     /// Returns the context of a batch of `epoch` whose first block builds on `parent`.
     #[must_use]
     pub fn after_block(parent: &BlockHeader, epoch: Epoch) -> Self {
-        Self { l2_chain_id: parent.l2_chain_id, epoch, parent_height: parent.height, parent: parent.digest() }
+        Self {
+            l2_chain_id: parent.l2_chain_id,
+            epoch,
+            parent_height: parent.height,
+            parent: parent.digest(),
+            forced_position: parent.forced_position,
+            forced_hash: parent.forced_hash,
+        }
     }
 
     /// Returns the context of a batch of `epoch` that follows the batch `previous`.
     #[must_use]
     pub const fn after_batch(l2_chain_id: L2ChainId, previous: &BatchHeader, epoch: Epoch) -> Self {
-        Self { l2_chain_id, epoch, parent_height: previous.last_height, parent: previous.last_digest }
+        Self {
+            l2_chain_id,
+            epoch,
+            parent_height: previous.last_height,
+            parent: previous.last_digest,
+            forced_position: previous.forced_position,
+            forced_hash: previous.forced_hash,
+        }
     }
 }
 
@@ -111,13 +132,18 @@ fn encode_unbounded(blocks: &[Block]) -> Result<Vec<u8>, BatchDataError> {
 /// Returns the blocks that `data` holds: headers and raw transactions exactly as they were, senders recovered (about 40 µs
 /// for each transaction).
 ///
-/// `data` may have any length; the caller bounds it by what L1 accepted.
+/// `data` may have any length; the caller bounds it by what L1 accepted. `entry_at` gives the forced queue's entries by
+/// position: all that L1 has. It is asked for those that the blocks take.
 ///
 /// # Errors
 /// [`BatchDataError`]; [`BatchDataError::is_peer_fault`] for all of them.
-pub fn decode(data: &[u8], context: &BatchContext) -> Result<Vec<Block>, BatchDataError> {
+pub fn decode(
+    data: &[u8],
+    context: &BatchContext,
+    entry_at: impl Fn(u64) -> Option<ForcedEntry>,
+) -> Result<Vec<Block>, BatchDataError> {
     let body = compression::decompress(data)?;
-    let blocks = read_body(&body, context)?;
+    let blocks = read_body(&body, context, entry_at)?;
     if self::body(&blocks)? != body {
         return Err(BatchDataError::NotCanonical);
     }
@@ -147,12 +173,14 @@ struct Columns {
 
 impl Columns {
     fn push(&mut self, block: &Block) -> Result<(), BatchDataError> {
-        check_size(&block.header, &block.transactions)?;
         let header = &block.header;
-        if !PayloadCommitment::of(&block.transactions).matches(header) {
+        check_size(header, &block.forced, &block.transactions)?;
+        if !PayloadCommitment::of(&block.forced, &block.transactions).matches(header)
+            || !block.forced.leads_to(header.forced_position, header.forced_hash)
+        {
             return Err(BatchDataError::PayloadMismatch { height: header.height });
         }
-        self.headers.push(header)?;
+        self.headers.push(block)?;
         for (index, transaction) in block.transactions.iter().enumerate() {
             if transaction.chain_id() != header.l2_chain_id.get() {
                 return Err(BatchDataError::ForeignTransaction {
@@ -197,7 +225,11 @@ fn body(blocks: &[Block]) -> Result<Vec<u8>, BatchDataError> {
     Ok(columns.into_body())
 }
 
-fn read_body(body: &[u8], context: &BatchContext) -> Result<Vec<Block>, BatchDataError> {
+fn read_body(
+    body: &[u8],
+    context: &BatchContext,
+    entry_at: impl Fn(u64) -> Option<ForcedEntry>,
+) -> Result<Vec<Block>, BatchDataError> {
     let mut reader = Reader::new(body);
     let headers = headers::read(&mut reader)?;
     let total = headers.iter().map(|header| header.transaction_count).sum();
@@ -206,8 +238,11 @@ fn read_body(body: &[u8], context: &BatchContext) -> Result<Vec<Block>, BatchDat
 
     let mut blocks = Vec::with_capacity(headers.len());
     let (mut parent_height, mut parent) = (context.parent_height, context.parent);
+    let mut queue = (context.forced_position, context.forced_hash);
     for row in headers {
         let height = parent_height.next().ok_or(BatchDataError::HeightsExhausted)?;
+        let forced = forced_between(height, queue, (row.forced_position, row.forced_hash), &entry_at)?;
+        queue = (row.forced_position, row.forced_hash);
         let transactions = raw
             .by_ref()
             .take(row.transaction_count)
@@ -220,7 +255,7 @@ fn read_body(body: &[u8], context: &BatchContext) -> Result<Vec<Block>, BatchDat
                 })
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let commitment = PayloadCommitment::of(&transactions);
+        let commitment = PayloadCommitment::of(&forced, &transactions);
         let header = BlockHeader {
             l2_chain_id: context.l2_chain_id,
             epoch: context.epoch,
@@ -238,22 +273,40 @@ fn read_body(body: &[u8], context: &BatchContext) -> Result<Vec<Block>, BatchDat
             proposer: row.proposer,
             fee_recipient: row.fee_recipient,
         };
-        check_size(&header, &transactions)?;
+        check_size(&header, &forced, &transactions)?;
         (parent_height, parent) = (height, header.digest());
-        blocks.push(Block { header, transactions });
+        blocks.push(Block { header, forced, transactions });
     }
     Ok(blocks)
 }
 
+/// Returns the forced entries of the block at `height`, which takes the queue from one position and rolling hash to another.
+fn forced_between(
+    height: Height,
+    (from, before): (u64, B256),
+    (to, after): (u64, B256),
+    entry_at: impl Fn(u64) -> Option<ForcedEntry>,
+) -> Result<Forced, BatchDataError> {
+    let wrong = BatchDataError::WrongForced { height, from, to };
+    if to.checked_sub(from).is_none_or(|count| count > FORCED_PER_BLOCK_MAX as u64) {
+        return Err(wrong);
+    }
+    let entry = |position| entry_at(position).ok_or(BatchDataError::MissingForced { height, position });
+    let forced = Forced::new(before, (from..to).map(entry).collect::<Result<_, _>>()?);
+    let leads = forced.hash_after(from).unwrap_or(before) == after && forced.leads_to(to, after);
+    if leads { Ok(forced) } else { Err(wrong) }
+}
+
 /// Checks a block against the bounds that every block keeps.
-fn check_size(header: &BlockHeader, transactions: &[Transaction]) -> Result<(), BatchDataError> {
+fn check_size(header: &BlockHeader, forced: &Forced, transactions: &[Transaction]) -> Result<(), BatchDataError> {
     if transactions.len() > BLOCK_TRANSACTIONS_MAX {
         return Err(BatchDataError::TooManyTransactions {
             got: transactions.len() as u64,
             max: BLOCK_TRANSACTIONS_MAX,
         });
     }
-    let bytes: usize = transactions.iter().map(|transaction| transaction.raw().len()).sum();
+    let bytes =
+        transactions.iter().fold(forced.bytes(), |sum, transaction| sum.saturating_add(transaction.raw().len()));
     if bytes > BLOCK_BYTES_MAX {
         return Err(BatchDataError::BlockOversize { height: header.height, got: bytes, max: BLOCK_BYTES_MAX });
     }

@@ -2,11 +2,11 @@
 
 use alloy_primitives::{Bytes, keccak256};
 
-use super::{KnownTransactions, WireError, fields, pb};
+use super::{KnownTransactions, WireError, check_length, fields, pb};
 use crate::{
-    Block, BlockDigest, BlockHeader, Epoch, Height, L1BlockNumber, L1Origin, L2ChainId, PayloadCommitment, TimestampMs,
-    Transaction, View,
-    limits::{BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX},
+    Block, BlockDigest, BlockHeader, Epoch, Forced, ForcedEntry, Height, L1BlockNumber, L1Origin, L2ChainId,
+    PayloadCommitment, TimestampMs, Transaction, View,
+    limits::{BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, FORCED_ENTRY_BYTES_MAX, FORCED_PER_BLOCK_MAX},
 };
 
 impl From<&L1Origin> for pb::Origin {
@@ -71,8 +71,65 @@ impl From<&Block> for pb::Block {
         Self {
             header: Some((&block.header).into()),
             transactions: block.transactions.iter().map(|tx| tx.raw().0.clone()).collect(),
+            forced: forced_to_pb(&block.forced),
         }
     }
+}
+
+/// Left out where there is none, so that a block without forced entries has the encoding that it always had.
+pub(super) fn forced_to_pb(forced: &Forced) -> Option<pb::Forced> {
+    (!forced.is_empty()).then(|| pb::Forced {
+        before: fields::to_bytes(forced.before.as_slice()),
+        entries: forced.entries.iter().map(Into::into).collect(),
+    })
+}
+
+impl From<&ForcedEntry> for pb::ForcedEntry {
+    fn from(entry: &ForcedEntry) -> Self {
+        Self {
+            l1_block: entry.l1_block().get(),
+            sender: fields::to_bytes(entry.sender().as_slice()),
+            kind: u32::from(entry.kind()),
+            data: entry.data().0.clone(),
+        }
+    }
+}
+
+impl TryFrom<pb::ForcedEntry> for ForcedEntry {
+    type Error = WireError;
+
+    fn try_from(entry: pb::ForcedEntry) -> Result<Self, WireError> {
+        let what = "forced_entry.kind";
+        let kind = u8::try_from(entry.kind).map_err(|_| WireError::OutOfRange {
+            what,
+            got: u64::from(entry.kind),
+            min: 0,
+            max: u64::from(u8::MAX),
+        })?;
+        let sender = fields::address("forced_entry.sender", &entry.sender)?;
+        check_length("forced_entry.data", &entry.data, FORCED_ENTRY_BYTES_MAX)?;
+        Ok(Self::new(L1BlockNumber::new(entry.l1_block), sender, kind, Bytes(entry.data)))
+    }
+}
+
+/// Converts the forced entries of the block that `header` is of: the one list that its rolling hash allows.
+pub(super) fn forced(header: &BlockHeader, forced: Option<pb::Forced>) -> Result<Forced, WireError> {
+    let Some(forced) = forced else { return Ok(Forced::default()) };
+    let what = "forced.entries";
+    let got = forced.entries.len();
+    if got > FORCED_PER_BLOCK_MAX {
+        return Err(WireError::TooMany { what, got, max: FORCED_PER_BLOCK_MAX });
+    }
+    if got == 0 {
+        return Err(WireError::Empty { what });
+    }
+    let before = fields::hash("forced.before", &forced.before)?;
+    let entries = forced.entries.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?;
+    let forced = Forced::new(before, entries);
+    if !forced.leads_to(header.forced_position, header.forced_hash) {
+        return Err(WireError::WrongForced { position: header.forced_position, expected: header.forced_hash });
+    }
+    Ok(forced)
 }
 
 /// Converts a block whose transactions were counted already.
@@ -82,12 +139,13 @@ pub(super) fn block(block: pb::Block, known: KnownTransactions<'_>) -> Result<Bl
     if got > BLOCK_TRANSACTIONS_MAX {
         return Err(WireError::TooMany { what: "block.transactions", got, max: BLOCK_TRANSACTIONS_MAX });
     }
-    let bytes = block.transactions.iter().map(prost::bytes::Bytes::len).sum();
+    let forced = forced(&header, block.forced)?;
+    let bytes = block.transactions.iter().map(prost::bytes::Bytes::len).sum::<usize>().saturating_add(forced.bytes());
     if bytes > BLOCK_BYTES_MAX {
         return Err(WireError::Oversize { what: "block.transactions", got: bytes, max: BLOCK_BYTES_MAX });
     }
     let transactions = transactions(block.transactions, known)?;
-    let commitment = PayloadCommitment::of(&transactions);
+    let commitment = PayloadCommitment::of(&forced, &transactions);
     if !commitment.matches(&header) {
         return Err(WireError::PayloadMismatch {
             height: header.height,
@@ -100,7 +158,7 @@ pub(super) fn block(block: pb::Block, known: KnownTransactions<'_>) -> Result<Bl
             }),
         });
     }
-    Ok(Block { header, transactions })
+    Ok(Block { header, forced, transactions })
 }
 
 /// Decodes raw transactions; the index in an error is the position in `raw`.

@@ -7,14 +7,21 @@ use prost::Message;
 
 use super::{KnownTransactions, WireError, block, check_length, count, decode_canonical, fields, pb};
 use crate::{
-    BatchHeader, Block, BlockHeader, BlsSignature, Certificate, Epoch, Evidence, SignedStatement, Statement,
+    BatchHeader, Block, BlockHeader, BlsSignature, Certificate, Epoch, Evidence, Forced, SignedStatement, Statement,
     StatementKind, View,
-    limits::{BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, FRAME_BYTES_MAX},
+    block::payload_leaves,
+    limits::{BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, FORCED_PER_BLOCK_MAX, FRAME_BYTES_MAX},
     merkle,
 };
 
 /// `ConsensusMessage.proposal`, `Proposal.block`, `Block.transactions` in the schema.
 const PROPOSED_TRANSACTIONS: [u64; 3] = [1, 1, 2];
+
+/// `ConsensusMessage.proposal`, `Proposal.block`, `Block.forced`, `Forced.entries`.
+const PROPOSED_FORCED: [u64; 4] = [1, 1, 3, 2];
+
+/// `ConsensusMessage.compact_proposal`, `CompactProposal.forced`, `Forced.entries`.
+const COMPACT_FORCED: [u64; 3] = [8, 4, 2];
 
 /// One frame of a consensus stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,11 +36,14 @@ pub enum ConsensusMessage {
     /// A leader's block above [`crate::limits::COMPACT_ABOVE_BYTES`]: receivers have most of its transactions, and ask
     /// for the others.
     CompactProposal {
-        /// The block's header. Its root and count are those of `transactions`; whether its bytes and gas are theirs
-        /// shows when the block is whole.
+        /// The block's header. Its root and count are those of `forced` and `transactions`; whether its bytes and gas are
+        /// theirs shows when the block is whole.
         header: BlockHeader,
         /// The leader's Notarize of the block.
         notarize: SignedStatement,
+        /// The block's forced entries, whole: those who take part have read them on L1, but not those who only listen, and
+        /// a block has at most 256 KiB of them.
+        forced: Forced,
         /// The hashes of the block's transactions, in order, each once; at most [`BLOCK_TRANSACTIONS_MAX`].
         transactions: Vec<TxHash>,
     },
@@ -91,11 +101,14 @@ impl ConsensusMessage {
             Self::Proposal { block, notarize } => {
                 Kind::Proposal(pb::Proposal { block: Some(block.into()), notarize: Some(notarize.into()) })
             }
-            Self::CompactProposal { header, notarize, transactions } => Kind::CompactProposal(pb::CompactProposal {
-                header: Some(header.into()),
-                notarize: Some(notarize.into()),
-                transactions: transactions.iter().flat_map(|hash| hash.0).collect::<Vec<u8>>().into(),
-            }),
+            Self::CompactProposal { header, notarize, forced, transactions } => {
+                Kind::CompactProposal(pb::CompactProposal {
+                    header: Some(header.into()),
+                    notarize: Some(notarize.into()),
+                    transactions: transactions.iter().flat_map(|hash| hash.0).collect::<Vec<u8>>().into(),
+                    forced: block::forced_to_pb(forced),
+                })
+            }
             Self::Vote { vote, leader } => Kind::Vote(pb::Vote {
                 vote: Some(vote.into()),
                 leader: leader.map(|signature| fields::to_bytes(signature.as_bytes())).unwrap_or_default(),
@@ -124,6 +137,8 @@ impl ConsensusMessage {
         const WHAT: &str = "consensus_message";
         check_length(WHAT, bytes, FRAME_BYTES_MAX)?;
         count::at_most("block.transactions", bytes, &PROPOSED_TRANSACTIONS, BLOCK_TRANSACTIONS_MAX)?;
+        count::at_most("block.forced", bytes, &PROPOSED_FORCED, FORCED_PER_BLOCK_MAX)?;
+        count::at_most("compact_proposal.forced", bytes, &COMPACT_FORCED, FORCED_PER_BLOCK_MAX)?;
         let message: pb::ConsensusMessage = decode_canonical(WHAT, bytes, FRAME_BYTES_MAX)?;
         Ok(match fields::required("consensus_message.message", message.message)? {
             Kind::Proposal(proposal) => {
@@ -137,8 +152,9 @@ impl ConsensusMessage {
                 let notarize = fields::required("compact_proposal.notarize", proposal.notarize)?.try_into()?;
                 let header: BlockHeader = fields::required("compact_proposal.header", proposal.header)?.try_into()?;
                 names_block(&notarize, &header)?;
-                let transactions = hashes(&header, &proposal.transactions)?;
-                Self::CompactProposal { header, notarize, transactions }
+                let forced = block::forced(&header, proposal.forced)?;
+                let transactions = hashes(&header, &forced, &proposal.transactions)?;
+                Self::CompactProposal { header, notarize, forced, transactions }
             }
             Kind::Vote(vote) => {
                 let leader = match vote.leader.len() {
@@ -194,14 +210,17 @@ fn names_block(notarize: &SignedStatement, header: &BlockHeader) -> Result<(), W
     Ok(())
 }
 
-/// Reads the hashes that stand for the transactions of `header`'s block. Their number and root are the header's, so that
-/// only their bytes and gas can still be wrong.
-fn hashes(header: &BlockHeader, bytes: &[u8]) -> Result<Vec<TxHash>, WireError> {
+/// Reads the hashes that stand for the transactions of `header`'s block, after its forced entries. Their number and root are
+/// the header's, so that only their bytes and gas can still be wrong.
+fn hashes(header: &BlockHeader, forced: &Forced, bytes: &[u8]) -> Result<Vec<TxHash>, WireError> {
     let what = "compact_proposal.transactions";
     let count = header.transaction_count as usize;
     if count > BLOCK_TRANSACTIONS_MAX {
         return Err(WireError::TooMany { what, got: count, max: BLOCK_TRANSACTIONS_MAX });
     }
+    let Some(count) = count.checked_sub(forced.len()) else {
+        return Err(WireError::TooMany { what: "forced.entries", got: forced.len(), max: count });
+    };
     let payload_bytes = header.payload_bytes as usize;
     if payload_bytes > BLOCK_BYTES_MAX {
         return Err(WireError::Oversize { what: "compact_proposal.header", got: payload_bytes, max: BLOCK_BYTES_MAX });
@@ -215,7 +234,7 @@ fn hashes(header: &BlockHeader, bytes: &[u8]) -> Result<Vec<TxHash>, WireError> 
     if let Some(index) = hashes.iter().position(|hash| !seen.insert(*hash)) {
         return Err(WireError::Repeated { what, index });
     }
-    let root = merkle::root(&hashes);
+    let root = merkle::root(&payload_leaves(forced, hashes.iter().copied()));
     if root != header.payload_root {
         return Err(WireError::WrongRoot { what, got: root, expected: header.payload_root });
     }

@@ -30,6 +30,8 @@ pub enum WireError {
     Transaction { index: usize, error: TransactionError },
     #[error("block {height}: the transactions give {got:?}, but the header commits to {expected:?}")]
     PayloadMismatch { height: Height, got: Box<PayloadCommitment>, expected: Box<PayloadCommitment> },
+    #[error("the forced entries do not lead to position {position} and rolling hash {expected} of the header")]
+    WrongForced { position: u64, expected: B256 },
     #[error("{what}: a {got:?} statement, expected {expected}")]
     WrongStatement { what: &'static str, got: StatementKind, expected: &'static str },
     #[error("{what} names block {got}, expected {expected}")]
@@ -64,6 +66,7 @@ impl WireError {
             | Self::OutOfRange { .. }
             | Self::Transaction { .. }
             | Self::PayloadMismatch { .. }
+            | Self::WrongForced { .. }
             | Self::WrongStatement { .. }
             | Self::WrongBlock { .. }
             | Self::WrongRoot { .. }

@@ -9,7 +9,7 @@ use prost::Message;
 use super::{Known, WireError, block, check_length, count, decode_canonical, fields, pb};
 use crate::{
     BatchHeader, Block, BlockHeader, Certificate, Evidence, SignedStatement, Statement, Transaction, TransactionError,
-    limits::{BLOCK_TRANSACTIONS_MAX, FRAME_BYTES_MAX, RECORD_BYTES_MAX},
+    limits::{BLOCK_TRANSACTIONS_MAX, FORCED_PER_BLOCK_MAX, FRAME_BYTES_MAX, RECORD_BYTES_MAX},
 };
 
 /// Returns a block's encoding.
@@ -26,6 +26,7 @@ pub fn block_to_bytes(block: &Block) -> Vec<u8> {
 pub fn block_from_bytes(bytes: &[u8]) -> Result<Block, WireError> {
     check_length("block", bytes, FRAME_BYTES_MAX)?;
     count::at_most("block.transactions", bytes, &[2], BLOCK_TRANSACTIONS_MAX)?;
+    count::at_most("block.forced", bytes, &[3, 2], FORCED_PER_BLOCK_MAX)?;
     block::block(decode_canonical("block", bytes, FRAME_BYTES_MAX)?, &Stored)
 }
 
@@ -49,6 +50,7 @@ impl Known for Stored {
 pub fn header_of_block_bytes(bytes: &[u8]) -> Result<BlockHeader, WireError> {
     check_length("block", bytes, FRAME_BYTES_MAX)?;
     count::at_most("block.transactions", bytes, &[2], BLOCK_TRANSACTIONS_MAX)?;
+    count::at_most("block.forced", bytes, &[3, 2], FORCED_PER_BLOCK_MAX)?;
     let block: pb::Block = decode_canonical("block", bytes, FRAME_BYTES_MAX)?;
     fields::required("block.header", block.header)?.try_into()
 }

@@ -7,9 +7,9 @@ use super::{FinalHeader, KnownTransactions, WireError, block, check_length, coun
 use crate::{
     Block, BlockDigest, BlockHeader, Certificate, Epoch, Height, Statement,
     limits::{
-        BLOCK_TRANSACTIONS_MAX, FORWARD_BYTES_MAX, FORWARD_TRANSACTIONS_MAX, RANGE_ANSWER_BYTES_MAX, RANGE_BLOCKS_MAX,
-        RANGE_BYTES_TARGET, RANGE_TAIL_MAX, RANGE_TRANSACTIONS_TARGET, SYNC_REQUEST_BYTES_MAX, TRANSACTION_BYTES_MAX,
-        TRANSACTIONS_ASKED_MAX,
+        BLOCK_TRANSACTIONS_MAX, FORCED_PER_BLOCK_MAX, FORWARD_BYTES_MAX, FORWARD_TRANSACTIONS_MAX,
+        RANGE_ANSWER_BYTES_MAX, RANGE_BLOCKS_MAX, RANGE_BYTES_TARGET, RANGE_TAIL_MAX, RANGE_TRANSACTIONS_TARGET,
+        SYNC_REQUEST_BYTES_MAX, TRANSACTION_BYTES_MAX, TRANSACTIONS_ASKED_MAX,
     },
 };
 
@@ -242,6 +242,8 @@ fn count_parts(bytes: &[u8]) -> Result<(), WireError> {
     count::at_most("final_range.blocks", bytes, &[2, 1], RANGE_BLOCKS_MAX)?;
     count::at_most("final_range.tail", bytes, &[2, 2], RANGE_TAIL_MAX)?;
     count::at_most("block.transactions", bytes, &[3, 1, 2], BLOCK_TRANSACTIONS_MAX)?;
+    count::at_most("block.forced", bytes, &[3, 1, 3, 2], FORCED_PER_BLOCK_MAX)?;
+    count::at_most("final_range.blocks.forced", bytes, &[2, 1, 3, 2], RANGE_BLOCKS_MAX * FORCED_PER_BLOCK_MAX)?;
     count::at_most("sync_response.transactions", bytes, &[5, 1], TRANSACTIONS_ASKED_MAX)?;
     // Whoever answers stops at the first block that reaches the target.
     let transactions_max = RANGE_TRANSACTIONS_TARGET + BLOCK_TRANSACTIONS_MAX;

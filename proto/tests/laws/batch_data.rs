@@ -1,11 +1,11 @@
 //! The data of batches: identity, size, limits, and what malformed data does.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::{Address, B256, Bytes};
 use baton_proto::{
-    BatchIndex, Block, BlockDigest, BlockHeader, Epoch, Height, L1BlockNumber, L1Origin, L2ChainId, MemberIndex,
-    TimestampMs, Transaction, View,
+    BatchIndex, Block, BlockDigest, BlockHeader, Epoch, ForcedEntry, Height, L1BlockNumber, L1Origin, L2ChainId,
+    MemberIndex, TimestampMs, Transaction, View,
     batch_data::{BatchContext, BatchDataError, VERSION, decode, encode, encode_prefix, matches},
     limits::{BATCH_BLOB_DATA_BYTES_MAX, BATCH_BLOCKS_MAX, BATCH_DATA_BYTES_MAX, BATCH_DECODED_BYTES_MAX},
 };
@@ -22,7 +22,7 @@ proptest! {
     #[test]
     fn decoding_gives_back_the_very_blocks(blocks in chain(1..12)) {
         let data = encode(&blocks).unwrap();
-        let decoded = decode(&data, &context_of(&blocks)).unwrap();
+        let decoded = decode(&data, &context_of(&blocks), entries_of(&blocks)).unwrap();
         prop_assert_eq!(&decoded, &blocks);
         // Transactions are equal if their hashes are; the bytes are compared as well.
         for (got, expected) in decoded.iter().zip(&blocks) {
@@ -31,6 +31,27 @@ proptest! {
         }
         prop_assert_eq!(matches(&data, &blocks), Ok(()));
         prop_assert_eq!(encode_prefix(&blocks, BATCH_DATA_BYTES_MAX), Ok((data, blocks.len())));
+    }
+
+    /// What the data leaves out is what the queue has between two positions, and nothing else.
+    #[test]
+    fn forced_entries_come_from_the_queue_alone(blocks in chain(1..8), change in any::<prop::sample::Index>()) {
+        let (data, context) = (encode(&blocks).unwrap(), context_of(&blocks));
+        let entries = entries_of(&blocks);
+        let count = blocks.last().unwrap().header.forced_position - context.forced_position;
+        if count != 0 {
+            let at = context.forced_position + change.index(usize::try_from(count).unwrap()) as u64;
+            let without = decode(&data, &context, |position| entries(position).filter(|_| position != at));
+            let is_missing = matches!(without, Err(BatchDataError::MissingForced { position, .. }) if position == at);
+            prop_assert!(is_missing, "{without:?}");
+            let other = ForcedEntry::new(L1BlockNumber::ZERO, Address::repeat_byte(0xee), 0, vec![7].into());
+            let swapped = decode(&data, &context, |position| if position == at { Some(other.clone()) } else { entries(position) });
+            prop_assert!(matches!(swapped, Err(BatchDataError::WrongForced { .. })), "{swapped:?}");
+        }
+        let elsewhere = BatchContext { forced_position: context.forced_position.wrapping_sub(1), ..context };
+        prop_assert!(decode(&data, &elsewhere, &entries).is_err());
+        let elsewhere = BatchContext { forced_hash: B256::repeat_byte(0xdd), ..context };
+        prop_assert!(decode(&data, &elsewhere, &entries).is_err());
     }
 
     #[test]
@@ -57,15 +78,15 @@ proptest! {
 
         let mut flipped = body.clone();
         flipped[at.index(body.len())] ^= change;
-        if let Ok(decoded) = decode(&compressed(&flipped), &context) {
+        if let Ok(decoded) = decode(&compressed(&flipped), &context, entries_of(&blocks)) {
             prop_assert_ne!(&decoded, &blocks);
             prop_assert_eq!(decompressed(&encode(&decoded).unwrap()), flipped);
         }
         let kept = cut.index(body.len());
-        let error = decode(&compressed(&body[..kept]), &context).unwrap_err();
+        let error = decode(&compressed(&body[..kept]), &context, entries_of(&blocks)).unwrap_err();
         prop_assert!(error.is_peer_fault());
         let longer = [&body[..], &[change]].concat();
-        prop_assert_eq!(decode(&compressed(&longer), &context), Err(BatchDataError::TrailingBytes { got: 1 }));
+        prop_assert_eq!(decode(&compressed(&longer), &context, entries_of(&blocks)), Err(BatchDataError::TrailingBytes { got: 1 }));
     }
 
     #[test]
@@ -73,38 +94,54 @@ proptest! {
         let mut data = encode(&blocks).unwrap();
         let at = at.index(data.len());
         data[at] ^= change;
-        match decode(&data, &context_of(&blocks)) {
+        match decode(&data, &context_of(&blocks), entries_of(&blocks)) {
             // zstd has headers whose bits do not matter to what they hold, so equal blocks are possible here.
             Ok(decoded) => prop_assert_eq!(matches(&data, &decoded), Ok(())),
             Err(error) => prop_assert!(error.is_peer_fault()),
         }
         data.truncate(at);
-        prop_assert!(decode(&data, &context_of(&blocks)).is_err());
+        prop_assert!(decode(&data, &context_of(&blocks), entries_of(&blocks)).is_err());
     }
 
     #[test]
     fn random_bodies_never_panic(body in prop::collection::vec(any::<u8>(), 0..400), count in 0..4_u8) {
         let body = [&[count], &body[..]].concat();
         let context = context_of(&idle_chain(1));
-        if let Ok(decoded) = decode(&compressed(&body), &context) {
+        if let Ok(decoded) = decode(&compressed(&body), &context, nothing_forced) {
             prop_assert_eq!(decompressed(&encode(&decoded).unwrap()), body);
         }
     }
 }
 
+/// As L1 has them.
+fn entries_of(blocks: &[Block]) -> impl Fn(u64) -> Option<ForcedEntry> {
+    let mut entries = BTreeMap::new();
+    for Block { header, forced, .. } in blocks {
+        let first = header.forced_position - forced.len() as u64;
+        entries.extend((first..).zip(forced.entries.iter().cloned()));
+    }
+    move |position| entries.get(&position).cloned()
+}
+
+fn nothing_forced(_: u64) -> Option<ForcedEntry> {
+    None
+}
+
 fn context_of(blocks: &[Block]) -> BatchContext {
-    let first = &blocks[0].header;
+    let Block { header: first, forced, .. } = &blocks[0];
     BatchContext {
         l2_chain_id: first.l2_chain_id,
         epoch: first.epoch,
         parent_height: first.height.previous().unwrap(),
         parent: first.parent,
+        forced_position: first.forced_position - forced.len() as u64,
+        forced_hash: if forced.is_empty() { first.forced_hash } else { forced.before },
     }
 }
 
 /// Two chains may differ only in what the context says.
 fn same_but_for_context(a: &[Block], b: &[Block]) -> bool {
-    let rebased = decode(&encode(a).unwrap(), &context_of(b));
+    let rebased = decode(&encode(a).unwrap(), &context_of(b), entries_of(b));
     rebased.as_deref() == Ok(b)
 }
 
@@ -182,7 +219,7 @@ fn the_encoding_is_pinned() {
 fn stored_data_stays_readable() {
     let blocks = busy_chain(5, |i| (0..i).map(|n| transfer(n as u8, i, n as usize)).collect());
     let stored = include_bytes!("../golden/batch_v1.data");
-    assert_eq!(decode(stored, &BatchContext::after_block(&genesis(), Epoch::new(2))), Ok(blocks));
+    assert_eq!(decode(stored, &BatchContext::after_block(&genesis(), Epoch::new(2)), nothing_forced), Ok(blocks));
 }
 
 #[test]
@@ -206,7 +243,7 @@ fn a_context_follows_from_the_batch_before() {
     };
     let context = BatchContext::after_batch(CHAIN, &previous, first.epoch);
     assert_eq!(context, BatchContext::after_block(first, first.epoch));
-    assert_eq!(decode(&encode(&blocks[1..]).unwrap(), &context).unwrap(), blocks[1..]);
+    assert_eq!(decode(&encode(&blocks[1..]).unwrap(), &context, nothing_forced).unwrap(), blocks[1..]);
 }
 
 #[test]
@@ -269,13 +306,13 @@ fn as_many_blocks_as_may_be_and_one_more() {
     let (data, taken) = encode_prefix(&blocks, BATCH_DATA_BYTES_MAX).unwrap();
     assert_eq!(taken, BATCH_BLOCKS_MAX);
     assert_eq!(matches(&data, most), Ok(()));
-    assert_eq!(decode(&data, &context_of(most)).unwrap(), most);
+    assert_eq!(decode(&data, &context_of(most), nothing_forced).unwrap(), most);
     let too_many = BatchDataError::TooManyBlocks { got: BATCH_BLOCKS_MAX as u64 + 1, max: BATCH_BLOCKS_MAX };
     assert_eq!(encode(&blocks), Err(too_many.clone()));
     // The same count from a peer: 16,385 as a number, then enough bytes for that many blocks.
     let mut body = vec![0x81, 0x80, 0x01];
     body.resize(3 + 4 * (BATCH_BLOCKS_MAX + 1), 0);
-    assert_eq!(decode(&compressed(&body), &context_of(most)), Err(too_many));
+    assert_eq!(decode(&compressed(&body), &context_of(most), nothing_forced), Err(too_many));
 }
 
 #[test]
@@ -337,14 +374,17 @@ fn decompression_is_bounded() {
     let context = context_of(&idle_chain(1));
     let most = vec![0; BATCH_DECODED_BYTES_MAX];
     // At the bound the body is read: its first number says that there are no blocks.
-    assert_eq!(decode(&compressed(&most), &context), Err(BatchDataError::Truncated { column: "count" }));
+    assert_eq!(
+        decode(&compressed(&most), &context, nothing_forced),
+        Err(BatchDataError::Truncated { column: "count" })
+    );
     let bomb = vec![0; BATCH_DECODED_BYTES_MAX + 1];
     let too_large = Err(BatchDataError::DecodedTooLarge { max: BATCH_DECODED_BYTES_MAX });
-    assert_eq!(decode(&compressed(&bomb), &context), too_large);
+    assert_eq!(decode(&compressed(&bomb), &context, nothing_forced), too_large);
     let bomb = vec![0; 64 * BATCH_DECODED_BYTES_MAX];
     let data = [&[VERSION][..], &zstd::stream::encode_all(&bomb[..], 1).unwrap()].concat();
     assert!(matches!(
-        decode(&data, &context),
+        decode(&data, &context, nothing_forced),
         Err(BatchDataError::DecodedTooLarge { .. } | BatchDataError::Decompression(_))
     ));
 }
@@ -354,19 +394,25 @@ fn the_outer_layer_is_exact() {
     let blocks = idle_chain(2);
     let context = context_of(&blocks);
     let data = encode(&blocks).unwrap();
-    assert_eq!(decode(&[], &context), Err(BatchDataError::NoVersion));
+    assert_eq!(decode(&[], &context, nothing_forced), Err(BatchDataError::NoVersion));
     let other_version = [&[2][..], &data[1..]].concat();
-    assert_eq!(decode(&other_version, &context), Err(BatchDataError::UnknownVersion { got: 2, expected: 1 }));
+    assert_eq!(
+        decode(&other_version, &context, nothing_forced),
+        Err(BatchDataError::UnknownVersion { got: 2, expected: 1 })
+    );
     let longer = [&data[..], &[0]].concat();
-    assert_eq!(decode(&longer, &context), Err(BatchDataError::TrailingBytes { got: 1 }));
+    assert_eq!(decode(&longer, &context, nothing_forced), Err(BatchDataError::TrailingBytes { got: 1 }));
     let twice = [&data[..], &data[1..]].concat();
-    assert_eq!(decode(&twice, &context), Err(BatchDataError::TrailingBytes { got: data.len() - 1 }));
+    assert_eq!(decode(&twice, &context, nothing_forced), Err(BatchDataError::TrailingBytes { got: data.len() - 1 }));
     for length in 1..data.len() {
-        assert!(matches!(decode(&data[..length], &context), Err(BatchDataError::Decompression(_))), "{length} bytes");
+        assert!(
+            matches!(decode(&data[..length], &context, nothing_forced), Err(BatchDataError::Decompression(_))),
+            "{length} bytes"
+        );
     }
     // A skippable frame holds nothing.
     let skippable = [&[VERSION, 0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0][..], &data[1..]].concat();
-    assert!(decode(&skippable, &context).is_err());
+    assert!(decode(&skippable, &context, nothing_forced).is_err());
 }
 
 #[test]
@@ -377,7 +423,7 @@ fn every_malformed_column_has_its_error() {
     let error = |change: &dyn Fn(&mut Vec<u8>)| {
         let mut body = body.clone();
         change(&mut body);
-        decode(&compressed(&body), &context).unwrap_err()
+        decode(&compressed(&body), &context, nothing_forced).unwrap_err()
     };
     // count, flags, proposer, then a timestamp of six bytes.
     assert_eq!(error(&|body| body[0] = 0), BatchDataError::Truncated { column: "count" });
@@ -429,5 +475,5 @@ fn every_malformed_column_has_its_error() {
 fn a_parent_at_the_end_of_heights_is_an_error() {
     let blocks = idle_chain(1);
     let context = BatchContext { parent_height: Height::new(u64::MAX), ..context_of(&blocks) };
-    assert_eq!(decode(&encode(&blocks).unwrap(), &context), Err(BatchDataError::HeightsExhausted));
+    assert_eq!(decode(&encode(&blocks).unwrap(), &context, nothing_forced), Err(BatchDataError::HeightsExhausted));
 }

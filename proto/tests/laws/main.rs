@@ -6,6 +6,7 @@ mod batch_data;
 mod blobs;
 mod digests;
 mod evidence;
+mod forced;
 mod golden;
 mod strategies;
 mod transactions;

@@ -13,8 +13,8 @@ use alloy_eips::{
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256};
 use baton_proto::{
     Attestation, BatchHash, BatchHeader, BatchIndex, Block, BlockDigest, BlockHeader, BlsSignature, Certificate,
-    DataKind, Epoch, Evidence, Height, L1BlockNumber, L1Origin, L2ChainId, MemberIndex, PayloadCommitment,
-    SignedStatement, SignerSet, Statement, TimestampMs, Transaction, View,
+    DataKind, Epoch, Evidence, Forced, ForcedEntry, Height, L1BlockNumber, L1Origin, L2ChainId, MemberIndex,
+    PayloadCommitment, SignedStatement, SignerSet, Statement, TimestampMs, Transaction, View,
     wire::{ConsensusMessage, FinalHeader, FinalRange, SyncRequest, SyncResponse},
 };
 use proptest::{
@@ -215,33 +215,77 @@ pub(crate) fn header() -> BoxedStrategy<BlockHeader> {
 /// Makes `header` commit to `transactions`.
 pub(crate) fn block_of(header: BlockHeader, transactions: Vec<Transaction>) -> Block {
     let PayloadCommitment { payload_root, transaction_count, payload_bytes, declared_gas } =
-        PayloadCommitment::of(&transactions);
+        PayloadCommitment::of(&Forced::default(), &transactions);
     Block {
         header: BlockHeader { payload_root, transaction_count, payload_bytes, declared_gas, ..header },
+        forced: Forced::default(),
         transactions,
     }
 }
 
+/// Makes `header` commit to forced entries that follow where the queue stands at `position` with the rolling hash `before`, and
+/// then to `transactions`.
+pub(crate) fn forced_block_of(
+    header: BlockHeader,
+    (position, before): (u64, B256),
+    entries: Vec<ForcedEntry>,
+    transactions: Vec<Transaction>,
+) -> Block {
+    let forced = Forced::new(before, entries);
+    let PayloadCommitment { payload_root, transaction_count, payload_bytes, declared_gas } =
+        PayloadCommitment::of(&forced, &transactions);
+    let header = BlockHeader {
+        forced_position: position + forced.len() as u64,
+        forced_hash: forced.hash_after(position).unwrap_or(before),
+        payload_root,
+        transaction_count,
+        payload_bytes,
+        declared_gas,
+        ..header
+    };
+    Block { header, forced, transactions }
+}
+
+/// An entry of any bytes, or one that holds a transaction.
+pub(crate) fn forced_entry() -> BoxedStrategy<ForcedEntry> {
+    let data = prop_oneof![
+        vec(any::<u8>(), 1..40).prop_map(Bytes::from),
+        transaction().prop_filter_map("too long", |tx| (tx.raw().len() <= 16_384).then(|| tx.raw().clone())),
+    ];
+    (number(), address(), prop_oneof![4 => Just(0_u8), 1 => any::<u8>()], data)
+        .prop_map(|(l1_block, sender, kind, data)| ForcedEntry::new(L1BlockNumber::new(l1_block), sender, kind, data))
+        .boxed()
+}
+
 pub(crate) fn block() -> BoxedStrategy<Block> {
-    (header(), vec(transaction(), 0..4)).prop_map(|(header, transactions)| block_of(header, transactions)).boxed()
+    let entries = prop_oneof![2 => Just(Vec::new()), 1 => vec(forced_entry(), 1..=16)];
+    (header(), entries, hash(), vec(transaction(), 0..4))
+        .prop_map(|(header, entries, before, transactions)| {
+            let position = header.forced_position / 2;
+            forced_block_of(header, (position, before), entries, transactions)
+        })
+        .boxed()
 }
 
 /// Consecutive blocks of one epoch on one chain, of the kind that chains have and of any other kind.
 pub(crate) fn chain(blocks: std::ops::Range<usize>) -> BoxedStrategy<Vec<Block>> {
-    let usual = (1..3_u64, 1..2_000_u64, 0..4_u8, prop::bool::weighted(0.2), prop::bool::weighted(0.1));
+    let usual = (1..3_u64, 1..2_000_u64, 0..4_u8, prop::bool::weighted(0.2));
     let step = prop_oneof![
         3 => usual.prop_map(Step::Usual),
         1 => header().prop_map(Step::Any),
     ];
-    let steps = vec((step, vec(transaction(), 0..3)), blocks);
+    let entries = prop_oneof![3 => Just(Vec::new()), 1 => vec(forced_entry(), 1..4)];
+    let steps = vec((step, entries, vec(transaction(), 0..3)), blocks);
     (steps, header(), 0..u64::MAX / 2)
         .prop_map(|(steps, mut previous, height)| {
             previous.l2_chain_id = CHAIN;
             previous.height = Height::new(height);
+            previous.forced_position /= 2;
             let mut chain = Vec::new();
-            for (step, transactions) in steps {
+            for (step, entries, transactions) in steps {
                 let header = step.apply(&previous);
-                let block = block_of(header, transactions);
+                let queue = (previous.forced_position, previous.forced_hash);
+                let block = forced_block_of(header, queue, entries, transactions);
                 previous = block.header.clone();
                 chain.push(block);
             }
@@ -252,14 +296,14 @@ pub(crate) fn chain(blocks: std::ops::Range<usize>) -> BoxedStrategy<Vec<Block>>
 
 #[derive(Clone, Debug)]
 enum Step {
-    Usual((u64, u64, u8, bool, bool)),
+    Usual((u64, u64, u8, bool)),
     Any(BlockHeader),
 }
 
 impl Step {
     fn apply(self, previous: &BlockHeader) -> BlockHeader {
         let mut header = match self {
-            Self::Usual((views, ms, proposer, new_origin, forced)) => {
+            Self::Usual((views, ms, proposer, new_origin)) => {
                 let mut header = previous.clone();
                 header.view = View::new(previous.view.get().wrapping_add(views));
                 header.timestamp_ms = TimestampMs::new(previous.timestamp_ms.get().wrapping_add(ms));
@@ -268,10 +312,6 @@ impl Step {
                 if new_origin {
                     let number = previous.origin.number.get().wrapping_add(1);
                     header.origin = L1Origin { number: L1BlockNumber::new(number), hash: B256::repeat_byte(proposer) };
-                }
-                if forced {
-                    header.forced_position = previous.forced_position.wrapping_add(3);
-                    header.forced_hash = B256::repeat_byte(proposer);
                 }
                 header
             }
@@ -406,7 +446,12 @@ pub(crate) fn proposal() -> BoxedStrategy<ConsensusMessage> {
 /// A proposal with the hashes of its block's transactions in place of their bytes.
 pub(crate) fn compact(block: &Block, notarize: SignedStatement) -> ConsensusMessage {
     let transactions = block.transactions.iter().map(|transaction| *transaction.hash()).collect();
-    ConsensusMessage::CompactProposal { header: block.header.clone(), notarize, transactions }
+    ConsensusMessage::CompactProposal {
+        header: block.header.clone(),
+        notarize,
+        forced: block.forced.clone(),
+        transactions,
+    }
 }
 
 fn compact_proposal() -> BoxedStrategy<ConsensusMessage> {

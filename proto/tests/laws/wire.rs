@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use alloy_primitives::{B256, Bytes, TxHash};
 use baton_proto::{
-    Block, BlockDigest, BlsSignature, Certificate, Epoch, Evidence, Height, MemberIndex, PayloadCommitment,
+    Block, BlockDigest, BlsSignature, Certificate, Epoch, Evidence, Forced, Height, MemberIndex, PayloadCommitment,
     SignedStatement, SignerSet, Statement, StatementKind, Transaction, TransactionError, View,
     limits::SYNC_REQUEST_BYTES_MAX,
     wire::{
@@ -216,7 +216,7 @@ fn a_known_transaction_is_not_recovered_again() {
 #[test]
 fn a_block_must_be_what_its_header_commits_to() {
     let block = block_of(plain_header(), vec![transfer(0, 1, 0), transfer(1, 1, 0)]);
-    let got = PayloadCommitment::of(&block.transactions);
+    let got = PayloadCommitment::of(&block.forced, &block.transactions);
     let changes: [&dyn Fn(&mut Block); 5] = [
         &|block| block.header.payload_root = B256::ZERO,
         &|block| block.header.transaction_count += 1,
@@ -275,7 +275,12 @@ fn a_compact_proposal_names_the_transactions_of_its_header() {
     let hashes: Vec<TxHash> = block.transactions.iter().map(|tx| *tx.hash()).collect();
     let with = |header: &baton_proto::BlockHeader, transactions: Vec<TxHash>| {
         let notarize = signed(notarize(header.digest()));
-        decode(&ConsensusMessage::CompactProposal { header: header.clone(), notarize, transactions })
+        decode(&ConsensusMessage::CompactProposal {
+            header: header.clone(),
+            notarize,
+            forced: Forced::default(),
+            transactions,
+        })
     };
     let good = compact(&block, signed(notarize(block.header.digest())));
     assert_eq!(with(&block.header, hashes.clone()), Ok(good));
@@ -295,6 +300,7 @@ fn a_compact_proposal_names_the_transactions_of_its_header() {
     let other = ConsensusMessage::CompactProposal {
         header: block.header.clone(),
         notarize: signed(notarize(digest(9))),
+        forced: Forced::default(),
         transactions: hashes,
     };
     let expected = block.header.digest();

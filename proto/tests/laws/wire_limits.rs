@@ -107,7 +107,7 @@ fn hashes_in_a_compact_proposal_at_the_bound_and_one_over() {
         };
         let statement = Statement::Notarize { epoch: Epoch::new(2), view: View::new(7), block: header.digest() };
         let notarize = baton_proto::SignedStatement { statement, ..notarize };
-        ConsensusMessage::CompactProposal { header, notarize, transactions }
+        ConsensusMessage::CompactProposal { header, notarize, forced: baton_proto::Forced::default(), transactions }
     };
     let most = with(BLOCK_TRANSACTIONS_MAX, BLOCK_BYTES_MAX);
     assert!(most.encode().len() <= FRAME_BYTES_MAX);

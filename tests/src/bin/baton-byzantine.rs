@@ -58,14 +58,15 @@ impl Outbound for Equivocator {
         let twin = match &message {
             ConsensusMessage::Proposal { block, notarize } => {
                 self.twin(&block.header, notarize).map(|(header, notarize)| ConsensusMessage::Proposal {
-                    block: Block { header, transactions: block.transactions.clone() },
+                    block: Block { header, forced: block.forced.clone(), transactions: block.transactions.clone() },
                     notarize,
                 })
             }
-            ConsensusMessage::CompactProposal { header, notarize, transactions } => {
+            ConsensusMessage::CompactProposal { header, notarize, forced, transactions } => {
                 self.twin(header, notarize).map(|(header, notarize)| ConsensusMessage::CompactProposal {
                     header,
                     notarize,
+                    forced: forced.clone(),
                     transactions: transactions.clone(),
                 })
             }

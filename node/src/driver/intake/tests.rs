@@ -1,5 +1,5 @@
 use alloy_primitives::{Address, B256};
-use baton_proto::{BlockDigest, Height, L1BlockNumber};
+use baton_proto::{BlockDigest, Forced, Height, L1BlockNumber};
 
 use super::*;
 use crate::{
@@ -137,6 +137,7 @@ fn refused(world: &World, epoch: Epoch) -> Vec<(u8, ConsensusMessage, &'static s
     let compact = |block: &Block, notarize| ConsensusMessage::CompactProposal {
         header: block.header.clone(),
         notarize,
+        forced: Forced::default(),
         transactions: vec![],
     };
     let mut others_block = block.clone();

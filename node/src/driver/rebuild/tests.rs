@@ -105,7 +105,7 @@ impl Test {
             Statement::Notarize { epoch: block.header.epoch, view: block.header.view, block: block.header.digest() };
         let notarize = self.world.verifier.verify(self.world.sign(0, statement)).unwrap();
         let hashes = block.transactions.iter().map(|tx| *tx.hash()).collect();
-        self.rebuilder.begin(block.header.clone(), notarize, hashes)
+        self.rebuilder.begin(block.header.clone(), notarize, block.forced.clone(), hashes)
     }
 
     /// Waits for the block that was gathered.
@@ -231,8 +231,8 @@ async fn bytes_that_are_no_transaction_are_the_leaders_fault_though_another_serv
     test.fake.answer(1, Answer::Lies(vec![bad.clone()]));
     let statement = Statement::Notarize { epoch: header.epoch, view: header.view, block: header.digest() };
     let notarize = test.world.verifier.verify(test.world.sign(0, statement)).unwrap();
-    test.rebuilder.begin(header.clone(), notarize, vec![keccak256(&bad)]).unwrap();
-    test.given_up(&Block { header, transactions: vec![] }).await;
+    test.rebuilder.begin(header.clone(), notarize, Forced::default(), vec![keccak256(&bad)]).unwrap();
+    test.given_up(&Block { header, forced: Forced::default(), transactions: vec![] }).await;
     assert_eq!(test.fake.charged(), [(LEADER, Fault::InvalidMessage)]);
 }
 

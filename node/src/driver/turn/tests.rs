@@ -4,7 +4,9 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use alloy_primitives::{Address, B256};
 use baton_execution::Executed;
-use baton_proto::{BlockHeader, Domain, Epoch, L1BlockNumber, L1ChainId, L1Origin, View, wire::certificate_from_bytes};
+use baton_proto::{
+    BlockHeader, Domain, Epoch, Forced, L1BlockNumber, L1ChainId, L1Origin, View, wire::certificate_from_bytes,
+};
 use proptest::prelude::*;
 use tokio::runtime::Runtime;
 
@@ -202,7 +204,7 @@ impl Fixture {
 
 fn genesis() -> Block {
     let origin = L1Origin { number: L1BlockNumber::new(1), hash: B256::ZERO };
-    Block { header: BlockHeader::genesis(L2, origin, 1), transactions: Vec::new() }
+    Block { header: BlockHeader::genesis(L2, origin, 1), forced: Forced::default(), transactions: Vec::new() }
 }
 
 fn world() -> Arc<World> {

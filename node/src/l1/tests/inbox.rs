@@ -11,7 +11,7 @@ use crate::l1::{
     InboxTip, Watcher,
     bindings::BatchInbox,
     deploy, spawn_inbox_watcher,
-    testing::{HastyEndpoint, PATIENCE, POLL, TestChain, anvil_call, client_behind, code_that_returns},
+    testing::{HastyEndpoint, PATIENCE, POLL, TestChain, anvil_call, client_behind, code_that_answers},
 };
 
 #[tokio::test]
@@ -25,7 +25,7 @@ async fn what_is_settled_most_endpoints_say() {
     let last_hash = B256::repeat_byte(7);
     let tip =
         BatchInbox::tipReturn { nextIndex_: 7, epoch: 2, lastHeight: 70, lastBatchHash: last_hash, acceptedAtBlock: 1 };
-    let code = code_that_returns(&BatchInbox::tipCall::abi_encode_returns(&tip));
+    let code = code_that_answers(BatchInbox::tipCall::SELECTOR, &BatchInbox::tipCall::abi_encode_returns(&tip));
     anvil_call(&chain.client, "anvil_setCode", (facts.inbox, code)).await;
     deploy::mine(&chain.client, 1).await.unwrap();
     let (mut seen, task) = spawn_inbox_watcher(client, Arc::clone(&facts), watcher.view, POLL, cancel.clone());

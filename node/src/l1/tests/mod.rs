@@ -2,6 +2,7 @@
 
 mod contracts;
 mod facts;
+mod forced;
 mod inbox;
 mod reporter;
 mod sender;

@@ -12,8 +12,8 @@ use alloy_eips::eip2718::Encodable2718 as _;
 use alloy_primitives::{Address, B256, Signature, TxKind};
 use baton_execution::{Executed, Executor as _, NonceExecutor};
 use baton_proto::{
-    Block, BlockDigest, BlockHeader, BlsSignature, Certificate, Domain, Epoch, L1BlockNumber, L1ChainId, L1Origin,
-    L2ChainId, PayloadCommitment, SignerSet, Statement, TimestampMs, Transaction, View,
+    Block, BlockDigest, BlockHeader, BlsSignature, Certificate, Domain, Epoch, Forced, L1BlockNumber, L1ChainId,
+    L1Origin, L2ChainId, PayloadCommitment, SignerSet, Statement, TimestampMs, Transaction, View,
 };
 
 use super::*;
@@ -97,12 +97,16 @@ fn open(path: &Path) -> Result<RocksLedger, LedgerError> {
 
 fn genesis() -> Block {
     let origin = L1Origin { number: L1BlockNumber::new(99), hash: B256::repeat_byte(9) };
-    Block { header: BlockHeader::genesis(L2ChainId::new(L2_CHAIN), origin, 1_700_000_000), transactions: Vec::new() }
+    Block {
+        header: BlockHeader::genesis(L2ChainId::new(L2_CHAIN), origin, 1_700_000_000),
+        forced: Forced::default(),
+        transactions: Vec::new(),
+    }
 }
 
 /// The block on `parent` that was proposed in `view`.
 fn child(parent: &Block, view: u64, transactions: Vec<Transaction>) -> Block {
-    let commitment = PayloadCommitment::of(&transactions);
+    let commitment = PayloadCommitment::of(&Forced::default(), &transactions);
     let header = BlockHeader {
         view: View::new(view),
         height: parent.header.height.next().unwrap(),
@@ -114,7 +118,7 @@ fn child(parent: &Block, view: u64, transactions: Vec<Transaction>) -> Block {
         declared_gas: commitment.declared_gas,
         ..parent.header.clone()
     };
-    Block { header, transactions }
+    Block { header, forced: Forced::default(), transactions }
 }
 
 /// `length` empty blocks on `parent`, one per view from `view` on.

@@ -1,7 +1,9 @@
 //! Batches, intents, evidence and what was read from L1.
 
 use alloy_primitives::{Bytes, TxHash};
-use baton_proto::{BatchHash, BatchHeader, BatchIndex, DataKind, Evidence, Height, MemberIndex, SignedStatement};
+use baton_proto::{
+    BatchHash, BatchHeader, BatchIndex, DataKind, Evidence, ForcedEntry, Height, MemberIndex, SignedStatement,
+};
 
 use super::*;
 
@@ -12,7 +14,32 @@ on_every_ledger!(
     intents_are_kept_by_account_and_nonce_until_removed,
     evidence_is_kept_once_per_member_view_and_offence,
     l1_facts_are_opaque_and_replaced_whole,
+    forced_entries_come_with_how_far_they_were_read,
 );
+
+fn forced_entries_come_with_how_far_they_were_read(fixture: &mut dyn Fixture) {
+    assert_eq!((fixture.ledger().forced_cursor().unwrap(), fixture.ledger().forced_entry(0).unwrap()), (None, None));
+    let entry = |n: u8| {
+        ForcedEntry::new(
+            L1BlockNumber::new(100 + u64::from(n)),
+            Address::repeat_byte(n),
+            n,
+            vec![n; usize::from(n)].into(),
+        )
+    };
+    let cursor =
+        |length: u64| ForcedCursor { read_to: L1BlockNumber::new(200 + length), length, hash: B256::with_last_byte(7) };
+    fixture.ledger().put_forced(&[entry(1), entry(2)], &cursor(2)).unwrap();
+    fixture.ledger().put_forced(&[entry(3)], &cursor(3)).unwrap();
+    fixture.ledger().put_forced(&[], &ForcedCursor { read_to: L1BlockNumber::new(300), ..cursor(3) }).unwrap();
+    // Beside facts, whatever their names are.
+    fixture.ledger().put_l1_fact("", b"nothing").unwrap();
+    fixture.reopen();
+    let stored = fixture.ledger().forced_cursor().unwrap().unwrap();
+    assert_eq!(stored, ForcedCursor { read_to: L1BlockNumber::new(300), ..cursor(3) });
+    let entries: Vec<_> = (0..4).map(|position| fixture.ledger().forced_entry(position).unwrap()).collect();
+    assert_eq!(entries, [Some(entry(1)), Some(entry(2)), Some(entry(3)), None]);
+}
 
 fn batch(index: u64, data: &[u8]) -> BatchRecord {
     let origin = L1Origin { number: L1BlockNumber::new(100), hash: B256::repeat_byte(1) };

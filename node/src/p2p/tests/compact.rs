@@ -110,7 +110,12 @@ fn compact(world: &World, block: &Block) -> ConsensusMessage {
     let BlockHeader { epoch, view, .. } = block.header;
     let notarize = world.sign(0, Statement::Notarize { epoch, view, block: block.header.digest() });
     let transactions = block.transactions.iter().map(|tx| *tx.hash()).collect();
-    ConsensusMessage::CompactProposal { header: block.header.clone(), notarize, transactions }
+    ConsensusMessage::CompactProposal {
+        header: block.header.clone(),
+        notarize,
+        forced: block.forced.clone(),
+        transactions,
+    }
 }
 
 /// Members 0, 1 and 2, all connected with each other.
@@ -193,12 +198,12 @@ async fn a_leader_cannot_take_another_views_place() {
     let mut one = Voter::of(&world, one, 1, knows(&pool));
     // Signed for the view that it leads, over a header of the one after.
     let stray = block_of(5, VIEW + 1, pool[..200].to_vec());
-    let ConsensusMessage::CompactProposal { header, transactions, .. } = compact(&world, &stray) else {
+    let ConsensusMessage::CompactProposal { header, forced, transactions, .. } = compact(&world, &stray) else {
         unreachable!()
     };
     let statement = Statement::Notarize { epoch: header.epoch, view: View::new(VIEW), block: header.digest() };
     let notarize = world.sign(0, statement);
-    leader.network.broadcast(ConsensusMessage::CompactProposal { header, notarize, transactions });
+    leader.network.broadcast(ConsensusMessage::CompactProposal { header, notarize, forced, transactions });
     // Nothing came of it when the view's own block is there.
     let block = block_of(5, VIEW, pool.clone());
     leader.network.broadcast(compact(&world, &block));

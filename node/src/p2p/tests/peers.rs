@@ -38,9 +38,9 @@ async fn another_chain_is_refused_and_both_sides_say_why() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_version_of_the_protocol_is_refused_by_name() {
-    let next = ChainProtocols::of_version(2, &chain(L2));
+    let next = ChainProtocols::of_version(3, &chain(L2));
     let theirs = next.version.clone();
-    assert_eq!(theirs, format!("baton/2/31337/0x{}/{L2}", "11".repeat(20)));
+    assert_eq!(theirs, format!("baton/3/31337/0x{}/{L2}", "11".repeat(20)));
     // A configured peer, and one that comes by itself.
     let mut configured = Raw::start_speaking(1, Says::Member(1, 1), next.clone()).await;
     let mut zero = Node::start(member(0, &[(1, &configured.address)])).await;

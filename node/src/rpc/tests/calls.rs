@@ -5,15 +5,15 @@ use alloy_consensus::{
     crypto::{SECP256K1N_HALF, secp256k1::sign_message},
 };
 use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{B256, Bytes, Signature, U256, hex};
+use alloy_primitives::{Address, B256, Bytes, Signature, U256, hex};
 use baton_consensus::SecretKey;
 use baton_mempool::{Pool, PoolConfig};
-use baton_proto::{Height, MemberIndex, limits::TRANSACTION_BYTES_MAX};
+use baton_proto::{ForcedEntry, Height, L1BlockNumber, MemberIndex, limits::TRANSACTION_BYTES_MAX};
 use serde_json::{Value, json};
 
 use super::node::{TestNode, account, header, legacy, priced, raw, spec, tx, view};
 use crate::{
-    ledger::Ledger as _,
+    ledger::{ForcedCursor, Ledger as _},
     rpc::{CommitteeView, TurnView},
     telemetry::{NodeStatus, NotReady, SyncProgress},
 };
@@ -253,6 +253,52 @@ async fn the_status_of_a_transaction_goes_from_unknown_to_settled() {
     assert_eq!(status(&first).await["status"], "settled");
     assert_eq!(status(&replayed).await["status"], "skipped");
     assert_eq!(node.refused("baton_txStatus", json!(["0x12"])).await.0, -32_602);
+}
+
+#[tokio::test]
+async fn what_became_of_a_forced_entry_is_told() {
+    let node = TestNode::start().await;
+    let status = async |position: u64| node.call("baton_forcedStatus", json!([position])).await;
+    assert_eq!(status(0).await, json!({"position": 0, "status": "unknown"}));
+    let entry = |l1_block, data: &[u8]| {
+        let (l1_block, sender) = (L1BlockNumber::new(l1_block), Address::repeat_byte(0xaa));
+        ForcedEntry::new(l1_block, sender, 0, data.to_vec().into())
+    };
+    let (good, other) = (tx(1, 0, 7), tx(2, 0, 7));
+    let entries = [entry(40, b"none"), entry(40, good.raw()), entry(41, good.raw()), entry(42, tx(3, 0, 1).raw())];
+    let read = ForcedCursor { read_to: L1BlockNumber::new(50), length: 4, hash: B256::ZERO };
+    node.ledger.put_forced(&entries, &read).unwrap();
+    let waiting = status(1).await;
+    assert_eq!(
+        waiting,
+        json!({"position": 1, "status": "waiting", "l1Block": 40, "sender": Address::repeat_byte(0xaa), "hash": good.hash()})
+    );
+
+    node.finalize(vec![]);
+    let digest = node.finalize_with(entries[..2].to_vec(), vec![other.clone()]);
+    let second = node.finalize_with(entries[2..3].to_vec(), vec![]);
+    node.finalize(vec![]);
+    let told = async |position: u64| {
+        let status = status(position).await;
+        json!([status["status"], status["height"], status["digest"], status["index"], status["outcome"]["status"]])
+    };
+    assert_eq!(told(0).await, json!(["skipped", 2, digest, 0, "skippedMalformed"]));
+    assert_eq!(told(1).await, json!(["executed", 2, digest, 1, "executed"]));
+    assert_eq!(told(2).await, json!(["skipped", 3, second, 0, "skippedReplay"]));
+    assert_eq!(told(3).await, json!(["waiting", null, null, null, null]));
+    assert_eq!(told(4).await, json!(["unknown", null, null, null, null]));
+
+    // As any other, the transaction is found by its hash, at its place behind the entry that is none.
+    let place = json!({"status": "final", "height": 2, "digest": digest, "index": 1});
+    assert_eq!(node.call("baton_txStatus", json!([good.hash()])).await, place);
+    let found = node.call("eth_getTransactionByHash", json!([good.hash()])).await;
+    assert_eq!((&found["blockNumber"], &found["transactionIndex"]), (&json!("0x2"), &json!("0x1")));
+    let block = node.call("eth_getBlockByNumber", json!(["0x2", false])).await;
+    assert_eq!(block["transactions"], json!([good.hash(), other.hash()]));
+    let full = node.call("eth_getBlockByNumber", json!(["0x2", true])).await;
+    let last = &full["transactions"][1];
+    assert_eq!((&last["transactionIndex"], &last["baton"]["status"]), (&json!("0x2"), &json!("executed")));
+    assert_eq!(node.refused("baton_forcedStatus", json!([])).await.0, -32_602);
 }
 
 #[tokio::test]

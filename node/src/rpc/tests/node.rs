@@ -14,8 +14,8 @@ use baton_execution::{Executor, NonceExecutor};
 use baton_mempool::{Nonces, Pool, PoolConfig};
 use baton_proto::{
     BatchHash, BatchHeader, BatchIndex, Block, BlockDigest, BlockHeader, BlsSignature, Certificate, ChainSpec,
-    DataKind, Domain, Epoch, Height, L1BlockNumber, L1ChainId, L1Origin, L2ChainId, MemberIndex, SignerSet, Statement,
-    TimestampMs, Transaction, View, Weight,
+    DataKind, Domain, Epoch, Forced, ForcedEntry, Height, L1BlockNumber, L1ChainId, L1Origin, L2ChainId, MemberIndex,
+    PayloadCommitment, SignerSet, Statement, TimestampMs, Transaction, View, Weight,
 };
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -154,10 +154,22 @@ impl TestNode {
 
     /// Makes a block with `transactions` final and returns its digest.
     pub(super) fn finalize(&self, transactions: Vec<Transaction>) -> BlockDigest {
-        let header = self.next_header(&transactions);
+        self.finalize_with(Vec::new(), transactions)
+    }
+
+    /// The same with forced entries before them.
+    pub(super) fn finalize_with(&self, entries: Vec<ForcedEntry>, transactions: Vec<Transaction>) -> BlockDigest {
+        let mut header = self.next_header(&transactions);
+        let forced = Forced::new(header.forced_hash, entries);
+        let from = header.forced_position;
+        header.forced_position += forced.len() as u64;
+        header.forced_hash = forced.hash_after(from).unwrap_or(header.forced_hash);
+        let PayloadCommitment { payload_root, transaction_count, payload_bytes, declared_gas } =
+            PayloadCommitment::of(&forced, &transactions);
+        let header = BlockHeader { payload_root, transaction_count, payload_bytes, declared_gas, ..header };
         let digest = header.digest();
         let statement = Statement::Finalize { epoch: header.epoch, view: header.view, block: digest };
-        let block = Block { header, transactions };
+        let block = Block { header, forced, transactions };
         let executed = NonceExecutor.execute(&block, &FinalState::new(self.ledger.as_ref())).unwrap();
         let included: Vec<_> = block.transactions.iter().map(|transaction| *transaction.hash()).collect();
         let nonces: BTreeMap<Address, u64> = executed.nonces.clone();
@@ -190,7 +202,7 @@ impl TestNode {
     pub(super) fn notarize(&self, transactions: Vec<Transaction>) -> BlockDigest {
         let header = self.next_header(&transactions);
         let (digest, view) = (header.digest(), header.view);
-        self.notarized.on_notarized(digest, Arc::new(Block { header, transactions }), view);
+        self.notarized.on_notarized(digest, Arc::new(Block { header, forced: Forced::default(), transactions }), view);
         digest
     }
 
