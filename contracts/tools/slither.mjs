@@ -22,7 +22,7 @@ try {
   // It exits with another code than 0 when it finds something; what counts is the report.
   const ran = spawnSync(
     process.env.SLITHER ?? "slither",
-    [".", "--ignore-compile", "--foundry-out-directory", out, "--filter-paths", "node_modules|test", "--json", report],
+    [".", "--ignore-compile", "--foundry-out-directory", out, "--filter-paths", "node_modules|test|script", "--json", report],
     { cwd: root, env, encoding: "utf8" },
   );
   if (ran.error || !existsSync(report)) {
