@@ -117,6 +117,16 @@ contract DigestsTest is Assertions {
         assertTrue(count >= 2, "possession messages");
     }
 
+    function test_It_MakesTheDutiesRootsThatRustMakes() external view {
+        uint256 count = 0;
+        for (; vm.keyExistsJson(json, _entry("dutiesRoots", count)); ++count) {
+            string memory entry = _entry("dutiesRoots", count);
+            bytes32 root = Statements.dutiesRoot(_u64(entry, "epoch"), _u64s(entry, "led"), _u64s(entry, "missed"));
+            assertEq(root, _word(string.concat(entry, ".root")), "root");
+        }
+        assertTrue(count >= 4, "vectors");
+    }
+
     function testFuzz_It_DiffersForEveryFieldOfAVote(uint64 epoch, uint64 viewNumber, bytes32 digest, uint64 step)
         external
         view
@@ -196,6 +206,15 @@ contract DigestsTest is Assertions {
 
     function _u64(string memory entry, string memory field) private view returns (uint64) {
         return uint64(_uint(string.concat(entry, ".", field)));
+    }
+
+    function _u64s(string memory entry, string memory field) private view returns (uint64[] memory list) {
+        uint256[] memory wide = vm.parseJsonUintArray(json, string.concat(entry, ".", field));
+        list = new uint64[](wide.length);
+        for (uint256 i = 0; i < wide.length; ++i) {
+            assertAtMost(wide[i], type(uint64).max, "fits");
+            list[i] = uint64(wide[i]);
+        }
     }
 
     function _word(string memory key) private view returns (bytes32) {
