@@ -77,7 +77,7 @@ mod tests {
             l2_chain_id: L2ChainId::new(778),
         };
         let names = ChainProtocols::of(&domain);
-        let chain = format!("1/31337/0x{}/778", "ab".repeat(20));
+        let chain = format!("{VERSION}/31337/0x{}/778", "ab".repeat(20));
         assert_eq!(names.consensus.as_ref(), format!("/baton/consensus/{chain}"));
         assert_eq!(names.sync.as_ref(), format!("/baton/sync/{chain}"));
         assert_eq!(names.prove.as_ref(), format!("/baton/prove/{chain}"));
