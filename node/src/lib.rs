@@ -7,6 +7,7 @@ pub mod config;
 pub mod devnet;
 pub mod driver;
 mod durable_file;
+pub mod duties;
 pub mod epoch;
 pub mod l1;
 pub mod ledger;

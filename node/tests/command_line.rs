@@ -142,6 +142,8 @@ fn what_an_owner_has_to_send_is_printed_for_its_wallet() {
         &["exit"],
         &["withdraw"],
         &["claim"],
+        &["unjail"],
+        &["claim-rewards", "--l1-liveness", registry, "--owner", "0x00000000000000000000000000000000000000aa"],
         &["abandon"],
     ] {
         let sent = send(arguments);

@@ -13,7 +13,7 @@ use crate::{
     config::account_key::{self, AccountKeyError},
     l1::{
         At, CALL_TIMEOUT, Call, L1Client, L1Error,
-        bindings::{BatchInbox, SequencerRegistry},
+        bindings::{BatchInbox, Liveness, SequencerRegistry},
         deploy::{self, DeployError},
     },
     signer::{KeyFileError, keyfile},
@@ -37,6 +37,11 @@ enum Ask {
     Withdraw(ToRegistry),
     /// As the account that submitted evidence: take the rewards for it.
     Claim(ToRegistry),
+    /// As the owner: be a member again after jail, two epochs on.
+    Unjail(ToRegistry),
+    /// As anybody: have a sequencer's rewards for the views that it led paid to its owner, or to the recipient that the owner
+    /// named.
+    ClaimRewards(ClaimRewards),
     /// As anybody: declare a chain dead that has posted no batch for too long, so that every bond can be withdrawn.
     Abandon(Abandon),
 }
@@ -58,6 +63,18 @@ struct ToRegistry {
     /// Address of `SequencerRegistry`.
     #[arg(long = "l1-registry", env = "BATON_L1_REGISTRY")]
     registry: Address,
+    #[command(flatten)]
+    through: Through,
+}
+
+#[derive(Clone, Debug, Args)]
+struct ClaimRewards {
+    /// Address of `Liveness`, which the registry names as `LIVENESS()`.
+    #[arg(long = "l1-liveness", env = "BATON_L1_LIVENESS")]
+    liveness: Address,
+    /// The sequencer's owner.
+    #[arg(long)]
+    owner: Address,
     #[command(flatten)]
     through: Through,
 }
@@ -145,6 +162,14 @@ pub(super) async fn run(args: SendArgs) -> Result<(), SendCliError> {
         Ask::Claim(to) => {
             let call = to_registry(&to, SequencerRegistry::claimCall {}.abi_encode());
             to.through.send(&call, "the claim").await.map(drop)
+        }
+        Ask::Unjail(to) => {
+            let call = to_registry(&to, SequencerRegistry::unjailCall {}.abi_encode());
+            to.through.send(&call, "the return from jail").await.map(drop)
+        }
+        Ask::ClaimRewards(ClaimRewards { liveness, owner, through }) => {
+            let call = Call { to: liveness, data: Liveness::claimCall { owner }.abi_encode().into() };
+            through.send(&call, "the claim of rewards").await.map(drop)
         }
         Ask::Abandon(Abandon { inbox, through }) => {
             let call = Call { to: inbox, data: BatchInbox::abandonCall {}.abi_encode().into() };

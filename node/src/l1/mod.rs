@@ -22,6 +22,7 @@ mod facts;
 mod fees;
 mod forced;
 mod inbox;
+mod liveness;
 mod origins;
 mod poster;
 mod replay;
@@ -43,6 +44,7 @@ pub use facts::{ChainFacts, FACTS_KEY, FIRST_EPOCH, FactsError, chain_facts, rea
 pub use fees::{AboveCeiling, Fees};
 pub use forced::{due as forced_due, is_due as forced_is_due, nothing_read, read_entries};
 pub use inbox::{InboxTip, InboxView, read_tip, spawn_inbox_watcher};
+pub use liveness::{LivenessView, SequencerStanding, spawn_liveness_watcher};
 pub use origins::{OriginVerdict, Origins};
 pub use poster::{CertifiedBatch, Poster, PosterStatus};
 pub use replay::{PostedBatch, PostedChain, ReplayError, posted_batches, read_posted_chain};

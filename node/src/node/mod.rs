@@ -40,7 +40,7 @@ use crate::{
     batcher::{Batcher, BatcherConfig, BatcherContext},
     config::Config,
     driver::{Checked, DriverError, DriverStatus, NotarizedBlocks},
-    l1::{AccountConfig, AccountContext, Watcher, spawn_reporter},
+    l1::{AccountConfig, AccountContext, Watcher, spawn_liveness_watcher, spawn_reporter},
     ledger::{EvidenceOnL1, EvidenceRecord, Ledger, LedgerError},
     p2p::{Fault, GOSSIP_AGAIN_AFTER, KnownLookup, Network, Outbound},
     rpc::{Announcements, RpcContext, serve as serve_rpc},
@@ -337,6 +337,17 @@ async fn start(
     parts.push(part("the status", sources.run(status, inner.clone())));
     tokio::spawn(run_status_line(status_seen.clone(), inner.clone()));
 
+    let (liveness, watching) = spawn_liveness_watcher(
+        l1_client.clone(),
+        Arc::clone(&facts),
+        Arc::clone(&ledger),
+        epochs.clone(),
+        watcher.view.clone(),
+        poll,
+        inner.clone(),
+    );
+    parts.push(part("the watch over rewards and jail", flatten(watching)));
+
     let rpc = serve_rpc(
         &config.rpc,
         RpcContext {
@@ -346,6 +357,7 @@ async fn start(
             pool: Arc::clone(pool),
             submit: admission,
             status: status_seen,
+            liveness,
             metrics: metrics.rpc,
             announcements: Announcements { heads: heads_seen, notarized, recorded: batcher.recorded.clone() },
         },

@@ -11,7 +11,7 @@ use super::Announcements;
 use crate::{
     admission::SubmitError,
     epoch::EpochBook,
-    l1::ChainFacts,
+    l1::{ChainFacts, LivenessView},
     ledger::Ledger,
     telemetry::{NodeStatus, metrics::RpcMetrics},
 };
@@ -46,6 +46,8 @@ pub struct RpcContext {
     pub status: watch::Receiver<NodeStatus>,
     /// The running epoch, and in time those after it.
     pub epochs: EpochBook,
+    /// Rewards and jail on L1, once they were read.
+    pub liveness: watch::Receiver<Option<LivenessView>>,
     /// Counts calls and connections.
     pub metrics: RpcMetrics,
     /// What the node announces, for subscriptions.

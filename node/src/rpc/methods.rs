@@ -16,8 +16,8 @@ use tokio::sync::Semaphore;
 use tracing::error;
 
 use super::{
-    RpcContext, RpcError, arguments::Arguments, chain, feed::Feed, forced, limits::Limits, status, subscriptions,
-    transactions, tx_status,
+    RpcContext, RpcError, arguments::Arguments, chain, duties, feed::Feed, forced, limits::Limits, status,
+    subscriptions, transactions, tx_status,
 };
 
 pub(super) const SEND_RAW: &str = "eth_sendRawTransaction";
@@ -61,6 +61,7 @@ pub(super) fn table(context: RpcContext, limits: &Limits) -> Result<RpcModule<()
     add(&mut module, "baton_status", 0, status::status)?;
     add(&mut module, "baton_committee", 0, status::committee)?;
     add(&mut module, "baton_leaderSchedule", 2, status::leader_schedule)?;
+    add(&mut module, "baton_duties", 0, duties::duties)?;
     add(&mut module, "baton_txStatus", 1, tx_status::tx_status)?;
     add(&mut module, "baton_forcedStatus", 1, forced::forced_status)?;
     module.register_subscription(

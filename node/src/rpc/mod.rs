@@ -29,6 +29,7 @@ mod calls;
 mod chain;
 mod context;
 mod cursor;
+mod duties;
 mod error;
 mod feed;
 mod forced;
@@ -47,6 +48,7 @@ mod unread;
 
 pub use context::{RpcContext, Submit};
 pub use cursor::CursorError;
+pub use duties::{DutiesView, JailView, MemberDuties, SequencerView};
 pub use error::RpcError;
 pub use feed::Announcements;
 pub use listener::{RpcServer, serve};

@@ -140,6 +140,7 @@ impl TestNode {
             pool: Arc::clone(&pool),
             submit: Arc::new(submit),
             status: status_seen,
+            liveness: watch::channel(None).1,
             metrics: metrics.clone(),
             epochs: EpochBook::new(Arc::new(epoch)),
             announcements: Announcements {

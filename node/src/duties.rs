@@ -1,0 +1,27 @@
+//! Who led and who missed its turn in an epoch, counted along this node's own final chain.
+
+use baton_consensus::DutyTable;
+use baton_proto::Height;
+
+use crate::{
+    epoch::EpochContext,
+    ledger::{Ledger, LedgerError},
+};
+
+/// Counts the duties of an epoch up to its block at `last`. `None` if the ledger lacks one of its headers, or `last` is of a
+/// later epoch.
+///
+/// # Errors
+/// [`LedgerError`] when the ledger cannot be read.
+pub fn count(ledger: &dyn Ledger, epoch: &EpochContext, last: Height) -> Result<Option<DutyTable>, LedgerError> {
+    let mut table = DutyTable::new(&epoch.committee);
+    let mut height = epoch.root.height;
+    while height < last {
+        height = height.next().unwrap_or(last);
+        let Some(header) = ledger.header(height)? else { return Ok(None) };
+        if !table.extend(&epoch.leaders, &header) {
+            return Ok(None);
+        }
+    }
+    Ok(Some(table))
+}
