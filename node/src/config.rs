@@ -22,6 +22,8 @@ pub mod account_key;
 pub mod keys;
 mod values;
 
+use crate::l1::DataChoice;
+
 pub use keys::NodeKeys;
 pub use values::{L1Url, LogFormat, PeerAddress, ValueError};
 
@@ -114,6 +116,10 @@ pub struct L1Config {
     pub poll_interval_ms: u64,
     /// Age of the newest L1 head, in milliseconds, from which the view of L1 counts as stale.
     pub stale_after_ms: u64,
+    /// Beacon API endpoints, tried in this order; may be empty.
+    pub beacon: Vec<L1Url>,
+    /// How the data of this node's batches gets to L1.
+    pub batch_data: DataChoice,
 }
 
 /// Who we are to peers, where we listen and whom we dial.
@@ -299,6 +305,14 @@ impl L1Config {
             slasher: required(keys.slasher, "l1.slasher", "l1-slasher", "BATON_L1_SLASHER")?,
             poll_interval_ms: keys.poll_interval_ms.unwrap_or(1_000),
             stale_after_ms: keys.stale_after_ms.unwrap_or(60_000),
+            beacon: keys
+                .beacon
+                .unwrap_or_default()
+                .iter()
+                .map(|url| url.parse())
+                .collect::<Result<_, ValueError>>()
+                .map_err(|error| ConfigError::Invalid { key: "l1.beacon", why: error.to_string() })?,
+            batch_data: keys.batch_data.unwrap_or_default(),
         };
         if config.rpc.is_empty() {
             return Err(ConfigError::Invalid { key: "l1.rpc", why: "needs at least one endpoint".into() });

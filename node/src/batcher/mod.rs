@@ -48,7 +48,7 @@ pub use rules::{ProposalError, Situation, block_count, rank};
 use crate::{
     epoch::EpochBook,
     l1::{
-        AccountConfig, AccountContext, ChainFacts, L1Client, L1View, Poster, PosterStatus, SendError,
+        AccountConfig, AccountContext, ChainFacts, DataChoice, L1Client, L1View, Poster, PosterStatus, SendError,
         spawn_inbox_watcher,
     },
     ledger::{Ledger, LedgerError},
@@ -77,11 +77,13 @@ pub struct BatcherConfig {
     pub repeat: Duration,
     /// How long to wait before the inbox is read again after a failure.
     pub retry: Duration,
+    /// How the data of the batches that this node closes gets to L1.
+    pub data: DataChoice,
 }
 
 impl Default for BatcherConfig {
     fn default() -> Self {
-        Self { repeat: Duration::from_secs(2), retry: Duration::from_secs(1) }
+        Self { repeat: Duration::from_secs(2), retry: Duration::from_secs(1), data: DataChoice::Auto }
     }
 }
 

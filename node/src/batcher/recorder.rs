@@ -10,7 +10,7 @@ use tracing::{debug, error};
 
 use super::{BatcherContext, BatcherError, Recorded};
 use crate::{
-    l1::{ChainFacts, InboxView, L1Client, L1Error, PostedBatch, ReplayError, posted_batches},
+    l1::{ChainFacts, Had, InboxView, L1Client, L1Error, PostedBatch, ReplayError, posted_batches},
     ledger::{BatchOnL1, BatchRecord, Ledger},
 };
 
@@ -112,12 +112,17 @@ impl Recorder {
 
     async fn record(&mut self, cursor: &mut Cursor, view: &InboxView) -> Result<(), RecordError> {
         let ledger = Arc::clone(&self.ledger);
-        let recorded = |index, hash| {
+        let had = |index, hash| match ledger.batch(index) {
+            Ok(Some(record)) if record.header.hash() == hash => match record.l1 {
+                BatchOnL1::Settled { .. } => Had::All,
+                // Checked against the hash when it was attested, or when it was read.
+                BatchOnL1::Posted { .. } | BatchOnL1::Unposted if !record.data.is_empty() => Had::Data(record.data),
+                BatchOnL1::Posted { .. } | BatchOnL1::Unposted => Had::Nothing,
+            },
             // Unreadable is like unknown: then it is read from L1 and written again.
-            matches!(ledger.batch(index), Ok(Some(record)) if record.header.hash() == hash
-                && matches!(record.l1, BatchOnL1::Settled { .. }))
+            Ok(_) | Err(_) => Had::Nothing,
         };
-        let batches = posted_batches(&self.client, &self.facts, cursor.from, view.head, recorded).await?;
+        let batches = posted_batches(&self.client, &self.facts, cursor.from, view.head, had).await?;
         let settled = |batch: &PostedBatch| batch.header.index < view.settled.next_index;
         for batch in &batches {
             let (tx, block) = (batch.transaction, batch.l1_block);

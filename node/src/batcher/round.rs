@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use alloy_primitives::Bytes;
 use baton_consensus::{Committee, aggregate};
 use baton_proto::{
-    Attestation, BatchHash, BatchHeader, BlsSignature, Certificate, Evidence, L1BlockNumber, MemberIndex,
+    Attestation, BatchHash, BatchHeader, BlsSignature, Certificate, DataKind, Evidence, L1BlockNumber, MemberIndex,
     SignedStatement, SignerSet, Statement,
 };
 
@@ -162,6 +162,9 @@ impl Round {
     }
 
     /// Makes the certificate when a batch whose data is here has a quorum. Returns it once.
+    ///
+    /// That data is what the header commits to shows at once for calldata. For blobs it is known when this node has judged the
+    /// proposal: until then anybody could have put other data under the header of somebody else.
     pub(super) fn try_certify(&mut self, committee: &Committee, head: L1BlockNumber) -> Option<&CertifiedBatch> {
         if self.certified.is_some() {
             return None;
@@ -174,6 +177,7 @@ impl Round {
             let held = self
                 .proposals
                 .values()
+                .filter(|held| held.header.data_kind == DataKind::Calldata || held.progress == Progress::Attested)
                 .find(|held| tally.statement == Statement::Attest(Attestation::of(epoch, &held.header)))?;
             // Each signature was verified, so each is a point; a sum of zero is no certificate.
             let signatures: Vec<BlsSignature> = tally.signed.iter().map(|(_, signature)| *signature).collect();
@@ -196,5 +200,65 @@ impl Round {
 
     pub(super) fn certified(&self) -> Option<&CertifiedBatch> {
         self.certified.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::{Address, B256, keccak256};
+    use baton_consensus::{CommitteeMember, SecretKey};
+    use baton_proto::{BatchIndex, BlockDigest, Domain, Epoch, Height, L1ChainId, L1Origin, L2ChainId, Weight};
+
+    use super::*;
+
+    #[test]
+    fn blobs_are_certified_only_with_data_that_was_judged() {
+        let origin = L1Origin { number: L1BlockNumber::new(1), hash: B256::ZERO };
+        let tip = InboxTip {
+            next_index: BatchIndex::ZERO,
+            last_height: Height::ZERO,
+            last_hash: BatchHash::ZERO,
+            accepted_at: origin.number,
+        };
+        let key = SecretKey::generate(&[1; 32]);
+        let domain = Domain { l1_chain_id: L1ChainId::new(1), registry: Address::ZERO, l2_chain_id: L2ChainId::new(7) };
+        let member = CommitteeMember {
+            owner: Address::repeat_byte(1),
+            fee_recipient: Address::repeat_byte(1),
+            weight: Weight::new(1),
+            key: key.public_key(),
+        };
+        let committee = Committee::new(Epoch::new(2), vec![member]).unwrap();
+        let me = MemberIndex::new(0);
+        for data_kind in [DataKind::Calldata, DataKind::Blobs] {
+            let header = BatchHeader {
+                index: BatchIndex::ZERO,
+                prev_batch_hash: BatchHash::ZERO,
+                epoch: Epoch::new(2),
+                first_height: Height::new(1),
+                last_height: Height::new(1),
+                last_digest: BlockDigest::ZERO,
+                last_origin: origin,
+                state_root: B256::ZERO,
+                forced_position: 0,
+                forced_hash: B256::ZERO,
+                data_kind,
+                data_hash: keccak256("data"),
+                duties_root: B256::ZERO,
+            };
+            let statement = Statement::Attest(Attestation::of(Epoch::new(2), &header));
+            let signature = key.sign(&statement, &domain);
+            let mut round = Round::new(tip);
+            let held = Held::new(header, Bytes::from_static(b"data, as somebody says"));
+            let hash = held.hash;
+            round.propose(me, held);
+            assert_eq!(round.attest(&SignedStatement { statement, signer: me, signature }), None);
+            let at_once = round.try_certify(&committee, origin.number).is_some();
+            assert_eq!(at_once, data_kind == DataKind::Calldata, "calldata was checked when it came");
+            round.judge(me, hash, Progress::Refused);
+            assert!(round.try_certify(&committee, origin.number).is_none());
+            round.judge(me, hash, Progress::Attested);
+            assert_eq!(round.try_certify(&committee, origin.number).is_some(), !at_once);
+        }
     }
 }

@@ -6,10 +6,11 @@ use baton_proto::{
     BatchHash, BatchHeader, BatchIndex, Block, BlockHeader, ChainSpec, DataKind, Epoch, Epochs, Height, L1BlockNumber,
     MemberIndex,
     batch_data::{self, BatchDataError},
-    limits::{BATCH_BLOCKS_MAX, BATCH_DATA_BYTES_MAX},
+    blobs,
+    limits::BATCH_BLOCKS_MAX,
 };
 
-use crate::l1::{ChainFacts, InboxTip};
+use crate::l1::{ChainFacts, InboxTip, data_hash};
 
 /// L1 blocks by which a member's view may lag behind the proposer's without its refusing the proposal.
 const TOLERANCE_BLOCKS: u64 = 1;
@@ -52,8 +53,6 @@ pub enum ProposalError {
     SpansEpochs { last: Height, expected: Epoch, got: Epoch },
     #[error("data of {got} bytes, at most {max} are allowed")]
     DataTooLong { max: u64, got: usize },
-    #[error("data kind is {0:?}, only calldata is posted")]
-    WrongDataKind(DataKind),
     #[error("data hash is {got}, the data's is {expected}")]
     WrongDataHash { expected: B256, got: B256 },
     #[error("member {member} has rank {rank} for this batch and may propose from L1 block {from}, now is {head}")]
@@ -81,7 +80,6 @@ impl ProposalError {
             Self::WrongLength { .. }
             | Self::SpansEpochs { .. }
             | Self::DataTooLong { .. }
-            | Self::WrongDataKind(_)
             | Self::WrongDataHash { .. }
             | Self::WrongField { .. }
             | Self::Data(_) => true,
@@ -150,32 +148,47 @@ impl<'a> Situation<'a> {
         self.head >= self.from_block(is_complete, rank)
     }
 
-    /// Returns the most data bytes of a batch on this chain.
+    /// Returns the most data bytes of a batch of this kind on this chain; 0 for blobs where the chain has none.
     #[must_use]
-    pub fn data_bytes_max(&self) -> usize {
-        usize::try_from(self.spec.batch_bytes_max).unwrap_or(usize::MAX).min(BATCH_DATA_BYTES_MAX)
+    pub fn data_bytes_max(&self, kind: DataKind) -> usize {
+        let chain_max = match kind {
+            DataKind::Calldata => usize::try_from(self.spec.batch_bytes_max).unwrap_or(usize::MAX),
+            DataKind::Blobs => blobs::data_bytes_max(self.spec.batch_blobs_max),
+        };
+        chain_max.min(kind.data_bytes_max())
     }
 
-    /// Returns whether nothing can join a batch of `data_len` bytes and `blocks` blocks that ends with `last`: it ends the
-    /// epoch, or the final block after it might not fit.
+    /// Returns whether nothing can join a batch of this kind, of `data_len` bytes and `blocks` blocks, that ends with `last`: it
+    /// ends the epoch, or the final block after it might not fit.
     ///
     /// Judged from what every member knows, so that proposer and members agree.
     #[must_use]
-    pub fn is_complete(&self, data_len: usize, blocks: u64, last: &BlockHeader, next: Option<&BlockHeader>) -> bool {
-        self.epochs.ends_with(last) || self.is_full(data_len, blocks, next)
+    pub fn is_complete(
+        &self,
+        (kind, data_len): (DataKind, usize),
+        blocks: u64,
+        last: &BlockHeader,
+        next: Option<&BlockHeader>,
+    ) -> bool {
+        self.epochs.ends_with(last) || self.is_full(kind, data_len, blocks, next)
     }
 
-    fn is_full(&self, data_len: usize, blocks: u64, next: Option<&BlockHeader>) -> bool {
+    fn is_full(&self, kind: DataKind, data_len: usize, blocks: u64, next: Option<&BlockHeader>) -> bool {
         let Some(next) = next else { return false };
-        let (data_len, max) = (data_len as u64, self.data_bytes_max() as u64);
+        let (data_len, max) = (data_len as u64, self.data_bytes_max(kind) as u64);
         let with_next = data_len.saturating_add(u64::from(next.payload_bytes)).saturating_add(BLOCK_OVERHEAD_BYTES);
         // Seven eighths: finding the longest prefix that fits exactly is not worth the compressions.
         blocks >= BATCH_BLOCKS_MAX as u64 || with_next > max || data_len.saturating_mul(8) >= max.saturating_mul(7)
     }
 
-    /// Builds the header of the batch of `blocks`, which follow the tip; `None` without blocks.
+    /// Builds the header of the batch of `blocks`, which follow the tip, with the data's kind and hash; `None` without blocks.
     #[must_use]
-    pub fn header(&self, blocks: &[Block], data: &[u8], duties_root: B256) -> Option<BatchHeader> {
+    pub fn header(
+        &self,
+        (data_kind, data_hash): (DataKind, B256),
+        blocks: &[Block],
+        duties_root: B256,
+    ) -> Option<BatchHeader> {
         let first = &blocks.first()?.header;
         let last = &blocks.last()?.header;
         Some(BatchHeader {
@@ -190,13 +203,14 @@ impl<'a> Situation<'a> {
             state_root: B256::ZERO,
             forced_position: last.forced_position,
             forced_hash: last.forced_hash,
-            data_kind: DataKind::Calldata,
-            data_hash: keccak256(data),
+            data_kind,
+            data_hash,
             duties_root,
         })
     }
 
-    /// Checks what the header and the data's length and hash alone show.
+    /// Checks what the header and the data's length alone show, and the hash of calldata. That of blobs takes longer than a
+    /// task may be held up: [`check_content`](Self::check_content) sees to it.
     ///
     /// # Errors
     /// [`ProposalError`].
@@ -218,17 +232,14 @@ impl<'a> Situation<'a> {
         if !(1..=BATCH_BLOCKS_MAX as u64).contains(&block_count(header)) {
             return Err(ProposalError::WrongLength { first: header.first_height, last: header.last_height });
         }
-        if data.len() > self.data_bytes_max() {
-            return Err(ProposalError::DataTooLong { max: self.data_bytes_max() as u64, got: data.len() });
+        let max = self.data_bytes_max(header.data_kind);
+        if data.len() > max {
+            return Err(ProposalError::DataTooLong { max: max as u64, got: data.len() });
         }
-        if header.data_kind != DataKind::Calldata {
-            return Err(ProposalError::WrongDataKind(header.data_kind));
+        match header.data_kind {
+            DataKind::Calldata => check_hash(header, keccak256(data)),
+            DataKind::Blobs => Ok(()),
         }
-        let expected = keccak256(data);
-        if header.data_hash != expected {
-            return Err(ProposalError::WrongDataHash { expected, got: header.data_hash });
-        }
-        Ok(())
     }
 
     /// Checks that `member` may propose this batch now: its rank's time has come, give or take one L1 block.
@@ -254,7 +265,8 @@ impl<'a> Situation<'a> {
         Err(ProposalError::SpansEpochs { last: last.height, expected: self.epoch, got: last.epoch })
     }
 
-    /// Checks that `header` and its data say what is final here.
+    /// Checks that `header` and its data say what is final here, and that the header commits to this data: only to what is true
+    /// is a commitment computed, which for blobs takes some 50 ms each.
     ///
     /// `own` are this node's final blocks of the header's heights, in order.
     ///
@@ -267,13 +279,21 @@ impl<'a> Situation<'a> {
         own: &[Block],
         duties_root: B256,
     ) -> Result<(), ProposalError> {
-        let Some(expected) = self.header(own, data, duties_root) else {
+        let Some(expected) = self.header((header.data_kind, header.data_hash), own, duties_root) else {
             return Err(ProposalError::WrongLength { first: header.first_height, last: header.last_height });
         };
         first_difference(&expected, header)?;
         batch_data::matches(data, own)?;
-        Ok(())
+        let expected = data_hash(header.data_kind, data).map_err(|error| ProposalError::Data(error.to_string()))?;
+        check_hash(header, expected)
     }
+}
+
+fn check_hash(header: &BatchHeader, expected: B256) -> Result<(), ProposalError> {
+    if header.data_hash == expected {
+        return Ok(());
+    }
+    Err(ProposalError::WrongDataHash { expected, got: header.data_hash })
 }
 
 /// Returns how many blocks the header spans; 0 when it ends before it starts.

@@ -9,7 +9,7 @@ use baton_proto::{
 };
 
 use super::rules::{ProposalError, Situation, rank};
-use crate::l1::{InboxTip, deploy::devnet_spec};
+use crate::l1::{InboxTip, data_hash, deploy::devnet_spec};
 
 const ACCEPTED_AT: u64 = 100;
 
@@ -112,15 +112,23 @@ fn a_member_allows_one_l1_block_of_difference_and_no_more() {
 fn full_means_that_the_next_final_block_might_not_fit() {
     let (spec, tip) = (spec(), tip());
     let now = situation(&spec, &tip, ACCEPTED_AT);
-    let max = now.data_bytes_max();
+    let calldata = |len| (DataKind::Calldata, len);
+    let max = now.data_bytes_max(DataKind::Calldata);
     let [last, next] = &blocks(2)[..] else { panic!() };
     let (last, mut next) = (&last.header, next.header.clone());
-    assert!(!now.is_complete(max, 10, last, None), "without a next block there is nothing to wait for");
-    assert!(!now.is_complete(max / 2, 10, last, Some(&next)));
-    assert!(now.is_complete(max * 7 / 8, 10, last, Some(&next)));
-    assert!(now.is_complete(1, 16_384, last, Some(&next)));
+    assert!(!now.is_complete(calldata(max), 10, last, None), "without a next block there is nothing to wait for");
+    assert!(!now.is_complete(calldata(max / 2), 10, last, Some(&next)));
+    assert!(now.is_complete(calldata(max * 7 / 8), 10, last, Some(&next)));
+    assert!(now.is_complete(calldata(1), 16_384, last, Some(&next)));
     next.payload_bytes = u32::try_from(max / 2).unwrap();
-    assert!(now.is_complete(max / 2, 10, last, Some(&next)));
+    assert!(now.is_complete(calldata(max / 2), 10, last, Some(&next)));
+    // Blobs hold six times as much.
+    let in_blobs = now.data_bytes_max(DataKind::Blobs);
+    assert_eq!(in_blobs, 6 * 126_976 - 5);
+    assert!(!now.is_complete((DataKind::Blobs, max), 10, last, Some(&next)));
+    assert!(now.is_complete((DataKind::Blobs, in_blobs * 7 / 8 + 1), 10, last, Some(&next)));
+    let none = ChainSpec { batch_blobs_max: 0, ..spec.clone() };
+    assert_eq!(situation(&none, &tip, ACCEPTED_AT).data_bytes_max(DataKind::Blobs), 0);
 }
 
 #[test]
@@ -129,7 +137,7 @@ fn a_batch_that_ends_the_epoch_is_complete_whatever_its_size() {
     let now = situation(&spec, &tip, ACCEPTED_AT);
     let [last, next] = &blocks(2)[..] else { panic!() };
     let (mut last, mut next) = (last.header.clone(), next.header.clone());
-    let complete = |last: &BlockHeader, next| now.is_complete(1, 1, last, next);
+    let complete = |last: &BlockHeader, next| now.is_complete((DataKind::Calldata, 1), 1, last, next);
     for (origin, ends) in [(80, false), (119, false), (120, true), (400, true)] {
         last.origin.number = L1BlockNumber::new(origin);
         assert_eq!((complete(&last, None), complete(&last, Some(&next))), (ends, ends), "{origin}");
@@ -148,7 +156,7 @@ fn a_proposal_must_say_what_is_final_here() {
     let own = blocks(6);
     let data = batch_data::encode(&own[..5]).unwrap();
     let root = B256::repeat_byte(9);
-    let header = now.header(&own[..5], &data, root).unwrap();
+    let header = now.header((DataKind::Calldata, keccak256(&data)), &own[..5], root).unwrap();
     assert_eq!((header.first_height, header.last_height), (Height::new(1), Height::new(5)));
     assert_eq!(header.last_digest, own[4].header.digest());
     now.check_header(&header, &data).unwrap();
@@ -174,8 +182,6 @@ fn a_proposal_must_say_what_is_final_here() {
         let wrong = with(&|h| h.last_height = Height::new(last));
         assert!(matches!(refused(&wrong, &data), ProposalError::WrongLength { .. }));
     }
-    let wrong = with(&|h| h.data_kind = DataKind::Blobs);
-    assert!(matches!(refused(&wrong, &data), ProposalError::WrongDataKind(DataKind::Blobs)));
     assert!(matches!(refused(&header, b"other"), ProposalError::WrongDataHash { .. }));
     assert!(matches!(refused(&header, &vec![0; 200_000]), ProposalError::DataTooLong { .. }));
 
@@ -201,9 +207,20 @@ fn a_proposal_must_say_what_is_final_here() {
     let other = batch_data::encode(&own[..4]).unwrap();
     let wrong = with(&|h| h.data_hash = keccak256(&other));
     assert!(matches!(refused(&wrong, &other), ProposalError::Data(_)));
+    // The calldata's hash where blobs are named, and the true one.
+    let wrong = with(&|h| h.data_kind = DataKind::Blobs);
+    now.check_header(&wrong, &data).unwrap();
+    assert!(matches!(refused(&wrong, &data), ProposalError::WrongDataHash { .. }));
+    let in_blobs = with(&|h| {
+        h.data_kind = DataKind::Blobs;
+        h.data_hash = data_hash(DataKind::Blobs, &data).unwrap();
+    });
+    now.check_content(&in_blobs, &data, &own[..5], root).unwrap();
+    let error = now.check_header(&in_blobs, &vec![0; 800_000]).unwrap_err();
+    assert!(matches!(error, ProposalError::DataTooLong { max: 761_851, got: 800_000 }));
     let garbage = vec![7; 64];
     let wrong = with(&|h| h.data_hash = keccak256(&garbage));
     assert!(matches!(refused(&wrong, &garbage), ProposalError::Data(_)));
     // A member further on than the proposer compares the same heights only.
-    assert!(View::new(6) == own[5].header.view && now.header(&[], &data, root).is_none());
+    assert!(View::new(6) == own[5].header.view && now.header((DataKind::Calldata, B256::ZERO), &[], root).is_none());
 }

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, B256};
 use baton_consensus::Verified;
 use baton_proto::{
-    Attestation, BatchHeader, Epoch, Evidence, Height, MemberIndex, SignedStatement, Statement,
+    Attestation, BatchHeader, Block, DataKind, Epoch, Evidence, Height, MemberIndex, SignedStatement, Statement,
     batch_data::{self, BatchDataError},
     limits::COMMITTEE_MEMBERS_MAX,
     wire::ConsensusMessage,
@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     epoch::{EpochContext, epoch_after},
-    l1::{CertifiedBatch, ChainFacts, InboxTip, InboxView},
+    l1::{At, CertifiedBatch, ChainFacts, DataChoice, DataPrices, InboxTip, InboxView, KzgError, cheaper, data_hash},
     ledger::{BatchOnL1, BatchRecord, LedgerError},
 };
 
@@ -79,6 +79,7 @@ pub(super) fn spawn(
         size: Size::default(),
         ahead: BTreeMap::new(),
         ahead_votes: Vec::new(),
+        kind: DataKind::Calldata,
         proposed_by_me: None,
         stuck: false,
         unknown: None,
@@ -119,6 +120,8 @@ struct Work {
     /// AHEAD_PROPOSALS_MAX.
     ahead: BTreeMap<Address, Held>,
     ahead_votes: Vec<SignedStatement>,
+    /// Of the last batch that was built here, and so how much the next one is expected to hold.
+    kind: DataKind,
     /// The batch that this process proposed last.
     proposed_by_me: Option<BatchHeader>,
     /// Whether the operator was told that a block fits no batch.
@@ -389,7 +392,8 @@ impl Work {
         if let Err(error) = situation.check_span(&last) {
             return Ok(Err(error));
         }
-        let is_complete = situation.is_complete(held.data.len(), super::block_count(header), &last, next.as_ref());
+        let size = (header.data_kind, held.data.len());
+        let is_complete = situation.is_complete(size, super::block_count(header), &last, next.as_ref());
         if is_complete {
             round.complete_since.get_or_insert(view.head);
         }
@@ -492,7 +496,7 @@ impl Work {
         let by_age = situation.may_propose(false, rank);
         let first_look = round.complete_since.is_none();
         self.grow_size(final_height)?;
-        let limit = situation.data_bytes_max() as u64;
+        let limit = situation.data_bytes_max(self.kind) as u64;
         if self.size.try_at == 0 {
             self.size.try_at = limit;
         }
@@ -503,6 +507,7 @@ impl Work {
         }
         let counted = self.duties.up_to(tip.last_height, view.settled.last_height)?;
         let Some(candidate) = self.build(&facts, tip, counted, view, final_height).await? else { return Ok(()) };
+        self.kind = candidate.kind;
         if candidate.is_complete {
             if let Some(round) = &mut self.round {
                 round.complete_since.get_or_insert(view.head);
@@ -515,16 +520,18 @@ impl Work {
         if !situation.may_propose(candidate.is_complete, rank) {
             return Ok(());
         }
+        let is_complete = candidate.is_complete;
+        let Some(held) = self.close(&facts, tip, candidate, view).await? else { return Ok(()) };
         info!(
-            index = %candidate.header.index,
-            first_height = %candidate.header.first_height,
-            last_height = %candidate.header.last_height,
-            bytes = candidate.data.len(),
+            index = %held.header.index,
+            first_height = %held.header.first_height,
+            last_height = %held.header.last_height,
+            kind = ?held.header.data_kind,
+            bytes = held.data.len(),
             rank,
-            complete = candidate.is_complete,
+            complete = is_complete,
             "batch closed"
         );
-        let held = Held::new(candidate.header, candidate.data);
         if let Some(round) = &mut self.round {
             round.propose(me, held.clone());
         }
@@ -551,27 +558,28 @@ impl Work {
         view: &InboxView,
         final_height: Height,
     ) -> Result<Option<Candidate>, BatcherError> {
+        let Some(prices) = self.prices(facts).await else { return Ok(None) };
         let (ledger, context) = (Arc::clone(&self.context.ledger), Arc::clone(&self.epoch));
         let (facts, head) = (Arc::clone(facts), view.head);
         let built = spawn_blocking(move || -> Result<Result<Candidate, BatchDataError>, BatcherError> {
             let situation = Situation::new(&facts, context.epoch, &tip, head, None);
             let first = tip.last_height.next().unwrap_or_default();
             let blocks = unposted_blocks(&*ledger, context.epoch, first, final_height)?;
-            let (data, count) = match batch_data::encode_prefix(&blocks, situation.data_bytes_max()) {
+            let (kind, (data, count)) = match encode(&situation, prices, &blocks) {
                 Ok(encoded) => encoded,
                 Err(error) => return Ok(Err(error)),
             };
-            let own = blocks.get(..count).unwrap_or(&blocks);
+            let mut own = blocks;
+            own.truncate(count);
             let next = match own.last().and_then(|block| block.header.height.next()) {
                 Some(next) if next <= final_height => ledger.header(next)?,
                 _ => None,
             };
             let root = counted.root_with(&context.leaders, own.iter().map(|block| &block.header))?;
-            let header = situation.header(own, &data, root).ok_or(BatcherError::MissingBlock(first))?;
-            let is_complete = own
-                .last()
-                .is_some_and(|last| situation.is_complete(data.len(), own.len() as u64, &last.header, next.as_ref()));
-            Ok(Ok(Candidate { header, data: data.into(), is_complete }))
+            let is_complete = own.last().is_some_and(|last| {
+                situation.is_complete((kind, data.len()), own.len() as u64, &last.header, next.as_ref())
+            });
+            Ok(Ok(Candidate { kind, data: data.into(), own, root, is_complete }))
         })
         .await??;
         match built {
@@ -588,6 +596,51 @@ impl Work {
                 Ok(None)
             }
         }
+    }
+
+    /// Asks what the ways to L1 cost now, where that decides. `None` if L1 does not say.
+    async fn prices(&self, facts: &ChainFacts) -> Option<Prices> {
+        match self.context.config.data {
+            _ if facts.spec.batch_blobs_max == 0 => Some(Prices::Fixed(DataKind::Calldata)),
+            DataChoice::Blobs => Some(Prices::Fixed(DataKind::Blobs)),
+            DataChoice::Calldata => Some(Prices::Fixed(DataKind::Calldata)),
+            DataChoice::Auto => {
+                let client = &self.context.client;
+                let both = async { tokio::try_join!(client.existing_block(At::Latest), client.blob_base_fee()) };
+                match self.context.cancel.run_until_cancelled(both).await? {
+                    Ok((block, blob_base_fee_wei)) => {
+                        Some(Prices::Now(DataPrices { base_fee_wei: block.base_fee_wei, blob_base_fee_wei }))
+                    }
+                    Err(error) => {
+                        debug!(%error, "L1 does not say what it asks for; the batch waits");
+                        None
+                    }
+                }
+            }
+        }
+    }
+
+    /// Commits to the data, which takes long for blobs, and makes the batch. `None` if there is none.
+    async fn close(
+        &self,
+        facts: &Arc<ChainFacts>,
+        tip: InboxTip,
+        candidate: Candidate,
+        view: &InboxView,
+    ) -> Result<Option<Held>, BatcherError> {
+        let (facts, epoch, head) = (Arc::clone(facts), self.epoch.epoch, view.head);
+        let Candidate { kind, data, own, root, .. } = candidate;
+        let closed = spawn_blocking(move || {
+            let hash = data_hash(kind, &data)?;
+            let header = Situation::new(&facts, epoch, &tip, head, None).header((kind, hash), &own, root);
+            Ok::<_, KzgError>(header.map(|header| Held::new(header, data)))
+        })
+        .await?;
+        Ok(closed.unwrap_or_else(|error| {
+            // The data was cut to what its kind holds.
+            error!(%error, height = %tip.last_height, "the next batch's data cannot be committed to");
+            None
+        }))
     }
 
     /// Tells the poster what to post, when this node's rank has waited long enough for those before it.
@@ -667,10 +720,47 @@ impl Work {
     }
 }
 
+/// What the next batch would be.
 struct Candidate {
-    header: BatchHeader,
+    kind: DataKind,
     data: alloy_primitives::Bytes,
+    /// Its blocks.
+    own: Vec<Block>,
+    /// Of the duties up to its last block.
+    root: B256,
     is_complete: bool,
+}
+
+/// What decides on the way to L1.
+#[derive(Clone, Copy)]
+enum Prices {
+    Now(DataPrices),
+    /// The operator, or the chain, has decided.
+    Fixed(DataKind),
+}
+
+/// Returns the way that the next batch takes, its data, and how many of `blocks` it holds.
+fn encode(
+    situation: &Situation<'_>,
+    prices: Prices,
+    blocks: &[Block],
+) -> Result<(DataKind, (Vec<u8>, usize)), BatchDataError> {
+    let encode = |kind| batch_data::encode_prefix(blocks, situation.data_bytes_max(kind));
+    let prices = match prices {
+        Prices::Fixed(kind) => return Ok((kind, encode(kind)?)),
+        Prices::Now(prices) => prices,
+    };
+    let encoded = encode(DataKind::Blobs)?;
+    let calldata_max = situation.data_bytes_max(DataKind::Calldata);
+    Ok(match cheaper(prices, encoded.0.len(), calldata_max) {
+        DataKind::Calldata if encoded.0.len() <= calldata_max => (DataKind::Calldata, encoded),
+        DataKind::Calldata => match encode(DataKind::Calldata) {
+            Ok(shorter) => (DataKind::Calldata, shorter),
+            // A block that calldata cannot hold travels in blobs, whatever they cost.
+            Err(_) => (DataKind::Blobs, encoded),
+        },
+        DataKind::Blobs => (DataKind::Blobs, encoded),
+    })
 }
 
 fn refuse(charge: &Charge, epoch: Epoch, from: MemberIndex, error: &ProposalError) {

@@ -5,10 +5,11 @@ use std::{
     time::Duration,
 };
 
-use alloy_primitives::B256;
+use alloy_primitives::{B256, keccak256};
 use baton_proto::{
-    Attestation, BatchHash, BatchIndex, Block, BlockDigest, BlockHeader, BlsPublicKey, ChainSpec, Epoch, Evidence,
-    Height, MemberIndex, Offence, SignedStatement, Statement, Weight, wire::ConsensusMessage,
+    Attestation, BatchHash, BatchIndex, Block, BlockDigest, BlockHeader, BlsPublicKey, ChainSpec, DataKind, Epoch,
+    Evidence, Height, MemberIndex, Offence, SignedStatement, Statement, Weight, limits::BATCH_DATA_BYTES_MAX,
+    wire::ConsensusMessage,
 };
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -17,7 +18,8 @@ use super::{BatchMessage, BatchStatus, Batcher, BatcherConfig, BatcherContext, S
 use crate::{
     epoch::EpochBook,
     l1::{
-        AccountConfig, At, InboxTip, PostedChain, ReplayError, Watcher, deploy, read_posted_chain, read_tip,
+        AccountConfig, At, DataChoice, InboxTip, PostedChain, ReplayError, Watcher, deploy, read_posted_chain,
+        read_tip,
         testing::{PATIENCE, POLL, TestChain, account, anvil_call, eventually, finalize},
     },
     ledger::{BatchOnL1, Ledger},
@@ -72,6 +74,8 @@ struct Member {
 
 struct Cluster {
     chain: TestChain,
+    /// How all members get their batches to L1.
+    data: DataChoice,
     hub: Hub,
     members: Vec<Option<Member>>,
 }
@@ -93,7 +97,9 @@ impl Cluster {
     fn of(chain: TestChain, running: &[u8]) -> Self {
         let hub = Hub::default();
         hub.0.lock().unwrap().resize_with(5, || None);
-        let mut cluster = Self { chain, hub, members: (0..5).map(|_| None).collect() };
+        // What most tests are about is the same with blobs, which take each node seconds.
+        let data = DataChoice::Calldata;
+        let mut cluster = Self { chain, data, hub, members: (0..5).map(|_| None).collect() };
         for index in running {
             cluster.join(*index);
         }
@@ -120,7 +126,7 @@ impl Cluster {
     }
 
     fn join_with(&mut self, index: u8, key: OwnKey, record: tempfile::TempDir, epochs: EpochBook) {
-        let chain = &self.chain;
+        let (chain, data) = (&self.chain, self.data);
         let place = usize::from(index);
         let ledger = chain.ledger();
         let cancel = CancellationToken::new();
@@ -144,7 +150,7 @@ impl Cluster {
             charge: Arc::new(move |epoch, member, why| charges.lock().unwrap().push((epoch, member, why.to_owned()))),
             evidence,
             poster: Some((account(5 + place), AccountConfig { poll: POLL, ..AccountConfig::default() })),
-            config: BatcherConfig { repeat: Duration::from_millis(100), retry: POLL },
+            config: BatcherConfig { repeat: Duration::from_millis(100), retry: POLL, data },
             cancel: cancel.clone(),
         };
         let batcher = Batcher::spawn(context).unwrap();
@@ -165,7 +171,7 @@ impl Cluster {
         let (chain, other) = (&self.chain, Epoch::new(3));
         let tip = InboxTip::genesis(&chain.facts);
         let situation = Situation::new(&chain.facts, other, &tip, tip.accepted_at, None);
-        let header = situation.header(blocks, b"one", B256::ZERO).unwrap();
+        let header = situation.header((DataKind::Calldata, keccak256(b"one")), blocks, B256::ZERO).unwrap();
         let statement = Statement::Attest(Attestation::of(other, &header));
         let signature = chain.keys[1].sign(&statement, &chain.facts.domain);
         let attestation = SignedStatement { statement, signer: MemberIndex::new(1), signature };
@@ -322,6 +328,25 @@ async fn final_blocks_reach_l1_batch_after_batch_and_settle() {
         })
         .await;
     }
+    cluster.nobody_is_charged();
+}
+
+/// More than calldata holds, so several blobs. What blobs cost on a test's L1 is next to nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn batches_travel_in_blobs_and_come_back_from_them() {
+    let mut cluster = Cluster::start(&[]).await;
+    cluster.data = DataChoice::Auto;
+    for index in 0..4 {
+        cluster.join(index);
+    }
+    let blocks = cluster.chain.blocks_after(&cluster.chain.facts.genesis, 20, 100);
+    cluster.finalize(&blocks);
+    // Read back from the blobs, and compared.
+    cluster.until_posted(&blocks).await;
+    let replayed = cluster.replay().await;
+    let first = &replayed.batches[0];
+    assert!(replayed.batches.iter().all(|batch| batch.header.data_kind == DataKind::Blobs));
+    assert!(first.data.len() > BATCH_DATA_BYTES_MAX, "{} bytes", first.data.len());
     cluster.nobody_is_charged();
 }
 

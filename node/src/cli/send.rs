@@ -138,7 +138,7 @@ impl SendCliError {
 }
 
 pub(super) async fn run(args: SendArgs) -> Result<(), SendCliError> {
-    let to_registry = |to: &ToRegistry, data: Vec<u8>| Call { to: to.registry, data: data.into() };
+    let to_registry = |to: &ToRegistry, data: Vec<u8>| Call::plain(to.registry, data.into());
     match args.ask {
         Ask::RotateKey(args) => {
             let owner = args.owner()?;
@@ -168,11 +168,11 @@ pub(super) async fn run(args: SendArgs) -> Result<(), SendCliError> {
             to.through.send(&call, "the return from jail").await.map(drop)
         }
         Ask::ClaimRewards(ClaimRewards { liveness, owner, through }) => {
-            let call = Call { to: liveness, data: Liveness::claimCall { owner }.abi_encode().into() };
+            let call = Call::plain(liveness, Liveness::claimCall { owner }.abi_encode().into());
             through.send(&call, "the claim of rewards").await.map(drop)
         }
         Ask::Abandon(Abandon { inbox, through }) => {
-            let call = Call { to: inbox, data: BatchInbox::abandonCall {}.abi_encode().into() };
+            let call = Call::plain(inbox, BatchInbox::abandonCall {}.abi_encode().into());
             through.send(&call, "the abandonment").await.map(drop)
         }
     }
@@ -196,7 +196,7 @@ pub fn rotate_key_call(
         blsKey: Bytes::copy_from_slice(key.public_key().as_bytes()),
         possession: Bytes::copy_from_slice(&possession),
     };
-    Ok(Call { to: registry, data: call.abi_encode().into() })
+    Ok(Call::plain(registry, call.abi_encode().into()))
 }
 
 impl RotateKey {

@@ -10,6 +10,7 @@ use libp2p::Multiaddr;
 use serde::Deserialize;
 
 use super::{LogFormat, PeerAddress};
+use crate::l1::DataChoice;
 
 /// Declares one layer of keys with their flags and environment variables, and how it is laid over a lower one.
 macro_rules! layer {
@@ -107,6 +108,14 @@ layer! {
         /// Age of the newest L1 head in milliseconds from which our view of L1 is stale: the node then names no newer
         /// origins and attests no batches, and goes on voting. Default 60000: five missed slots of 12 s.
         stale_after_ms: u64, "l1-stale-after-ms", "BATON_L1_STALE_AFTER_MS";
+        /// Beacon API endpoints of L1 (http or https), tried in this order: batches whose data is in blobs are read there.
+        /// Printed like `rpc`. Default none: what a member of the committee attested it has, and needs none; a follower then
+        /// records batches in blobs without their data.
+        #[arg(value_delimiter = ',', hide_env_values = true)]
+        beacon: Vec<String>, "l1-beacon", "BATON_L1_BEACON";
+        /// How the data of this node's batches gets to L1. Default auto: blobs, or calldata where that costs less or L1 has no
+        /// blobs.
+        batch_data: DataChoice, "l1-batch-data", "BATON_L1_BATCH_DATA";
     }
 }
 

@@ -47,6 +47,7 @@ fn the_smallest_file_gets_every_default() {
     assert_eq!(config.p2p.listen.iter().map(ToString::to_string).collect::<Vec<_>>(), P2P_LISTEN_DEFAULT);
     assert_eq!(config.sign_record_dir.as_deref(), Some(Path::new("/keys/sign-record")));
     assert_eq!((config.l1.poll_interval_ms, config.l1.stale_after_ms), (1_000, 60_000));
+    assert_eq!((config.l1.beacon, config.l1.batch_data), (vec![], DataChoice::Auto));
     assert_eq!((config.log.level.as_str(), config.log.format), ("info", LogFormat::Text));
     assert_eq!((config.poster_key, config.evidence_key, config.l2_chain_id), (None, None, None));
 }
@@ -213,7 +214,8 @@ fn a_key_to_change_to_has_a_record_of_its_own() {
 
 #[test]
 fn rules_between_keys_name_the_key() {
-    let cases: [(&[&str], &str); 9] = [
+    let cases: [(&[&str], &str); 10] = [
+        (&["--l1-beacon", "ws://beacon"], "`l1.beacon`"),
         // Beside the key in use the default record is that key's.
         (&["--next-consensus-key", "/keys/next.key"], "`next_sign_record_dir`"),
         (&["--next-sign-record-dir", "/next"], "`next_consensus_key`"),

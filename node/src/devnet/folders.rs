@@ -178,6 +178,10 @@ impl NodeFolder {
                     ("inbox", text(&deployment.inbox)),
                     ("slasher", text(&deployment.slasher)),
                     ("poll_interval_ms", Value::Integer(POLL_INTERVAL_MS)),
+                    // An anvil has its blobs where it has the rest.
+                    ("beacon", list(vec![text(&chain.l1_url)])),
+                    // Nodes that share a machine are spared the seconds that each takes to load what blobs need.
+                    ("batch_data", text(&"calldata")),
                 ])),
             ),
             (

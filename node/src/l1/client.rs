@@ -25,7 +25,11 @@ use alloy_sol_types::SolCall;
 use baton_proto::{L1BlockNumber, L1ChainId, L1Origin};
 use futures::{StreamExt as _, stream::FuturesUnordered};
 
-use super::bindings::{BindingError, RevertReason};
+use super::{
+    beacon::Beacon,
+    bindings::{BindingError, RevertReason},
+    sender::Call,
+};
 
 /// How long the others are waited for once a majority has said what is final.
 const STRAGGLER_PATIENCE: Duration = Duration::from_secs(1);
@@ -62,6 +66,8 @@ pub enum L1Error {
     Disagree { what: String },
     #[error("{what} that L1 holds are not stored: {why}")]
     NotStored { what: &'static str, why: String },
+    #[error("the data is in blobs, and no beacon endpoint is configured (l1.beacon)")]
+    NoBeacon,
     #[error("L1 holds what this version cannot use: {0}")]
     Binding(#[from] BindingError),
 }
@@ -89,6 +95,7 @@ impl L1Error {
             | Self::BadUrl(_)
             | Self::WrongChain { .. }
             | Self::Reverted { .. }
+            | Self::NoBeacon
             | Self::Binding(_) => false,
         }
     }
@@ -161,6 +168,8 @@ struct Endpoint {
 #[derive(Clone)]
 pub struct L1Client {
     endpoints: Arc<[Endpoint]>,
+    /// `None` where nobody said whom to ask for blobs.
+    beacon: Option<Beacon>,
     chain_id: L1ChainId,
     timeout: Duration,
 }
@@ -198,7 +207,49 @@ impl L1Client {
                 Ok(Endpoint { label, provider: RootProvider::new_http(url), chain_checked: AtomicBool::new(false) })
             })
             .collect::<Result<Vec<_>, L1Error>>()?;
-        Ok(Self { endpoints: endpoints.into(), chain_id, timeout })
+        Ok(Self { endpoints: endpoints.into(), beacon: None, chain_id, timeout })
+    }
+
+    /// Has blobs read from the beacon API at `urls`, asked in this order. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`L1Error::EndpointCount`], [`L1Error::BadUrl`].
+    pub fn with_beacon(mut self, urls: &[String]) -> Result<Self, L1Error> {
+        if urls.is_empty() || urls.len() > ENDPOINTS_MAX {
+            return Err(L1Error::EndpointCount { got: urls.len() });
+        }
+        self.beacon = Some(Beacon::new(urls, self.timeout)?);
+        Ok(self)
+    }
+
+    /// Returns whether this client can read blobs.
+    #[must_use]
+    pub const fn has_beacon(&self) -> bool {
+        self.beacon.is_some()
+    }
+
+    /// Returns the blobs of block `number` that have these versioned hashes, in the order of the hashes, each checked against
+    /// its hash.
+    ///
+    /// # Errors
+    /// [`L1Error`].
+    pub async fn blobs(&self, number: L1BlockNumber, hashes: &[B256]) -> Result<Vec<Bytes>, L1Error> {
+        let beacon = self.beacon.as_ref().ok_or(L1Error::NoBeacon)?;
+        beacon.blobs(&self.existing_block(At::Number(number)).await?, hashes).await
+    }
+
+    /// Returns what a unit of blob gas costs now, in wei; `None` on an L1 that has no blobs.
+    ///
+    /// # Errors
+    /// [`L1Error`] when no endpoint answers.
+    pub async fn blob_base_fee(&self) -> Result<Option<u128>, L1Error> {
+        let asked =
+            self.ask("eth_blobBaseFee", None, |provider| async move { provider.get_blob_base_fee().await }).await;
+        match asked {
+            Ok(wei) => Ok(Some(wei)),
+            Err(L1Error::Refused { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Returns the chain that every endpoint must be on.
@@ -456,9 +507,8 @@ impl L1Client {
     ///
     /// # Errors
     /// [`L1Error::Reverted`] with the named reason.
-    pub async fn simulate(&self, from: Address, to: Address, data: &Bytes) -> Result<(), L1Error> {
-        let request = TransactionRequest::default().with_from(from).with_to(to).with_input(data.clone());
-        self.call_request(request, At::Latest).await.map(|_| ())
+    pub async fn simulate(&self, from: Address, call: &Call) -> Result<(), L1Error> {
+        self.call_request(request_of(from, call), At::Latest).await.map(|_| ())
     }
 
     async fn call_request(&self, request: TransactionRequest, at: At) -> Result<Bytes, L1Error> {
@@ -475,9 +525,9 @@ impl L1Client {
     ///
     /// # Errors
     /// [`L1Error::Reverted`] with the named reason.
-    pub async fn estimate_gas(&self, from: Address, to: Address, data: &Bytes) -> Result<u64, L1Error> {
-        let request = TransactionRequest::default().with_from(from).with_to(to).with_input(data.clone());
-        self.ask("eth_estimateGas", Some(to), |provider| {
+    pub async fn estimate_gas(&self, from: Address, call: &Call) -> Result<u64, L1Error> {
+        let request = request_of(from, call);
+        self.ask("eth_estimateGas", Some(call.to), |provider| {
             let request = request.clone();
             async move { provider.estimate_gas(request).block(BlockId::Number(BlockNumberOrTag::Latest)).await }
         })
@@ -593,6 +643,13 @@ impl L1Client {
             None => Err(first_error.unwrap_or(L1Error::EndpointCount { got: 0 })),
         }
     }
+}
+
+/// A call names its blobs; their bytes are nothing that it can see.
+fn request_of(from: Address, call: &Call) -> TransactionRequest {
+    let mut request = TransactionRequest::default().with_from(from).with_to(call.to).with_input(call.data.clone());
+    request.blob_versioned_hashes = call.blobs.as_ref().map(|blobs| blobs.versioned_hashes.clone());
+    request
 }
 
 fn decoded<C: SolCall>(to: Address, data: &Bytes) -> Result<C::Return, L1Error> {

@@ -21,6 +21,7 @@ use super::{
     bindings::{BatchInbox, DevToken, Liveness, RevertReason, SequencerRegistry, Slasher, spec_to_l1},
     client::{At, Broadcast, L1Client, L1Error},
     facts::FIRST_EPOCH,
+    sender::Call,
 };
 
 const REGISTRY_ARTIFACT: &str = include_str!("../../../contracts/artifacts/SequencerRegistry.json");
@@ -354,7 +355,7 @@ pub async fn send(
     data: Bytes,
     what: &'static str,
 ) -> Result<(), DeployError> {
-    let gas = match client.estimate_gas(from.address(), to, &data).await {
+    let gas = match client.estimate_gas(from.address(), &Call::plain(to, data.clone())).await {
         Ok(gas) => gas.saturating_add(gas / 4),
         Err(L1Error::Reverted { reason, .. }) => return Err(refused(what, &reason)),
         Err(error) => return Err(error.into()),

@@ -2,10 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use alloy_primitives::{Address, Bytes};
+use alloy_primitives::{Address, B256, Bytes};
 use alloy_sol_types::SolCall;
-use baton_proto::{BatchHeader, BatchIndex, Certificate};
-use tokio::{sync::watch, task::JoinHandle};
+use baton_proto::{BatchHeader, BatchIndex, Certificate, DataKind};
+use tokio::{
+    sync::watch,
+    task::{JoinHandle, spawn_blocking},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
@@ -14,6 +17,7 @@ use super::{
     bindings::{BindingError, RevertReason, SequencerRegistry, post_call},
     client::{At, L1Client},
     facts::ChainFacts,
+    kzg::{KzgError, Sidecar},
     sender::{Call, SendError, Sender, Standing},
     watcher::L1View,
 };
@@ -61,7 +65,7 @@ impl Poster {
         let sender = account.open("post")?;
         let (status, receiver) = watch::channel(PosterStatus { account: sender.account(), ..Default::default() });
         let AccountContext { client, facts, config, l1, cancel, .. } = account;
-        let work = Work { client, facts, sender, status, refused: None };
+        let work = Work { client, facts, sender, status, refused: None, sidecar: None };
         Ok(Self { status: receiver, task: tokio::spawn(work.run(config.poll, orders, l1, cancel)) })
     }
 }
@@ -73,6 +77,8 @@ struct Work {
     status: watch::Sender<PosterStatus>,
     /// The last refusal that was logged, so that it is logged once.
     refused: Option<(BatchIndex, RevertReason)>,
+    /// The blobs that were made last, by the data hash that they belong to.
+    sidecar: Option<(B256, Arc<Sidecar>)>,
 }
 
 impl Work {
@@ -110,15 +116,34 @@ impl Work {
     }
 
     /// The certificate's committee must stand on L1 before the inbox can check it.
-    async fn next_call(&self, order: &CertifiedBatch) -> Result<Call, RoundError> {
+    async fn next_call(&mut self, order: &CertifiedBatch) -> Result<Call, RoundError> {
         let registry = self.facts.domain.registry;
         let epoch = order.certificate.statement.epoch().get();
         let question = SequencerRegistry::isMaterializedCall { epoch };
         if self.client.call(registry, &question, At::Latest).await.map_err(SendError::from)? {
-            let call = post_call(&order.header, &order.certificate, order.data.clone())?;
-            return Ok(Call { to: self.facts.inbox, data: call.abi_encode().into() });
+            let (data, blobs) = match order.header.data_kind {
+                DataKind::Calldata => (order.data.clone(), None),
+                DataKind::Blobs => (Bytes::new(), Some(self.sidecar(order).await?)),
+            };
+            let call = post_call(&order.header, &order.certificate, data)?;
+            return Ok(Call { to: self.facts.inbox, data: call.abi_encode().into(), blobs });
         }
-        Ok(Call { to: registry, data: SequencerRegistry::materializeCall { epoch }.abi_encode().into() })
+        Ok(Call::plain(registry, SequencerRegistry::materializeCall { epoch }.abi_encode().into()))
+    }
+
+    /// The blobs of `order` with their proofs, which take a second of one core: they are made once.
+    async fn sidecar(&mut self, order: &CertifiedBatch) -> Result<Arc<Sidecar>, RoundError> {
+        let hash = order.header.data_hash;
+        if let Some((known, sidecar)) = &self.sidecar
+            && *known == hash
+        {
+            return Ok(Arc::clone(sidecar));
+        }
+        let data = order.data.clone();
+        let made = spawn_blocking(move || Sidecar::of(&data)).await;
+        let sidecar = Arc::new(made.map_err(|error| RoundError::Blobs(error.to_string()))??);
+        self.sidecar = Some((hash, Arc::clone(&sidecar)));
+        Ok(sidecar)
     }
 
     fn report(&mut self, order: Option<&CertifiedBatch>, round: Result<Standing, RoundError>) -> Result<(), SendError> {
@@ -135,6 +160,11 @@ impl Work {
             Err(RoundError::Binding(error)) => {
                 error!(%error, "a certified batch cannot be posted");
                 trouble = error.to_string();
+            }
+            // Its data hash was checked when it was attested, so its data has blobs.
+            Err(RoundError::Blobs(error)) => {
+                error!(%error, "the blobs of a certified batch cannot be made");
+                trouble = error;
             }
         }
         self.status.send_if_modified(|status| {
@@ -170,6 +200,13 @@ impl Work {
 enum RoundError {
     Send(SendError),
     Binding(BindingError),
+    Blobs(String),
+}
+
+impl From<KzgError> for RoundError {
+    fn from(error: KzgError) -> Self {
+        Self::Blobs(error.to_string())
+    }
 }
 
 impl From<SendError> for RoundError {

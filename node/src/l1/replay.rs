@@ -10,9 +10,10 @@ use alloy_primitives::{B256, Bytes, TxHash, keccak256};
 use alloy_sol_types::{SolCall, SolEvent};
 use baton_consensus::{DutyTable, VerifyError};
 use baton_proto::{
-    Attestation, BatchHash, BatchHeader, BatchIndex, Block, BlockHeader, Certificate, Epoch, ForcedEntry, Height,
-    L1BlockNumber, SignerSet, Statement,
+    Attestation, BatchHash, BatchHeader, BatchIndex, Block, BlockHeader, Certificate, DataKind, Epoch, ForcedEntry,
+    Height, L1BlockNumber, SignerSet, Statement,
     batch_data::{self, BatchContext, BatchDataError},
+    blobs::{self, BlobsError},
 };
 
 use super::{
@@ -38,7 +39,7 @@ pub struct PostedBatch {
     pub header: BatchHeader,
     /// The certificate that the inbox accepted.
     pub certificate: Certificate,
-    /// Its data.
+    /// Its data. Empty where blobs hold it, the node never had it, and no beacon endpoint is configured.
     pub data: Bytes,
     /// The L1 block that accepted it.
     pub l1_block: L1BlockNumber,
@@ -75,6 +76,8 @@ pub enum ReplayError {
     Certificate { index: BatchIndex, error: VerifyError },
     #[error("batch {index}: {error}")]
     Data { index: BatchIndex, error: BatchDataError },
+    #[error("batch {index}: {error}")]
+    Blobs { index: BatchIndex, error: BlobsError },
     #[error("batch {index}: its blocks' views do not ascend within the epoch")]
     Views { index: BatchIndex },
     #[error(
@@ -94,8 +97,19 @@ impl From<FactsError> for ReplayError {
     }
 }
 
-/// Reads the batches that the inbox accepted in the L1 blocks `from` to `to`, both included, except those that `skip`
-/// knows by index and hash.
+/// What a node has of a batch that L1 accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Had {
+    /// All of it.
+    All,
+    /// Its data, as its hash shows.
+    Data(Bytes),
+    /// Nothing.
+    Nothing,
+}
+
+/// Reads the batches that the inbox accepted in the L1 blocks `from` to `to`, both included, except those that `had` says are
+/// here. Blobs are fetched where the data is not here, if a beacon endpoint is configured.
 ///
 /// # Errors
 /// [`ReplayError`].
@@ -104,14 +118,22 @@ pub async fn posted_batches(
     facts: &ChainFacts,
     from: L1BlockNumber,
     to: L1BlockNumber,
-    skip: impl Fn(BatchIndex, BatchHash) -> bool,
+    had: impl Fn(BatchIndex, BatchHash) -> Had,
 ) -> Result<Vec<PostedBatch>, ReplayError> {
     let mut batches = Vec::new();
     for log in posted_logs(client, facts, from, to).await? {
         let event = event_of(&log)?;
-        if !skip(BatchIndex::new(event.index), BatchHash::new(event.batchHash)) {
-            batches.push(read_batch(client, &log).await?);
+        let had = had(BatchIndex::new(event.index), BatchHash::new(event.batchHash));
+        if had == Had::All {
+            continue;
         }
+        let mut read = read_post(client, &log).await?;
+        match had {
+            Had::Data(data) => read.posted.data = data,
+            Had::Nothing if client.has_beacon() => read.fetch(client).await?,
+            Had::Nothing | Had::All => {}
+        }
+        batches.push(read.posted);
     }
     Ok(batches)
 }
@@ -133,7 +155,9 @@ pub async fn read_posted_chain(client: &L1Client, facts: &ChainFacts) -> Result<
     let queue = read_queue(client, facts, head).await?;
     let entry_at = |position| queue.get(usize::try_from(position).ok()?).cloned();
     for log in posted_logs(client, facts, facts.genesis_l1, head).await? {
-        let batch = read_batch(client, &log).await?;
+        let mut read = read_post(client, &log).await?;
+        read.fetch(client).await?;
+        let batch = read.posted;
         let parent = chain.blocks.last().map_or(&facts.genesis, |block| &block.header);
         let previous = chain.batches.last().map(|batch| &batch.header);
         check_order(&batch.header, previous, parent)?;
@@ -235,7 +259,26 @@ fn event_of(log: &Log) -> Result<BatchInbox::BatchPosted, ReplayError> {
         .map_err(|error| ReplayError::L1(L1Error::Unreadable { method: "eth_getLogs", message: error.to_string() }))
 }
 
-async fn read_batch(client: &L1Client, log: &Log) -> Result<PostedBatch, ReplayError> {
+/// A batch as its transaction shows it.
+struct Post {
+    posted: PostedBatch,
+    /// Of the blobs that hold the data; empty for calldata.
+    versioned_hashes: Vec<B256>,
+}
+
+impl Post {
+    /// Completes the data.
+    async fn fetch(&mut self, client: &L1Client) -> Result<(), ReplayError> {
+        if self.posted.header.data_kind == DataKind::Blobs {
+            let index = self.posted.header.index;
+            let blobs = client.blobs(self.posted.l1_block, &self.versioned_hashes).await?;
+            self.posted.data = blobs::unpack(&blobs).map_err(|error| ReplayError::Blobs { index, error })?.into();
+        }
+        Ok(())
+    }
+}
+
+async fn read_post(client: &L1Client, log: &Log) -> Result<Post, ReplayError> {
     let missing = |what: &str| ReplayError::L1(L1Error::Missing { what: what.to_owned() });
     let event = event_of(log)?;
     let index = BatchIndex::new(event.index);
@@ -247,8 +290,15 @@ async fn read_batch(client: &L1Client, log: &Log) -> Result<PostedBatch, ReplayE
     let header = batch_header_from_l1(&call.header).map_err(binding)?;
     let certificate = certificate_from_l1(&header, &call.certificate).map_err(binding)?;
     mismatch(index, "header hash", BatchHash::new(event.batchHash), header.hash())?;
-    mismatch(index, "data hash", header.data_hash, keccak256(&call.data))?;
-    Ok(PostedBatch { header, certificate, data: call.data, l1_block: L1BlockNumber::new(l1_block), transaction: hash })
+    let versioned_hashes = transaction.blob_versioned_hashes().unwrap_or_default().to_vec();
+    let data_hash = match header.data_kind {
+        DataKind::Calldata => keccak256(&call.data),
+        DataKind::Blobs => blobs::data_hash(&versioned_hashes),
+    };
+    mismatch(index, "data hash", header.data_hash, data_hash)?;
+    let l1_block = L1BlockNumber::new(l1_block);
+    let posted = PostedBatch { header, certificate, data: call.data, l1_block, transaction: hash };
+    Ok(Post { posted, versioned_hashes })
 }
 
 fn certificate_from_l1(

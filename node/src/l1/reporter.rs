@@ -328,7 +328,7 @@ impl Work {
             return self.naming(evidence.epoch()).await.map(Some);
         }
         let Some(data) = submission(evidence, owner) else { return Ok(None) };
-        self.commit_or_show(Call { to: self.facts.slasher, data }, window, head).await.map(Some)
+        self.commit_or_show(Call::plain(self.facts.slasher, data), window, head).await.map(Some)
     }
 
     /// Tells the inbox when a skipped epoch closed.
@@ -336,7 +336,7 @@ impl Work {
         let epoch = epoch.get();
         let before = self.client.call(self.facts.inbox, &BatchInbox::closedBeforeCall { epoch }, At::Latest).await?;
         let data = BatchInbox::closeSkippedCall { epoch, before }.abi_encode().into();
-        Ok(Call { to: self.facts.inbox, data })
+        Ok(Call::plain(self.facts.inbox, data))
     }
 
     async fn commit_or_show(&self, submission: Call, window: Window, head: L1BlockNumber) -> Result<Call, SendError> {
@@ -348,12 +348,12 @@ impl Work {
         let committed_at = self.client.call(self.facts.slasher, &question, At::Latest).await?;
         // What is mined next comes in a later block than what L1 shows. And there is no use in committing to what is
         // refused: the sender finds out why.
-        let is_refused = || self.client.simulate(self.sender.account(), submission.to, &submission.data);
+        let is_refused = || self.client.simulate(self.sender.account(), &submission);
         if !committed_at.is_zero() || is_refused().await.is_err() {
             return Ok(submission);
         }
         let data = Slasher::commitCall { commitment }.abi_encode().into();
-        Ok(Call { to: self.facts.slasher, data })
+        Ok(Call::plain(self.facts.slasher, data))
     }
 
     fn refused(

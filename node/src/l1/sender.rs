@@ -3,7 +3,7 @@
 //! ```text
 //!   drive(want) ──▶ simulate ──▶ sign ──▶ store intent (fresh, synced) ──▶ send to every endpoint ──▶ store (sent)
 //!                      │ refused: nothing is sent                              │ time-out: +12 %, same nonce,
-//!                      ▼                                                       ▼ up to the ceiling
+//!                      ▼                                                       ▼ up to the ceiling (blobs: +100 %)
 //!                  the reason                              receipt ──▶ mined ──▶ final ──▶ intent removed
 //!                                                            ▲           │
 //!                                                            └── reorg: the same bytes again
@@ -19,8 +19,13 @@ use std::{
 };
 
 use alloy::{
-    consensus::{SignableTransaction, Transaction as _, TxEip1559, TxEnvelope},
-    eips::eip2718::{Decodable2718, Encodable2718},
+    consensus::{
+        SignableTransaction, Transaction as _, TxEip1559, TxEip4844, TxEip4844Variant, TxEip4844WithSidecar, TxEnvelope,
+    },
+    eips::{
+        eip2718::{Decodable2718, Encodable2718},
+        eip7594::BlobTransactionSidecarVariant,
+    },
     network::TxSignerSync,
     signers::local::PrivateKeySigner,
 };
@@ -32,6 +37,7 @@ use super::{
     bindings::RevertReason,
     client::{At, Broadcast, L1Client, L1Error},
     fees::{AboveCeiling, Fees},
+    kzg::Sidecar,
 };
 use crate::ledger::{IntentState, Ledger, LedgerError, PostIntent};
 
@@ -59,13 +65,34 @@ pub struct Call {
     pub to: Address,
     /// The ABI-encoded call.
     pub data: Bytes,
+    /// The blobs that the transaction carries.
+    pub blobs: Option<Arc<Sidecar>>,
 }
 
 impl Call {
-    /// Returns what identifies the call: keccak256 of address and data.
+    /// Returns a call in a transaction without blobs.
+    #[must_use]
+    pub const fn plain(to: Address, data: Bytes) -> Self {
+        Self { to, data, blobs: None }
+    }
+
+    /// Returns what identifies the call: keccak256 of address, data and versioned hashes.
     #[must_use]
     pub fn digest(&self) -> B256 {
-        keccak256([self.to.as_slice(), self.data.as_ref()].concat())
+        let hashes = self.blobs.iter().flat_map(|blobs| &blobs.versioned_hashes).flatten();
+        let bytes: Vec<u8> = self.to.iter().chain(self.data.iter()).chain(hashes).copied().collect();
+        keccak256(bytes)
+    }
+
+    /// Returns the call that does nothing in place of this one, of an account that is to lose its nonce. L1's pools keep
+    /// transactions with and without blobs apart and replace each only by its like, so it carries the same blobs.
+    fn cancelled(&self, account: Address) -> Self {
+        Self { to: account, data: Bytes::new(), blobs: self.blobs.clone() }
+    }
+
+    /// Whether L1's pools take one of the two in place of the other.
+    const fn can_replace(&self, other: &Self) -> bool {
+        self.blobs.is_some() == other.blobs.is_some()
     }
 }
 
@@ -295,11 +322,11 @@ impl Sender {
     async fn adopt_payload(&mut self, nonce: u64, hash: TxHash) -> Result<(), SendError> {
         let Some(transaction) = self.client.transaction(hash).await? else { return Ok(()) };
         let Some(to) = transaction.to() else { return Ok(()) };
-        let call = Call { to, data: transaction.input().clone() };
-        if let Some(live) = self.live.get_mut(&nonce) {
-            live.intent.payload_digest = call.digest();
-            live.call = call;
-        }
+        let Some(live) = self.live.get_mut(&nonce) else { return Ok(()) };
+        // Only calls of the same blobs, or of none, are ever made for one nonce.
+        let call = Call { to, data: transaction.input().clone(), blobs: live.call.blobs.clone() };
+        live.intent.payload_digest = call.digest();
+        live.call = call;
         Ok(())
     }
 
@@ -386,8 +413,10 @@ impl Sender {
                 self.live.values().any(|live| live.mined.is_none() && live.intent.payload_digest == digest)
             });
             let instead = match wanted {
-                Some((call, _)) if !elsewhere && self.refusal(call).await?.is_none() => call.clone(),
-                _ => Call { to: self.account(), data: Bytes::new() },
+                Some((other, _)) if !elsewhere && other.can_replace(&call) && self.refusal(other).await?.is_none() => {
+                    other.clone()
+                }
+                _ => call.cancelled(self.account()),
             };
             info!(
                 purpose = self.config.purpose,
@@ -422,26 +451,33 @@ impl Sender {
     }
 
     async fn refusal(&self, call: &Call) -> Result<Option<RevertReason>, SendError> {
-        match self.client.simulate(self.account(), call.to, &call.data).await {
+        match self.client.simulate(self.account(), call).await {
             Ok(()) => Ok(None),
             Err(L1Error::Reverted { reason, .. }) => Ok(Some(*reason)),
             Err(error) => Err(error.into()),
         }
     }
 
-    async fn fresh_fees(&self) -> Result<Fees, SendError> {
+    async fn fresh_fees(&self, call: &Call) -> Result<Fees, SendError> {
         let base = self.client.existing_block(At::Latest).await?.base_fee_wei;
         let priority = self.client.priority_fee().await?;
-        Ok(Fees::fresh(base, priority, self.config.fee_ceiling_wei)?)
+        let ceiling = self.config.fee_ceiling_wei;
+        let fees = Fees::fresh(base, priority, ceiling)?;
+        if call.blobs.is_none() {
+            return Ok(fees);
+        }
+        let missing = || L1Error::Missing { what: "price of blobs".into() };
+        let blob_base = self.client.blob_base_fee().await?.ok_or_else(missing)?;
+        Ok(fees.with_blobs(blob_base, ceiling)?)
     }
 
     /// Makes the intent durable. Nothing is sent.
     async fn start(&mut self, nonce: u64, call: &Call) -> Result<(), SendError> {
-        self.client.simulate(self.account(), call.to, &call.data).await?;
-        let estimate = self.client.estimate_gas(self.account(), call.to, &call.data).await?;
+        self.client.simulate(self.account(), call).await?;
+        let estimate = self.client.estimate_gas(self.account(), call).await?;
         // A fifth more: state can change between now and inclusion.
         let gas_limit = estimate.saturating_add(estimate / 5).min(L1_GAS_MAX);
-        let fees = self.fresh_fees().await?;
+        let fees = self.fresh_fees(call).await?;
         let (raw, hash) = self.sign(nonce, call, gas_limit, fees)?;
         let intent = PostIntent {
             account: self.account(),
@@ -489,7 +525,7 @@ impl Sender {
     async fn replace(&mut self, nonce: u64, call: &Call) -> Result<(), SendError> {
         let purpose = self.config.purpose;
         let ceiling = self.config.fee_ceiling_wei;
-        let fresh = self.fresh_fees().await;
+        let fresh = self.fresh_fees(call).await;
         let Some(live) = self.live.get(&nonce) else { return Ok(()) };
         let fees = match fresh {
             Ok(fresh) => live.fees.replacement(fresh, ceiling).map_err(SendError::from),
@@ -504,7 +540,7 @@ impl Sender {
         let gas_limit = if *call == live.call {
             live.gas_limit
         } else {
-            let estimate = self.client.estimate_gas(self.account(), call.to, &call.data).await?;
+            let estimate = self.client.estimate_gas(self.account(), call).await?;
             estimate.saturating_add(estimate / 5).min(L1_GAS_MAX)
         };
         let (raw, hash) = self.sign(nonce, call, gas_limit, fees)?;
@@ -539,20 +575,44 @@ impl Sender {
     }
 
     fn sign(&self, nonce: u64, call: &Call, gas_limit: u64, fees: Fees) -> Result<(Bytes, TxHash), SendError> {
-        let mut transaction = TxEip1559 {
-            chain_id: self.client.chain_id().get(),
-            nonce,
-            gas_limit,
-            max_fee_per_gas: fees.max_fee_wei,
-            max_priority_fee_per_gas: fees.priority_fee_wei,
-            to: TxKind::Call(call.to),
-            value: U256::ZERO,
-            access_list: Default::default(),
-            input: call.data.clone(),
+        let failed = |error: alloy::signers::Error| SendError::Sign(error.to_string());
+        let chain_id = self.client.chain_id().get();
+        let envelope = match &call.blobs {
+            None => {
+                let mut transaction = TxEip1559 {
+                    chain_id,
+                    nonce,
+                    gas_limit,
+                    max_fee_per_gas: fees.max_fee_wei,
+                    max_priority_fee_per_gas: fees.priority_fee_wei,
+                    to: TxKind::Call(call.to),
+                    value: U256::ZERO,
+                    access_list: Default::default(),
+                    input: call.data.clone(),
+                };
+                let signature = self.key.sign_transaction_sync(&mut transaction).map_err(failed)?;
+                TxEnvelope::from(transaction.into_signed(signature))
+            }
+            Some(blobs) => {
+                let tx = TxEip4844 {
+                    chain_id,
+                    nonce,
+                    gas_limit,
+                    max_fee_per_gas: fees.max_fee_wei,
+                    max_priority_fee_per_gas: fees.priority_fee_wei,
+                    to: call.to,
+                    value: U256::ZERO,
+                    access_list: Default::default(),
+                    blob_versioned_hashes: blobs.versioned_hashes.clone(),
+                    max_fee_per_blob_gas: fees.blob_fee_wei,
+                    input: call.data.clone(),
+                };
+                let sidecar = BlobTransactionSidecarVariant::Eip7594(blobs.carried.clone());
+                let mut transaction = TxEip4844Variant::TxEip4844WithSidecar(TxEip4844WithSidecar { tx, sidecar });
+                let signature = self.key.sign_transaction_sync(&mut transaction).map_err(failed)?;
+                TxEnvelope::Eip4844(transaction.into_signed(signature))
+            }
         };
-        let signature =
-            self.key.sign_transaction_sync(&mut transaction).map_err(|error| SendError::Sign(error.to_string()))?;
-        let envelope = TxEnvelope::from(transaction.into_signed(signature));
         Ok((envelope.encoded_2718().into(), *envelope.tx_hash()))
     }
 
@@ -569,10 +629,19 @@ fn live(intent: PostIntent, call: Call, fees: Fees, gas_limit: u64) -> Live {
 
 fn live_from_stored(intent: PostIntent) -> Option<Live> {
     let envelope = TxEnvelope::decode_2718(&mut intent.raw.as_ref()).ok()?;
-    let call = Call { to: envelope.to()?, data: envelope.input().clone() };
+    let blobs = match &envelope {
+        TxEnvelope::Eip4844(signed) => {
+            let TxEip4844Variant::TxEip4844WithSidecar(transaction) = signed.tx() else { return None };
+            let hashes = transaction.tx.blob_versioned_hashes.clone();
+            Some(Arc::new(Sidecar { versioned_hashes: hashes, carried: transaction.sidecar.as_eip7594()?.clone() }))
+        }
+        _ => None,
+    };
+    let call = Call { to: envelope.to()?, data: envelope.input().clone(), blobs };
     let fees = Fees {
         max_fee_wei: envelope.max_fee_per_gas(),
         priority_fee_wei: envelope.max_priority_fee_per_gas().unwrap_or_default(),
+        blob_fee_wei: envelope.max_fee_per_blob_gas().unwrap_or_default(),
     };
     let gas_limit = envelope.gas_limit();
     Some(live(intent, call, fees, gas_limit))

@@ -77,7 +77,9 @@ pub(crate) async fn start_anvil() -> Anvil {
 }
 
 pub(crate) fn client_of(anvil: &Anvil) -> L1Client {
-    L1Client::new(&[anvil.url().to_owned()], L1ChainId::new(anvil.chain_id()), Duration::from_secs(20)).unwrap()
+    let urls = [anvil.url().to_owned()];
+    let client = L1Client::new(&urls, L1ChainId::new(anvil.chain_id()), Duration::from_secs(20)).unwrap();
+    client.with_beacon(&urls).unwrap()
 }
 
 /// Calls one of anvil's own methods that answers nothing of interest.

@@ -265,7 +265,7 @@ async fn start(
         }),
         evidence: accuse,
         poster: opened.poster_key.clone().map(|key| (key, account_config())),
-        config: BatcherConfig::default(),
+        config: BatcherConfig { data: config.l1.batch_data, ..BatcherConfig::default() },
         cancel: halt.clone(),
     })
     .map_err(|error| NodeError::part("the batcher")(error.to_string()))?;

@@ -211,7 +211,11 @@ pub(super) async fn open(config: &Config, held: Held) -> Result<(Opened, Journal
     std::fs::create_dir_all(&config.data_dir)
         .map_err(|source| OpenError::Folder { path: config.data_dir.clone(), source })?;
     let urls: Vec<String> = config.l1.rpc.iter().map(|url| url.expose().to_string()).collect();
-    let l1_client = L1Client::new(&urls, config.l1.chain_id, L1_CALL_WITHIN)?;
+    let mut l1_client = L1Client::new(&urls, config.l1.chain_id, L1_CALL_WITHIN)?;
+    if !config.l1.beacon.is_empty() {
+        let beacon: Vec<String> = config.l1.beacon.iter().map(|url| url.expose().to_string()).collect();
+        l1_client = l1_client.with_beacon(&beacon)?;
+    }
     let facts = Arc::new(facts(config, &l1_client).await?);
     if facts.spec.executor != ExecutorKind::None {
         return Err(OpenError::UnknownExecutor(facts.spec.executor));

@@ -96,15 +96,15 @@ impl Work {
             return self.naming(conflict.epoch()).await.map(Some);
         }
         let data = conflict_submission(&conflict).map_err(|error| SendError::Sign(error.to_string()))?;
-        let submission = Call { to: self.facts.slasher, data };
+        let submission = Call::plain(self.facts.slasher, data);
         // Certificates are checked against a committee that somebody has stored.
-        let simulated = self.client.simulate(self.sender.account(), submission.to, &submission.data).await;
+        let simulated = self.client.simulate(self.sender.account(), &submission).await;
         if let Err(L1Error::Reverted { reason, .. }) = &simulated
             && reason.is_not_materialized()
         {
             let epoch = conflict.epoch().get();
             let data = SequencerRegistry::materializeCall { epoch }.abi_encode().into();
-            return Ok(Some(Call { to: self.facts.domain.registry, data }));
+            return Ok(Some(Call::plain(self.facts.domain.registry, data)));
         }
         self.commit_or_show(submission, window, head).await.map(Some)
     }

@@ -1,16 +1,16 @@
 //! What the deployed inbox accepts from Rust, and how it names everything else.
 
-use alloy_primitives::{B256, Bytes, U256};
+use alloy_primitives::{B256, Bytes, U256, keccak256};
 use alloy_sol_types::SolCall;
 use baton_consensus::DutyTable;
 use baton_proto::{
-    Attestation, BatchHash, BatchHeader, Block, Certificate, Domain, Epoch, L1ChainId, Statement, batch_data,
+    Attestation, BatchHash, BatchHeader, Block, Certificate, DataKind, Domain, Epoch, L1ChainId, Statement, batch_data,
 };
 
 use crate::{
     batcher::Situation,
     l1::{
-        InboxTip, L1Error, RevertReason,
+        Call, InboxTip, L1Error, RevertReason,
         bindings::{BatchInbox, SequencerRegistry, post_call},
         deploy, read_posted_chain,
         testing::{TestChain, account},
@@ -28,12 +28,15 @@ fn batch(chain: &TestChain, tip: &InboxTip, blocks: &[Block], duties: &mut DutyT
         assert!(duties.extend(&chain.leaders, &block.header));
     }
     let situation = Situation::new(&chain.facts, chain.facts.first.epoch, tip, tip.accepted_at, None);
-    Candidate { header: situation.header(blocks, &data, duties.root()).unwrap(), data: data.into() }
+    Candidate {
+        header: situation.header((DataKind::Calldata, keccak256(&data)), blocks, duties.root()).unwrap(),
+        data: data.into(),
+    }
 }
 
 async fn post(chain: &TestChain, call: BatchInbox::postCall) -> Result<(), RevertReason> {
     let data: Bytes = call.abi_encode().into();
-    match chain.client.simulate(account(9).address(), chain.facts.inbox, &data).await {
+    match chain.client.simulate(account(9).address(), &Call::plain(chain.facts.inbox, data)).await {
         Ok(()) => Ok(()),
         Err(L1Error::Reverted { reason, .. }) => Err(*reason),
         Err(error) => panic!("{error}"),

@@ -2,11 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use alloy_primitives::B256;
+use alloy_primitives::{B256, keccak256};
 use alloy_sol_types::SolCall;
 use baton_consensus::DutyTable;
 use baton_proto::{
-    BlockHeader, Forced, ForcedEntry, L1BlockNumber, L1ChainId, PayloadCommitment, batch_data,
+    BlockHeader, DataKind, Forced, ForcedEntry, L1BlockNumber, L1ChainId, PayloadCommitment, batch_data,
     limits::FORCED_ENTRY_BYTES_MAX,
 };
 use tokio_util::sync::CancellationToken;
@@ -139,7 +139,7 @@ async fn batches_with_forced_entries_are_rebuilt_from_l1_alone() {
         blocks.iter().for_each(|block| assert!(duties.extend(&chain.leaders, &block.header)));
         let tip = InboxTip::genesis(facts);
         let situation = Situation::new(facts, facts.first.epoch, &tip, tip.accepted_at, None);
-        let header = situation.header(blocks, &data, duties.root()).unwrap();
+        let header = situation.header((DataKind::Calldata, keccak256(&data)), blocks, duties.root()).unwrap();
         let call = post_call(&header, &chain.attested(&header), data.into()).unwrap();
         send(call.abi_encode(), facts.inbox).await
     };

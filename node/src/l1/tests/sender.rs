@@ -3,13 +3,14 @@
 
 use std::{sync::Arc, time::Duration};
 
+use alloy::consensus::Transaction as _;
 use alloy_primitives::{Address, Bytes, U256};
 use alloy_sol_types::SolCall;
-use baton_proto::{Domain, L1ChainId, L2ChainId};
+use baton_proto::{Domain, L1BlockNumber, L1ChainId, L2ChainId, blobs};
 
 use crate::{
     l1::{
-        At, Broadcast, Call, L1Client, L1Error, RevertReason, SendError, Sender, SenderConfig, Standing,
+        At, Broadcast, Call, L1Client, L1Error, RevertReason, SendError, Sender, SenderConfig, Sidecar, Standing,
         anvil::Anvil,
         bindings::DevToken,
         deploy,
@@ -58,7 +59,21 @@ impl Stage {
 
     fn mint(&self, to: u8) -> Call {
         let call = DevToken::mintCall { to: Address::repeat_byte(to), amount: U256::from(AMOUNT) };
-        Call { to: self.token, data: call.abi_encode().into() }
+        Call::plain(self.token, call.abi_encode().into())
+    }
+
+    /// The same in a transaction that carries a blob besides, which the token does not mind.
+    fn mint_with_blobs(&self, to: u8) -> Call {
+        Call { blobs: Some(Arc::new(Sidecar::of(b"a batch").unwrap())), ..self.mint(to) }
+    }
+
+    /// What the pool holds at a nonce: whether it has blobs, and its three fees.
+    async fn pending(&self) -> (usize, [u128; 3]) {
+        let hash = *self.ledger.intents().unwrap().last().unwrap().hashes.last().unwrap();
+        let transaction = self.client.transaction(hash).await.unwrap().unwrap();
+        let tip = transaction.max_priority_fee_per_gas().unwrap();
+        let fees = [transaction.max_fee_per_gas(), tip, transaction.max_fee_per_blob_gas().unwrap_or_default()];
+        (transaction.blob_versioned_hashes().unwrap_or_default().len(), fees)
     }
 
     async fn minted(&self, to: u8) -> u64 {
@@ -242,7 +257,7 @@ async fn after_a_reorg_the_same_bytes_are_sent_again() {
 async fn what_l1_refuses_is_named_and_never_sent() {
     let stage = Stage::set().await;
     let call = DevToken::transferCall { to: Address::repeat_byte(1), value: U256::from(5) };
-    let call = Call { to: stage.token, data: call.abi_encode().into() };
+    let call = Call::plain(stage.token, call.abi_encode().into());
     let mut sender = stage.patient();
     let Err(SendError::Refused(RevertReason::Token(reason))) = sender.drive(Some(&call)).await else { panic!() };
     let DevToken::DevTokenErrors::ERC20InsufficientBalance(reason) = reason else { panic!("{reason:?}") };
@@ -259,7 +274,7 @@ async fn overtaken(stage: &Stage) -> (Sender, Call) {
     deploy::send(&stage.client, &owner, stage.token, approve.abi_encode().into(), "approve").await.unwrap();
     let call =
         DevToken::transferFromCall { from: owner.address(), to: Address::repeat_byte(0xcc), value: U256::from(AMOUNT) };
-    let call = Call { to: stage.token, data: call.abi_encode().into() };
+    let call = Call::plain(stage.token, call.abi_encode().into());
     stage.automine(false).await;
     let mut sender = stage.patient();
     sender.drive(Some(&call)).await.unwrap();
@@ -330,4 +345,66 @@ async fn an_outage_is_waited_out() {
     })
     .await;
     assert_eq!((stage.minted(0xaa).await, stage.nonce().await), (AMOUNT, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stuck_transaction_with_blobs_is_replaced_at_twice_all_its_fees() {
+    let stage = Stage::set().await;
+    stage.automine(false).await;
+    let mut sender = stage.hasty(u128::MAX);
+    let call = stage.mint_with_blobs(0xaa);
+    sender.drive(Some(&call)).await.unwrap();
+    let (blobs, first) = stage.pending().await;
+    assert!(blobs == 1 && first[2] > 0, "{first:?}");
+    for _ in 0..3 {
+        let (_, before) = stage.pending().await;
+        sender.drive(Some(&call)).await.unwrap();
+        let (blobs, after) = stage.pending().await;
+        assert_eq!(blobs, 1);
+        assert!(before.iter().zip(after).all(|(before, after)| after >= 2 * before), "{before:?} {after:?}");
+    }
+    stage.mine(1).await;
+    drive_until_mined(&mut sender, &call).await;
+    assert_eq!((stage.minted(0xaa).await, stage.nonce().await), (AMOUNT, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_before_sending_blobs_sends_the_same_bytes_once() {
+    let stage = Stage::set().await;
+    let call = stage.mint_with_blobs(0xaa);
+    stage.patient().start_and_crash(0, &call).await.unwrap();
+    let stored = stage.ledger.intents().unwrap();
+    assert_eq!((stored.len(), stored[0].state, stage.nonce().await), (1, IntentState::Fresh, 0));
+    let mut sender = stage.patient();
+    let Standing::Mined { hash, .. } = drive_until_mined(&mut sender, &call).await else { panic!() };
+    assert_eq!(hash, stored[0].hashes[0], "the bytes that were stored");
+    assert_eq!((stage.minted(0xaa).await, stage.nonce().await), (AMOUNT, 1));
+    // L1 has the blob by the hash that the call names.
+    let hashes = &call.blobs.as_ref().unwrap().versioned_hashes;
+    let block = stage.client.receipt(hash).await.unwrap().unwrap().block_number.unwrap();
+    let blobs = stage.client.blobs(L1BlockNumber::new(block), hashes).await.unwrap();
+    assert_eq!(blobs::unpack(&blobs).unwrap(), b"a batch");
+}
+
+/// L1's pools keep transactions with and without blobs apart, and replace each by its like only.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn blobs_that_l1_would_refuse_by_now_give_way_to_nothing_and_not_to_a_call_without_blobs() {
+    let stage = Stage::set().await;
+    let mut sender = stage.hasty(u128::MAX);
+    let funding = DevToken::mintCall { to: account(1).address(), amount: U256::from(5) };
+    let transfer = DevToken::transferCall { to: Address::repeat_byte(1), value: U256::from(5) };
+    let blobs = Some(Arc::new(Sidecar::of(b"a batch").unwrap()));
+    let call = Call { to: stage.token, data: transfer.abi_encode().into(), blobs };
+    deploy::send(&stage.client, &account(0), stage.token, funding.abi_encode().into(), "mint").await.unwrap();
+    stage.automine(false).await;
+    sender.drive(Some(&call)).await.unwrap();
+    // From now on the token refuses everything.
+    anvil_call(&stage.client, "anvil_setCode", (stage.token, Bytes::from_static(&[0x5f, 0x5f, 0xfd]))).await;
+    let other = Call::plain(Address::repeat_byte(9), Bytes::from_static(b"whatever"));
+    sender.drive(Some(&other)).await.unwrap();
+    let (carried, _) = stage.pending().await;
+    assert_eq!(carried, 1, "a replacement carries blobs too");
+    let hash = *stage.ledger.intents().unwrap()[0].hashes.last().unwrap();
+    let transaction = stage.client.transaction(hash).await.unwrap().unwrap();
+    assert_eq!(transaction.to(), Some(account(1).address()), "and does nothing");
 }
