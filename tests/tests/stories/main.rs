@@ -8,6 +8,7 @@ mod correlation;
 mod crash;
 mod epochs;
 mod equivocation;
+mod forced;
 mod l1_outage;
 mod late_evidence;
 mod load;
