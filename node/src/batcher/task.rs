@@ -459,12 +459,10 @@ impl Work {
             // What a quorum stands behind is worth more than another proposal for the same place.
             return Ok(());
         }
-        self.context.ledger.put_batch(&BatchRecord {
-            header: header.clone(),
-            data: data.clone(),
-            certificate,
-            l1: BatchOnL1::Unposted,
-        })
+        // Another may have posted it before our certificate was complete.
+        let known = self.context.ledger.batch_without_data(header.index)?.filter(|known| known.header == *header);
+        let l1 = known.map_or(BatchOnL1::Unposted, |known| known.l1);
+        self.context.ledger.put_batch(&BatchRecord { header: header.clone(), data: data.clone(), certificate, l1 })
     }
 
     fn certify(&mut self, view: &InboxView) -> Result<(), BatcherError> {
