@@ -5,12 +5,12 @@
 use std::rc::Rc;
 
 use baton_consensus::{Outgoing, Verified};
-use baton_proto::{Certificate, Epoch, SignedStatement, Statement, StatementKind};
+use baton_proto::{Certificate, Epoch, SignedStatement, Statement};
 
 use crate::{
     clock::Event,
     cluster::Cluster,
-    disk::{LedgerWrite, RecordWrite},
+    disk::{Ledger, LedgerWrite, RecordWrite},
     epochs::turn_of,
     network::Packet,
     plan::Flaw,
@@ -56,12 +56,9 @@ impl Cluster {
         }
     }
 
-    /// Stages a statement. A Finalize waits for the body of its block: it binds for good.
+    /// Stages a statement. A Finalize waits for the body of its block and for the notarization: it binds for good.
     pub(crate) fn record(&mut self, at: usize, statement: Statement) {
-        let node = &self.nodes[at];
-        let is_bound = statement.kind() == StatementKind::Finalize;
-        let block = statement.block().filter(|block| is_bound && node.ledger.platter().body(*block).is_none());
-        if block.is_some() && self.plan.flaw != Some(Flaw::FinalizesBeforeBody) {
+        if !binds_to(&statement, self.nodes[at].ledger.platter()) && self.plan.flaw != Some(Flaw::FinalizesBeforeBody) {
             if self.burn(at) {
                 return;
             }
@@ -101,8 +98,8 @@ impl Cluster {
         let open = record.finalizes().filter(|statement| over.is_none_or(|over| turn_of(statement) > over));
         // Where safety is broken, a block that we finalized can lose to another one.
         let is_excused = |block| self.plan.lawless && ledger.has_lost(block);
-        let is_gone = |block| ledger.body(block).is_none() && !is_excused(block);
-        let mut bound = open.filter(|statement| statement.block().is_some_and(is_gone));
+        let mut bound =
+            open.filter(|statement| !binds_to(statement, ledger) && !statement.block().is_some_and(is_excused));
         let lost = bound.next();
         assert!(lost.is_none(), "the record of node {at} binds it to a block that its ledger has lost: {lost:?}");
     }
@@ -226,6 +223,13 @@ impl Cluster {
         }
         true
     }
+}
+
+/// Whether a ledger holds what a statement binds its member to: a Finalize to the body of its block, and the notarization that
+/// called for it.
+fn binds_to(statement: &Statement, ledger: &Ledger) -> bool {
+    let Statement::Finalize { epoch, view, block } = *statement else { return true };
+    ledger.body(block).is_some() && ledger.proves(&Statement::Notarize { epoch, view, block })
 }
 
 /// Turns what a machine says into what goes over the network.

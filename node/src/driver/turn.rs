@@ -13,9 +13,10 @@
 //! The two files are synced side by side, because neither needs the other, but for two cases. A certificate that our own
 //! signature of this turn completed must never survive a power cut that our record of it does not, or the restarted node would
 //! find its key in a statement that its record lacks: the record is synced before such a certificate is written. And our record
-//! of a Finalize must never survive one that the body of its block does not: where our vote alone is a quorum, nobody else has
-//! that body, and the view could neither be finalized nor given up any more. So a body of this turn is synced before the
-//! Finalize is recorded. Blocks that become final are synced at once: whoever asks this node about them must not hear of what
+//! of a Finalize must never survive one that the body of its block, or the notarization that called for it, does not: nobody
+//! else may have that body, where our vote alone is a quorum, or that notarization, where a leader that proposed twice never
+//! says its part in it again. The view could neither be finalized nor given up any more. So what this turn holds of them is
+//! synced before the Finalize is recorded. Blocks that become final are synced at once: whoever asks this node about them must not hear of what
 //! may yet be lost.
 
 use std::sync::Arc;
@@ -77,8 +78,8 @@ pub(super) struct Turn<R = Signer> {
     /// Whether the disk may lack what the ledger, or the record, was given in this turn.
     is_ledger_staged: bool,
     is_record_staged: bool,
-    /// Bodies that the disk may lack: those of an input, a few, of each of the turn's.
-    bodies: Vec<BlockDigest>,
+    /// Blocks of which the disk may lack the body or a notarization: those of an input, a few, of each of the turn's.
+    unsynced: Vec<BlockDigest>,
     /// Set by a failed write: nothing is said any more.
     is_broken: bool,
     said: Vec<Said>,
@@ -99,7 +100,7 @@ impl<R: Statements> Turn<R> {
             runtime,
             is_ledger_staged: false,
             is_record_staged: false,
-            bodies: Vec::new(),
+            unsynced: Vec::new(),
             is_broken: false,
             said: Vec::new(),
         }
@@ -107,7 +108,7 @@ impl<R: Statements> Turn<R> {
 
     /// Records and signs; `None` without a key.
     pub(super) fn sign(&mut self, statement: Statement) -> Result<Option<Verified<SignedStatement>>, DriverError> {
-        self.body_before(&statement)?;
+        self.ledger_before(&statement)?;
         let Some(record) = &self.record else { return Ok(None) };
         let signed = record.stage(statement);
         self.is_record_staged = true;
@@ -117,7 +118,7 @@ impl<R: Statements> Turn<R> {
 
     pub(super) fn store_block(&mut self, block: &Block) -> Result<(), LedgerError> {
         self.is_ledger_staged = true;
-        self.bodies.push(block.header.digest());
+        self.unsynced.push(block.header.digest());
         let stored = self.ledger.stage(std::slice::from_ref(block), &[]);
         self.watch(stored)
     }
@@ -125,6 +126,9 @@ impl<R: Statements> Turn<R> {
     pub(super) fn store_certificate(&mut self, certificate: &Certificate) -> Result<(), DriverError> {
         self.record_before(certificate)?;
         self.is_ledger_staged = true;
+        if let Statement::Notarize { block, .. } = certificate.statement {
+            self.unsynced.push(block);
+        }
         let stored = self.ledger.stage(&[], std::slice::from_ref(certificate));
         Ok(self.watch(stored)?)
     }
@@ -155,7 +159,7 @@ impl<R: Statements> Turn<R> {
     }
 
     fn sync(&mut self) -> Result<(), DriverError> {
-        self.bodies.clear();
+        self.unsynced.clear();
         let record = self.record.as_ref().filter(|_| std::mem::take(&mut self.is_record_staged));
         let ledger = std::mem::take(&mut self.is_ledger_staged).then_some(&self.ledger);
         let sync_record = |record: &Arc<R>| record.sync().map_err(DriverError::Signer);
@@ -179,11 +183,11 @@ impl<R: Statements> Turn<R> {
         }
     }
 
-    /// Makes the body of a block durable before a Finalize binds us to it.
-    fn body_before(&mut self, statement: &Statement) -> Result<(), DriverError> {
+    /// Makes the body and the notarization of a block durable before a Finalize binds us to it.
+    fn ledger_before(&mut self, statement: &Statement) -> Result<(), DriverError> {
         if let Statement::Finalize { block, .. } = statement
             && self.record.is_some()
-            && self.bodies.contains(block)
+            && self.unsynced.contains(block)
         {
             let synced = self.ledger.sync();
             self.watch(synced)?;
@@ -194,7 +198,7 @@ impl<R: Statements> Turn<R> {
 
     fn ledger_is_synced(&mut self) {
         self.is_ledger_staged = false;
-        self.bodies.clear();
+        self.unsynced.clear();
     }
 
     /// Makes the record durable before a certificate is written that may hold a statement of this turn.

@@ -259,6 +259,20 @@ fn the_body_of_a_block_is_on_the_disk_before_our_record_binds_us_to_it() {
 }
 
 #[test]
+fn the_notarization_is_on_the_disk_before_our_record_binds_us_to_its_block() {
+    let mut fixture = fixture(&world(), usize::MAX);
+    let [Some(block), Some(other)] = [1, 2].map(|view| statement(view).block()) else { panic!() };
+    let finalize = |view, block| Statement::Finalize { epoch: Epoch::new(2), view: View::new(view), block };
+    fixture.run(Step::Certificate(1, false)).unwrap();
+    fixture.turn.sign(finalize(2, other)).unwrap();
+    fixture.turn.sign(finalize(1, block)).unwrap();
+    let log = fixture.disks.log.lock().unwrap().clone();
+    let recorded = Event::Recorded;
+    let bound = [Event::LedgerSynced, recorded(finalize(1, block))];
+    assert_eq!(log, [&[Event::Written(Vec::new()), recorded(finalize(2, other))][..], &bound[..]].concat());
+}
+
+#[test]
 fn blocks_are_durable_when_they_are_final() {
     let mut fixture = fixture(&world(), usize::MAX);
     let block = child(&genesis().header, Vec::new());
