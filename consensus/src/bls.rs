@@ -46,7 +46,8 @@ pub enum BlsError {
 
 /// A consensus key. Its memory is overwritten when it is dropped, and it prints as `[redacted]`.
 ///
-/// It signs statements, possession proofs and peer proofs and nothing else: there is no way to have it sign a digest of one's choice.
+/// It signs statements, possession proofs and peer proofs and nothing else: there is no way to have it sign a digest of
+/// one's choice.
 #[derive(Clone)]
 pub struct SecretKey(min_sig::SecretKey);
 

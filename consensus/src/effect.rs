@@ -12,12 +12,14 @@ use crate::Timer;
 /// ([`Broadcast`](Self::Broadcast), [`Send`](Self::Send)) overtakes a [`Persist`](Self::Persist) or
 /// [`Sign`](Self::Sign) before it. The machine for its part asks to broadcast a statement of our own only after
 /// [`Input::Signed`](crate::Input::Signed) said that it is signed. The driver may gather all `Sign` and `Persist`
-/// effects of one turn into one synced write each, with the bodies that it stores, if nothing of the turn leaves the process
-/// before that. Two things keep their order on the disk all the same: a certificate that holds a statement of the turn must not
-/// become durable before the record of it; and the record of a Finalize not before the body of its block, or a member whose
-/// vote alone is a quorum could come back bound for good to a block that nobody has. The driver may run [`Build`](Self::Build), [`Validate`](Self::Validate),
-/// [`Fetch`](Self::Fetch) and catching up beside the loop: their answers are inputs, and can come late or never. A
-/// failed durable write ends the process before anything later is sent.
+/// effects of one turn into one synced write each, with the bodies that it stores, if nothing of the turn leaves the
+/// process before that. Two things keep their order on the disk all the same: a certificate that holds a statement of
+/// the turn must not become durable before the record of it; and the record of a Finalize not before the body of its
+/// block and the notarization that called for it, or a member could come back bound for good to a block that nobody
+/// has, or to one that nobody can notarize again. The driver may run [`Build`](Self::Build),
+/// [`Validate`](Self::Validate), [`Fetch`](Self::Fetch) and catching up beside
+/// the loop: their answers are inputs, and can come late or never. A failed durable write ends the process before
+/// anything later is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Record the statement durably, sign it, and answer [`Input::Signed`](crate::Input::Signed); or answer

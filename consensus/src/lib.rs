@@ -1,9 +1,9 @@
 //! Simplex consensus weighted by stake, as a deterministic machine: inputs in, effects out.
 //!
-//! [`Machine`] runs one epoch at one node. It does no I/O, reads no clock but is told the time, draws no random numbers and iterates over nothing
-//! that is ordered by a hash, so the same inputs give the same effects everywhere: what the tests play is what the node
-//! runs. [`Input`] lists everything that can happen to it, [`Effect`] everything it may ask for. Signatures are checked
-//! outside, by [`Verifier`], and the machine takes only [`Verified`] statements.
+//! [`Machine`] runs one epoch at one node. It does no I/O, reads no clock but is told the time, draws no random numbers
+//! and iterates over nothing that is ordered by a hash, so the same inputs give the same effects everywhere: what the
+//! tests play is what the node runs. [`Input`] lists everything that can happen to it, [`Effect`] everything it may ask
+//! for. Signatures are checked outside, by [`Verifier`], and the machine takes only [`Verified`] statements.
 //!
 //! # One view
 //!
@@ -66,11 +66,11 @@
 //! it is IDLE_BLOCK_MS old. t_A is one Δ longer, t_R is 5Δ. All three double again and again while nothing becomes final, up
 //! to 30 s, so that some view is long enough whatever the real delay of the network is.
 //!
-//! Δ is configured, and then observed (`machine/delay.rs`): each finalization shows what one hop to a quorum takes. Half as much
-//! again is the new Δ, at once if that is more, by and by if it is less; at least half of what is configured, at most eight
-//! times. So a network that is slower than anybody thought climbs the doublings once and not again in every view, and a dead
-//! leader in a quick one is given up sooner. Where somebody proves to be late by the shorter Δ, the configured one returns, and
-//! stays for longer each time.
+//! Δ is configured, and then observed (`machine/delay.rs`): each finalization shows what one hop to a quorum takes.
+//! Half as much again is the new Δ, at once if that is more, by and by if it is less; at least half of what is
+//! configured, at most eight times. So a network that is slower than anybody thought climbs the doublings once and not
+//! again in every view, and a dead leader in a quick one is given up sooner. Where somebody proves to be late by the
+//! shorter Δ, the configured one returns, and stays for longer each time.
 //!
 //! # What is durable when
 //!
@@ -95,19 +95,19 @@
 //!   **I6** the current and the final view never fall.
 //!
 //! Suppose b is finalized in view v, and b′ in a view v′ ≥ v is finalized too but is neither b nor descends from it. If
-//! v′ = v, some honest member finalized twice in one view, against I2. Otherwise follow parents from the vertex (v′, b′) down to
-//! the lowest vertex in a view at or above v. If that is in view v itself, its block has a notarization, and so has b, and it is
-//! not b; an honest member notarized both, against I1. If it is above v, its own parent lies below v, so by I4 an honest voter
-//! held a nullification of v; its quorum shares an honest member with that of b's finalization, who said both Nullify(v) and
-//! Finalize(v), against I3. All that the argument uses happens within one view: whoever breaks safety leaves two signatures of
-//! one view that L1 can judge.
+//! v′ = v, some honest member finalized twice in one view, against I2. Otherwise follow parents from the vertex (v′,
+//! b′) down to the lowest vertex in a view at or above v. If that is in view v itself, its block has a notarization,
+//! and so has b, and it is not b; an honest member notarized both, against I1. If it is above v, its own parent lies
+//! below v, so by I4 an honest voter held a nullification of v; its quorum shares an honest member with that of b's
+//! finalization, who said both Nullify(v) and Finalize(v), against I3. All that the argument uses happens within one
+//! view: whoever breaks safety leaves two signatures of one view that L1 can judge.
 //!
-//! Proposing a handover block again changes nothing in this. I1 to I3 speak of views and digests, whatever view the header
-//! names. A vertex (v, h) has a parent like any other, a notarized vertex of a lower view with every view between nullified: the
-//! vote does not name it, and voters may have held different ones, but each honest voter held one, and the argument follows any
-//! of them. It stands on h itself, so following parents still leads to the same block or down its ancestors. And since honest
-//! members notarize nothing but h on a vertex of h, everything final above a final h is h: an epoch has one last block, and
-//! finalizations of it in several views do not contradict each other.
+//! Proposing a handover block again changes nothing in this. I1 to I3 speak of views and digests, whatever view the
+//! header names. A vertex (v, h) has a parent like any other, a notarized vertex of a lower view with every view
+//! between nullified: the vote does not name it, and voters may have held different ones, but each honest voter held
+//! one, and the argument follows any of them. It stands on h itself, so following parents still leads to the same block
+//! or down its ancestors. And since honest members notarize nothing but h on a vertex of h, everything final above a
+//! final h is h: an epoch has one last block, and finalizations of it in several views do not contradict each other.
 //!
 //! `tests/model/` does not argue, it visits every state that these rules allow four members, handover included, takes each
 //! rule away to see what breaks, and holds this machine against the model. Two things it found to be unneeded for agreement,

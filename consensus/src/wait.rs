@@ -27,7 +27,8 @@ impl Wait {
     /// Returns what `header` on `parent` has to wait for, or nothing. `latest` is the local clock in milliseconds, and as much
     /// more as clocks may differ.
     ///
-    /// An L1 reorganization never reaches consensus, because no quorum votes for an origin that its members have not seen final.
+    /// An L1 reorganization never reaches consensus, because no quorum votes for an origin that its members have not
+    /// seen final.
     #[must_use]
     pub fn of(header: &BlockHeader, parent: &BlockHeader, origin: OriginSeen, latest: TimestampMs) -> Option<Self> {
         if header.timestamp_ms > latest {

@@ -2,10 +2,10 @@
 //!
 //! `BATON_BLESS=1` writes the answers anew; whoever blesses reads them. Lines before the first input set the scene:
 //! `weights 1 1 1 1`, `me 3` (or `me none`), `show timers`, `block a view=1 on=root`, with `epoch=3` a handover block;
-//! `lose a` takes a block from the disk, `store finalize a` puts a certificate there. `clock 250`
-//! tells the machine the time. What is said of a block is said in its own view, or in view 2 with `at=2`. No run may
-//! make the machine ask for a signature that is punishable beside an earlier one, of whatever life. Certificates and votes are really
-//! signed with the insecure scheme. `restart` drops the machine and makes a new one from what was durable.
+//! `lose a` takes a block from the disk, `store finalize a` puts a certificate there. `clock 250` tells the machine the
+//! time. What is said of a block is said in its own view, or in view 2 with `at=2`. No run may make the machine ask for
+//! a signature that is punishable beside an earlier one, of whatever life. Certificates and votes are really signed
+//! with the insecure scheme. `restart` drops the machine and makes a new one from what was durable.
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 

@@ -1,9 +1,9 @@
 //! What a voter demands of a proposed block before it signs for it (protocol section 4).
 //!
 //! The machine has checked leader and ancestry already; this is the rest: header arithmetic, sizes, gas, the L1 origin,
-//! the forced entries, and the rules on transactions, from which those entries are exempt. A pure function of the block, its parent and what the node knows; "not yet seen" and
-//! "too far ahead of my clock" mean *wait*, never *invalid*, so that nodes with different views of L1 or of time do not
-//! vote against each other.
+//! the forced entries, and the rules on transactions, from which those entries are exempt. A pure function of the
+//! block, its parent and what the node knows; "not yet seen" and "too far ahead of my clock" mean *wait*, never
+//! *invalid*, so that nodes with different views of L1 or of time do not vote against each other.
 
 use std::collections::HashSet;
 

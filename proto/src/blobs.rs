@@ -1,8 +1,9 @@
 //! A batch's data as the blobs of one L1 transaction (EIP-4844).
 //!
 //! # Format, version 1
-//! A blob is [`ELEMENTS`] numbers of 32 bytes, big-endian, each below the order of BLS12-381's groups. The first byte of each is
-//! zero, so each is, and carries the other 31 bytes. What all blobs carry, in the transaction's order, is one stream:
+//! A blob is [`ELEMENTS`] numbers of 32 bytes, big-endian, each below the order of BLS12-381's groups. The first byte
+//! of each is zero, so each is, and carries the other 31 bytes. What all blobs carry, in the transaction's order, is
+//! one stream:
 //!
 //! `0x01 ‖ length of the data, 4 bytes, big-endian ‖ the data ‖ zeros to the end of the last blob`
 //!

@@ -27,7 +27,8 @@ pub const FORCED_PER_BLOCK_MAX: usize = 16;
 /// Gas that a forced entry counts for, whatever its bytes say; one that declares more is skipped.
 pub const FORCED_ENTRY_GAS: u64 = 4_000_000;
 
-/// Most calldata bytes of one batch. L1 pools refuse a transaction above 128 KiB; header, certificate and envelope take the rest.
+/// Most calldata bytes of one batch. L1 pools refuse a transaction above 128 KiB; header, certificate and envelope take
+/// the rest.
 pub const BATCH_DATA_BYTES_MAX: usize = 120 * 1024;
 
 /// Most blobs of one batch: what L1 lets one transaction carry (EIP-7594).
@@ -94,8 +95,8 @@ const HEADER_BYTES: usize = 512;
 /// Protobuf spends at most this much on the tag and length of one transaction.
 const ITEM_OVERHEAD_BYTES: usize = 8;
 
-/// Most bytes that a block spends on its forced entries beside their own: a hash before them, and for each a number, an address,
-/// a kind and protobuf's tags and lengths.
+/// Most bytes that a block spends on its forced entries beside their own: a hash before them, and for each a number, an
+/// address, a kind and protobuf's tags and lengths.
 const FORCED_OVERHEAD_BYTES: usize = 64 + FORCED_PER_BLOCK_MAX * 64;
 
 /// Most bytes of one frame on a consensus stream: a proposal with the largest block.

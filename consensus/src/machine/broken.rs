@@ -1,10 +1,10 @@
 //! Safety seen broken: who says so, who is told, and what is still done.
 //!
 //! While less than a third of the weight lies, no two certificates of one view contradict each other (S4), and every
-//! finalization is of one chain. Whoever holds what cannot stand together, from peers, from catching up or from its own disk
-//! after a restart, signs nothing more. It tells everybody what it holds, for each member must see it to stop, and each half may
-//! be all that somebody else has; and it goes on comparing what members say, since every pair names one more of those to
-//! blame.
+//! finalization is of one chain. Whoever holds what cannot stand together, from peers, from catching up or from its own
+//! disk after a restart, signs nothing more. It tells everybody what it holds, for each member must see it to stop, and
+//! each half may be all that somebody else has; and it goes on comparing what members say, since every pair names one
+//! more of those to blame.
 
 use super::*;
 
@@ -14,8 +14,8 @@ impl<S: Scheme> Machine<S> {
         self.views.get(&got.statement.view()?)?.contradicted(got).cloned()
     }
 
-    /// Returns whether a finalization is of a block that our final chain is known not to hold: in its view another one is final,
-    /// or none; or the epoch ended before it.
+    /// Returns whether a finalization is of a block that our final chain is known not to hold: in its view another one
+    /// is final, or none; or the epoch ended before it.
     pub(super) fn is_elsewhere(&self, got: &Certificate) -> bool {
         let Statement::Finalize { view, block, .. } = got.statement else { return false };
         if view > self.chain.head_view() {

@@ -44,8 +44,9 @@ impl<S: Scheme> Machine<S> {
         }
     }
 
-    /// R10: what we know about a view. That safety is broken, if it is. The highest finalization if it is at or above, or ended the epoch; else the view's
-    /// certificates, all of them since we do not know which one is missed; else our own votes in it and the way into our view.
+    /// R10: what we know about a view. That safety is broken, if it is. The highest finalization if it is at or above,
+    /// or ended the epoch; else the view's certificates, all of them since we do not know which one is missed; else our
+    /// own votes in it and the way into our view.
     pub(super) fn serve(&self, view: View, from: MemberIndex, effects: &mut Vec<Effect>) {
         if self.phase == Phase::Halted {
             return self.show_broken(from, effects);

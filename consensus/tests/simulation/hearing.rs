@@ -1,6 +1,6 @@
-//! After a start nothing new is signed before a quorum was heard out: what the machine wants signed waits until one is connected
-//! and had time to say what it holds, and what is over by then is never said (`node/src/driver/hearing.rs`). An epoch that may be
-//! over, or in which nothing became final under the node's eyes, does not speak for the next one.
+//! After a start nothing new is signed before a quorum was heard out: what the machine wants signed waits until one is
+//! connected and had time to say what it holds, and what is over by then is never said (`node/src/driver/hearing.rs`).
+//! An epoch that may be over, or in which nothing became final under the node's eyes, does not speak for the next one.
 
 use std::collections::{BTreeSet, VecDeque};
 

@@ -36,9 +36,6 @@ impl Trace {
         let mut line = if self.lines.len() < LINES_MAX { String::new() } else { self.lines.pop_front().unwrap() };
         line.clear();
         write!(line, "{now_ms:>7} ms  node {at}  {what}").expect("a string takes everything");
-        if std::env::var_os("BTRACE").is_some() {
-            eprintln!("{line}");
-        }
         // FNV-1a: enough to tell two runs apart.
         for byte in line.bytes() {
             self.hash = (self.hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);

@@ -1,5 +1,5 @@
-//! Hops, messages and checks, in virtual time: no figure here depends on the machine that runs it. Each test asserts its bounds,
-//! and prints its figures as rows for `make bench`.
+//! Hops, messages and checks, in virtual time: no figure here depends on the machine that runs it. Each test asserts
+//! its bounds, and prints its figures as rows for `make bench`.
 
 use crate::{
     cluster::Cluster,

@@ -80,8 +80,8 @@ impl Cluster {
         self.seat(at, certificate.statement.epoch()).is_some_and(|seat| certificate.signers.contains(seat))
     }
 
-    /// Final blocks survive every crash. A certificate that our own signature completed never survives a crash that our record of it does not, nor a Finalize
-    /// in the record one that the body of its block does not.
+    /// Final blocks survive every crash. A certificate that our own signature completed never survives a crash that our
+    /// record of it does not, nor a Finalize in the record one that the body and the notarization of its block do not.
     pub(crate) fn check_survivors(&mut self, at: usize) {
         self.watch.keeps(at, self.nodes[at].ledger.platter().height());
         let node = &self.nodes[at];

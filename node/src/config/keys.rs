@@ -188,8 +188,8 @@ layer! {
 layer! {
     /// `[health]`
     HealthKeys {
-        /// Address of `/livez`, `/readyz` and `/metrics`. Default `127.0.0.1:9001`: a port of its own, so that a flood of RPC requests
-        /// cannot make the node look dead.
+        /// Address of `/livez`, `/readyz` and `/metrics`. Default `127.0.0.1:9001`: a port of its own, so that a flood
+        /// of RPC requests cannot make the node look dead.
         listen: SocketAddr, "health-listen", "BATON_HEALTH_LISTEN";
     }
 }

@@ -162,8 +162,8 @@ impl Driver {
         Ok(())
     }
 
-    /// Records, then signs, once a quorum was heard out. A refusal of the record is the machine's to know; a failure of the disk
-    /// ends the node.
+    /// Records, then signs, once a quorum was heard out. A refusal of the record is the machine's to know; a failure of
+    /// the disk ends the node.
     pub(super) fn sign(&mut self, statement: Statement) -> Result<Option<Input>, DriverError> {
         if let Some(hearing) = &mut self.hearing {
             let signer = self.context.epoch.signer.as_ref();

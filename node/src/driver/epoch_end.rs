@@ -1,10 +1,10 @@
 //! Learning that the others have gone on to a later epoch: whoever is still in this one asks how it ended.
 //!
-//! Nothing of a later epoch can be checked here before this one has ended: its committee follows from the last block. But
-//! that anybody speaks of one is reason enough to ask, and the answer, the finalization of this epoch's last block, proves
-//! itself with the committee that is known. What lies before that block comes as it does for anybody who is behind. Where
-//! nobody speaks, it is asked all the same once L1 is in a later epoch and nothing becomes final any more. Silence is no answer:
-//! it is asked again until those who know as much as we do say that they know of no end.
+//! Nothing of a later epoch can be checked here before this one has ended: its committee follows from the last block.
+//! But that anybody speaks of one is reason enough to ask, and the answer, the finalization of this epoch's last block,
+//! proves itself with the committee that is known. What lies before that block comes as it does for anybody who is
+//! behind. Where nobody speaks, it is asked all the same once L1 is in a later epoch and nothing becomes final any
+//! more. Silence is no answer: it is asked again until those who know as much as we do say that they know of no end.
 
 use std::time::{Duration, Instant};
 
@@ -127,10 +127,10 @@ pub(super) enum Found {
     Silence,
 }
 
-/// Asks for the end of the verifier's epoch until somebody proves it: some of its members, then some of all others on our chain,
-/// who came after them. `turn` says how often that was done before: others are asked each time, so that nobody can keep the
-/// honest ones out by being first. Anybody can prove an end; that there is none, only members are believed whose chain is at
-/// least as long as ours, which is final up to `head`.
+/// Asks for the end of the verifier's epoch until somebody proves it: some of its members, then some of all others on
+/// our chain, who came after them. `turn` says how often that was done before: others are asked each time, so that
+/// nobody can keep the honest ones out by being first. Anybody can prove an end; that there is none, only members are
+/// believed whose chain is at least as long as ours, which is final up to `head`.
 pub(super) async fn find<S: RangeSource>(
     source: &S,
     turn: usize,

@@ -14,9 +14,10 @@
 //! said itself ([`testimony`]): votes of ours that no certificate holds, and that only others remember. So this node asks once
 //! more where it has come to, and listens to the answers.
 //!
-//! Not found are votes that only members remember which are not connected, or that a power cut took from those that are; what
-//! takes a quorum longer than [`LISTEN_FOR`] to say; and what comes after [`UNSETTLED_MAX`], where somebody keeps naming views or
-//! epochs that nobody can show. A restored copy is a fault of its own: together with those who lie, it must stay below a third.
+//! Not found are votes that only members remember which are not connected, or that a power cut took from those that
+//! are; what takes a quorum longer than [`LISTEN_FOR`] to say; and what comes after [`UNSETTLED_MAX`], where somebody
+//! keeps naming views or epochs that nobody can show. A restored copy is a fault of its own: together with those who
+//! lie, it must stay below a third.
 //!
 //! [`DriverError::StaleSignRecord`]: super::DriverError::StaleSignRecord
 //! [`testimony`]: super::testimony

@@ -302,8 +302,8 @@ impl Intake {
         }
     }
 
-    /// Checks all signatures that are new in what came, in one go. Nothing is decided here: if all hold, that is known when their
-    /// messages' turn comes, and else each is checked then.
+    /// Checks all signatures that are new in what came, in one go. Nothing is decided here: if all hold, that is known
+    /// when their messages' turn comes, and else each is checked then.
     fn check_ahead(&mut self, sorted: &[(MemberIndex, Sorted)]) {
         let mut statements: Vec<SignedStatement> = Vec::new();
         let mut certificates: Vec<Certificate> = Vec::new();

@@ -21,9 +21,10 @@ use tracing::{info, warn};
 use super::DriverError;
 use crate::signer::{SignRecordError, Signer};
 
-/// Views above the highest certificate at the start of listening that the key's former life may have spoken in, and that
-/// others can certify later: it can have known a certificate that nobody else has ([`HeardOut`](baton_consensus::HeardOut)), and
-/// spoke in the view after it. A second speaker goes on to the views after that.
+/// Views above the highest certificate at the start of listening that the key's former life may have spoken in, and
+/// that others can certify later: it can have known a certificate that nobody else has
+/// ([`HeardOut`](baton_consensus::HeardOut)), and spoke in the view after it. A second speaker goes on to the views
+/// after that.
 const FORMER_LIFE_VIEWS: u64 = 2;
 
 /// Judges what carries this node's signature, in one epoch.

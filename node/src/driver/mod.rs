@@ -402,7 +402,8 @@ impl Driver {
         }
     }
 
-    /// Looks at whether a quorum was heard out, and signs what waited for that. `is_taken` says that nothing waits which it said.
+    /// Looks at whether a quorum was heard out, and signs what waited for that. `is_taken` says that nothing waits
+    /// which it said.
     async fn hear(&mut self, is_taken: bool) -> Result<(), DriverError> {
         let is_connected = self.is_quorum_connected();
         let is_elsewhere = self.life.may_be_over() || self.asking_for_end.is_some();

@@ -110,9 +110,9 @@ pub fn accused(
     Ok(against_itself.chain(against_leader).collect())
 }
 
-/// Returns what `member` said in views above `final_view`, as far as it was heard: at most six statements of each of the
-/// latest [`RETURNED_VIEWS`], and three if it is honest. A member that is back may have lost its record of them, and votes that no certificate holds are
-/// shown to it by nobody else. `current` is the view that the machine is in.
+/// Returns what `member` said in views above `final_view`, as far as it was heard: at most six statements of each of
+/// the latest [`RETURNED_VIEWS`], and three if it is honest. A member that is back may have lost its record of them,
+/// and votes that no certificate holds are shown to it by nobody else. `current` is the view that the machine is in.
 ///
 /// # Errors
 /// [`LedgerError`] if the ledger cannot be read.

@@ -10,14 +10,14 @@
 //! leaves it at all. So whoever sees our Notarize can count on our having the body, and a Finalize, which binds for good, is
 //! for a block whose body a third of the honest weight keeps even if every machine loses power at once.
 //!
-//! The two files are synced side by side, because neither needs the other, but for two cases. A certificate that our own
-//! signature of this turn completed must never survive a power cut that our record of it does not, or the restarted node would
-//! find its key in a statement that its record lacks: the record is synced before such a certificate is written. And our record
-//! of a Finalize must never survive one that the body of its block, or the notarization that called for it, does not: nobody
-//! else may have that body, where our vote alone is a quorum, or that notarization, where a leader that proposed twice never
-//! says its part in it again. The view could neither be finalized nor given up any more. So what this turn holds of them is
-//! synced before the Finalize is recorded. Blocks that become final are synced at once: whoever asks this node about them must not hear of what
-//! may yet be lost.
+//! The two files are synced side by side, because neither needs the other, but for two cases. A certificate that our
+//! own signature of this turn completed must never survive a power cut that our record of it does not, or the restarted
+//! node would find its key in a statement that its record lacks: the record is synced before such a certificate is
+//! written. And our record of a Finalize must never survive one that the body of its block, or the notarization that
+//! called for it, does not: nobody else may have that body, where our vote alone is a quorum, or that notarization,
+//! where a leader that proposed twice never says its part in it again. The view could neither be finalized nor given up
+//! any more. So what this turn holds of them is synced before the Finalize is recorded. Blocks that become final are
+//! synced at once: whoever asks this node about them must not hear of what may yet be lost.
 
 use std::sync::Arc;
 

@@ -165,8 +165,9 @@ impl AskBudget {
         }
     }
 
-    /// Takes a message of `count` transactions, a stranger's out of its own few if they suffice, else out of what `strangers`
-    /// share; returns whether it is within the budget. Above it nobody is charged: a peer hands on what its users and other peers send.
+    /// Takes a message of `count` transactions, a stranger's out of its own few if they suffice, else out of what
+    /// `strangers` share; returns whether it is within the budget. Above it nobody is charged: a peer hands on what its
+    /// users and other peers send.
     pub(super) fn try_take_transactions(
         &mut self,
         count: usize,

@@ -38,10 +38,10 @@
 //!   configured peer that is none, is refused for a while, with both names in the log and in [`NetworkEvent::PeerRefused`].
 //! - Strangers have places of their own among those who connect to us; before these are all taken, whoever came first and
 //!   has not proven to be a member goes. So strangers that only sit there keep no member out.
-//! - Every peer has a budget for its consensus stream, which is read slower above it, and for questions, which are refused.
-//!   Faults that no honest peer commits cost points ([`Fault`]); whoever has too many is disconnected and refused, each time
-//!   for longer, and forgiven after. Everything a peer sends is bounded before memory is taken for it, and decoded away from the
-//!   network's own task.
+//! - Every peer has a budget for its consensus stream, which is read slower above it, and for questions, which are
+//!   refused. Faults that no honest peer commits cost points ([`Fault`]); whoever has too many is disconnected and
+//!   refused, each time for longer, and forgiven after. Everything a peer sends is bounded before memory is taken for
+//!   it, and decoded away from the network's own task.
 
 mod addresses;
 mod announcements;

@@ -204,9 +204,9 @@ pub fn export_record(dir: &Path, key: &BlsPublicKey, file: &Path) -> Result<usiz
 
 /// Adds what `file` holds to the record in `dir`, which is made if there is none, and returns how many statements were new.
 ///
-/// A record that learned anything signs nothing before the epoch after the one in which its node hears a quorum out: nobody
-/// knows here whether the exporting node stayed stopped. A crash leaves the record as it was, or made and empty (which signs nothing
-/// either), or with everything.
+/// A record that learned anything signs nothing before the epoch after the one in which its node hears a quorum out:
+/// nobody knows here whether the exporting node stayed stopped. A crash leaves the record as it was, or made and empty
+/// (which signs nothing either), or with everything.
 ///
 /// # Errors
 /// [`InterchangeError`]; the record is then as it was.

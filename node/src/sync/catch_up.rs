@@ -4,9 +4,9 @@
 //! serve, then those whom the operator configured, then anybody: once none of them is there any more, whoever came after them
 //! still has their blocks.
 //!
-//! A run starts from the ledger's head and ends when it has handed on the block that the newest finalization names. Nothing of it is
-//! durable but what the ledger took: after a crash, or when the run is dropped, the next one goes on from there, and only
-//! ranges that were held ahead of their turn are fetched again.
+//! A run starts from the ledger's head and ends when it has handed on the block that the newest finalization names.
+//! Nothing of it is durable but what the ledger took: after a crash, or when the run is dropped, the next one goes on
+//! from there, and only ranges that were held ahead of their turn are fetched again.
 
 use std::{sync::Arc, time::Duration};
 

@@ -71,7 +71,8 @@ pub enum ConsensusMessage {
         committee_epoch: Epoch,
         /// What to attest.
         header: BatchHeader,
-        /// See [`crate::batch_data`]; at most [`DataKind::data_bytes_max`](crate::DataKind::data_bytes_max) bytes of the header's kind.
+        /// See [`crate::batch_data`]; at most [`DataKind::data_bytes_max`](crate::DataKind::data_bytes_max) bytes of
+        /// the header's kind.
         data: Bytes,
     },
     /// A member's Attest.
