@@ -77,6 +77,8 @@ pub enum Input {
     SignRefused(Statement),
     /// Evidence against a third of the weight or more was seen, here or by others: nothing is safe any more.
     SafetyBroken,
+    /// A certificate proves that blocks are final which do not build on our final head, as only their headers could show.
+    FinalElsewhere(Verified<Certificate>),
     /// A timer that [`Effect::SetTimer`](crate::Effect::SetTimer) set has run out.
     TimerFired(Timer),
     /// The leader of the current view has something to put into a block, as far as this node knows: a due forced entry,

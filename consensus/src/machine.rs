@@ -249,6 +249,7 @@ impl<S: Scheme> Machine<S> {
             Input::Signed(signed) => self.on_signed(signed, effects)?,
             Input::SignRefused(statement) => self.on_sign_refused(&statement)?,
             Input::SafetyBroken => self.halt(Vec::new(), effects),
+            Input::FinalElsewhere(certificate) => self.halt_beside_ours(certificate, effects),
             Input::TimerFired(timer) => self.on_timer(timer, effects),
             Input::WorkArrived => self.on_work(effects),
             Input::Connected(member) => self.on_connected(member, effects),

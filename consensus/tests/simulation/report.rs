@@ -230,6 +230,7 @@ pub(crate) fn input(input: &Input) -> String {
         Input::SignRefused(refused) => format!("record refused {}", statement(refused)),
         Input::CertificateWanted { view, from } => format!("is asked by {from} about view {view}"),
         Input::SafetyBroken => "hears that safety is broken".to_owned(),
+        Input::FinalElsewhere(held) => format!("caught up with another chain, by {:?}", held.statement),
         Input::Started | Input::NotBuilt { .. } | Input::TimerFired(_) | Input::WorkArrived | Input::Connected(_) => {
             format!("{input:?}")
         }

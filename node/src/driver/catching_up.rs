@@ -9,7 +9,7 @@ use tokio::{
     task::JoinHandle,
     time::Instant,
 };
-use tracing::info;
+use tracing::{error, info};
 
 use super::{Driver, DriverError, commit::Came};
 use crate::sync::{CatchUp, Pace, ProvenRange};
@@ -73,8 +73,8 @@ impl Driver {
 
     /// Takes a range of final blocks into the ledger, in one step, and tells the machine.
     ///
-    /// The range proves itself. If it does not build on our final head, two quorums contradict each other: the ledger refuses
-    /// it for that, and the node stops.
+    /// The range proves itself. If it does not build on our final head, two quorums contradict each other: the machine hears
+    /// that safety is broken, and signs nothing more.
     pub(super) async fn on_range(&mut self, range: Option<Box<ProvenRange>>) -> Result<(), DriverError> {
         let Some(range) = range else {
             let Some(over) = self.catching_up.take() else { return Ok(()) };
@@ -92,6 +92,13 @@ impl Driver {
         let blocks: Vec<Arc<Block>> =
             range.blocks.into_iter().filter(|block| block.header.height > head).map(Arc::new).collect();
         let Some(header) = blocks.last().map(|block| block.header.clone()) else { return Ok(()) };
+        let ours = self.context.ledger.head()?;
+        let elsewhere = blocks.first().map(|block| &block.header);
+        if elsewhere.is_some_and(|first| ours.height.next() == Some(first.height) && first.parent != ours.digest) {
+            error!(height = %ours.height, ours = %ours.digest, certificate = ?range.certificate.statement,
+                "a range of final blocks does not build on our final head");
+            return self.input(Input::FinalElsewhere(range.certificate)).await;
+        }
         self.key_watch.on_certificate(&range.certificate, self.machine.final_view())?;
         self.commit(blocks, Certificate::clone(&range.certificate), Came::InARange)?;
         if let Some(running) = &mut self.catching_up {

@@ -129,7 +129,7 @@ impl Driver {
                 self.ended = Some(DriverEnd::Epoch { last: Box::new(last), next: next_epoch, unheard, delta_ms });
             }
             Effect::SetTimer { timer, after_ms } => self.timers.set(timer, after_ms),
-            Effect::Report(evidence) => answers.extend(self.report(evidence).await?),
+            Effect::Report(evidence) => answers.extend(self.report(evidence)?),
             Effect::SafetyBroken(certificates) => {
                 for certificate in &certificates {
                     self.turn.store_certificate(certificate)?;

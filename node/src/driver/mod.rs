@@ -84,7 +84,7 @@ use self::{
 use crate::{
     epoch::{EpochBook, EpochContext},
     l1::{ChainFacts, L1View, Origins, forced_is_due},
-    ledger::{Ledger, LedgerError},
+    ledger::{EvidenceOnL1, EvidenceRecord, Ledger, LedgerError},
     p2p::{Network, Outbound},
     signer::{SignError, SignRecordError, Signer},
     telemetry::metrics::ConsensusMetrics,
@@ -183,8 +183,8 @@ pub struct DriverContext {
     pub l1: watch::Receiver<L1View>,
     /// Which L1 blocks this node has seen final.
     pub origins: Origins,
-    /// Evidence found here, for the reporter.
-    pub evidence: mpsc::Sender<Evidence>,
+    /// Told when the ledger got new evidence: the reporter takes it to L1 in its own time.
+    pub evidence_found: Arc<Notify>,
     /// Tells the checks which views matter.
     pub window: Arc<ViewWindow>,
     /// Tells the checks which statements have their certificate.
@@ -475,13 +475,13 @@ impl Driver {
                 self.show_own_words(from)?;
                 self.input(Input::CertificateWanted { view, from }).await
             }
-            Checked::Evidence(evidence) => match self.report(evidence).await? {
+            Checked::Evidence(evidence) => match self.report(evidence)? {
                 Some(answer) => self.input(answer).await,
                 None => Ok(()),
             },
             Checked::BygoneEvidence { evidence, against } => {
                 let ours = self.context.book.signer_of(&against);
-                match self.report_unless(ours, evidence).await? {
+                match self.report_unless(ours, evidence)? {
                     Some(answer) => self.input(answer).await,
                     None => Ok(()),
                 }
@@ -555,7 +555,6 @@ impl Driver {
         self.input(Input::Certificate(end)).await
     }
 
-    /// Whether the next block of this node would end the epoch: L1 has gone on.
     /// Whether what L1 holds is work for a leader: an epoch that is to end, or a forced entry that the final chain lacks.
     fn is_l1_work_due(&self) -> bool {
         let settled = self.context.l1.borrow().settled_origin;
@@ -566,24 +565,21 @@ impl Driver {
         self.is_epoch_due() || settled.is_some_and(is_due)
     }
 
+    /// Whether the next block of this node would end the epoch: L1 has gone on.
     fn is_epoch_due(&self) -> bool {
         let settled = self.context.l1.borrow().settled_origin;
         settled.is_some_and(|origin| self.context.facts.epochs().of(origin.number) > self.context.epoch.epoch)
     }
 
-    /// Stores evidence with the reporter, unless it is against ourselves: then another process signs with our key, and
+    /// Stores evidence for the reporter, unless it is against ourselves: then another process signs with our key, and
     /// the only safe thing is to stop, for good. Returns what the machine has to hear of it.
-    async fn report(&mut self, evidence: Evidence) -> Result<Option<Input>, DriverError> {
+    fn report(&mut self, evidence: Evidence) -> Result<Option<Input>, DriverError> {
         // An index is a place in the epoch in which it signed.
         let signer = self.context.book.of(evidence.epoch()).and_then(|epoch| epoch.signer.clone());
-        self.report_unless(signer.filter(|signer| signer.me() == evidence.signer()), evidence).await
+        self.report_unless(signer.filter(|signer| signer.me() == evidence.signer()), evidence)
     }
 
-    async fn report_unless(
-        &mut self,
-        ours: Option<Arc<Signer>>,
-        evidence: Evidence,
-    ) -> Result<Option<Input>, DriverError> {
+    fn report_unless(&mut self, ours: Option<Arc<Signer>>, evidence: Evidence) -> Result<Option<Input>, DriverError> {
         if let Some(signer) = ours {
             return Err(give_up_key(&signer, &evidence));
         }
@@ -593,8 +589,10 @@ impl Driver {
         self.context.metrics.byzantine_validators.inc();
         warn!(offender = %evidence.signer(), epoch = %evidence.epoch(), view = %evidence.view(), offence = ?evidence.offence(),
             "a member signed two conflicting statements");
-        // At most one for each member and epoch ever waits: the queue has room for those of many liars.
-        self.context.evidence.send(evidence.clone()).await.map_err(|_| DriverError::StageEnded("evidence reporter"))?;
+        // Here and now, for nobody may hear of it before the disk has it, and consensus waits for no L1.
+        let record = EvidenceRecord { evidence: evidence.clone(), l1: EvidenceOnL1::Open };
+        tokio::task::block_in_place(|| self.context.ledger.put_evidence(&record))?;
+        self.context.evidence_found.notify_one();
         self.turn.say(Said::Announce(Announcement::Evidence(evidence.clone())));
         self.turn.say(Said::Broadcast(ConsensusMessage::Evidence(evidence)));
         Ok(self.is_a_third_lying().then_some(Input::SafetyBroken))

@@ -6,9 +6,12 @@ use alloy_primitives::{Address, B256};
 use baton_consensus::{Config, HeardOut, Recovered};
 use baton_execution::NonceExecutor;
 use baton_mempool::PoolConfig;
-use baton_proto::{BlsPublicKey, Forced, ForcedEntry, L1BlockNumber, L1Origin, SignedStatement, Statement};
+use baton_proto::{
+    BlsPublicKey, Forced, ForcedEntry, L1BlockNumber, L1Origin, SignedStatement, Statement, wire::FinalRange,
+};
 
 use super::{
+    commit::Came,
     testing::{World, child, spec},
     *,
 };
@@ -16,6 +19,7 @@ use crate::{
     l1::testing::see_final,
     ledger::{ChainIdentity, ForcedCursor, MemoryLedger, VoteCheck},
     signer::{OwnKey, SignRecord, SignRecordError},
+    sync::prove_range,
     telemetry::Metrics,
 };
 
@@ -48,7 +52,6 @@ struct Stage {
     /// The leader of view 1 is connected, and can be charged.
     _leader: Network,
     _l1: watch::Sender<L1View>,
-    _evidence: mpsc::Receiver<Evidence>,
     _folder: tempfile::TempDir,
 }
 
@@ -100,7 +103,6 @@ impl Stage {
             unhealthy_since: None,
         };
         let (l1, l1_seen) = watch::channel(view);
-        let (evidence, evidence_found) = mpsc::channel(4);
         let (outbox, window) = (Arc::new(Outbox::default()), Arc::new(ViewWindow::default()));
         let others = epoch.others().collect();
         let nothing_known = Arc::new(|_: &_| None);
@@ -124,7 +126,7 @@ impl Stage {
             rebuilder,
             l1: l1_seen,
             origins: Origins::new(epoch.root.origin),
-            evidence,
+            evidence_found: Arc::default(),
             window,
             certified: Arc::new(Certified::new(epoch.me())),
             heard: Arc::new(Mutex::new(HeardOut::new(Arc::clone(&epoch.committee), epoch.me()))),
@@ -140,7 +142,7 @@ impl Stage {
         };
         let mut driver = Driver::new(context, machine).unwrap();
         driver.input(Input::Started).await.unwrap();
-        Self { world, driver, outbox, leaders, _leader: leader, _l1: l1, _evidence: evidence_found, _folder: folder }
+        Self { world, driver, outbox, leaders, _leader: leader, _l1: l1, _folder: folder }
     }
 
     /// Opens the record again, as a restart does.
@@ -412,6 +414,67 @@ async fn evidence_against_a_third_ends_voting_for_good() {
     let block = stage.block();
     stage.proposes(1, &block).await;
     assert!(stage.voted_for().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pair_is_on_the_disk_before_anybody_hears_of_it_and_consensus_goes_on_though_nobody_takes_it() {
+    let mut stage = Stage::new().await;
+    let liar = stage.driver.context.epoch.others().last().unwrap();
+    let pair = stage.pair(liar);
+    stage.driver.on_checked(Checked::Evidence(pair.clone())).await.unwrap();
+    let stored = stage.driver.context.ledger.evidence().unwrap();
+    assert_eq!(stored, [EvidenceRecord { evidence: pair, l1: EvidenceOnL1::Open }]);
+    assert!(stage.outbox.0.lock().unwrap().is_empty());
+    // As many as a former member can make of the epochs that it sat in; here nobody takes them to L1.
+    for epoch in 1_000..1_400 {
+        let statement = |block| Statement::Notarize {
+            epoch: Epoch::new(epoch),
+            view: View::new(1),
+            block: BlockDigest::new(B256::repeat_byte(block)),
+        };
+        let [first, second] = [1, 2].map(|block| stage.world.sign(liar.get(), statement(block)));
+        let evidence = Evidence::new(first, second).unwrap();
+        let against = Box::new(stage.world.key(liar.get()).public_key());
+        stage.driver.on_checked(Checked::BygoneEvidence { evidence, against }).await.unwrap();
+    }
+    assert_eq!(stage.driver.context.ledger.evidence().unwrap().len(), 401);
+    let block = stage.block();
+    stage.proposes(1, &block).await;
+    assert_eq!(stage.voted_for(), [block.header.digest()]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_final_range_of_another_chain_ends_voting_and_both_certificates_are_kept_and_shown() {
+    let mut stage = Stage::new().await;
+    let others: Vec<u8> = stage.driver.context.epoch.others().map(MemberIndex::get).collect();
+    let finalize = |block: &Block| Statement::Finalize {
+        epoch: block.header.epoch,
+        view: block.header.view,
+        block: block.header.digest(),
+    };
+    let ours = stage.block();
+    let first = stage.world.certify(&others, finalize(&ours));
+    stage.driver.blocks.insert(Arc::new(ours.clone()));
+    stage.driver.commit(vec![Arc::new(ours.clone())], first, Came::InARange).unwrap();
+    stage.driver.end_turn().unwrap();
+
+    let mut below = ours.clone();
+    below.header.timestamp_ms = TimestampMs::new(ours.header.timestamp_ms.get() + 1);
+    let theirs = child(&below.header, vec![]);
+    let second = stage.world.certify(&others, finalize(&theirs));
+    let range = FinalRange { blocks: vec![theirs.clone()], tail: vec![], finalization: second.clone() };
+    let epochs = stage.driver.context.facts.epochs();
+    let range = prove_range(range, theirs.header.height, 1, &stage.world.verifier, epochs).unwrap();
+    stage.driver.on_range(Some(Box::new(range))).await.unwrap();
+    stage.driver.end_turn().unwrap();
+
+    let ledger = &stage.driver.context.ledger;
+    assert!(ledger.l1_fact(HALTED_KEY).unwrap().is_some() && stage.driver.context.halt.is_cancelled());
+    assert!(stage.driver.status.halted.is_some());
+    assert_eq!(ledger.head().unwrap().digest, ours.header.digest(), "our final chain only grows");
+    assert!(ledger.certificates_of(theirs.header.epoch, theirs.header.view).unwrap().contains(&second));
+    let said = stage.outbox.0.lock().unwrap().clone();
+    assert!(said.contains(&ConsensusMessage::Certificate(second)), "{said:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

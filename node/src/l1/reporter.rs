@@ -17,7 +17,7 @@ use alloy_primitives::{Address, B256, keccak256};
 use alloy_sol_types::{SolCall, SolValue};
 use baton_proto::{Epoch, Evidence, L1BlockNumber, MemberIndex};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Notify, watch},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
@@ -40,7 +40,7 @@ use crate::{
 /// Key under which the ledger keeps two certificates of one view that contradict each other, from the halt that they caused on.
 pub const CONFLICT_KEY: &str = "conflict";
 
-/// Most pairs that wait: at most one for each member of a committee is worth anything on L1.
+/// Most pairs that are looked at in one round: a whole committee's. The ledger keeps those that wait for a place.
 const CASES_MAX: usize = 128;
 
 /// L1 blocks of a turn: one for the commitment, one for the submission, and one in which the others see it.
@@ -72,27 +72,33 @@ fn case_id(evidence: &Evidence) -> B256 {
     keccak256([epoch.as_slice(), &[evidence.signer().get()]].concat())
 }
 
-/// Starts taking evidence to L1. What comes through `incoming` must have been verified. `halted` is cancelled when safety was
-/// seen broken: what shows it is in the ledger by then.
+/// Starts taking evidence to L1. Whoever finds and verifies a pair puts it into the ledger and tells `found`, and waits for
+/// nobody: a round here takes as long as L1 does. `halted` is cancelled when safety was seen broken: what shows it is in the
+/// ledger by then.
 ///
 /// # Errors
 /// [`SendError`] when stored evidence or intents cannot be read.
 pub fn spawn_reporter(
     account: AccountContext,
     epochs: EpochBook,
-    incoming: mpsc::Receiver<Evidence>,
+    found: Arc<Notify>,
     halted: CancellationToken,
 ) -> Result<JoinHandle<Result<(), SendError>>, SendError> {
     let sender = account.open("evidence")?;
     let AccountContext { client, facts, ledger, config, l1, cancel, .. } = account;
     let committees = Committees::new(client.clone(), Arc::clone(&facts), epochs);
-    let mut work = Work { client, facts, committees, ledger, sender, cases: BTreeMap::new(), conflict: None };
-    for record in work.ledger.evidence()? {
-        if record.l1 != EvidenceOnL1::Closed {
-            work.open(record.evidence);
-        }
-    }
-    Ok(tokio::spawn(work.run(config.poll, incoming, l1, halted, cancel)))
+    let mut work = Work {
+        client,
+        facts,
+        committees,
+        ledger,
+        sender,
+        cases: BTreeMap::new(),
+        are_some_left: false,
+        conflict: None,
+    };
+    work.take_up()?;
+    Ok(tokio::spawn(work.run(config.poll, found, l1, halted, cancel)))
 }
 
 struct Case {
@@ -143,6 +149,8 @@ struct Work {
     ledger: Arc<dyn Ledger>,
     sender: Sender,
     cases: BTreeMap<B256, Case>,
+    /// Whether the ledger holds more pairs than there was room for.
+    are_some_left: bool,
     /// Two certificates that contradict each other: a node that has some halts, so there is one such case.
     conflict: Option<conflict::Case>,
 }
@@ -151,7 +159,7 @@ impl Work {
     async fn run(
         mut self,
         poll: Duration,
-        mut incoming: mpsc::Receiver<Evidence>,
+        found: Arc<Notify>,
         mut l1: watch::Receiver<L1View>,
         halted: CancellationToken,
         cancel: CancellationToken,
@@ -174,6 +182,9 @@ impl Work {
                     Err(error @ (SendError::Ledger(_) | SendError::Sign(_))) => return Err(error),
                     Err(error) => debug!(%error, "evidence waits"),
                 }
+                if self.are_some_left && self.cases.len() < CASES_MAX {
+                    self.take_up()?;
+                }
             }
             let busy = self.is_busy();
             tokio::select! {
@@ -182,10 +193,7 @@ impl Work {
                     is_halted = true;
                     self.take_conflict()?;
                 }
-                evidence = incoming.recv() => match evidence {
-                    Some(evidence) => self.take(evidence)?,
-                    None => return Ok(()),
-                },
+                () = found.notified() => self.take_up()?,
                 changed = l1.changed() => if changed.is_err() { return Ok(()) },
                 () = tokio::time::sleep(poll), if busy && healthy => {}
             }
@@ -196,10 +204,30 @@ impl Work {
         !self.cases.is_empty() || self.conflict.is_some() || self.sender.unfinal() > 0
     }
 
-    fn take(&mut self, evidence: Evidence) -> Result<(), SendError> {
-        if self.cases.contains_key(&case_id(&evidence)) {
-            return Ok(());
+    /// Opens the cases that the ledger holds, the latest epochs first: whoever lies now does harm, and of what was signed
+    /// long ago a former member can make as much as it likes.
+    fn take_up(&mut self) -> Result<(), SendError> {
+        self.are_some_left = false;
+        let stored = self.ledger.evidence()?;
+        for record in stored.into_iter().rev().filter(|record| record.l1 != EvidenceOnL1::Closed) {
+            let id = case_id(&record.evidence);
+            if self.cases.contains_key(&id) {
+                continue;
+            }
+            if self.cases.len() >= CASES_MAX {
+                warn!(
+                    cases = self.cases.len(),
+                    "more pairs than are taken to L1 at a time; the others wait in the ledger"
+                );
+                self.are_some_left = true;
+                break;
+            }
+            self.open(id, record.evidence);
         }
+        Ok(())
+    }
+
+    fn open(&mut self, id: B256, evidence: Evidence) {
         let committee = self.committees.known(evidence.epoch());
         warn!(
             member = %evidence.signer(),
@@ -209,17 +237,7 @@ impl Work {
             offence = ?evidence.offence(),
             "evidence of a punishable pair"
         );
-        self.ledger.put_evidence(&EvidenceRecord { evidence: evidence.clone(), l1: EvidenceOnL1::Open })?;
-        self.open(evidence);
-        Ok(())
-    }
-
-    fn open(&mut self, evidence: Evidence) {
-        if self.cases.len() >= CASES_MAX {
-            warn!(cases = self.cases.len(), "too many open cases; the pair stays stored");
-            return;
-        }
-        self.cases.entry(case_id(&evidence)).or_insert(Case { evidence, since: None, refusal: None, charged: false });
+        self.cases.insert(id, Case { evidence, since: None, refusal: None, charged: false });
     }
 
     /// One look at all cases, with L1's newest block and the newest that most endpoints call final.
@@ -232,8 +250,8 @@ impl Work {
             let committee = self.committees.of(evidence.epoch()).await?;
             let me = self.committees.own_place(&committee);
             if me == Some(evidence.signer()) {
-                error!(epoch = %evidence.epoch(), "the evidence is against this node's own key; it is left to others");
-                self.cases.remove(&id);
+                error!(epoch = %evidence.epoch(), "the evidence is against this node's own key");
+                self.close(&id, &evidence, "it is left to others")?;
                 continue;
             }
             let Some(owner) = committee.member(evidence.signer()).map(|member| member.owner) else {

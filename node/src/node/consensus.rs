@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use baton_consensus::{Config, HeardOut, Machine, Recovered};
 use baton_execution::Executor;
 use baton_mempool::Pool;
-use baton_proto::{Epoch, Evidence, Height, MemberIndex, View, wire::ConsensusMessage};
+use baton_proto::{Epoch, Height, MemberIndex, View, wire::ConsensusMessage};
 use tokio::{
     runtime::Handle,
     sync::{Notify, mpsc, oneshot, watch},
@@ -66,7 +66,7 @@ pub(super) struct Consensus {
     pub(super) network: Network,
     pub(super) l1: watch::Receiver<L1View>,
     pub(super) origins: Origins,
-    pub(super) evidence: mpsc::Sender<Evidence>,
+    pub(super) evidence_found: Arc<Notify>,
     pub(super) halt: CancellationToken,
     pub(super) notarized: Arc<NotarizedBlocks>,
     pub(super) heads: watch::Sender<Height>,
@@ -204,7 +204,7 @@ impl Consensus {
             rebuilder,
             l1: self.l1.clone(),
             origins: self.origins.clone(),
-            evidence: self.evidence.clone(),
+            evidence_found: Arc::clone(&self.evidence_found),
             window,
             certified,
             testimony,

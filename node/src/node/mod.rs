@@ -41,14 +41,10 @@ use crate::{
     config::Config,
     driver::{Checked, DriverError, DriverStatus, NotarizedBlocks},
     l1::{AccountConfig, AccountContext, Watcher, spawn_liveness_watcher, spawn_reporter},
-    ledger::{EvidenceOnL1, EvidenceRecord, Ledger, LedgerError},
     p2p::{Fault, GOSSIP_AGAIN_AFTER, KnownLookup, Network, Outbound},
     rpc::{Announcements, RpcContext, serve as serve_rpc},
     telemetry::{Metrics, NodeStatus, NotReady, health, run_status_line},
 };
-
-/// Evidence that may wait for the reporter; each member can be reported once an epoch.
-const EVIDENCE_QUEUE_MAX: usize = 256;
 
 /// Batch messages that may wait for the batcher: a proposal and everybody's attestation, several times over.
 const BATCH_QUEUE_MAX: usize = 512;
@@ -201,7 +197,7 @@ async fn start(
     let (heads, heads_seen) = watch::channel(opened.head);
     let notarized = Arc::new(NotarizedBlocks::default());
     let (progress, progress_seen) = watch::channel(DriverStatus::default());
-    let (evidence, evidence_found) = mpsc::channel(EVIDENCE_QUEUE_MAX);
+    let evidence_found = Arc::new(Notify::new());
     let (batch_messages, batch_inbox) = mpsc::channel(BATCH_QUEUE_MAX);
 
     let work = Arc::new(Notify::new());
@@ -237,7 +233,7 @@ async fn start(
         network: network.clone(),
         l1: watcher.view.clone(),
         origins: watcher.origins.clone(),
-        evidence,
+        evidence_found: Arc::clone(&evidence_found),
         halt: halt.clone(),
         notarized: Arc::clone(&notarized),
         heads,
@@ -279,24 +275,20 @@ async fn start(
     parts.push(part("admission", admitting));
     let forwarding = forwarder.run(network.clone(), epochs.clone(), progress_seen.clone(), inner.clone());
     parts.push(part("forwarding", forwarding));
-    match opened.evidence_key.clone() {
-        Some(key) => {
-            let account = AccountContext {
-                client: l1_client.clone(),
-                facts: Arc::clone(&facts),
-                ledger: Arc::clone(&ledger),
-                key,
-                config: account_config(),
-                l1: watcher.view.clone(),
-                cancel: inner.clone(),
-            };
-            let reporter = spawn_reporter(account, epochs.clone(), evidence_found, halt.clone())
-                .map_err(|error| NodeError::part("the evidence reporter")(error.to_string()))?;
-            parts.push(part("the evidence reporter", flatten(reporter)));
-        }
-        None => {
-            parts.push(part("the evidence store", keep_evidence(Arc::clone(&ledger), evidence_found, inner.clone())))
-        }
+    // Without such an account evidence stays stored: others submit it, and so can this node once it has one.
+    if let Some(key) = opened.evidence_key.clone() {
+        let account = AccountContext {
+            client: l1_client.clone(),
+            facts: Arc::clone(&facts),
+            ledger: Arc::clone(&ledger),
+            key,
+            config: account_config(),
+            l1: watcher.view.clone(),
+            cancel: inner.clone(),
+        };
+        let reporter = spawn_reporter(account, epochs.clone(), evidence_found, halt.clone())
+            .map_err(|error| NodeError::part("the evidence reporter")(error.to_string()))?;
+        parts.push(part("the evidence reporter", flatten(reporter)));
     }
 
     let (bygone, bygone_inbox) = mpsc::channel(BYGONE_MAX);
@@ -394,18 +386,6 @@ async fn start(
     }
     info!("node stopped");
     result
-}
-
-/// Without an evidence account, evidence is still stored: others submit it, and so can this node once it has one.
-async fn keep_evidence(
-    ledger: Arc<dyn Ledger>,
-    mut found: mpsc::Receiver<Evidence>,
-    stop: CancellationToken,
-) -> Result<(), LedgerError> {
-    while let Some(Some(evidence)) = stop.run_until_cancelled(found.recv()).await {
-        tokio::task::block_in_place(|| ledger.put_evidence(&EvidenceRecord { evidence, l1: EvidenceOnL1::Open }))?;
-    }
-    Ok(())
 }
 
 /// Hands what the batcher found to the driver of whatever epoch runs, which has it stored, gossiped and submitted.

@@ -9,7 +9,7 @@ use baton_proto::{
     Attestation, BatchHash, BatchHeader, BatchIndex, Conflict, DataKind, Epoch, Evidence, Height, MemberIndex,
     SignedStatement, Statement, View,
 };
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{sync::Notify, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
             other_digest, start_anvil,
         },
     },
-    ledger::{EvidenceOnL1, Ledger},
+    ledger::{EvidenceOnL1, EvidenceRecord, Ledger},
 };
 
 fn equivocation(chain: &TestChain, signer: u8) -> Evidence {
@@ -40,10 +40,18 @@ fn equivocation(chain: &TestChain, signer: u8) -> Evidence {
 
 struct Member {
     ledger: Arc<dyn Ledger>,
-    evidence: mpsc::Sender<Evidence>,
+    found: Arc<Notify>,
     halted: CancellationToken,
     cancel: CancellationToken,
     _record: tempfile::TempDir,
+}
+
+impl Member {
+    /// Puts a pair where the driver puts it.
+    fn finds(&self, evidence: Evidence) {
+        self.ledger.put_evidence(&EvidenceRecord { evidence, l1: EvidenceOnL1::Open }).unwrap();
+        self.found.notify_one();
+    }
 }
 
 fn member(chain: &TestChain, index: u8, ledger: Arc<dyn Ledger>) -> Member {
@@ -72,7 +80,7 @@ fn member_through(
 ) -> Member {
     let (cancel, halted) = (CancellationToken::new(), CancellationToken::new());
     let watcher = Watcher::spawn(client.clone(), Arc::clone(&chain.facts), Arc::clone(&ledger), POLL, cancel.clone());
-    let (evidence, incoming) = mpsc::channel(4);
+    let found = Arc::new(Notify::new());
     let context = AccountContext {
         client: client.clone(),
         facts: Arc::clone(&chain.facts),
@@ -82,8 +90,8 @@ fn member_through(
         l1: watcher.view,
         cancel: cancel.clone(),
     };
-    spawn_reporter(context, epochs, incoming, halted.clone()).unwrap();
-    Member { ledger, evidence, halted, cancel, _record: record }
+    spawn_reporter(context, epochs, Arc::clone(&found), halted.clone()).unwrap();
+    Member { ledger, found, halted, cancel, _record: record }
 }
 
 async fn bond(chain: &TestChain, signer: u8) -> U256 {
@@ -130,7 +138,7 @@ async fn all_members_hold_the_pair_and_one_transaction_punishes_it() {
     let before = bond(&chain, 2).await;
     let members: Vec<Member> = (0..4).map(|index| member(&chain, index, chain.ledger())).collect();
     for member in &members {
-        member.evidence.send(evidence.clone()).await.unwrap();
+        member.finds(evidence.clone());
     }
     // Blocks pass, as ranks are counted in them.
     eventually("the penalty", || async {
@@ -157,6 +165,36 @@ async fn all_members_hold_the_pair_and_one_transaction_punishes_it() {
 }
 
 #[tokio::test]
+async fn what_there_was_no_room_for_is_taken_up_when_other_cases_are_closed() {
+    let chain = TestChain::start().await;
+    let evidence = equivocation(&chain, 1);
+    let (epoch, before) = (evidence.epoch(), bond(&chain, 1).await);
+    let reporter = member(&chain, 2, chain.ledger());
+    // Nobody has these seats, and the latest come first: more of them than are looked at in one round.
+    for signer in 4..200 {
+        let vote = |block| SignedStatement {
+            statement: Statement::Notarize { epoch, view: View::new(8), block: other_digest(block) },
+            signer: MemberIndex::new(signer),
+            signature: evidence.first().signature,
+        };
+        let pair = Evidence::new(vote(1), vote(2)).unwrap();
+        reporter.ledger.put_evidence(&EvidenceRecord { evidence: pair, l1: EvidenceOnL1::Open }).unwrap();
+    }
+    reporter.finds(evidence);
+    eventually("the penalty", || async {
+        deploy::mine(&chain.client, 1).await.unwrap();
+        bond(&chain, 1).await < before
+    })
+    .await;
+    eventually("no case is open", || async {
+        deploy::mine(&chain.client, 1).await.unwrap();
+        reporter.ledger.evidence().unwrap().iter().all(|record| record.l1 == EvidenceOnL1::Closed)
+    })
+    .await;
+    reporter.cancel.cancel();
+}
+
+#[tokio::test]
 async fn evidence_survives_a_restart_and_a_reorg() {
     let chain = TestChain::start().await;
     let evidence = equivocation(&chain, 1);
@@ -169,7 +207,7 @@ async fn evidence_survives_a_restart_and_a_reorg() {
     let ledger = chain.ledger();
     let reporter = member(&chain, first, Arc::clone(&ledger));
     anvil_call(&chain.client, "evm_setAutomine", (false,)).await;
-    reporter.evidence.send(evidence.clone()).await.unwrap();
+    reporter.finds(evidence.clone());
     eventually("stored", || async { !ledger.evidence().unwrap().is_empty() }).await;
     reporter.cancel.cancel();
     anvil_call(&chain.client, "evm_setAutomine", (true,)).await;
@@ -244,7 +282,7 @@ async fn evidence_of_a_skipped_epoch_is_taken_after_the_reporter_has_named_that_
     let closed = BatchInbox::closedAtCall { epoch: evidence.epoch().get() };
     assert_eq!(chain.client.call(chain.facts.inbox, &closed, At::Latest).await.unwrap(), 0);
     let reporter = member(&chain, 2, chain.ledger());
-    reporter.evidence.send(evidence).await.unwrap();
+    reporter.finds(evidence);
     eventually("the penalty", || async {
         deploy::mine(&chain.client, 1).await.unwrap();
         bond(&chain, 1).await < before
@@ -273,7 +311,7 @@ async fn two_ends_of_one_batch_cost_bond() {
     };
     let before = bond(&chain, 2).await;
     let reporter = member(&chain, 0, chain.ledger());
-    reporter.evidence.send(Evidence::new(attest(1), attest(2)).unwrap()).await.unwrap();
+    reporter.finds(Evidence::new(attest(1), attest(2)).unwrap());
     eventually("the penalty is final", || async {
         deploy::mine(&chain.client, 1).await.unwrap();
         reporter.ledger.evidence().unwrap().first().is_some_and(|record| record.l1 == EvidenceOnL1::Closed)
@@ -325,7 +363,7 @@ async fn when_the_window_is_about_to_end_nobody_waits_for_a_turn_or_a_reward() {
     let name = BatchInbox::closeSkippedCall { epoch, before: 0 }.abi_encode();
     deploy::send(&chain.client, &account(9), chain.facts.inbox, name.into(), "naming the epoch").await.unwrap();
     let reporter = member(&chain, last, chain.ledger());
-    reporter.evidence.send(evidence).await.unwrap();
+    reporter.finds(evidence);
     eventually("the penalty", || async { bond(&chain, 1).await < before }).await;
     assert_eq!((commitments(&chain).await, rewards(&chain).await), (0, U256::ZERO));
     reporter.cancel.cancel();
@@ -344,7 +382,7 @@ async fn evidence_of_an_epoch_that_is_forgotten_here_is_judged_by_what_l1_knows_
     assert_eq!((epoch.committee.len(), epoch.me()), (5, Some(MemberIndex::new(3))));
     let reporter = member_in(&chain, 2, chain.ledger(), EpochBook::new(epoch), record);
     for pair in [&own, &evidence] {
-        reporter.evidence.send(pair.clone()).await.unwrap();
+        reporter.finds(pair.clone());
     }
     eventually("the penalty is final", || async {
         deploy::mine(&chain.client, 1).await.unwrap();
@@ -368,7 +406,7 @@ async fn a_case_is_closed_when_most_endpoints_hold_it_for_final() {
     let epochs = chain.epochs(Some(&chain.own_key(&chain.keys[0], record.path())));
     let client = client_behind(&hasty, &chain.anvil);
     let reporter = member_through(&client, &chain, 0, chain.ledger(), epochs, record);
-    reporter.evidence.send(evidence).await.unwrap();
+    reporter.finds(evidence);
     let on_l1 = || reporter.ledger.evidence().unwrap().first().map(|record| record.l1);
     eventually("the penalty, as the first endpoint tells it", || async {
         if bond(&chain, 2).await == before {
@@ -418,7 +456,7 @@ async fn one_endpoint_alone_gives_up_no_case() {
     let record = tempfile::tempdir().unwrap();
     let epochs = chain.epochs(Some(&chain.own_key(&chain.keys[0], record.path())));
     let misled = member_through(&client, &chain, 0, chain.ledger(), epochs, record);
-    misled.evidence.send(evidence.clone()).await.unwrap();
+    misled.finds(evidence.clone());
     let is_closed = || async {
         // On both, so that its turn comes.
         for client in [&chain.client, &client_of(&liar)] {
@@ -429,7 +467,7 @@ async fn one_endpoint_alone_gives_up_no_case() {
     assert!(timeout(50 * POLL, eventually("nothing", is_closed)).await.is_err(), "one endpoint's word closed the case");
     assert_eq!(bond(&chain, 2).await, before);
     let honest = member(&chain, 1, chain.ledger());
-    honest.evidence.send(evidence).await.unwrap();
+    honest.finds(evidence);
     eventually("the case is closed", is_closed).await;
     assert!(bond(&chain, 2).await < before);
     for member in [misled, honest] {
