@@ -354,7 +354,8 @@ impl Cluster {
         self.counts.ranges += 1;
         let head = self.nodes[at].ledger.live().chain().last().unwrap_or(&self.world.genesis).digest();
         if self.plan.lawless && blocks.first().is_some_and(|block| block.parent != head) {
-            self.nodes[at].contradictions.push(certificate);
+            self.nodes[at].contradictions.push(certificate.clone());
+            let _ = self.offer(at, Input::FinalElsewhere(certificate));
             return;
         }
         let header = blocks.last().expect("a range has blocks").clone();
