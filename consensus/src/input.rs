@@ -75,10 +75,10 @@ pub enum Input {
     Signed(Verified<SignedStatement>),
     /// Answer to [`Effect::Sign`](crate::Effect::Sign): the sign record holds something that forbids it.
     SignRefused(Statement),
-    /// Evidence against a third of the weight or more was seen, here or by others: nothing is safe any more.
-    SafetyBroken,
-    /// A certificate proves that blocks are final which do not build on our final head, as only their headers could show.
-    FinalElsewhere(Verified<Certificate>),
+    /// Nothing is safe any more, as the driver found: these certificates cannot be true beside each other, of views that the
+    /// machine does not remember or of blocks that it does not know; or, if there are none, a third of the weight or more
+    /// is known to lie.
+    SafetyBroken(Vec<Verified<Certificate>>),
     /// A timer that [`Effect::SetTimer`](crate::Effect::SetTimer) set has run out.
     TimerFired(Timer),
     /// The leader of the current view has something to put into a block, as far as this node knows: a due forced entry,

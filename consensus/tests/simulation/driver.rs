@@ -355,7 +355,7 @@ impl Cluster {
         let head = self.nodes[at].ledger.live().chain().last().unwrap_or(&self.world.genesis).digest();
         if self.plan.lawless && blocks.first().is_some_and(|block| block.parent != head) {
             self.nodes[at].contradictions.push(certificate.clone());
-            let _ = self.offer(at, Input::FinalElsewhere(certificate));
+            let _ = self.offer(at, Input::SafetyBroken(vec![certificate]));
             return;
         }
         let header = blocks.last().expect("a range has blocks").clone();

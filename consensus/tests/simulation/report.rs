@@ -229,8 +229,10 @@ pub(crate) fn input(input: &Input) -> String {
         Input::Signed(signed) => format!("signed {}", statement(&signed.statement)),
         Input::SignRefused(refused) => format!("record refused {}", statement(refused)),
         Input::CertificateWanted { view, from } => format!("is asked by {from} about view {view}"),
-        Input::SafetyBroken => "hears that safety is broken".to_owned(),
-        Input::FinalElsewhere(held) => format!("caught up with another chain, by {:?}", held.statement),
+        Input::SafetyBroken(held) => {
+            let held: Vec<String> = held.iter().map(|held| certificate(held)).collect();
+            format!("finds that safety is broken by {}", held.join(" and "))
+        }
         Input::Started | Input::NotBuilt { .. } | Input::TimerFired(_) | Input::WorkArrived | Input::Connected(_) => {
             format!("{input:?}")
         }

@@ -97,7 +97,9 @@ impl Driver {
         if elsewhere.is_some_and(|first| ours.height.next() == Some(first.height) && first.parent != ours.digest) {
             error!(height = %ours.height, ours = %ours.digest, certificate = ?range.certificate.statement,
                 "a range of final blocks does not build on our final head");
-            return self.input(Input::FinalElsewhere(range.certificate)).await;
+            let held = self.context.ledger.finalization_from(ours.height)?;
+            let ours = held.and_then(|(_, ours)| self.context.epoch.verifier.verify_certificate(ours).ok());
+            return self.input(Input::SafetyBroken(ours.into_iter().chain([range.certificate]).collect())).await;
         }
         self.key_watch.on_certificate(&range.certificate, self.machine.final_view())?;
         self.commit(blocks, Certificate::clone(&range.certificate), Came::InARange)?;

@@ -25,7 +25,8 @@ use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
 use super::{
-    certified::Certified, epoch_end::LaterEpochs, rebuild::Rebuilder, testimony::Testimony, window::ViewWindow,
+    certified::Certified, contradiction::contradicted, epoch_end::LaterEpochs, rebuild::Rebuilder,
+    testimony::Testimony, window::ViewWindow,
 };
 use crate::{
     epoch::EpochContext,
@@ -576,9 +577,12 @@ impl Intake {
 
     fn is_certificate_of_use(&self, certificate: &Certificate) -> bool {
         let Some(view) = certificate.statement.view() else { return false };
-        // Old ones are valid, and there is no end of them.
+        if certificate.statement.epoch() != self.epoch || self.certified.covers(certificate) {
+            return false;
+        }
+        // Old ones are valid, and there is no end of them; but one that contradicts what the ledger holds is worth a check.
         let is_past = view.get() < self.window.final_view().get().saturating_sub(RETENTION_VIEWS);
-        certificate.statement.epoch() == self.epoch && !is_past && !self.certified.covers(certificate)
+        !is_past || contradicted(self.ledger.as_ref(), certificate).is_ok_and(|found| found.is_some())
     }
 
     /// Returns whether a statement need not be checked: its signer has made enough others in its place. A member that signs

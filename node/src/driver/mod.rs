@@ -18,6 +18,7 @@ mod blocks;
 mod catching_up;
 mod certified;
 mod commit;
+mod contradiction;
 mod effects;
 mod epoch_end;
 mod fetch;
@@ -332,7 +333,7 @@ impl Driver {
     ) -> Result<DriverEnd, DriverError> {
         self.input(Input::Started).await?;
         if self.is_a_third_lying() {
-            self.input(Input::SafetyBroken).await?;
+            self.input(Input::SafetyBroken(Vec::new())).await?;
         }
         self.end_turn()?;
         // After a restart the checks must know at once which views matter now.
@@ -469,7 +470,11 @@ impl Driver {
             }
             Checked::Certificate(certificate) => {
                 self.key_watch.on_certificate(&certificate, self.machine.final_view())?;
-                self.input(Input::Certificate(certificate)).await
+                let broken = self.contradictions(&certificate)?;
+                if broken.is_empty() {
+                    return self.input(Input::Certificate(certificate)).await;
+                }
+                self.input(Input::SafetyBroken(broken)).await
             }
             Checked::Wanted { view, from } => {
                 self.show_own_words(from)?;
@@ -595,7 +600,7 @@ impl Driver {
         self.context.evidence_found.notify_one();
         self.turn.say(Said::Announce(Announcement::Evidence(evidence.clone())));
         self.turn.say(Said::Broadcast(ConsensusMessage::Evidence(evidence)));
-        Ok(self.is_a_third_lying().then_some(Input::SafetyBroken))
+        Ok(self.is_a_third_lying().then(|| Input::SafetyBroken(Vec::new())))
     }
 
     /// Whether there is evidence against a third of the weight of this epoch or more. What less than that lies about is safe,

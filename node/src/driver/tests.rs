@@ -7,7 +7,8 @@ use baton_consensus::{Config, HeardOut, Recovered};
 use baton_execution::NonceExecutor;
 use baton_mempool::PoolConfig;
 use baton_proto::{
-    BlsPublicKey, Forced, ForcedEntry, L1BlockNumber, L1Origin, SignedStatement, Statement, wire::FinalRange,
+    BlsPublicKey, Certificate, Conflict, Forced, ForcedEntry, L1BlockNumber, L1Origin, SignedStatement, Statement,
+    wire::FinalRange,
 };
 
 use super::{
@@ -16,7 +17,7 @@ use super::{
     *,
 };
 use crate::{
-    l1::testing::see_final,
+    l1::{CONFLICT_KEY, testing::see_final},
     ledger::{ChainIdentity, ForcedCursor, MemoryLedger, VoteCheck},
     signer::{OwnKey, SignRecord, SignRecordError},
     sync::prove_range,
@@ -475,6 +476,28 @@ async fn a_final_range_of_another_chain_ends_voting_and_both_certificates_are_ke
     assert!(ledger.certificates_of(theirs.header.epoch, theirs.header.view).unwrap().contains(&second));
     let said = stage.outbox.0.lock().unwrap().clone();
     assert!(said.contains(&ConsensusMessage::Certificate(second)), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lie_about_a_view_that_the_machine_forgot_is_found_by_what_the_ledger_holds() {
+    let mut stage = Stage::new().await;
+    let others: Vec<u8> = stage.driver.context.epoch.others().map(MemberIndex::get).collect();
+    let ours = stage.block();
+    let (epoch, view, block) = (ours.header.epoch, ours.header.view, ours.header.digest());
+    let [finalize, nullify] = [Statement::Finalize { epoch, view, block }, Statement::Nullify { epoch, view }]
+        .map(|statement| stage.world.certify(&others, statement));
+    // As after a restart: the machine has not seen how this became final.
+    stage.driver.commit(vec![Arc::new(ours)], finalize.clone(), Came::InARange).unwrap();
+    let nullify = stage.world.verifier.verify_certificate(nullify).unwrap();
+    stage.driver.on_checked(Checked::Certificate(nullify.clone())).await.unwrap();
+    stage.driver.end_turn().unwrap();
+    let ledger = &stage.driver.context.ledger;
+    assert!(ledger.l1_fact(HALTED_KEY).unwrap().is_some() && stage.driver.status.halted.is_some());
+    // The pair is kept for L1, and shown to everybody.
+    let kept: Conflict = serde_json::from_slice(&ledger.l1_fact(CONFLICT_KEY).unwrap().unwrap()).unwrap();
+    assert_eq!(kept.certificates(), [&finalize, &Certificate::clone(&nullify)]);
+    let said = stage.outbox.0.lock().unwrap().clone();
+    assert!(kept.certificates().iter().all(|half| said.contains(&ConsensusMessage::Certificate((*half).clone()))));
 }
 
 #[tokio::test(flavor = "multi_thread")]
