@@ -10,7 +10,10 @@ use alloy_primitives::{Address, B256};
 use baton_proto::{Block, ExecutorKind, ForcedFlaw};
 use serde::{Deserialize, Serialize};
 
+pub mod genesis;
 mod none;
+pub mod state;
+pub mod trie;
 
 pub use none::NonceExecutor;
 
