@@ -12,8 +12,11 @@
 //! ```
 //! For the second line, those who lie and the node itself must be less than a third together: who has forgotten what it
 //! signed is one more that cannot be counted on. A word can also be of an earlier view than its sender's, when it asks for
-//! what it lacks; so all that comes until this node is there counts, not the first. Anybody can name any view. So it is waited
-//! for no longer than [`CATCH_UP_MS_MAX`].
+//! what it lacks; so all that comes until this node is there counts, not the first.
+//!
+//! Anybody can name any view, and the one honest member of the second line may be the lightest of all: nothing tells it from a
+//! liar. So whatever is named is waited for, but no longer than [`CATCH_UP_MS_MAX`] where less than a third of the weight names
+//! it. What a third names one honest member has come to, and can show.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -21,7 +24,7 @@ use baton_proto::{MemberIndex, View};
 
 use crate::Committee;
 
-/// Longest time to wait for the view that somebody named, in ms.
+/// Longest time to wait for a view that less than a third of the weight named, in ms.
 const CATCH_UP_MS_MAX: u64 = 30_000;
 
 /// The views that members named since a start, in one epoch.
@@ -59,8 +62,19 @@ impl HeardOut {
         }
         let Some(since_ms) = self.quorum_ms else { return false };
         let furthest = self.named.values().copied().max().unwrap_or_default();
-        self.has_caught_up |= current >= furthest || now_ms.saturating_sub(since_ms) >= CATCH_UP_MS_MAX;
+        let was_waited_for = now_ms.saturating_sub(since_ms) >= CATCH_UP_MS_MAX;
+        self.has_caught_up |= current >= furthest || (was_waited_for && current >= self.named_by_a_third());
         self.has_caught_up
+    }
+
+    /// Returns the highest view that members with a third of the weight have come to, or say so; zero if there is none.
+    fn named_by_a_third(&self) -> View {
+        let total = u128::from(self.committee.total_weight().get());
+        let is_of_a_third = |view: &View| {
+            let there = self.named.iter().filter(|(_, named)| *named >= view).map(|(member, _)| *member);
+            self.committee.weight_of(there.collect()).unwrap_or_default().saturating_mul(3) >= total
+        };
+        self.named.values().copied().filter(is_of_a_third).max().unwrap_or_default()
     }
 }
 
@@ -94,6 +108,10 @@ mod tests {
         let mut heard = heard(&[(1, 4), (2, u64::MAX)]);
         assert!(!heard.has_caught_up(View::new(4), 10));
         assert!(!heard.has_caught_up(View::new(4), 9 + CATCH_UP_MS_MAX));
+        assert!(
+            !heard.has_caught_up(View::new(3), 10 + CATCH_UP_MS_MAX),
+            "one of the two is honest, and has come to view 4"
+        );
         assert!(heard.has_caught_up(View::new(4), 10 + CATCH_UP_MS_MAX));
     }
 

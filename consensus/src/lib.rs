@@ -59,7 +59,7 @@
 //! | R8 | A quorum of Finalize: kept, spread once; the block and its ancestors are final as soon as their bodies are here. A final handover block ends the epoch: no statement and no view after it. | `rules.rs`: `finalize`; `handover.rs`: `end` |
 //! | R9 | Every t_R say again: own votes of this view, the way into it, recent Finalize votes, the highest finalization; after the end of the epoch that alone. | `healing.rs`: `retry`, `repeats` |
 //! | R10 | Answer what others ask about a view with the best that is held. | `healing.rs`: `serve` |
-//! | R11 | Votes count in a window from [`RETENTION_VIEWS`] below the final view to [`AHEAD_VIEWS`] above the current one; certificates above the final view always. One vote of each (signer, view, kind) is kept, and a different second one makes [`Evidence`](baton_proto::Evidence). | `machine.rs`: `check_window`; `tally.rs` |
+//! | R11 | Votes count in a window from [`RETENTION_VIEWS`] below the final view (and, while nothing becomes final, 1,024 below the current one) to [`AHEAD_VIEWS`] above the current one; certificates above the final view always. One vote of each (signer, view, kind) is kept, and a different second one makes [`Evidence`](baton_proto::Evidence). | `machine.rs`: `check_window`; `tally.rs` |
 //! | R12 | After a restart: one past the highest certificate; recorded statements bind, and are said again, the identical ones. | `machine.rs`: `with_scheme`; `signing.rs`: `remember`, `repeat` |
 //!
 //! t_L runs 3Δ from the moment at which the leader should propose: the view is MIN_BLOCK_MS old and we know of work for it, or
