@@ -224,14 +224,15 @@ impl Devnet {
     /// # Errors
     /// When it cannot be started.
     pub fn restart(&mut self, index: usize) -> anyhow::Result<u32> {
-        self.start_node(index, &program("baton"))
+        self.start_node(index, &program("baton"), &[])
     }
 
-    /// Starts a node that does not run as `program`, which takes the arguments of `baton`.
+    /// Starts a node that does not run as `program`, which takes the arguments of `baton`, with `arguments` beside its
+    /// configuration.
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn start_node(&mut self, index: usize, program: &Path) -> anyhow::Result<u32> {
+    pub fn start_node(&mut self, index: usize, program: &Path, arguments: &[&str]) -> anyhow::Result<u32> {
         let config = &self.info.nodes[index].config;
         let log = config.with_file_name(format!("restarted-{}.log", self.restarted.len()));
         let output = std::fs::File::create(log)?;
@@ -239,6 +240,7 @@ impl Devnet {
             .arg("node")
             .arg("--config")
             .arg(config)
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)

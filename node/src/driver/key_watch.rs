@@ -11,6 +11,11 @@
 //! A record that may lack statements signs nothing in the running epoch, so what its key said before it started to listen
 //! is harmless; what the key says after that, somebody else says. Listening lasts as long as the record is quiet: until the
 //! epoch after the one in which a quorum was heard out.
+//!
+//! There is one way to go on where a record that is not the whole one is all that is left and the others are no quorum without
+//! this key: the operator vouches that no other process signs with it. At such a start, until this node signs anything, what a
+//! complete record would have to stop for is taken up into it, unless it contradicts what is there: nobody can vouch for a
+//! vote that he does not know of, and from then on the record knows of it.
 
 use std::sync::Arc;
 
@@ -34,6 +39,8 @@ pub(super) struct KeyWatch {
     epoch: Epoch,
     /// None where the record holds everything that the key signed in this epoch.
     listening: Option<Listening>,
+    /// Nothing was signed since a start at which the operator vouched for the record: it takes up what it lacks.
+    takes_up: bool,
 }
 
 /// How far a record that may lack statements has come.
@@ -48,13 +55,19 @@ struct Listening {
 }
 
 impl KeyWatch {
-    /// Begins to judge in `epoch`.
-    pub(super) fn new(signer: Option<Arc<Signer>>, epoch: Epoch) -> Self {
+    /// Begins to judge in `epoch`. `is_hearing` says that nothing was signed in it since the start.
+    pub(super) fn new(signer: Option<Arc<Signer>>, epoch: Epoch, is_hearing: bool) -> Self {
         let listens = signer.as_ref().is_some_and(|signer| signer.listens_in(epoch));
         if listens {
             warn!(%epoch, "the sign record may lack what this key signed: this node listens and signs nothing in this epoch");
         }
-        Self { signer, epoch, listening: listens.then(Listening::default) }
+        let takes_up = is_hearing && signer.as_ref().is_some_and(|signer| signer.is_vouched_for());
+        Self { signer, epoch, listening: listens.then(Listening::default), takes_up }
+    }
+
+    /// A quorum was heard out: from now on this node signs, and what the record lacks somebody else has said.
+    pub(super) const fn on_heard_out(&mut self) {
+        self.takes_up = false;
     }
 
     /// Returns the epoch in which this node signs nothing, while it does not.
@@ -131,7 +144,15 @@ impl KeyWatch {
             }
             _ => return Ok(()),
         };
-        if signer.accounts_for(said)? { Ok(()) } else { Err(found) }
+        if signer.accounts_for(said)? {
+            return Ok(());
+        }
+        let may_take_up = self.listening.is_none() && self.takes_up;
+        if may_take_up && tokio::task::block_in_place(|| signer.take_up(said))? {
+            warn!(statement = ?said, "others show what the sign record lacked: it is taken up");
+            return Ok(());
+        }
+        Err(found)
     }
 }
 

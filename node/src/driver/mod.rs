@@ -47,8 +47,7 @@ use baton_consensus::{HeardOut, Input, Machine, Verified};
 use baton_execution::Executor;
 use baton_mempool::Pool;
 use baton_proto::{
-    Block, BlockDigest, BlockHeader, Epoch, Evidence, Height, L1Origin, MemberIndex, SignedStatement, TimestampMs,
-    View,
+    Block, BlockDigest, BlockHeader, Epoch, Evidence, Height, L1Origin, MemberIndex, TimestampMs, View,
     wire::{Announcement, ConsensusMessage},
 };
 use tokio::{
@@ -287,7 +286,7 @@ impl Driver {
     /// [`LedgerError`] when the last final blocks cannot be read.
     pub fn new(context: DriverContext, machine: Machine) -> Result<Self, LedgerError> {
         let blocks = Blocks::new(Arc::clone(&context.ledger))?;
-        let key_watch = KeyWatch::new(context.epoch.signer.clone(), context.epoch.epoch);
+        let key_watch = KeyWatch::new(context.epoch.signer.clone(), context.epoch.epoch, context.listens_first);
         if key_watch.is_arriving() && !context.epoch.committee.is_quorum(context.epoch.others().collect()) {
             warn!(
                 "the other members are no quorum without this key: nothing becomes final while it listens, and it listens until something does; if nobody else signs with it, start once with --accept-missing-sign-record"
@@ -424,6 +423,7 @@ impl Driver {
             Look::Nobody => warn!("no quorum is connected: this node signs nothing until one is"),
             Look::Out => {
                 self.unheard = false;
+                self.key_watch.on_heard_out();
                 let waiting = self.hearing.take().map(|hearing| hearing.into_waiting(self.machine.view()));
                 for statement in waiting.unwrap_or_default() {
                     if self.ended.is_some() || self.status.halted.is_some() {
@@ -491,7 +491,7 @@ impl Driver {
                     None => Ok(()),
                 }
             }
-            Checked::Ours(signed) => self.take_own_word(&signed),
+            Checked::Ours(signed) => self.key_watch.on_statement(&signed, self.machine.final_view()),
             Checked::Connected(member) => {
                 self.show_own_words(member)?;
                 self.input(Input::Connected(member)).await
@@ -502,23 +502,6 @@ impl Driver {
                 Ok(())
             }
         }
-    }
-
-    /// Somebody shows us a vote of ours that our record lacks. While nothing was signed since the start, a record that the
-    /// operator has vouched for takes it up if it contradicts nothing there: nobody can vouch for a vote that he does not know
-    /// of, and there would be no other way to go on.
-    fn take_own_word(&mut self, signed: &Verified<SignedStatement>) -> Result<(), DriverError> {
-        let is_vouched_for = self.context.epoch.signer.as_ref().is_some_and(|signer| signer.is_vouched_for());
-        if is_vouched_for && self.hearing.is_some() {
-            match self.turn.sign(signed.statement) {
-                Err(DriverError::Signer(error)) if error.is_refusal() => {}
-                taken => {
-                    warn!(statement = ?signed.statement, "others show a vote that the sign record lacked: it is taken up");
-                    return taken.map(|_| ());
-                }
-            }
-        }
-        self.key_watch.on_statement(signed, self.machine.final_view())
     }
 
     /// Shows a member that connects or asks what it said itself: its record may lack it, and its next words must not contradict

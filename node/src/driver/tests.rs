@@ -340,22 +340,30 @@ async fn who_connects_is_shown_what_it_said_itself_and_above_the_final_view_alon
 async fn a_vouched_record_takes_up_what_others_show_before_anything_new_is_signed() {
     let mut stage = Stage::with_record(World::new(&[1, 1, 1, 1]), true, SignRecord::create_by_override).await;
     let (epoch, me) = (stage.driver.context.epoch.epoch, stage.driver.context.epoch.me().unwrap());
-    let shown = |view, block| {
-        let block = BlockDigest::new(B256::repeat_byte(block));
-        let said = Statement::Finalize { epoch, view: View::new(view), block };
-        Checked::Ours(stage.world.verifier.verify(stage.world.sign(me.get(), said)).unwrap())
+    let block = |byte| BlockDigest::new(B256::repeat_byte(byte));
+    let notarize = |view, byte| Statement::Notarize { epoch, view: View::new(view), block: block(byte) };
+    let verifier = Arc::clone(&stage.world.verifier);
+    let vote = |stage: &Stage, signer: u8, said| verifier.verify(stage.world.sign(signer, said)).unwrap();
+    let other = (0..4).find(|other| *other != me.get()).unwrap();
+    // Our word alone, beside another one's vote, and in a certificate.
+    let alone = Statement::Finalize { epoch, view: View::new(1), block: block(1) };
+    let shown = Checked::Ours(vote(&stage, me.get(), alone));
+    stage.driver.on_checked(shown).await.unwrap();
+    let beside = notarize(2, 1);
+    let (vote_of_other, ours) = (vote(&stage, other, beside), vote(&stage, me.get(), beside));
+    stage.driver.on_checked(Checked::Vote { vote: vote_of_other, leader: Some(ours) }).await.unwrap();
+    let in_a_certificate = notarize(3, 1);
+    let certificate = |stage: &Stage, statement| {
+        let signers: Vec<u8> = (0..4).filter(|member| *member != other).collect();
+        Checked::Certificate(verifier.verify_certificate(stage.world.certify(&signers, statement)).unwrap())
     };
-    let [first, other, later] = [shown(1, 1), shown(1, 2), shown(2, 1)];
+    let shown = certificate(&stage, in_a_certificate);
+    stage.driver.on_checked(shown).await.unwrap();
     let signer = stage.driver.context.epoch.signer.clone().unwrap();
-    stage.driver.on_checked(first).await.unwrap();
-    let recorded = Statement::Finalize { epoch, view: View::new(1), block: BlockDigest::new(B256::repeat_byte(1)) };
-    assert!(signer.accounts_for(&recorded).unwrap());
+    assert_eq!(signer.recorded(epoch, View::ZERO).unwrap(), [alone, beside, in_a_certificate]);
     // What it cannot take up beside that is another speaker's.
-    let ended = stage.driver.on_checked(other).await;
-    assert!(matches!(ended, Err(DriverError::StaleSignRecord { .. })), "{ended:?}");
-    // And nothing is taken up once this node speaks again.
-    stage.driver.hearing = None;
-    let ended = stage.driver.on_checked(later).await;
+    let shown = certificate(&stage, notarize(3, 2));
+    let ended = stage.driver.on_checked(shown).await;
     assert!(matches!(ended, Err(DriverError::StaleSignRecord { .. })), "{ended:?}");
 }
 
@@ -518,7 +526,8 @@ async fn after_a_start_nothing_is_signed_until_a_quorum_was_heard_out() {
         is_quorum(&[leaders[0], me]) && !is_quorum(&[leaders[0]]) && !is_quorum(&[me])
     };
     let mut worlds = weights.map(|weights| World::new(&weights));
-    let mut stage = Stage::of(worlds.find(weighty).unwrap(), true).await;
+    let world = worlds.find(weighty).unwrap();
+    let mut stage = Stage::with_record(world, true, SignRecord::create_by_override).await;
     let block = stage.block();
     stage.proposes(1, &block).await;
     assert!(stage.voted_for().is_empty());
@@ -539,4 +548,9 @@ async fn after_a_start_nothing_is_signed_until_a_quorum_was_heard_out() {
     }
     stage.driver.end_turn().unwrap();
     assert!(stage.voted_for().contains(&block.header.digest()));
+    // And what its record lacks after that is another speaker's, whoever vouches for it.
+    let nullify = Statement::Nullify { epoch: block.header.epoch, view: View::new(9) };
+    let shown = stage.world.sign(stage.driver.context.epoch.me().unwrap().get(), nullify);
+    let ended = stage.driver.on_checked(Checked::Ours(stage.world.verifier.verify(shown).unwrap())).await;
+    assert!(matches!(ended, Err(DriverError::StaleSignRecord { .. })), "{ended:?}");
 }

@@ -236,7 +236,7 @@ impl Consensus {
             let Some(opened) = stop.run_until_cancelled(opened).await else { return Ok(()) };
             let fails = |error: String| DriverError::NextEpoch { epoch: next, why: error };
             let epoch = Arc::new(opened.map_err(|error| fails(error.to_string()))?);
-            let state = recovered(self.ledger.as_ref(), &epoch).map_err(|error| fails(error.to_string()))?;
+            let state = recovered(self.ledger.as_ref(), &epoch, unheard).map_err(|error| fails(error.to_string()))?;
             info!(%next, root = %epoch.root.height, members = epoch.committee.len(), member = epoch.me().map(MemberIndex::get),
                 "epoch starts");
             self.epochs.add(epoch);

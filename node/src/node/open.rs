@@ -192,7 +192,7 @@ fn hold_record(folder: &Path, key: &BlsPublicKey, options: &NodeOptions) -> Resu
             record.listen()?;
             Ok(record)
         }
-        Ok(mut record) if vouches && record.origin().must_listen() => {
+        Ok(mut record) if vouches && record.origin() != RecordOrigin::KeysNew => {
             warn!(folder = %folder.display(), origin = ?record.origin(),
                 "trusting a sign record that may lack statements because the operator said so: if this key has signed elsewhere in this epoch, its bond is at risk");
             record.vouch()?;
@@ -241,7 +241,7 @@ pub(super) async fn open(config: &Config, held: Held) -> Result<(Opened, Journal
     let epoch = epochs.running();
     opener.check_seat(&epochs).await?;
     let network_config = network_config(config, identity, epochs.clone(), &opener.keys, &facts);
-    let recovered = recovered(ledger.as_ref(), &epoch)?;
+    let recovered = recovered(ledger.as_ref(), &epoch, true)?;
     info!(%head, certificates = recovered.certificates.len(), statements = recovered.statements.len(), "state opened");
 
     let senders = Arc::new(Senders::new());
@@ -321,20 +321,34 @@ fn network_config(
 }
 
 /// Refuses a record that lacks what a stored certificate shows this key to have signed above the final view: it was
-/// restored from an old copy while the chain data was not. Whoever listens signs nothing in this epoch anyway.
-fn check_record(signer: &Signer, certificate: &Certificate, final_view: View) -> Result<(), OpenError> {
+/// restored from an old copy while the chain data was not. Whoever listens signs nothing in this epoch anyway, and a record
+/// that the operator vouches for takes it up if nothing was signed since the start (`listens_first`).
+fn check_record(
+    signer: &Signer,
+    certificate: &Certificate,
+    final_view: View,
+    listens_first: bool,
+) -> Result<(), OpenError> {
     let statement = &certificate.statement;
-    match statement.view().filter(|view| *view > final_view && certificate.signers.contains(signer.me())) {
-        Some(view) if !signer.listens_in(statement.epoch()) && !signer.accounts_for(statement)? => {
-            Err(OpenError::StaleSignRecord { view })
-        }
-        _ => Ok(()),
+    let shown = statement.view().filter(|view| *view > final_view && certificate.signers.contains(signer.me()));
+    let Some(view) = shown.filter(|_| !signer.listens_in(statement.epoch())) else { return Ok(()) };
+    if signer.accounts_for(statement)? {
+        return Ok(());
     }
+    if listens_first && signer.take_up(statement)? {
+        warn!(?statement, "a stored certificate shows what the sign record lacked: it is taken up");
+        return Ok(());
+    }
+    Err(OpenError::StaleSignRecord { view })
 }
 
 /// Gathers what the machine continues from. Stored certificates are verified again: a damaged one is left out, because a
-/// peer has it too.
-pub(super) fn recovered(ledger: &dyn Ledger, epoch: &EpochContext) -> Result<Recovered, OpenError> {
+/// peer has it too. `listens_first` says that nothing was signed since the start.
+pub(super) fn recovered(
+    ledger: &dyn Ledger,
+    epoch: &EpochContext,
+    listens_first: bool,
+) -> Result<Recovered, OpenError> {
     let head_height = ledger.head()?.height;
     let head = ledger.header(head_height)?.ok_or(LedgerError::NoGenesis)?;
     let mut certificates = Vec::new();
@@ -344,7 +358,7 @@ pub(super) fn recovered(ledger: &dyn Ledger, epoch: &EpochContext) -> Result<Rec
         match epoch.verifier.verify_certificate(certificate) {
             Ok(certificate) => {
                 if let Some(signer) = &epoch.signer {
-                    check_record(signer, &certificate, from)?;
+                    check_record(signer, &certificate, from, listens_first)?;
                 }
                 certificates.push(certificate);
             }
@@ -360,7 +374,8 @@ pub(super) fn recovered(ledger: &dyn Ledger, epoch: &EpochContext) -> Result<Rec
 mod tests {
     use super::*;
     use crate::{cli::keys, config::NodeKeys, driver::testing::World};
-    use baton_proto::{MemberIndex, Statement};
+    use alloy_primitives::B256;
+    use baton_proto::{BlockDigest, MemberIndex, Statement};
 
     fn options(accept: bool, listen: bool) -> NodeOptions {
         NodeOptions { accept_missing_sign_record: accept, listen_for_sign_record: listen, ..NodeOptions::default() }
@@ -440,17 +455,48 @@ mod tests {
             OwnKey::new(key, record.unwrap(), world.domain).unwrap().seated(me)
         };
         let complete = signer("complete", None);
-        let check = |signer: &Signer, view| check_record(signer, &certificate(view), View::new(5));
+        let check = |signer: &Signer, view| check_record(signer, &certificate(view), View::new(5), true);
         let error = check(&complete, 6).unwrap_err();
         assert!(matches!(error, OpenError::StaleSignRecord { view } if view == View::new(6)), "{error}");
         assert_eq!(error.exit_code(), 3);
         check(&complete, 5).unwrap();
-        check_record(&complete, &without_us, View::new(5)).unwrap();
+        check_record(&complete, &without_us, View::new(5), true).unwrap();
         complete.sign(&[certificate(6).statement]).unwrap();
         check(&complete, 6).unwrap();
         complete.forget_below(epoch, View::new(8)).unwrap();
         check(&complete, 7).unwrap();
         assert!(check(&complete, 8).is_err());
         check(&signer("listening", Some(RecordOrigin::Listening)), 6).unwrap();
+    }
+
+    #[test]
+    fn a_vouched_record_takes_up_what_a_stored_certificate_holds_if_nothing_was_signed_yet() {
+        let (folder, world) = (tempfile::tempdir().unwrap(), World::new(&[1, 1, 1, 1]));
+        let (epoch, me) = (world.committee.epoch(), MemberIndex::new(1));
+        let signer = |options: &NodeOptions| {
+            let key = world.key(1);
+            let record = hold_record(&folder.path().join("record"), &key.public_key(), options).unwrap();
+            OwnKey::new(key, record, world.domain).unwrap().seated(me)
+        };
+        let view = View::new(6);
+        let finalize = |block| Statement::Finalize { epoch, view, block: BlockDigest::new(B256::repeat_byte(block)) };
+        let check = |signer: &Signer, statement, listens_first| {
+            check_record(signer, &world.certify(&[0, 1, 2], statement), View::new(5), listens_first)
+        };
+        let is_stale = |checked| matches!(checked, Err(OpenError::StaleSignRecord { view: of }) if of == view);
+        let vouched = signer(&options(true, false));
+        assert!(is_stale(check(&vouched, finalize(1), false)), "an epoch in which this process may have signed");
+        check(&vouched, finalize(1), true).unwrap();
+        assert!(is_stale(check(&vouched, Statement::Nullify { epoch, view }, true)), "both cost the bond");
+        // What was taken up stays, but the operator's word is for one start.
+        drop(vouched);
+        let later = signer(&options(false, false));
+        check(&later, finalize(1), false).unwrap();
+        let notarize = Statement::Notarize { epoch, view, block: finalize(1).block().unwrap() };
+        assert!(is_stale(check(&later, notarize, true)));
+        drop(later);
+        let vouched = signer(&options(true, false));
+        check(&vouched, notarize, true).unwrap();
+        assert_eq!(vouched.recorded(epoch, View::ZERO).unwrap(), [notarize, finalize(1)]);
     }
 }

@@ -125,9 +125,17 @@ impl Signer {
         self.record().listens_in(epoch)
     }
 
-    /// Returns whether the operator has vouched for the record, which may lack what nobody remembers.
+    /// Returns whether the operator vouched for the record at this start.
     pub(crate) fn is_vouched_for(&self) -> bool {
-        self.record().origin() == RecordOrigin::Override
+        self.record().is_vouched_for()
+    }
+
+    /// Takes up what others show this key to have said before; see [`SignRecord::take_up`].
+    ///
+    /// # Errors
+    /// [`SignRecordError`] if it is not on the disk.
+    pub(crate) fn take_up(&self, shown: &Statement) -> Result<bool, SignRecordError> {
+        self.record().take_up(shown)
     }
 
     /// Notes that a quorum was heard out in the epoch `heard_out`: the record is quiet until the one after it.

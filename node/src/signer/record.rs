@@ -19,7 +19,7 @@ use baton_proto::{
     wire::{statement_from_bytes, statement_to_bytes},
 };
 
-use super::rules::forbids;
+use super::rules::{contradict, forbids};
 use crate::ledger::{
     Durability, EngineError, Order,
     engine::{Edit, Engine, Expect, Layout, META},
@@ -157,6 +157,8 @@ pub struct SignRecord {
     floor: (Epoch, View),
     /// The last epoch in which nothing is signed, of a record that must listen; until it is settled, nothing is in any.
     quiet: Option<Epoch>,
+    /// Whether the operator vouched for it since this process has it.
+    is_vouched_for: bool,
     /// Whether the disk may lack statements that are recorded.
     is_staged: bool,
     /// Set when a write failed: what the disk holds is then unknown, and a sync that is tried again proves nothing.
@@ -210,6 +212,7 @@ impl SignRecord {
             origin,
             floor: (Epoch::ZERO, View::ZERO),
             quiet: None,
+            is_vouched_for: origin == RecordOrigin::Override,
             is_staged: false,
             is_closed: false,
         })
@@ -238,7 +241,16 @@ impl SignRecord {
                 Some(Epoch::new(epoch.map_err(|_| engine.damaged("the epoch in which it listens does not decode"))?))
             }
         };
-        Ok(Self { engine, key: stored, origin, floor, quiet, is_staged: false, is_closed: false })
+        Ok(Self {
+            engine,
+            key: stored,
+            origin,
+            floor,
+            quiet,
+            is_vouched_for: false,
+            is_staged: false,
+            is_closed: false,
+        })
     }
 
     /// Returns whose record it is.
@@ -273,7 +285,7 @@ impl SignRecord {
     /// # Errors
     /// [`SignRecordError`] if it is not on the disk.
     pub(super) fn condemn(&mut self, why: &str) -> Result<(), SignRecordError> {
-        self.write_meta(vec![Edit::Put(META, CONDEMNED.into(), why.into())])?;
+        self.write_synced(vec![Edit::Put(META, CONDEMNED.into(), why.into())])?;
         self.is_closed = true;
         Ok(())
     }
@@ -308,7 +320,7 @@ impl SignRecord {
         if !self.origin.must_listen() || self.quiet.is_some() {
             return Ok(());
         }
-        self.write_meta(vec![Edit::Put(META, QUIET.into(), be(heard_out.get()).into())])?;
+        self.write_synced(vec![Edit::Put(META, QUIET.into(), be(heard_out.get()).into())])?;
         self.quiet = Some(heard_out);
         Ok(())
     }
@@ -327,21 +339,53 @@ impl SignRecord {
         self.origin.must_listen() && self.quiet.is_none_or(|quiet| epoch <= quiet)
     }
 
-    /// Ends listening, durably, because the operator vouches that nothing is missing.
+    /// Ends listening, durably, because the operator vouches that nothing is missing. That it does so now, until this process
+    /// ends, also lets the record [take up](Self::take_up) what others know.
     ///
     /// # Errors
     /// [`SignRecordError`] if it is not on the disk.
     pub fn vouch(&mut self) -> Result<(), SignRecordError> {
-        self.change_origin(RecordOrigin::Override)
+        if self.origin.must_listen() {
+            self.change_origin(RecordOrigin::Override)?;
+        }
+        self.is_vouched_for = true;
+        Ok(())
+    }
+
+    /// Returns whether the operator vouched for the record since this process has it. At a later start it may be an old copy of
+    /// what it was then.
+    pub(super) const fn is_vouched_for(&self) -> bool {
+        self.is_vouched_for
+    }
+
+    /// Takes up, durably, what a signature of this key shows that it said, and returns whether the record accounts for it now.
+    /// It does not if nobody vouches for the record, or if the statement contradicts another one.
+    ///
+    /// Only before anything new is signed in this process: until then the two may be words of one former life, in any order.
+    ///
+    /// # Errors
+    /// [`SignRecordError`] if it is not on the disk.
+    pub(super) fn take_up(&mut self, shown: &Statement) -> Result<bool, SignRecordError> {
+        if self.accounts_for(shown)? {
+            return Ok(true);
+        }
+        if !self.is_vouched_for || self.is_closed {
+            return Ok(false);
+        }
+        if self.related(shown)?.iter().any(|recorded| contradict(recorded, shown)) {
+            return Ok(false);
+        }
+        self.write_synced(self.edits(shown))?;
+        Ok(true)
     }
 
     fn change_origin(&mut self, origin: RecordOrigin) -> Result<(), SignRecordError> {
-        self.write_meta(vec![Edit::Put(META, ORIGIN.into(), vec![origin.code()]), Edit::Delete(META, QUIET.into())])?;
+        self.write_synced(vec![Edit::Put(META, ORIGIN.into(), vec![origin.code()]), Edit::Delete(META, QUIET.into())])?;
         (self.origin, self.quiet) = (origin, None);
         Ok(())
     }
 
-    fn write_meta(&mut self, edits: Vec<Edit>) -> Result<(), SignRecordError> {
+    fn write_synced(&mut self, edits: Vec<Edit>) -> Result<(), SignRecordError> {
         self.engine.write(edits, Durability::Synced).map_err(|error| {
             self.is_closed = true;
             error.into()

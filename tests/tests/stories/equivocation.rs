@@ -27,7 +27,7 @@ async fn an_equivocator_cannot_fork_and_loses_bond() -> anyhow::Result<()> {
     let follower = Follower::start(&devnet).await?;
     let height = devnet.rpc(0).height().await?;
     until("the follower to follow", || async { Ok((follower.rpc.height().await? > height).then_some(())) }).await?;
-    devnet.start_node(LIAR, &program("baton-byzantine"))?;
+    devnet.start_node(LIAR, &program("baton-byzantine"), &[])?;
     let load = Load::start(&devnet, 0, &HONEST)?;
     let facts = facts(&devnet.info.nodes[0].data_dir)?;
     let l1 = L1Client::new(

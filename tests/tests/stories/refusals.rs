@@ -202,6 +202,14 @@ async fn what_does_not_fit_is_refused_and_l1_outages_are_survived() -> anyhow::R
         .expect(3, &["this sequencer's key"])?;
     move_record("import-record", &held_keys, &restored, &exported).await?.expect(0, &["imported"])?;
     move_record("import-record", &held_keys, &restored, &exported).await?.expect(0, &["nothing of it is new"])?;
+
+    // Node 3 loses its record and nothing else. Without it nothing becomes final, so it could listen for ever, and what it
+    // signed last is in its ledger and in what the others say: its operator can vouch for it all the same.
+    std::fs::remove_dir_all(&sign_record)?;
+    refused(&devnet.info.nodes[3].config, &[]).await?.expect(3, &["there is no sign record"])?;
+    let height = devnet.rpc(0).height().await?;
+    devnet.start_node(3, &program("baton"), &["--accept-missing-sign-record"])?;
+    until("the chain to go on", || async { Ok((devnet.rpc(0).height().await? >= height + 5).then_some(())) }).await?;
     devnet.stop().await
 }
 

@@ -1,5 +1,6 @@
 //! Who is taken for a former life of this node's key, and who for another speaker.
 
+use alloy_primitives::B256;
 use baton_proto::{BlockDigest, MemberIndex};
 
 use super::*;
@@ -23,13 +24,14 @@ impl Node {
         let (world, folder) = (World::new(&[1, 1, 1, 1]), tempfile::tempdir().unwrap());
         let key = world.key(ME);
         let (path, public) = (folder.path().join("record"), key.public_key());
-        let record = match origin.must_listen() {
-            false => SignRecord::create(&path, &public),
-            true => SignRecord::create_listening(&path, &public, origin),
+        let record = match origin {
+            RecordOrigin::KeysNew => SignRecord::create(&path, &public),
+            RecordOrigin::Override => SignRecord::create_by_override(&path, &public),
+            RecordOrigin::Imported | RecordOrigin::Listening => SignRecord::create_listening(&path, &public, origin),
         };
         let signer = OwnKey::new(key, record.unwrap(), world.domain).unwrap().seated(MemberIndex::new(ME));
         let signer = Arc::new(signer);
-        let watch = KeyWatch::new(Some(Arc::clone(&signer)), world.committee.epoch());
+        let watch = KeyWatch::new(Some(Arc::clone(&signer)), world.committee.epoch(), true);
         Self { world, watch, signer, _folder: folder }
     }
 
@@ -135,6 +137,36 @@ fn a_single_vote_by_our_key_is_judged_as_a_certificate_is() {
 }
 
 #[test]
+fn a_record_vouched_for_at_this_start_takes_up_what_it_lacks_until_this_node_signs() {
+    let is_stale = |judged: Result<(), DriverError>, view: u64| matches!(judged, Err(DriverError::StaleSignRecord { view: of }) if of == View::new(view));
+    let mut node = Node::new(RecordOrigin::Override);
+    let epoch = node.world.committee.epoch();
+    let block = |byte| BlockDigest::new(B256::repeat_byte(byte));
+    let notarize = |view, byte| Statement::Notarize { epoch, view: View::new(view), block: block(byte) };
+    let vote = |node: &Node, said| node.world.verifier.verify(node.world.sign(ME, said)).unwrap();
+    // A former life gave the view up after it had voted in it, and others show that in whatever order.
+    node.hears_us(7, 4).unwrap();
+    node.watch.on_statement(&vote(&node, notarize(7, 1)), View::new(4)).unwrap();
+    assert_eq!(node.signer.recorded(epoch, View::ZERO).unwrap(), [notarize(7, 1), node.nullify(7)]);
+    // From now on that binds.
+    let finalize = Statement::Finalize { epoch, view: View::new(7), block: block(1) };
+    assert!(node.signer.sign(&[finalize]).is_err() && node.signer.sign(&[notarize(7, 2)]).is_err());
+    for contradiction in [finalize, notarize(7, 2)] {
+        assert!(is_stale(node.watch.on_statement(&vote(&node, contradiction), View::new(4)), 7));
+    }
+    assert!(is_stale(node.watch.on_certificate(&node.certificate(&[0, ME, 2], finalize), View::new(4)), 7));
+    // Once this node speaks, its record is the whole one.
+    node.watch.on_heard_out();
+    node.hears_us(7, 4).unwrap();
+    assert!(is_stale(node.hears_us(8, 4), 8));
+    assert_eq!(node.signer.recorded(epoch, View::new(8)).unwrap(), []);
+    // So it is in an epoch in which no quorum is heard out first.
+    let signer = Arc::clone(&node.signer);
+    node.watch = KeyWatch::new(Some(signer), epoch, false);
+    assert!(is_stale(node.hears_us(8, 4), 8));
+}
+
+#[test]
 fn listening_starts_only_when_all_stays_settled_and_ends_with_the_epoch() {
     let mut node = Node::new(RecordOrigin::Listening);
     let epoch = node.world.committee.epoch();
@@ -149,14 +181,14 @@ fn listening_starts_only_when_all_stays_settled_and_ends_with_the_epoch() {
     node.look(true, 6);
     assert!(!node.watch.is_arriving());
     assert!(node.signer.listens_in(epoch) && !node.signer.listens_in(next));
-    assert_eq!(KeyWatch::new(Some(Arc::clone(&node.signer)), epoch).listens_in(), Some(epoch));
-    assert_eq!(KeyWatch::new(Some(Arc::clone(&node.signer)), next).listens_in(), None);
+    assert_eq!(KeyWatch::new(Some(Arc::clone(&node.signer)), epoch, true).listens_in(), Some(epoch));
+    assert_eq!(KeyWatch::new(Some(Arc::clone(&node.signer)), next, true).listens_in(), None);
 }
 
 #[test]
 fn a_follower_has_no_key_to_look_for() {
     let mut node = Node::new(RecordOrigin::Listening);
-    node.watch = KeyWatch::new(None, node.world.committee.epoch());
+    node.watch = KeyWatch::new(None, node.world.committee.epoch(), true);
     assert_eq!((node.watch.listens_in(), node.watch.is_arriving()), (None, false));
     node.look(true, 9);
     node.hears_us(9, 0).unwrap();
