@@ -6,14 +6,17 @@ use alloy_primitives::Bytes;
 use baton_consensus::{Committee, aggregate};
 use baton_proto::{
     Attestation, BatchHash, BatchHeader, BlsSignature, Certificate, DataKind, Evidence, L1BlockNumber, MemberIndex,
-    SignedStatement, SignerSet, Statement,
+    SignedStatement, SignerSet, Statement, limits::COMMITTEE_MEMBERS_MAX,
 };
 
 use crate::l1::{CertifiedBatch, InboxTip};
 
-/// Most batches of one index that one member's attestations are counted for. After a back-off each further proposer may
-/// propose another one; a member that attests more than these only hurts the later ones.
-const HASHES_PER_SIGNER_MAX: usize = 4;
+/// Most batches of one index and one proposer that this node attests. An honest one proposes another only after a restart, or
+/// when it changes how the data travels; who proposes something else to each member would use up everybody's attestations.
+const ATTESTED_PER_PROPOSER_MAX: usize = 3;
+
+/// Most batches of one index that one member's attestations are counted for: as many as an honest one may come to.
+const ATTESTED_PER_SIGNER_MAX: usize = ATTESTED_PER_PROPOSER_MAX * COMMITTEE_MEMBERS_MAX;
 
 /// How far a proposal got with this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +67,9 @@ pub(super) struct Round {
     pub(super) tip: InboxTip,
     /// One for each proposer: at most the committee.
     proposals: BTreeMap<MemberIndex, Held>,
-    /// At most HASHES_PER_SIGNER_MAX for each member.
+    /// How many of each proposer's this node has attested.
+    attested: BTreeMap<MemberIndex, usize>,
+    /// At most [`ATTESTED_PER_SIGNER_MAX`] for each member.
     tallies: Vec<Tally>,
     /// This node's own attestations, to be sent again.
     pub(super) mine: Vec<SignedStatement>,
@@ -81,6 +86,7 @@ impl Round {
         Self {
             tip,
             proposals: BTreeMap::new(),
+            attested: BTreeMap::new(),
             tallies: Vec::new(),
             mine: Vec::new(),
             certified: None,
@@ -94,9 +100,13 @@ impl Round {
         self.tip.next_index == tip.next_index && self.tip.last_hash == tip.last_hash
     }
 
-    /// Keeps a proposal; a proposer's newer one takes the place of its older. Returns whether it is new here.
+    /// Keeps a proposal; a proposer's newer one takes the place of its older, until this node has attested enough of its. Returns
+    /// whether it is new here.
     pub(super) fn propose(&mut self, from: MemberIndex, proposal: Held) -> bool {
         if self.proposals.get(&from).is_some_and(|held| held.hash == proposal.hash) {
+            return false;
+        }
+        if self.attested.get(&from).is_some_and(|attested| *attested >= ATTESTED_PER_PROPOSER_MAX) {
             return false;
         }
         self.proposals.insert(from, proposal);
@@ -118,6 +128,9 @@ impl Round {
 
     pub(super) fn judge(&mut self, from: MemberIndex, hash: BatchHash, progress: Progress) {
         if let Some(held) = self.proposals.get_mut(&from).filter(|held| held.hash == hash) {
+            if progress == Progress::Attested && held.progress != progress {
+                *self.attested.entry(from).or_default() += 1;
+            }
             held.progress = progress;
         }
     }
@@ -128,7 +141,7 @@ impl Round {
             return false;
         }
         let counted: Vec<&Tally> = self.tallies.iter().filter(|tally| tally.signers.contains(signer)).collect();
-        counted.len() < HASHES_PER_SIGNER_MAX
+        counted.len() < ATTESTED_PER_SIGNER_MAX
             && !counted.iter().any(|tally| tally.statement == Statement::Attest(*attestation))
     }
 
@@ -211,48 +224,97 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn blobs_are_certified_only_with_data_that_was_judged() {
-        let origin = L1Origin { number: L1BlockNumber::new(1), hash: B256::ZERO };
-        let tip = InboxTip {
-            next_index: BatchIndex::ZERO,
-            last_height: Height::ZERO,
-            last_hash: BatchHash::ZERO,
-            accepted_at: origin.number,
-        };
-        let key = SecretKey::generate(&[1; 32]);
-        let domain = Domain { l1_chain_id: L1ChainId::new(1), registry: Address::ZERO, l2_chain_id: L2ChainId::new(7) };
-        let member = CommitteeMember {
-            owner: Address::repeat_byte(1),
+    const ORIGIN: L1Origin = L1Origin { number: L1BlockNumber::new(1), hash: B256::ZERO };
+    const TIP: InboxTip = InboxTip {
+        next_index: BatchIndex::ZERO,
+        last_height: Height::ZERO,
+        last_hash: BatchHash::ZERO,
+        accepted_at: ORIGIN.number,
+    };
+    const DOMAIN: Domain =
+        Domain { l1_chain_id: L1ChainId::new(1), registry: Address::ZERO, l2_chain_id: L2ChainId::new(7) };
+
+    fn committee(members: u8) -> (Committee, Vec<SecretKey>) {
+        let keys: Vec<SecretKey> = (0..members).map(|member| SecretKey::generate(&[member; 32])).collect();
+        let member = |(place, key): (u8, &SecretKey)| CommitteeMember {
+            owner: Address::repeat_byte(place + 1),
             fee_recipient: Address::repeat_byte(1),
             weight: Weight::new(1),
             key: key.public_key(),
         };
-        let committee = Committee::new(Epoch::new(2), vec![member]).unwrap();
-        let me = MemberIndex::new(0);
+        (Committee::new(Epoch::new(2), (0..).zip(&keys).map(member).collect()).unwrap(), keys)
+    }
+
+    fn header(data_kind: DataKind, data: &str) -> BatchHeader {
+        BatchHeader {
+            index: BatchIndex::ZERO,
+            prev_batch_hash: BatchHash::ZERO,
+            epoch: Epoch::new(2),
+            first_height: Height::new(1),
+            last_height: Height::new(1),
+            last_digest: BlockDigest::ZERO,
+            last_origin: ORIGIN,
+            state_root: B256::ZERO,
+            forced_position: 0,
+            forced_hash: B256::ZERO,
+            data_kind,
+            data_hash: keccak256(data),
+            duties_root: B256::ZERO,
+        }
+    }
+
+    fn attest(key: &SecretKey, signer: u8, header: &BatchHeader) -> SignedStatement {
+        let statement = Statement::Attest(Attestation::of(Epoch::new(2), header));
+        SignedStatement { statement, signer: MemberIndex::new(signer), signature: key.sign(&statement, &DOMAIN) }
+    }
+
+    #[test]
+    fn who_proposes_something_else_to_everybody_uses_up_nobodys_attestations() {
+        let (committee, keys) = committee(4);
+        let mut round = Round::new(TIP);
+        let (liar, honest) = (MemberIndex::new(3), MemberIndex::new(1));
+        // The liar shows each of the others batches of its own, and each attests what it may.
+        let mut told = 0;
+        for member in 0..3_u8 {
+            let mut theirs = Round::new(TIP);
+            for variant in 0..40 {
+                let header = header(DataKind::Calldata, &format!("{member} {variant}"));
+                let held = Held::new(header.clone(), Bytes::new());
+                let hash = held.hash;
+                if theirs.propose(liar, held) {
+                    theirs.judge(liar, hash, Progress::Attested);
+                    told += 1;
+                    let signed = attest(&keys[usize::from(member)], member, &header);
+                    assert!(round.attest(&signed).is_none());
+                }
+            }
+        }
+        assert_eq!(told, 3 * ATTESTED_PER_PROPOSER_MAX);
+        assert!(round.try_certify(&committee, ORIGIN.number).is_none());
+        // The next in the queue proposes one batch to all.
+        let header = header(DataKind::Calldata, "one for all");
+        assert!(round.propose(honest, Held::new(header.clone(), Bytes::new())));
+        for member in 0..3_u8 {
+            let signed = attest(&keys[usize::from(member)], member, &header);
+            let Statement::Attest(attestation) = signed.statement else { panic!() };
+            assert!(round.wants(&attestation, signed.signer));
+            assert!(round.attest(&signed).is_none());
+        }
+        assert_eq!(round.try_certify(&committee, ORIGIN.number).unwrap().header, header);
+    }
+
+    #[test]
+    fn blobs_are_certified_only_with_data_that_was_judged() {
+        let (committee, keys) = committee(1);
+        let (origin, tip, me, key) = (ORIGIN, TIP, MemberIndex::new(0), &keys[0]);
         for data_kind in [DataKind::Calldata, DataKind::Blobs] {
-            let header = BatchHeader {
-                index: BatchIndex::ZERO,
-                prev_batch_hash: BatchHash::ZERO,
-                epoch: Epoch::new(2),
-                first_height: Height::new(1),
-                last_height: Height::new(1),
-                last_digest: BlockDigest::ZERO,
-                last_origin: origin,
-                state_root: B256::ZERO,
-                forced_position: 0,
-                forced_hash: B256::ZERO,
-                data_kind,
-                data_hash: keccak256("data"),
-                duties_root: B256::ZERO,
-            };
-            let statement = Statement::Attest(Attestation::of(Epoch::new(2), &header));
-            let signature = key.sign(&statement, &domain);
+            let header = header(data_kind, "data");
+            let signed = attest(key, 0, &header);
             let mut round = Round::new(tip);
             let held = Held::new(header, Bytes::from_static(b"data, as somebody says"));
             let hash = held.hash;
             round.propose(me, held);
-            assert_eq!(round.attest(&SignedStatement { statement, signer: me, signature }), None);
+            assert_eq!(round.attest(&signed), None);
             let at_once = round.try_certify(&committee, origin.number).is_some();
             assert_eq!(at_once, data_kind == DataKind::Calldata, "calldata was checked when it came");
             round.judge(me, hash, Progress::Refused);

@@ -43,7 +43,7 @@ use std::{
     time::Duration,
 };
 
-use baton_consensus::{HeardOut, Input, Machine, Verified};
+use baton_consensus::{HeardOut, Input, Machine};
 use baton_execution::Executor;
 use baton_mempool::Pool;
 use baton_proto::{

@@ -63,6 +63,8 @@ pub enum BatchDataError {
     NotCanonical,
     #[error("the body differs from byte {at} on ({got} bytes, expected {expected})")]
     Differs { at: usize, got: usize, expected: usize },
+    #[error("{got} bytes for blocks that take at most {max}")]
+    Stretched { got: usize, max: usize },
 }
 
 impl BatchDataError {
@@ -97,7 +99,8 @@ impl BatchDataError {
             | Self::MissingForced { .. }
             | Self::WrongForced { .. }
             | Self::NotCanonical
-            | Self::Differs { .. } => true,
+            | Self::Differs { .. }
+            | Self::Stretched { .. } => true,
         }
     }
 }

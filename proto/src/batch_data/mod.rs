@@ -112,6 +112,10 @@ impl BatchContext {
     }
 }
 
+/// What another release of the compressor may need more than this one: one byte in so many, and some of a frame's head.
+const STRETCH_PART_MAX: usize = 32;
+const STRETCH_BYTES_MAX: usize = 64;
+
 /// Returns the data of a batch of `blocks`: at most [`BATCH_DATA_BYTES_MAX`] bytes.
 ///
 /// # Errors
@@ -150,16 +154,23 @@ pub fn decode(
     Ok(blocks)
 }
 
-/// Checks that `data` holds exactly `blocks`, without decoding what somebody else wrote.
+/// Checks that `data` holds exactly `blocks`, without decoding what somebody else wrote, and that it is hardly longer than
+/// [`encode`] makes it: a frame can be stretched at will, and everybody would pay for the bytes.
 ///
 /// # Errors
-/// [`BatchDataError::Differs`] if it holds anything else; other errors as of [`decode`] and [`encode`].
+/// [`BatchDataError::Differs`] if it holds anything else; [`BatchDataError::Stretched`]; other errors as of [`decode`] and
+/// [`encode`].
 pub fn matches(data: &[u8], blocks: &[Block]) -> Result<(), BatchDataError> {
     let got = compression::decompress(data)?;
     let expected = body(blocks)?;
     if got != expected {
         let common = got.iter().zip(&expected).take_while(|(a, b)| a == b).count();
         return Err(BatchDataError::Differs { at: common, got: got.len(), expected: expected.len() });
+    }
+    let ours = compression::compress(&expected)?.len();
+    let max = ours.saturating_add(ours / STRETCH_PART_MAX).saturating_add(STRETCH_BYTES_MAX);
+    if data.len() > max {
+        return Err(BatchDataError::Stretched { got: data.len(), max });
     }
     Ok(())
 }

@@ -1,6 +1,9 @@
 //! The data of batches: identity, size, limits, and what malformed data does.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Write as _,
+};
 
 use alloy_primitives::{Address, B256, Bytes};
 use baton_proto::{
@@ -52,6 +55,26 @@ proptest! {
         prop_assert!(decode(&data, &elsewhere, &entries).is_err());
         let elsewhere = BatchContext { forced_hash: B256::repeat_byte(0xdd), ..context };
         prop_assert!(decode(&data, &elsewhere, &entries).is_err());
+    }
+
+    /// The same bytes in frames that take more room than they need: of many small pieces.
+    #[test]
+    fn a_stretched_frame_does_not_match(blocks in chain(1..6)) {
+        let data = encode(&blocks).unwrap();
+        let body = zstd::decode_all(&data[1..]).unwrap();
+        let stretched = |piece: usize| {
+            let mut encoder = zstd::stream::Encoder::new(vec![data[0]], 3).unwrap();
+            for piece in body.chunks(piece) {
+                encoder.write_all(piece).and_then(|()| encoder.flush()).unwrap();
+            }
+            encoder.finish().unwrap()
+        };
+        let long = stretched(1);
+        prop_assert_eq!(decode(&long, &context_of(&blocks), entries_of(&blocks)), Ok(blocks.clone()));
+        let refused = matches(&long, &blocks);
+        prop_assert!(matches!(refused, Err(BatchDataError::Stretched { .. })), "{refused:?} of {} for {}", long.len(), data.len());
+        // What another release of the compressor makes of them is no fault.
+        prop_assert_eq!(matches(&stretched(body.len()), &blocks), Ok(()));
     }
 
     #[test]
