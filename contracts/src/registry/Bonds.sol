@@ -42,7 +42,7 @@ abstract contract Bonds is Exits, Unbondings {
         sequencer_.lastOffence = 0;
         _writeCheckpoint(msg.sender, Checkpoint(effectiveEpoch, _weightOf(msg.sender, bond), admission, keyId, 0));
         _ejectWaiting(effectiveEpoch);
-        _serveExits();
+        _serveExits(EXITS_SERVED_MAX);
         emit Registered(msg.sender, feeRecipient, bond, admission, effectiveEpoch, keccak256(blsKey));
         _pull(bond);
     }

@@ -8,12 +8,13 @@ import {Seats} from "./Seats.sol";
 /// @title Exits
 /// @notice Leaving by choice, and the queue of those who must wait until others have come.
 abstract contract Exits is Seats {
-    /// Places of the exit queue that one registration looks at.
-    uint256 private constant EXITS_SERVED_MAX = 64;
+    /// Places of the exit queue that one registration, or one call of `exit`, looks at: nobody can make either dear.
+    uint256 internal constant EXITS_SERVED_MAX = 64;
 
     /// @notice Asks to leave. The caller is no member from two epochs after the present one on, or, where fewer than
     /// `minCommittee` would be left then, once others have come: who asked first leaves first, with the next registration
-    /// or call of this by any who wait. Nobody waits before the activation, in jail, or after the abandonment of the chain;
+    /// or call of this or of `serveExits`. Who waits may call again: its stage tells whether it still waits, since a call that
+    /// let others go must not be undone. Nobody waits before the activation, in jail, or after the abandonment of the chain;
     /// who waited then calls again.
     function exit() external {
         Stage stage = _requireSeated(msg.sender);
@@ -28,8 +29,19 @@ abstract contract Exits is Seats {
             _exits[position] = ExitRequest(msg.sender, _sequencers[msg.sender].admission);
             emit ExitDelayed(msg.sender, position);
         }
-        bool served = _serveExits();
-        if (stage == Stage.Leaving && !served) revert SequencerRegistry__ExitWaits(msg.sender);
+        _serveExits(EXITS_SERVED_MAX);
+    }
+
+    /// @notice Lets those go that wait to leave, in their order, as far as enough members stay. Anyone may call; it never
+    /// reverts, and does nothing where nobody may go.
+    /// @param places Most places of the queue to look at; one costs up to about 40,000 gas.
+    function serveExits(uint256 places) external {
+        _serveExits(places);
+    }
+
+    /// @notice The queue of exits: the place that is served next, and the place that the next one gets who has to wait.
+    function exitQueue() external view returns (uint32 served, uint32 queued) {
+        return (_exitsServed, _exitsQueued);
     }
 
     function _exit(address owner) internal {
@@ -38,21 +50,17 @@ abstract contract Exits is Seats {
         emit Exited(owner, effectiveEpoch);
     }
 
-    /// @dev Lets those go that wait longest, as far as enough members stay. Who left in another way is passed over; at most
-    /// so many in one call that nobody can make registering dear, and the rest in the next.
-    /// @return served Whether the caller was among them.
-    function _serveExits() internal returns (bool served) {
+    /// @dev Lets those go that wait longest, as far as enough members stay, and passes over who left in another way. Looks at
+    /// no more than `places`, and leaves the rest to the next call.
+    function _serveExits(uint256 places) internal {
         (uint32 next, uint32 queued) = (_exitsServed, _exitsQueued);
-        if (next == queued) return false;
+        if (next == queued) return;
         uint64 epoch = _changeEpoch();
-        for (uint256 i = 0; i < EXITS_SERVED_MAX && next != queued && _staying(epoch) > MIN_COMMITTEE; ++i) {
+        for (; places != 0 && next != queued && _staying(epoch) > MIN_COMMITTEE; --places) {
             ExitRequest memory request = _exits[next];
             delete _exits[next++];
             Sequencer storage sequencer_ = _sequencers[request.owner];
-            if (sequencer_.stage == Stage.Leaving && sequencer_.admission == request.admission) {
-                _exit(request.owner);
-                if (request.owner == msg.sender) served = true;
-            }
+            if (sequencer_.stage == Stage.Leaving && sequencer_.admission == request.admission) _exit(request.owner);
         }
         _exitsServed = next;
     }

@@ -50,7 +50,7 @@ abstract contract Jails is Exits {
         latest.effectiveEpoch = effectiveEpoch;
         _writeCheckpoint(msg.sender, latest);
         emit Unjailed(msg.sender, effectiveEpoch);
-        _serveExits();
+        _serveExits(EXITS_SERVED_MAX);
     }
 
     /// @notice First epoch of which `owner` is no member for being jailed, and the first of which it can be one again; 0 and

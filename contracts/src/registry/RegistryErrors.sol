@@ -34,7 +34,6 @@ interface RegistryErrors {
     error SequencerRegistry__NothingToBurn();
     error SequencerRegistry__NothingToClaim(address reporter);
     error SequencerRegistry__NotSeated(address owner);
-    error SequencerRegistry__ExitWaits(address owner);
     error SequencerRegistry__HasOffended(address owner);
     error SequencerRegistry__NothingToWithdraw(address owner);
     error SequencerRegistry__KeyRotatedLately(uint256 firstBlock, uint256 currentBlock);

@@ -75,12 +75,42 @@ contract ExitTest is BatonTest {
         assertEq(weightOf(ownerOf(0), 9), 32, "weight");
     }
 
-    function test_RevertGiven_TheCallerWaits() external {
+    function test_Given_TheCallerWaits() external {
         _deployWithMinimum(4);
         startDevnet();
         exit(ownerOf(0));
-        vm.expectRevert(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__ExitWaits.selector, ownerOf(0)));
         exit(ownerOf(0));
+        assertStage(ownerOf(0), Stage.Leaving);
+        (, uint32 queued) = registry.exitQueue();
+        assertEq(queued, 1, "one place");
+    }
+
+    /// 66 of 70 wait before the caller, and were all ejected since: more places than one call looks at.
+    function test_Given_MoreWaitBeforeTheCallerThanOneCallServes() external {
+        _deployWithMinimum(70);
+        for (uint256 i = 0; i < 70; ++i) {
+            register(i, UNIT);
+        }
+        start();
+        for (uint256 i = 0; i < 70; ++i) {
+            exit(ownerOf(i));
+        }
+        for (uint256 i = 0; i < 66; ++i) {
+            slashDoubleNotarize(ownerOf(i), 2);
+        }
+        for (uint256 i = 70; i < 137; ++i) {
+            register(i, UNIT);
+        }
+        // The last of 67 newcomers begins in epoch 20, and makes one more than the least.
+        rollToEpoch(18);
+        exit(ownerOf(66));
+        assertStage(ownerOf(66), Stage.Leaving);
+        (uint32 served,) = registry.exitQueue();
+        assertEq(served, 64, "the first call moves the queue");
+        exit(ownerOf(66));
+        assertStage(ownerOf(66), Stage.Left);
+        assertStage(ownerOf(67), Stage.Leaving);
+        assertEq(registry.memberCount(), 70, "members");
     }
 
     function test_Given_TwoWaitAndOthersRegister() external {
@@ -156,8 +186,8 @@ contract ExitTest is BatonTest {
         }
         assertStage(ownerOf(3), Stage.Left);
         assertStage(ownerOf(4), Stage.Leaving);
-        vm.expectRevert(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__ExitWaits.selector, ownerOf(4)));
         exit(ownerOf(4));
+        assertStage(ownerOf(4), Stage.Leaving);
         rollToEpoch(3);
         assertEq(registry.committee(4).length, 8, "four for four");
         exit(ownerOf(4));
