@@ -84,7 +84,11 @@ contract Handler is BatonTest {
         Entry storage entry = _book[who % _book.length];
         if (entry.until != type(uint64).max || entry.ticket != 0) return;
         uint256 members = registry.memberCount();
-        exit(entry.owner);
+        bool begun = entry.from <= registry.epochOf(block.number) + 2;
+        vm.prank(entry.owner);
+        (bool ok,) = address(registry).call(abi.encodeCall(registry.exit, ()));
+        if (ok != begun) fault = ok ? "left before it was counted" : "kept who may leave";
+        if (!ok) return;
         entry.ticket = ++_tickets;
         while (members > MINIMUM + _late() && _serveFirst()) --members;
     }
@@ -239,7 +243,7 @@ contract Handler is BatonTest {
         entry.bond -= entry.bond / 20;
         if (entry.until != type(uint64).max) return;
         if (members == 1) _waiting = entry.owner;
-        else entry.until = members - 1 > _late() ? current + 2 : _entryEpoch;
+        else entry.until = members - 1 > _late() ? current + 2 : current + 3;
     }
 
     function _join(uint256 bond, uint64 from) private {
@@ -249,18 +253,16 @@ contract Handler is BatonTest {
     function _join(address owner, uint256 bond, uint64 from) private {
         registerWith(owner, bond, uint256(keccak256(abi.encode("secret", owner, _book.length))) % Bls.R);
         (, uint64 admission,,,,) = registry.sequencer(owner);
-        uint256 members = 1;
         for (uint256 i = 0; i < _book.length; ++i) {
             if (_book[i].owner == _waiting && _book[i].until == type(uint64).max) _book[i].until = from;
-            if (_book[i].until == type(uint64).max) ++members;
         }
         _waiting = address(0);
-        // This one counts as late where it is.
-        while (members > MINIMUM + _late() && _serveFirst()) --members;
         Entry memory entry;
         (entry.owner, entry.admission, entry.bond, entry.from, entry.until) =
         (owner, admission, bond, from, type(uint64).max);
         _book.push(entry);
+        uint256 members = _beginning(0);
+        while (members > MINIMUM + _late() && _serveFirst()) --members;
     }
 
     /// Lets the one go that waits longest.
@@ -271,8 +273,7 @@ contract Handler is BatonTest {
             if (first == type(uint256).max || _book[i].ticket < _book[first].ticket) first = i;
         }
         if (first == type(uint256).max) return false;
-        uint64 next = registry.epochOf(block.number) + 2;
-        _book[first].until = _book[first].from > next ? _book[first].from : next;
+        _book[first].until = registry.epochOf(block.number) + 2;
         return true;
     }
 
@@ -286,10 +287,16 @@ contract Handler is BatonTest {
         return _entryEpoch;
     }
 
-    /// How many begin later than what is changed now, as far as the registry keeps count.
+    /// How many begin later than what is changed now.
     function _late() private view returns (uint256) {
-        uint64 next = registry.genesisL1Block() == 0 ? 2 : registry.epochOf(block.number) + 2;
-        return _entryEpoch <= next ? 0 : _entries + (_entryEpoch - next - 1) * 4;
+        return _beginning(registry.genesisL1Block() == 0 ? 3 : registry.epochOf(block.number) + 3);
+    }
+
+    /// How many of those who stay begin in `epoch` or later.
+    function _beginning(uint64 epoch) private view returns (uint256 count) {
+        for (uint256 i = 0; i < _book.length; ++i) {
+            if (_book[i].until == type(uint64).max && _book[i].from >= epoch) ++count;
+        }
     }
 
     function _isLatest(Entry storage entry) private view returns (bool) {

@@ -15,14 +15,18 @@ abstract contract Exits is Seats {
     /// `minCommittee` would be left then, once others have come: who asked first leaves first, with the next registration
     /// or call of this or of `serveExits`. Who waits may call again: its stage tells whether it still waits, since a call that
     /// let others go must not be undone. Nobody waits before the activation, in jail, or after the abandonment of the chain;
-    /// who waited then calls again.
+    /// who waited then calls again. A newcomer that begins later than two epochs after the present one is refused until then: those
+    /// who come are counted by the epoch in which they begin, so none may be gone before.
     function exit() external {
         Stage stage = _requireSeated(msg.sender);
-        bool free = _genesisL1Block == 0 || (_exitsServed == _exitsQueued && _staying(_changeEpoch()) > MIN_COMMITTEE);
-        if (free || stage == Stage.Jailed || BatchInbox(INBOX).abandonedAt() != 0) {
+        uint64 epoch = _changeEpoch();
+        uint64 firstEpoch = _latestCheckpoint(msg.sender).effectiveEpoch;
+        bool free = firstEpoch <= epoch && _exitsServed == _exitsQueued && _staying(epoch) > MIN_COMMITTEE;
+        if (free || _genesisL1Block == 0 || stage == Stage.Jailed || BatchInbox(INBOX).abandonedAt() != 0) {
             _exit(msg.sender);
             return;
         }
+        if (firstEpoch > epoch) revert SequencerRegistry__BeginsLater(firstEpoch, epoch);
         if (stage != Stage.Leaving) {
             _sequencers[msg.sender].stage = Stage.Leaving;
             uint32 position = _exitsQueued++;

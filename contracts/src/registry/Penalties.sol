@@ -9,8 +9,8 @@ import {Unbondings} from "./Unbondings.sol";
 abstract contract Penalties is Unbondings {
     /// @notice Takes a penalty for an offence of `owner` in `epoch` and ejects it. Only the slasher calls.
     /// @dev The base penalty is taken once for each admission, and nothing from one whose bond was paid out. The bond
-    /// token is not called. The ejection takes effect two epochs from now, or, for the last member, when another that has
-    /// registered begins.
+    /// token is not called. The ejection takes effect two epochs from now, or, for the last member, when another begins: one
+    /// epoch later, or when somebody registers.
     /// @param everything Whether all of the bond is taken, whatever was taken before.
     /// @param reporter Who earns its share of the base penalty; zero: nobody.
     /// @return amount Taken from the bond, in base units; the base penalty is rounded down.
@@ -56,8 +56,9 @@ abstract contract Penalties is Unbondings {
                 emit EjectionDelayed(owner);
                 return (amount, previous, weight);
             }
-            // Where all others may begin later, an earlier ejection could leave an epoch without members.
-            effectiveEpoch = _entryEpoch;
+            // All others begin later, so an earlier ejection would leave an epoch without members. The first of them begin in
+            // the next one: newcomers begin in epochs that follow each other, and none is gone before.
+            ++effectiveEpoch;
         }
         _leave(owner, effectiveEpoch);
         emit Ejected(owner, effectiveEpoch);

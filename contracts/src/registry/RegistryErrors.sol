@@ -34,6 +34,7 @@ interface RegistryErrors {
     error SequencerRegistry__NothingToBurn();
     error SequencerRegistry__NothingToClaim(address reporter);
     error SequencerRegistry__NotSeated(address owner);
+    error SequencerRegistry__BeginsLater(uint64 firstEpoch, uint64 earliestNow);
     error SequencerRegistry__HasOffended(address owner);
     error SequencerRegistry__NothingToWithdraw(address owner);
     error SequencerRegistry__KeyRotatedLately(uint256 firstBlock, uint256 currentBlock);

@@ -31,12 +31,14 @@ abstract contract Seats is Standing {
         _entryEpoch = uint48(epoch);
     }
 
-    /// @dev Seated sequencers less those that may begin only after `epoch`: so many members of it can be counted on.
+    /// @dev Seated sequencers less those that begin only after `epoch`: so many members of it can be counted on. Exact while
+    /// the chain lives: who begins later cannot exit, and has signed nothing yet for which it could be ejected or jailed.
     /// @param epoch The next that can be changed.
     function _staying(uint64 epoch) internal view returns (uint256 members) {
         members = memberCount();
         if (_entryEpoch <= epoch) return members;
         uint256 late = _entries + uint256(_entryEpoch - epoch - 1) * ENTRIES_PER_EPOCH;
+        // On an abandoned chain more may be gone than there are.
         return members > late ? members - late : 0;
     }
 

@@ -196,18 +196,71 @@ contract ExitTest is BatonTest {
         assertEq(weightOf(ownerOf(4), 5), 0, "has left");
     }
 
-    function test_Given_TheCallerHasNotBegunYet() external {
+    /// Five register, of whom one begins an epoch later than the others.
+    function test_Given_TheCallerIsTheNextToBegin() external {
         startDevnet();
         for (uint256 i = 4; i < 9; ++i) {
             register(i, UNIT);
         }
         vm.expectEmit(address(registry));
+        emit RegistryEvents.Exited(ownerOf(7), 4);
+        exit(ownerOf(7));
+        rollToEpoch(3);
+        vm.expectEmit(address(registry));
         emit RegistryEvents.Exited(ownerOf(8), 5);
         exit(ownerOf(8));
         rollToEpoch(5);
-        assertEq(registry.committee(4).length, 8, "epoch 4");
-        assertEq(registry.committee(5).length, 8, "epoch 5");
-        assertEq(weightOf(ownerOf(8), 5), 0, "never a member");
+        assertEq(registry.committee(4).length, 7, "epoch 4");
+        assertEq(registry.committee(5).length, 7, "epoch 5");
+        assertEq(weightOf(ownerOf(7), 4) + weightOf(ownerOf(8), 5), 0, "never members");
+    }
+
+    function test_RevertGiven_TheCallerBeginsLater() external {
+        startDevnet();
+        for (uint256 i = 4; i < 9; ++i) {
+            register(i, UNIT);
+        }
+        _assertBeginsLater(ownerOf(8), 5, 4);
+        // Neither does another bond or key let it go.
+        fund(ownerOf(8), UNIT);
+        vm.prank(ownerOf(8));
+        registry.addBond(UNIT);
+        rotate(ownerOf(8), 0xabcd);
+        _assertBeginsLater(ownerOf(8), 5, 4);
+        vm.roll(registry.epochStart(3) - 1);
+        _assertBeginsLater(ownerOf(8), 5, 4);
+        vm.roll(block.number + 1);
+        exit(ownerOf(8));
+    }
+
+    /// A committee of four must stay whole. Twelve come, of whom eight begin later, and leave as soon as they may.
+    function test_Given_NewcomersLeaveAsSoonAsTheyMay() external {
+        _deployWithMinimum(4);
+        register(0, UNIT);
+        register(1, UNIT);
+        register(2, UNIT);
+        register(3, UNIT);
+        start();
+        for (uint256 i = 4; i < 16; ++i) {
+            register(i, UNIT);
+        }
+        for (uint64 epoch = 2; epoch < 5; ++epoch) {
+            rollToEpoch(epoch);
+            for (uint256 i = 0; i < 4; ++i) {
+                exit(ownerOf(4 * (epoch - 1) + i));
+            }
+        }
+        assertEq(registry.memberCount(), 4, "who was there before");
+        // None of them counts any more: for one that comes, one may leave.
+        rollToEpoch(5);
+        exit(ownerOf(0));
+        assertStage(ownerOf(0), Stage.Leaving);
+        register(16, UNIT);
+        assertStage(ownerOf(0), Stage.Left);
+        rollToEpoch(6);
+        for (uint64 epoch = 4; epoch < 8; ++epoch) {
+            assertEq(registry.committee(epoch).length, 4, "four at any time");
+        }
     }
 
     function test_Given_TheChainIsNotActive() external {
@@ -235,9 +288,26 @@ contract ExitTest is BatonTest {
             exit(ownerOf(i));
             assertStage(ownerOf(i), Stage.Left);
         }
+        assertEq(registry.memberCount(), 0, "nobody is seated");
         rollToEpoch(epoch);
         assertEq(registry.committee(epoch - 1).length, 4, "fixed before");
         assertEq(registry.committee(epoch).length, 0, "nobody is left");
+    }
+
+    function test_Given_TheChainIsAbandonedBeforeTheCallerBegins() external {
+        startDevnet();
+        for (uint256 i = 4; i < 9; ++i) {
+            register(i, UNIT);
+        }
+        vm.roll(block.number + 2049);
+        for (uint256 i = 9; i < 14; ++i) {
+            register(i, UNIT);
+        }
+        uint64 current = registry.epochOf(block.number);
+        _assertBeginsLater(ownerOf(13), current + 3, current + 2);
+        inbox.abandon();
+        exit(ownerOf(13));
+        assertStage(ownerOf(13), Stage.Left);
     }
 
     function test_Given_TheChainIsAbandonedAndTheLastEjectionWaits() external {
@@ -281,6 +351,13 @@ contract ExitTest is BatonTest {
         ChainSpec memory spec = defaultSpec();
         (spec.minCommittee, spec.allowSmall) = (members, members < 4);
         deploy(spec);
+    }
+
+    function _assertBeginsLater(address owner, uint64 firstEpoch, uint64 earliestNow) private {
+        vm.expectRevert(
+            abi.encodeWithSelector(RegistryErrors.SequencerRegistry__BeginsLater.selector, firstEpoch, earliestNow)
+        );
+        exit(owner);
     }
 
     function _assertNotSeated(address owner) private {

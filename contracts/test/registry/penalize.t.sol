@@ -226,6 +226,27 @@ contract PenalizeTest is BatonTest {
         assertEq(weightOf(last, 5), 0, "ejected");
     }
 
+    /// Twelve come after the last of four offenders could be counted on only: they begin four an epoch.
+    function test_Given_AllOthersBeginInSeveralEpochs() external {
+        startDevnet();
+        for (uint256 i = 4; i < 8; ++i) {
+            register(i, UNIT);
+            exit(ownerOf(i));
+        }
+        for (uint256 i = 8; i < 20; ++i) {
+            register(i, UNIT);
+        }
+        for (uint256 i = 0; i < 3; ++i) {
+            _penalize(ownerOf(i), 2);
+        }
+        vm.expectEmit(address(registry));
+        emit RegistryEvents.Ejected(ownerOf(3), 5);
+        _penalize(ownerOf(3), 2);
+        rollToEpoch(5);
+        assertEq(registry.committee(4).length, 1, "the last offender");
+        assertEq(registry.committee(5).length, 4, "the first that came");
+    }
+
     function _penalize(address owner, uint64 epoch) private returns (uint256 amount) {
         vm.prank(address(slasher));
         (amount,,) = registry.penalize(owner, epoch, false, address(0));
