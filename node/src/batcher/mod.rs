@@ -22,7 +22,6 @@
 
 mod blocks;
 mod duties;
-mod forgotten;
 mod recorder;
 mod round;
 mod rules;

@@ -21,13 +21,15 @@ use super::{
     BatchMessage, BatchStatus, BatcherContext, BatcherError, Charge,
     blocks::{final_blocks, unposted_blocks},
     duties::{Counted, DutyCount},
-    forgotten::Forgotten,
     round::{Held, Progress, Round},
     rules::{BLOCK_OVERHEAD_BYTES, ProposalError, Situation, rank},
 };
 use crate::{
     epoch::{EpochContext, epoch_after},
-    l1::{At, CertifiedBatch, ChainFacts, DataChoice, DataPrices, InboxTip, InboxView, KzgError, cheaper, data_hash},
+    l1::{
+        At, CertifiedBatch, ChainFacts, DataChoice, DataPrices, Forgotten, InboxTip, InboxView, KzgError, cheaper,
+        data_hash,
+    },
     ledger::{BatchOnL1, BatchRecord, LedgerError},
 };
 

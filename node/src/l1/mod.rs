@@ -23,6 +23,7 @@ mod epoch_facts;
 mod facts;
 mod fees;
 mod forced;
+mod forgotten;
 mod inbox;
 mod kzg;
 mod liveness;
@@ -47,6 +48,7 @@ pub use epoch_facts::{EpochFacts, coming_committees, decided_at, read_epoch_fact
 pub use facts::{ChainFacts, FACTS_KEY, FIRST_EPOCH, FactsError, chain_facts, read_chain_facts};
 pub use fees::{AboveCeiling, Fees};
 pub use forced::{due as forced_due, is_due as forced_is_due, nothing_read, read_entries};
+pub(crate) use forgotten::Forgotten;
 pub use inbox::{InboxTip, InboxView, read_tip, spawn_inbox_watcher};
 pub use kzg::{KzgError, Sidecar, data_hash};
 pub use liveness::{LivenessView, SequencerStanding, spawn_liveness_watcher};

@@ -1,4 +1,5 @@
-//! Epochs that the book has forgotten, opened again from what L1 says of them: the next batch can be that old.
+//! Epochs that the book has forgotten, opened again from what L1 says of them: the next batch can be that old, and the next
+//! epoch that is settled.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,17 +7,17 @@ use baton_proto::Epoch;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use super::{ChainFacts, L1Client, read_epoch_facts};
 use crate::{
     epoch::EpochContext,
-    l1::{ChainFacts, L1Client, read_epoch_facts},
     ledger::{Ledger, LedgerError, root_of_epoch},
 };
 
-/// How long L1 may take to say who sat in an epoch; then it is asked again when the batcher next looks.
+/// How long L1 may take to say who sat in an epoch; then it is asked again when somebody next looks.
 const READ_WITHIN: Duration = Duration::from_secs(15);
 
-/// Opens one epoch at a time, for batches are made in order.
-pub(super) struct Forgotten {
+/// Opens one epoch at a time, for batches are made in order, and epochs settled.
+pub(crate) struct Forgotten {
     client: L1Client,
     facts: Arc<ChainFacts>,
     ledger: Arc<dyn Ledger>,
@@ -27,7 +28,7 @@ pub(super) struct Forgotten {
 }
 
 impl Forgotten {
-    pub(super) const fn new(
+    pub(crate) const fn new(
         client: L1Client,
         facts: Arc<ChainFacts>,
         ledger: Arc<dyn Ledger>,
@@ -41,7 +42,7 @@ impl Forgotten {
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger cannot be read.
-    pub(super) async fn open(&mut self, epoch: Epoch) -> Result<Option<Arc<EpochContext>>, LedgerError> {
+    pub(crate) async fn open(&mut self, epoch: Epoch) -> Result<Option<Arc<EpochContext>>, LedgerError> {
         if let Some(opened) = self.opened.as_ref().filter(|opened| opened.epoch == epoch) {
             return Ok(Some(Arc::clone(opened)));
         }
@@ -59,13 +60,13 @@ impl Forgotten {
         });
         match opened {
             Ok(opened) => {
-                info!(%epoch, members = opened.committee.len(), "an epoch that was forgotten is known again for its batches");
+                info!(%epoch, members = opened.committee.len(), "an epoch that was forgotten is known again");
                 self.said.clear();
                 Ok(Some(Arc::clone(self.opened.insert(Arc::new(opened)))))
             }
             Err(error) => {
                 if self.said != error {
-                    warn!(%epoch, %error, "the epoch of the next batch cannot be opened again");
+                    warn!(%epoch, %error, "an epoch that was forgotten cannot be opened again");
                     self.said = error;
                 }
                 Ok(None)
