@@ -142,7 +142,9 @@ pub fn devnet_spec(l2_chain_id: L2ChainId, epoch_blocks: u64, bond_token: Addres
         correlation_epochs: 8,
         evidence_blocks: 512,
         jail_epochs: 2,
-        jail_min_views: 2,
+        // Epochs of a development network last seconds, and a node that is away for two would be jailed: nobody has so many
+        // turns in one.
+        jail_min_views: 512,
         base_slash_bps: 500,
         reporter_bps: 1_000,
         jail_miss_bps: 5_000,
