@@ -79,7 +79,7 @@ pub struct Config {
     /// File of the secp256k1 key that pays for batches; without it this node never posts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub poster_key: Option<PathBuf>,
-    /// File of the secp256k1 key that pays for evidence; without it this node never submits any.
+    /// File of the secp256k1 key that pays for evidence and for settling epochs; without it this node does neither.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence_key: Option<PathBuf>,
     /// The rollup's chain id that the operator expects; the chain spec on L1 decides.

@@ -62,9 +62,9 @@ layer! {
         /// File (mode 0600, 32 bytes in hex) of the secp256k1 key that pays for batches. Default: none, and the node
         /// attests but never posts.
         poster_key: PathBuf, "poster-key", "BATON_POSTER_KEY";
-        /// File (mode 0600, 32 bytes in hex) of the secp256k1 key that pays for evidence: another account than the
-        /// poster's, so that evidence never waits behind a stuck batch. Default: none, and the node stores and gossips
-        /// evidence but never submits any.
+        /// File (mode 0600, 32 bytes in hex) of the secp256k1 key that pays for evidence and for settling epochs: another
+        /// account than the poster's, so that evidence never waits behind a stuck batch. Default: none, and the node stores
+        /// and gossips evidence but never submits any, and settles nothing.
         evidence_key: PathBuf, "evidence-key", "BATON_EVIDENCE_KEY";
         /// The rollup's chain id that you expect. Default: not checked. The chain spec on L1 decides; a difference
         /// refuses to start.

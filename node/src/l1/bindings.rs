@@ -5,12 +5,12 @@
 use std::fmt;
 
 use alloy_primitives::{Address, Bytes, U256};
-use alloy_sol_types::{Revert, SolCall, SolError, SolInterface};
+use alloy_sol_types::{Revert, SolCall, SolError, SolInterface, SolValue};
 use baton_consensus::{CommitteeMember, aggregate, to_eip2537};
 use baton_proto::{
     Attestation, BatchHash, BatchHeader, BatchIndex, BlockDigest, BlsPublicKey, BlsSignature, Certificate, ChainSpec,
-    Conflict, DataKind, Epoch, Evidence, ExecutorKind, Height, L1BlockNumber, L1Origin, L2ChainId, OrderingRule,
-    SignedStatement, Statement, Weight,
+    Conflict, DataKind, Duties, Epoch, Evidence, ExecutorKind, Height, L1BlockNumber, L1Origin, L2ChainId,
+    OrderingRule, SignedStatement, Statement, Weight,
 };
 
 /// Types and calls generated from `contracts/artifacts/*.json`.
@@ -359,6 +359,18 @@ pub fn post_call(
     data: Bytes,
 ) -> Result<BatchInbox::postCall, BindingError> {
     Ok(BatchInbox::postCall { header: batch_header_to_l1(header), certificate: certificate_to_l1(certificate)?, data })
+}
+
+/// Builds the call that settles the epoch whose last batch is `last`, with the table of duties that it commits to.
+///
+/// # Panics
+/// Never: the contracts share the type of a header.
+#[must_use]
+pub fn settlement(last: &BatchHeader, duties: &[Duties]) -> Bytes {
+    let header =
+        Liveness::BatchHeader::abi_decode(&last.abi_encode()).expect("the contracts share the type of a header");
+    let (led, missed) = duties.iter().map(|row| (row.led, row.missed)).unzip();
+    Liveness::settleEpochCall { lastBatch: header, led, missed }.abi_encode().into()
 }
 
 /// Builds the call that tells the slasher of `evidence` against `owner`, whose signatures were verified. `None` if they add

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use alloy_primitives::{Address, U256};
+use baton_consensus::{Committee, DutyTable};
 use baton_proto::Epoch;
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -15,6 +16,7 @@ use super::{
     watcher::L1View,
 };
 use crate::{
+    duties::count_batched,
     epoch::EpochBook,
     ledger::{Ledger, LedgerError},
 };
@@ -33,15 +35,37 @@ pub struct SequencerStanding {
     pub jailed: Option<(Epoch, Epoch)>,
 }
 
+/// The duties of one epoch that L1 has settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettledDuties {
+    /// Who sat in it.
+    pub committee: Arc<Committee>,
+    /// Their turns: the table that the epoch's last batch commits to.
+    pub table: DutyTable,
+}
+
 /// `Liveness` at the newest L1 block; an L1 reorg can take it back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LivenessView {
-    /// The epoch that was settled last.
+    /// The epoch that was settled last, or passed over.
     pub last_settled: Option<Epoch>,
+    /// What was settled, if this node remembers that epoch and has all of it.
+    pub settled: Option<Arc<SettledDuties>>,
     /// What is left for rewards, in base units of the bond token.
     pub pool: U256,
+    /// The owner of this node's bond, once it had a seat.
+    pub own: Option<Address>,
     /// Who sits or sat in the epochs that this node remembers, and this node's own sequencer, by owner.
     pub sequencers: Vec<SequencerStanding>,
+}
+
+impl LivenessView {
+    /// Returns how this node's own sequencer stands, if it has one.
+    #[must_use]
+    pub fn own_standing(&self) -> Option<&SequencerStanding> {
+        let own = self.own?;
+        self.sequencers.iter().find(|standing| standing.owner == own)
+    }
 }
 
 /// Follows the contract: reads it whenever L1 moves. `None` until it was read once.
@@ -54,7 +78,7 @@ pub fn spawn_liveness_watcher(
     retry: Duration,
     cancel: CancellationToken,
 ) -> (watch::Receiver<Option<LivenessView>>, JoinHandle<Result<(), LedgerError>>) {
-    let (publish, receiver) = watch::channel(None);
+    let (publish, receiver) = watch::channel::<Option<LivenessView>>(None);
     let task = tokio::spawn(async move {
         let mut own = Own::open(&*ledger)?;
         loop {
@@ -67,7 +91,8 @@ pub fn spawn_liveness_watcher(
                     read = read(&client, &facts, &book, own.owner) => read,
                 };
                 match read {
-                    Ok(view) => {
+                    Ok(mut view) => {
+                        view.settled = settled(&*ledger, &book, &view, publish.borrow().as_ref())?;
                         own.tell(&view);
                         publish.send_if_modified(|current| {
                             let modified = current.as_ref() != Some(&view);
@@ -116,19 +141,44 @@ async fn read(
         jailed: (standing.jailedSince != 0)
             .then(|| (Epoch::new(standing.jailedSince), Epoch::new(standing.jailedUntil))),
     });
-    Ok(LivenessView { last_settled: (last != 0).then(|| Epoch::new(last)), pool, sequencers: sequencers.collect() })
+    Ok(LivenessView {
+        last_settled: (last != 0).then(|| Epoch::new(last)),
+        settled: None,
+        pool,
+        own,
+        sequencers: sequencers.collect(),
+    })
+}
+
+/// Returns the duties of the epoch that `view` says was settled last: those of `before` if that says the same.
+fn settled(
+    ledger: &dyn Ledger,
+    book: &EpochBook,
+    view: &LivenessView,
+    before: Option<&LivenessView>,
+) -> Result<Option<Arc<SettledDuties>>, LedgerError> {
+    let Some(last) = view.last_settled else { return Ok(None) };
+    if let Some(known) = before.and_then(|view| view.settled.as_ref()).filter(|known| known.committee.epoch() == last) {
+        return Ok(Some(Arc::clone(known)));
+    }
+    let Some(epoch) = book.of(last) else { return Ok(None) };
+    let counted = count_batched(ledger, &epoch)?;
+    let counted = counted.filter(|(batch, table)| batch.duties_root == table.root());
+    Ok(counted.map(|(_, table)| Arc::new(SettledDuties { committee: Arc::clone(&epoch.committee), table })))
 }
 
 /// This node's own sequencer.
 struct Own {
     owner: Option<Address>,
+    /// What the operator was told last.
+    settled: Option<Epoch>,
     jailed: Option<(Epoch, Epoch)>,
 }
 
 impl Own {
     fn open(ledger: &dyn Ledger) -> Result<Self, LedgerError> {
         let stored = ledger.l1_fact(OWNER_KEY)?.and_then(|bytes| Address::try_from(bytes.as_slice()).ok());
-        Ok(Self { owner: stored, jailed: None })
+        Ok(Self { owner: stored, settled: None, jailed: None })
     }
 
     /// Takes the owner from this node's seat, while it has one.
@@ -143,8 +193,12 @@ impl Own {
     }
 
     fn tell(&mut self, view: &LivenessView) {
-        let Some(owner) = self.owner else { return };
-        let now = view.sequencers.iter().find(|standing| standing.owner == owner).and_then(|standing| standing.jailed);
+        if let (Some(epoch), true) = (view.last_settled, view.last_settled != self.settled) {
+            info!(%epoch, "L1 has settled the duties up to this epoch");
+            self.settled = view.last_settled;
+        }
+        let (Some(owner), Some(standing)) = (self.owner, view.own_standing()) else { return };
+        let now = standing.jailed;
         if now == self.jailed {
             return;
         }

@@ -6,7 +6,7 @@
 //!      │
 //!      ╰──▶ Sender (one per account, durable intents)
 //!              ├── Poster    certified batches
-//!              └── Reporter  evidence
+//!              └── Reporter  evidence, and the duties of closed epochs
 //! ```
 //! Nothing here decides about blocks: only final L1 blocks reach consensus, through [`Origins`]. When L1 is down every
 //! task goes on asking, says so once, and takes up its work where it was when L1 returns.
@@ -32,6 +32,7 @@ mod poster;
 mod replay;
 mod reporter;
 mod sender;
+mod settler;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -51,7 +52,7 @@ pub use forced::{due as forced_due, is_due as forced_is_due, nothing_read, read_
 pub(crate) use forgotten::Forgotten;
 pub use inbox::{InboxTip, InboxView, read_tip, spawn_inbox_watcher};
 pub use kzg::{KzgError, Sidecar, data_hash};
-pub use liveness::{LivenessView, SequencerStanding, spawn_liveness_watcher};
+pub use liveness::{LivenessView, SequencerStanding, SettledDuties, spawn_liveness_watcher};
 pub use origins::{OriginVerdict, Origins};
 pub use poster::{CertifiedBatch, Poster, PosterStatus};
 pub use replay::{Had, PostedBatch, PostedChain, ReplayError, posted_batches, read_posted_chain};

@@ -8,6 +8,8 @@
 //! A submission that everybody sees in the mempool can be copied. So the reporter first commits to it, which shows nothing,
 //! and submits in a later block: the reward is its own. What it commits to follows from the pair and the account alone, so a
 //! restart in between finds on L1 how far it came. When the window is about to end there is no time for that.
+//!
+//! While there is nothing to submit, the account settles closed epochs ([`Settler`]).
 
 mod conflict;
 
@@ -30,6 +32,7 @@ use super::{
     committees::Committees,
     facts::ChainFacts,
     sender::{Call, SendError, Sender},
+    settler::Settler,
     watcher::L1View,
 };
 use crate::{
@@ -57,7 +60,7 @@ pub fn rank(evidence: &Evidence, members: usize, me: Option<MemberIndex>) -> u64
     turn(&case_id(evidence), members, me)
 }
 
-fn turn(id: &B256, members: usize, me: Option<MemberIndex>) -> u64 {
+pub(super) fn turn(id: &B256, members: usize, me: Option<MemberIndex>) -> u64 {
     let members = members.max(1) as u64;
     let first = id.as_slice().iter().fold(0_u64, |sum, byte| (sum * 256 + u64::from(*byte)) % members);
     match me {
@@ -72,9 +75,9 @@ fn case_id(evidence: &Evidence) -> B256 {
     keccak256([epoch.as_slice(), &[evidence.signer().get()]].concat())
 }
 
-/// Starts taking evidence to L1. Whoever finds and verifies a pair puts it into the ledger and tells `found`, and waits for
-/// nobody: a round here takes as long as L1 does. `halted` is cancelled when safety was seen broken: what shows it is in the
-/// ledger by then.
+/// Starts taking evidence to L1, and the duties of closed epochs. Whoever finds and verifies a pair puts it into the ledger
+/// and tells `found`, and waits for nobody: a round here takes as long as L1 does. `halted` is cancelled when safety was seen
+/// broken: what shows it is in the ledger by then, and no epoch is settled any more.
 ///
 /// # Errors
 /// [`SendError`] when stored evidence or intents cannot be read.
@@ -86,6 +89,7 @@ pub fn spawn_reporter(
 ) -> Result<JoinHandle<Result<(), SendError>>, SendError> {
     let sender = account.open("evidence")?;
     let AccountContext { client, facts, ledger, config, l1, cancel, .. } = account;
+    let settler = Settler::new(client.clone(), Arc::clone(&facts), Arc::clone(&ledger), epochs.clone());
     let committees = Committees::new(client.clone(), Arc::clone(&facts), epochs);
     let mut work = Work {
         client,
@@ -93,9 +97,11 @@ pub fn spawn_reporter(
         committees,
         ledger,
         sender,
+        settler,
         cases: BTreeMap::new(),
         are_some_left: false,
         conflict: None,
+        is_halted: false,
     };
     work.take_up()?;
     Ok(tokio::spawn(work.run(config.poll, found, l1, halted, cancel)))
@@ -148,11 +154,15 @@ struct Work {
     committees: Committees,
     ledger: Arc<dyn Ledger>,
     sender: Sender,
+    /// What the account does while there is no evidence.
+    settler: Settler,
     cases: BTreeMap<B256, Case>,
     /// Whether the ledger holds more pairs than there was room for.
     are_some_left: bool,
     /// Two certificates that contradict each other: a node that has some halts, so there is one such case.
     conflict: Option<conflict::Case>,
+    /// Whether safety was seen broken: then this node's chain may not be the one whose duties count.
+    is_halted: bool,
 }
 
 impl Work {
@@ -164,15 +174,12 @@ impl Work {
         halted: CancellationToken,
         cancel: CancellationToken,
     ) -> Result<(), SendError> {
-        let mut is_halted = false;
         loop {
             let (head, finalized, healthy) = {
                 let view = l1.borrow_and_update();
                 (view.head, view.finalized, view.healthy)
             };
-            if let (true, Some(head), Some((finalized, _))) = (healthy, head, finalized)
-                && self.is_busy()
-            {
+            if let (true, Some(head), Some((finalized, _))) = (healthy, head, finalized) {
                 let round = tokio::select! {
                     () = cancel.cancelled() => return Ok(()),
                     round = self.round(head.number, finalized.number) => round,
@@ -180,7 +187,7 @@ impl Work {
                 match round {
                     Ok(()) => {}
                     Err(error @ (SendError::Ledger(_) | SendError::Sign(_))) => return Err(error),
-                    Err(error) => debug!(%error, "evidence waits"),
+                    Err(error) => debug!(%error, "what is to be sent waits"),
                 }
                 if self.are_some_left && self.cases.len() < CASES_MAX {
                     self.take_up()?;
@@ -189,8 +196,8 @@ impl Work {
             let busy = self.is_busy();
             tokio::select! {
                 () = cancel.cancelled() => return Ok(()),
-                () = halted.cancelled(), if !is_halted => {
-                    is_halted = true;
+                () = halted.cancelled(), if !self.is_halted => {
+                    self.is_halted = true;
                     self.take_conflict()?;
                 }
                 () = found.notified() => self.take_up()?,
@@ -284,7 +291,12 @@ impl Work {
         let conflict = self.conflict.as_ref().map(conflict::Case::epoch);
         let needed = self.cases.values().map(|case| case.evidence.epoch()).chain(conflict);
         self.committees.keep(&needed.collect());
-        let Some((id, evidence, call)) = want else { return self.conflict_round(head, finalized).await };
+        let Some((id, evidence, call)) = want else {
+            return match self.conflict {
+                Some(_) => self.conflict_round(head, finalized).await,
+                None => self.settle(head, finalized).await,
+            };
+        };
         match self.sender.drive(Some(&call)).await {
             Ok(_) => Ok(()),
             Err(SendError::Refused(reason)) => {
@@ -296,6 +308,17 @@ impl Work {
                 self.close(&id, &evidence, "the slasher keeps refusing it")
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// Settles the next epoch, if that is due. What is on its way is looked after in any case.
+    async fn settle(&mut self, head: L1BlockNumber, finalized: L1BlockNumber) -> Result<(), SendError> {
+        let due = if self.is_halted { Ok(None) } else { self.settler.due(head, finalized).await };
+        let call = due.as_ref().ok().and_then(Option::as_ref);
+        match (self.sender.drive(call).await, call) {
+            (Err(error), Some(_)) => self.settler.not_sent(error, head),
+            (Err(error), None) => Err(error),
+            (Ok(_), _) => due.map(drop),
         }
     }
 

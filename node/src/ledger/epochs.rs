@@ -1,6 +1,7 @@
-//! Where epochs begin and end in the final chain: their numbers never fall along it, so a search by halves finds it.
+//! Where epochs begin and end in the final chain and among its batches: their numbers never fall along either, so a search by
+//! halves finds it.
 
-use baton_proto::{BlockHeader, Certificate, Epoch, Height};
+use baton_proto::{BatchHeader, BatchIndex, BlockHeader, Certificate, Epoch, Height};
 
 use super::{Ledger, LedgerError};
 
@@ -38,18 +39,38 @@ pub fn end_of_epoch(
     Ok(found.filter(|(at, _)| *at == last.height).map(|(_, finalization)| (last, finalization)))
 }
 
+/// Returns the header of the last batch of `epoch` that is known; `None` if there is none, or a batch before it is not known.
+///
+/// # Errors
+/// [`LedgerError`] when the ledger cannot be read.
+pub fn last_batch_of_epoch(ledger: &dyn Ledger, epoch: Epoch) -> Result<Option<BatchHeader>, LedgerError> {
+    let Some(newest) = ledger.last_batch()? else { return Ok(None) };
+    let at = |index: u64| -> Result<Option<BatchHeader>, LedgerError> {
+        Ok(ledger.batch_without_data(BatchIndex::new(index))?.map(|record| record.header))
+    };
+    // Batches below `low` are not above the epoch, those from `high` on are.
+    let (mut low, mut high) = (0, newest.header.index.get().saturating_add(1));
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let Some(header) = at(middle)? else { return Ok(None) };
+        if header.epoch <= epoch { low = middle + 1 } else { high = middle }
+    }
+    let Some(last) = low.checked_sub(1) else { return Ok(None) };
+    Ok(at(last)?.filter(|header| header.epoch == epoch))
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use alloy_primitives::{Address, B256};
-    use baton_proto::{Block, L1BlockNumber, L1Origin, View};
+    use alloy_primitives::{Address, B256, Bytes};
+    use baton_proto::{BatchHash, Block, BlockDigest, DataKind, L1BlockNumber, L1Origin, View};
 
     use super::*;
     use crate::{
         driver::testing::{L2, World, child},
         l1::testing::finalize,
-        ledger::{ChainIdentity, MemoryLedger},
+        ledger::{BatchOnL1, BatchRecord, ChainIdentity, MemoryLedger},
     };
 
     /// A final chain of these epochs, a block each.
@@ -83,6 +104,44 @@ mod tests {
                 assert!(below == 0 || root == blocks[below as usize - 1].header);
             }
         }
+    }
+
+    #[test]
+    fn the_last_batch_of_an_epoch_is_found_where_all_before_are_known() {
+        let batch = |index: u64, epoch: u64| BatchRecord {
+            header: BatchHeader {
+                index: BatchIndex::new(index),
+                prev_batch_hash: BatchHash::new(B256::ZERO),
+                epoch: Epoch::new(epoch),
+                first_height: Height::new(index + 1),
+                last_height: Height::new(index + 1),
+                last_digest: BlockDigest::ZERO,
+                last_origin: L1Origin { number: L1BlockNumber::new(1), hash: B256::ZERO },
+                state_root: B256::ZERO,
+                forced_position: 0,
+                forced_hash: B256::ZERO,
+                data_kind: DataKind::Calldata,
+                data_hash: B256::ZERO,
+                duties_root: B256::ZERO,
+            },
+            data: Bytes::new(),
+            certificate: None,
+            l1: BatchOnL1::Unposted,
+        };
+        for epochs in [vec![], vec![2], vec![2, 2, 3], vec![2, 2, 2, 5, 5, 5, 5, 7]] {
+            let (ledger, _) = chain(&[]);
+            for (index, epoch) in (0..).zip(&epochs) {
+                ledger.put_batch(&batch(index, *epoch)).unwrap();
+            }
+            for epoch in 1..9 {
+                let last = epochs.iter().rposition(|of| *of == epoch).map(|last| last as u64);
+                let found = last_batch_of_epoch(ledger.as_ref(), Epoch::new(epoch)).unwrap();
+                assert_eq!(found.map(|header| header.index.get()), last, "epoch {epoch} of {epochs:?}");
+            }
+        }
+        let (ledger, _) = chain(&[]);
+        ledger.put_batch(&batch(5, 4)).unwrap();
+        assert_eq!(last_batch_of_epoch(ledger.as_ref(), Epoch::new(4)).unwrap(), None, "those before are not here yet");
     }
 
     #[test]

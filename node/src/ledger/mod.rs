@@ -40,7 +40,7 @@ use baton_proto::{
 
 pub use chain::StoreLedger;
 pub use engine::EngineError;
-pub use epochs::{end_of_epoch, root_of_epoch};
+pub use epochs::{end_of_epoch, last_batch_of_epoch, root_of_epoch};
 pub use error::LedgerError;
 pub use forced::ForcedCursor;
 pub use memory::{MemoryLedger, MemoryStore};

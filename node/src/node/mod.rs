@@ -339,6 +339,7 @@ async fn start(
         inner.clone(),
     );
     parts.push(part("the watch over rewards and jail", flatten(watching)));
+    metrics.show_liveness(liveness.clone());
 
     let rpc = serve_rpc(
         &config.rpc,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, U256};
+use baton_consensus::{Committee, DutyTable};
 use baton_proto::{Epoch, Height, MemberIndex};
 use serde::{Deserialize, Serialize};
 
@@ -19,15 +20,17 @@ pub struct DutiesView {
     pub height: Height,
     /// Its members by index. Empty while this node lacks headers of the epoch.
     pub members: Vec<MemberDuties>,
-    /// The epoch whose duties were applied last on L1; `null` if none were, or while L1 was not read.
+    /// The epoch whose duties were applied last on L1, or that was passed over; `null` if none was, or while L1 was not read.
     pub last_settled: Option<Epoch>,
+    /// Its members by index, with the turns that were settled; `null` unless this node remembers that epoch and has all of it.
+    pub settled: Option<Vec<MemberDuties>>,
     /// What is left on L1 for rewards, in base units of the bond token.
     pub reward_pool: Option<U256>,
     /// Every sequencer that this node remembers: members of recent epochs, and its own. Empty while L1 was not read.
     pub sequencers: BTreeMap<Address, SequencerView>,
 }
 
-/// A member's turns in the running epoch.
+/// A member's turns in one epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MemberDuties {
@@ -67,16 +70,16 @@ pub(super) fn duties(context: &RpcContext, _: &Arguments) -> Result<DutiesView, 
     let height = context.ledger.head()?.height;
     // The head can be of the epoch before for a moment, and of the next.
     let table = count(&*context.ledger, &epoch, height)?;
-    let rows = table.as_ref().map(|table| table.rows()).unwrap_or_default();
-    let members = epoch.committee.indices().zip(epoch.committee.members()).zip(rows);
     let liveness = context.liveness.borrow().clone();
     Ok(DutiesView {
         epoch: epoch.epoch,
         height,
-        members: members
-            .map(|((index, member), row)| MemberDuties { index, owner: member.owner, led: row.led, missed: row.missed })
-            .collect(),
+        members: table.map(|table| turns(&epoch.committee, &table)).unwrap_or_default(),
         last_settled: liveness.as_ref().and_then(|view| view.last_settled),
+        settled: liveness
+            .as_ref()
+            .and_then(|view| view.settled.as_ref())
+            .map(|settled| turns(&settled.committee, &settled.table)),
         reward_pool: liveness.as_ref().map(|view| view.pool),
         sequencers: liveness.map_or_else(BTreeMap::new, |view| {
             let sequencers = view.sequencers.into_iter().map(|standing| {
@@ -86,4 +89,12 @@ pub(super) fn duties(context: &RpcContext, _: &Arguments) -> Result<DutiesView, 
             sequencers.collect()
         }),
     })
+}
+
+/// The rows of a table, with whose they are.
+fn turns(committee: &Committee, table: &DutyTable) -> Vec<MemberDuties> {
+    let members = committee.indices().zip(committee.members()).zip(table.rows());
+    members
+        .map(|((index, member), row)| MemberDuties { index, owner: member.owner, led: row.led, missed: row.missed })
+        .collect()
 }

@@ -6,4 +6,5 @@ mod forced;
 mod inbox;
 mod reporter;
 mod sender;
+mod settler;
 mod watcher;

@@ -6,15 +6,16 @@ use alloy_consensus::{
 };
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256, Bytes, Signature, U256, hex};
-use baton_consensus::SecretKey;
+use baton_consensus::{Committee, DutyTable, SecretKey};
 use baton_mempool::{Pool, PoolConfig};
-use baton_proto::{ForcedEntry, Height, L1BlockNumber, MemberIndex, limits::TRANSACTION_BYTES_MAX};
+use baton_proto::{Duties, Epoch, ForcedEntry, Height, L1BlockNumber, MemberIndex, limits::TRANSACTION_BYTES_MAX};
 use serde_json::{Value, json};
 
-use super::node::{TestNode, account, header, legacy, priced, raw, spec, tx, view};
+use super::node::{TestNode, account, first_epoch, header, legacy, priced, raw, spec, tx, view};
 use crate::{
+    l1::{LivenessView, SequencerStanding, SettledDuties},
     ledger::{ForcedCursor, Ledger as _},
-    rpc::{CommitteeView, TurnView},
+    rpc::{CommitteeView, DutiesView, MemberDuties, TurnView},
     telemetry::{NodeStatus, NotReady, SyncProgress},
 };
 
@@ -486,6 +487,48 @@ async fn wrong_arguments_are_named_by_place() {
     }
     // Trailing nulls count as left out, as client libraries send them.
     assert_eq!(node.call("eth_chainId", json!([null])).await, "0x1770");
+}
+
+#[tokio::test]
+async fn duties_are_the_turns_of_the_running_epoch_and_what_l1_has_settled() {
+    let node = TestNode::start().await;
+    let duties = async || -> DutiesView { serde_json::from_value(node.call("baton_duties", json!([])).await).unwrap() };
+    let nothing = duties().await;
+    assert_eq!((nothing.epoch, nothing.height, nothing.members.len()), (Epoch::new(2), Height::ZERO, 4));
+    assert!(nothing.last_settled.is_none() && nothing.settled.is_none() && nothing.sequencers.is_empty());
+    for _ in 0..3 {
+        node.finalize(vec![]);
+    }
+    let members = duties().await.members;
+    assert_eq!(
+        members.iter().map(|member| (member.led, member.missed)).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1)),
+        (3, 0)
+    );
+
+    // Another epoch is the one that L1 settled last.
+    let committee = Committee::new(Epoch::new(1), first_epoch().committee).unwrap();
+    let last = header(&node, 3);
+    let last = baton_proto::BlockHeader { epoch: Epoch::new(1), ..last };
+    let rows = (0..4).map(|member| Duties { led: 10 - member, missed: member }).collect();
+    let table = DutyTable::resume(&committee, rows, &last).unwrap();
+    let [second, third] = [2, 3].map(Address::repeat_byte);
+    let standing = |owner, pending, jailed| SequencerStanding { owner, pending: U256::from(pending), jailed };
+    node.liveness.send_replace(Some(LivenessView {
+        last_settled: Some(Epoch::new(1)),
+        settled: Some(SettledDuties { committee: committee.into(), table }.into()),
+        pool: U256::from(77),
+        own: Some(second),
+        sequencers: vec![standing(second, 5, None), standing(third, 0, Some((Epoch::new(3), Epoch::new(11))))],
+    }));
+    let duties = duties().await;
+    assert_eq!((duties.last_settled, duties.reward_pool), (Some(Epoch::new(1)), Some(U256::from(77))));
+    let (owner, index) = (Address::repeat_byte(4), MemberIndex::new(3));
+    assert_eq!(duties.settled.unwrap()[3], MemberDuties { index, owner, led: 7, missed: 3 });
+    assert_eq!(duties.members, members);
+    let free = &duties.sequencers[&second];
+    assert!(free.pending_rewards == U256::from(5) && free.jailed.is_none());
+    let term = duties.sequencers[&third].jailed.unwrap();
+    assert_eq!((term.since, term.until), (Epoch::new(3), Epoch::new(11)));
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ use crate::{
     config::RpcConfig,
     driver::{NotarizedBlocks, testing::child},
     epoch::{EpochBook, EpochContext},
-    l1::{ChainFacts, EpochFacts, deploy::devnet_spec},
+    l1::{ChainFacts, EpochFacts, LivenessView, deploy::devnet_spec},
     ledger::{BatchOnL1, BatchRecord, ChainIdentity, FinalState, FinalStep, Ledger, MemoryLedger},
     rpc::{Announcements, RpcContext, RpcServer, limits::Limits, listener::serve_within},
     telemetry::{Metrics, NodeStatus, metrics::RpcMetrics},
@@ -42,6 +42,7 @@ pub(super) struct TestNode {
     pub(super) status: watch::Sender<NodeStatus>,
     pub(super) notarized: Arc<NotarizedBlocks>,
     pub(super) recorded: watch::Sender<Option<Recorded>>,
+    pub(super) liveness: watch::Sender<Option<LivenessView>>,
     pub(super) heads: watch::Sender<Height>,
     pub(super) metrics: RpcMetrics,
     client: reqwest::Client,
@@ -69,7 +70,7 @@ fn identity() -> ChainIdentity {
 }
 
 /// Four members with the devnet's stakes, in address order.
-fn first_epoch() -> EpochFacts {
+pub(super) fn first_epoch() -> EpochFacts {
     let members = [32, 28, 22, 18].into_iter().zip(1_u8..).map(|(weight, byte)| CommitteeMember {
         owner: Address::repeat_byte(byte),
         fee_recipient: FEE_RECIPIENT,
@@ -121,6 +122,7 @@ impl TestNode {
         let notarized = Arc::new(NotarizedBlocks::default());
         let (heads, heads_seen) = watch::channel(ledger.head().unwrap().height);
         let (recorded, recorded_seen) = watch::channel(None);
+        let (liveness, liveness_seen) = watch::channel(None);
         let first = first_epoch();
         let epoch = EpochContext::new(domain, &first, genesis.clone(), None).unwrap();
         let facts = ChainFacts {
@@ -140,7 +142,7 @@ impl TestNode {
             pool: Arc::clone(&pool),
             submit: Arc::new(submit),
             status: status_seen,
-            liveness: watch::channel(None).1,
+            liveness: liveness_seen,
             metrics: metrics.clone(),
             epochs: EpochBook::new(Arc::new(epoch)),
             announcements: Announcements {
@@ -150,7 +152,8 @@ impl TestNode {
             },
         };
         let server = serve_within(&config, limits, context).await.unwrap();
-        Self { server, ledger, pool, status, notarized, recorded, heads, metrics, client: reqwest::Client::new() }
+        let client = reqwest::Client::new();
+        Self { server, ledger, pool, status, notarized, recorded, liveness, heads, metrics, client }
     }
 
     /// Makes a block with `transactions` final and returns its digest.

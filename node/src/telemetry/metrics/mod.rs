@@ -25,10 +25,10 @@ use tokio::sync::watch;
 pub use self::{consensus::ConsensusMetrics, rpc::RpcMetrics};
 use self::{
     process::Process,
-    scrape::{NetworkSource, PoolSource, PostingSource, StatusSource},
+    scrape::{LivenessSource, NetworkSource, PoolSource, PostingSource, StatusSource},
 };
 use super::NodeStatus;
-use crate::{epoch::EpochBook, ledger::Ledger, p2p::Network};
+use crate::{epoch::EpochBook, l1::LivenessView, ledger::Ledger, p2p::Network};
 
 /// The content type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -81,6 +81,11 @@ impl Metrics {
     /// Shows what the posting account has on its way to L1.
     pub fn show_posting(&self, ledger: Arc<dyn Ledger>, account: Address) {
         self.registry(|registry| registry.register_collector(Box::new(PostingSource { ledger, account })));
+    }
+
+    /// Shows rewards and jail on L1.
+    pub fn show_liveness(&self, liveness: watch::Receiver<Option<LivenessView>>) {
+        self.registry(|registry| registry.register_collector(Box::new(LivenessSource { liveness })));
     }
 
     /// Writes all of it. Reads the ledger, so it may block.

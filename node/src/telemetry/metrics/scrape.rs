@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, U256};
 use baton_mempool::Pool;
 use baton_proto::SignerSet;
 use prometheus_client::{
@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 use crate::{
     epoch::EpochBook,
+    l1::LivenessView,
     ledger::{IntentState, Ledger},
     p2p::Network,
     telemetry::NodeStatus,
@@ -142,6 +143,28 @@ impl Collector for NetworkSource {
             ("p2p_peers_refused", "Times that a peer was refused for a while", &stats.peers_refused),
         ] {
             s.counter(name, help, counter.get())?;
+        }
+        Ok(())
+    }
+}
+
+/// Rewards and jail on L1, once they were read. Amounts are base units of the bond token.
+#[derive(Debug)]
+pub(super) struct LivenessSource {
+    pub(super) liveness: watch::Receiver<Option<LivenessView>>,
+}
+
+impl Collector for LivenessSource {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let Some(view) = self.liveness.borrow().clone() else { return Ok(()) };
+        let amount = |amount: U256| u128::try_from(amount).unwrap_or(u128::MAX) as f64;
+        let last_settled = view.last_settled.unwrap_or_default().get();
+        let mut s = Scrape::new(encoder);
+        s.gauge("duties_settled_epoch", "Epoch whose duties L1 applied last; 0 for none", last_settled)?;
+        s.gauge("duties_reward_pool", "What L1 has left for rewards", amount(view.pool))?;
+        if let Some(own) = view.own_standing() {
+            s.gauge("duties_jailed", "1 while this node's sequencer is jailed", u64::from(own.jailed.is_some()))?;
+            s.gauge("duties_pending_rewards", "What waits for this node's owner on L1", amount(own.pending))?;
         }
         Ok(())
     }
