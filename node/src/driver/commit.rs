@@ -8,9 +8,10 @@ use std::{
 use alloy_primitives::{Address, TxHash};
 use baton_execution::{Executed, StateError, StateView};
 use baton_proto::{Block, BlockHeader, Certificate};
-use tracing::{debug, info};
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
 
-use super::{Driver, DriverError, turn::Said};
+use super::{Driver, DriverError, own_turns::Missed, turn::Said};
 use crate::{
     epoch::EpochContext,
     ledger::{FinalStep, Ledger, LedgerError},
@@ -78,12 +79,20 @@ impl Driver {
         }
 
         let (pool, me) = (Arc::clone(&self.context.pool), self.context.epoch.me());
+        let mut missed = Vec::new();
         for (block, nonces) in blocks.iter().zip(&nonces) {
             let included: Vec<TxHash> = block.transactions.iter().map(|transaction| *transaction.hash()).collect();
             pool.lock().unwrap_or_else(PoisonError::into_inner).on_final(nonces, &included);
             self.blocks.on_final(block);
             let EpochContext { leaders, .. } = self.context.epoch.as_ref();
-            self.context.metrics.block_final(&block.header, |view| me == Some(leaders.leader(view)));
+            self.context.metrics.block_final(&block.header, |view| {
+                let is_ours = me == Some(leaders.leader(view));
+                missed.extend(is_ours.then_some(view));
+                is_ours
+            });
+        }
+        for Missed { view, turns, why, untold } in self.own_turns.missed(missed, last.view, Instant::now()) {
+            warn!(epoch = %last.epoch, %view, turns, why, untold, "missed a turn of our own");
         }
         self.status.final_height = last.height;
         self.status.notarized_height = self.status.notarized_height.max(last.height);

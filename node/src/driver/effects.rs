@@ -7,6 +7,7 @@ use baton_proto::{
     Block, BlockDigest, BlockHeader, Certificate, Conflict, MemberIndex, SignedStatement, Statement, View,
     limits::COMPACT_ABOVE_BYTES, wire::ConsensusMessage,
 };
+use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use super::{
@@ -151,6 +152,12 @@ impl Driver {
             }
             Effect::Entered { view, leader } => {
                 self.context.metrics.view_entered();
+                if self.own_turns.is_own(self.status.view) {
+                    self.own_turns.left(self.status.view, self.is_quorum_connected());
+                }
+                if self.context.epoch.me() == Some(leader) {
+                    self.own_turns.entered(view, Instant::now());
+                }
                 self.status.view = view;
                 self.status.leader = Some(leader);
                 self.timers.retain(|timer| timer.view() >= view);
@@ -169,17 +176,20 @@ impl Driver {
             let signer = self.context.epoch.signer.as_ref();
             if !signer.is_some_and(|signer| signer.accounts_for(&statement).is_ok_and(|is_recorded| is_recorded)) {
                 hearing.wait(statement, self.machine.view());
+                self.own_turns.unsigned(&statement, "no quorum was heard out since the start".into());
                 return Ok(None);
             }
         }
         match self.turn.sign(statement) {
             Ok(signed) => {
                 if signed.is_some() {
+                    self.own_turns.signed(&statement, Instant::now());
                     self.note_signed(&statement)?;
                 }
                 Ok(signed.map(Input::Signed))
             }
             Err(DriverError::Signer(error)) if error.is_refusal() => {
+                self.own_turns.unsigned(&statement, error.to_string());
                 // Whoever listens refuses in every view, and said so once.
                 if !matches!(error, SignError::Listening { .. }) {
                     warn!(%error, "the sign record refused a statement");
@@ -220,13 +230,16 @@ impl Driver {
             Ok(ahead) => ahead,
             Err(reason) => {
                 warn!(%view, %reason, "cannot build a block");
+                self.own_turns.not_built(view, reason.to_string());
                 return Ok(Input::NotBuilt { view });
             }
         };
         let settled = self.context.l1.borrow().settled_origin;
         let origin = settled.filter(|origin| origin.number > parent.origin.number).unwrap_or(parent.origin);
         let Some(forced) = forced_due(self.context.ledger.as_ref(), parent.forced_position, origin.number)? else {
-            warn!(%view, origin = %origin.number, "cannot build a block: the forced queue is not read up to its L1 origin");
+            let reason = "the forced queue is not read up to its L1 origin";
+            warn!(%view, origin = %origin.number, reason, "cannot build a block");
+            self.own_turns.not_built(view, reason.into());
             return Ok(Input::NotBuilt { view });
         };
         let block = proposer::build(
@@ -427,6 +440,7 @@ impl Driver {
             && let Some(block) = self.blocks.get(&digest)?
         {
             self.status.notarized_height = self.status.notarized_height.max(block.header.height);
+            self.own_turns.notarized(view);
             self.turn.say(Said::Notarized(digest, block, view));
         }
         Ok(())

@@ -26,6 +26,7 @@ mod hearing;
 mod intake;
 mod key_watch;
 mod notarized;
+mod own_turns;
 mod rebuild;
 mod testimony;
 #[cfg(test)]
@@ -66,6 +67,7 @@ pub use self::{
     effects::HALTED_KEY,
     intake::{Checked, INTAKE_QUEUE_MAX, Intake, IntakeContext},
     notarized::{Notarized, NotarizedBlocks},
+    own_turns::MissedLines,
     rebuild::Rebuilder,
     testimony::{Testimony, accused},
     window::ViewWindow,
@@ -77,6 +79,7 @@ use self::{
     epoch_end::{Found, Life},
     hearing::{Hearing, Look},
     key_watch::KeyWatch,
+    own_turns::OwnTurns,
     timers::Timers,
     turn::{Said, Turn},
     waiting::Waiting,
@@ -203,6 +206,8 @@ pub struct DriverContext {
     pub progress: watch::Sender<DriverStatus>,
     /// Counts what only the driver sees.
     pub metrics: ConsensusMetrics,
+    /// Bounds what the log says of missed turns.
+    pub missed_lines: MissedLines,
     /// Whether to hear a quorum out first: after a start, when an old copy of the folders may have been restored.
     pub listens_first: bool,
 }
@@ -257,6 +262,7 @@ pub struct Driver {
     blocks: Blocks,
     timers: Timers,
     waiting: Waiting,
+    own_turns: OwnTurns,
     fetching: BTreeSet<BlockDigest>,
     fetched: (mpsc::Sender<Fetched>, mpsc::Receiver<Fetched>),
     catching_up: Option<CatchingUp>,
@@ -293,6 +299,9 @@ impl Driver {
             );
         }
         let status = DriverStatus { final_height: context.ledger.head()?.height, ..DriverStatus::default() };
+        if let Some(head) = context.ledger.header(status.final_height)? {
+            context.metrics.go_on_from(&head);
+        }
         Ok(Self {
             key_watch,
             unheard: context.listens_first,
@@ -307,6 +316,7 @@ impl Driver {
             blocks,
             timers: Timers::default(),
             waiting: Waiting::default(),
+            own_turns: OwnTurns::new(context.missed_lines.clone()),
             fetching: BTreeSet::new(),
             fetched: mpsc::channel(FETCHED_QUEUE_MAX),
             catching_up: None,

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Mutex};
 
 use alloy_primitives::{Address, B256};
-use baton_consensus::{Config, HeardOut, Recovered};
+use baton_consensus::{Config, HeardOut, Recovered, Timer};
 use baton_execution::NonceExecutor;
 use baton_mempool::PoolConfig;
 use baton_proto::{
@@ -35,6 +35,20 @@ impl Outbound for Outbox {
 
     fn send(&self, _: MemberIndex, message: ConsensusMessage) {
         self.broadcast(message);
+    }
+}
+
+/// Keeps what is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
@@ -137,6 +151,7 @@ impl Stage {
             heads: watch::channel(Height::ZERO).0,
             progress: watch::channel(DriverStatus::default()).0,
             metrics: Metrics::default().consensus,
+            missed_lines: MissedLines::default(),
             listens_first,
             book: EpochBook::new(Arc::clone(&epoch)),
             epoch,
@@ -392,6 +407,52 @@ async fn a_handover_block_that_is_proposed_again_is_nobodys_fault() {
     assert_eq!(stage.driver.status.view, View::new(2));
     stage.proposes(2, &again).await;
     assert_eq!((stage.voted_for(), stage.counts()), (vec![], (0, 0)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_says_why_a_turn_of_our_own_is_missing_in_the_chain() {
+    let log = Log::default();
+    let writer = log.clone();
+    let logger = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
+    let _logging = tracing::subscriber::set_default(logger.finish());
+    let mut stage = Stage::new().await;
+    let (epoch, me) = (Arc::clone(&stage.driver.context.epoch), stage.driver.context.epoch.me().unwrap());
+    let leader = |view: u64| epoch.leaders.leader(View::new(view));
+    let own = (1..).find(|view| leader(*view) == me && leader(view + 1) != me).unwrap();
+    let others: Vec<u8> = epoch.others().map(MemberIndex::get).collect();
+    let certify = |world: &World, statement| {
+        let certificate = world.certify(&others, statement);
+        Checked::Certificate(world.verifier.verify_certificate(certificate).unwrap())
+    };
+    let nullify = |view: u64| Statement::Nullify { epoch: epoch.epoch, view: View::new(view) };
+    for view in 1..own {
+        let certificate = certify(&stage.world, nullify(view));
+        stage.driver.on_checked(certificate).await.unwrap();
+    }
+    // It proposes; nobody votes for that, and the block of the next leader becomes final.
+    stage.driver.input(Input::TimerFired(Timer::Idle(View::new(own)))).await.unwrap();
+    assert_eq!(stage.driver.context.metrics.proposals_created.get(), 1);
+    let certificate = certify(&stage.world, nullify(own));
+    stage.driver.on_checked(certificate).await.unwrap();
+    let mut block = child(&epoch.root, vec![]);
+    (block.header.view, block.header.proposer) = (View::new(own + 1), leader(own + 1));
+    let (view, digest) = (block.header.view, block.header.digest());
+    let notarize = Statement::Notarize { epoch: epoch.epoch, view, block: digest };
+    let notarize = stage.world.verifier.verify(stage.world.sign(leader(own + 1).get(), notarize)).unwrap();
+    stage.driver.on_checked(Checked::Proposal { block: Arc::new(block), notarize }).await.unwrap();
+    assert!(!String::from_utf8(log.0.lock().unwrap().clone()).unwrap().contains("missed a turn"));
+    let certificate = certify(&stage.world, Statement::Finalize { epoch: epoch.epoch, view, block: digest });
+    stage.driver.on_checked(certificate).await.unwrap();
+    stage.driver.end_turn().unwrap();
+    assert_eq!(stage.driver.status.final_height, Height::new(1));
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    // Of turns that it led before, it said nothing more than that they were over.
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("missed a turn of our own")).collect();
+    let line = lines.iter().find(|line| line.contains(&format!("view={own} "))).expect(&log);
+    assert!(line.contains("WARN") && line.contains("proposed ") && line.contains("too few members voted"), "{line}");
+    assert!(line.contains("were no quorum"), "{line}");
+    let turns = (1..=own).filter(|view| leader(*view) == me).count();
+    assert_eq!(lines.len(), turns, "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -29,8 +29,8 @@ use super::{LAST_WORD_WITHIN, open::recovered, opener::Opener};
 use crate::{
     driver::{
         ANNOUNCED_QUEUE_MAX, CHECKED_QUEUE_MAX, Certified, Checked, Driver, DriverContext, DriverEnd, DriverError,
-        DriverStatus, GossipChecks, Heard, INTAKE_QUEUE_MAX, Intake, IntakeContext, NotarizedBlocks, Rebuilder,
-        Testimony, ViewWindow,
+        DriverStatus, GossipChecks, Heard, INTAKE_QUEUE_MAX, Intake, IntakeContext, MissedLines, NotarizedBlocks,
+        Rebuilder, Testimony, ViewWindow,
     },
     epoch::{EpochBook, EpochContext},
     l1::{ChainFacts, L1View, Origins},
@@ -72,6 +72,7 @@ pub(super) struct Consensus {
     pub(super) heads: watch::Sender<Height>,
     pub(super) progress: watch::Sender<DriverStatus>,
     pub(super) metrics: ConsensusMetrics,
+    pub(super) missed_lines: MissedLines,
 }
 
 /// An epoch that is ready to run: the stages that check for it run already.
@@ -213,6 +214,7 @@ impl Consensus {
             heads: self.heads.clone(),
             progress: self.progress.clone(),
             metrics: self.metrics.clone(),
+            missed_lines: self.missed_lines.clone(),
             listens_first,
         }
     }

@@ -39,7 +39,7 @@ use crate::{
     admission::{Admission, AdmissionContext, Journal, PoolAndSenders},
     batcher::{Batcher, BatcherConfig, BatcherContext},
     config::Config,
-    driver::{Checked, DriverError, DriverStatus, NotarizedBlocks},
+    driver::{Checked, DriverError, DriverStatus, MissedLines, NotarizedBlocks},
     l1::{AccountConfig, AccountContext, Watcher, spawn_liveness_watcher, spawn_reporter},
     p2p::{Fault, GOSSIP_AGAIN_AFTER, KnownLookup, Network, Outbound},
     rpc::{Announcements, RpcContext, serve as serve_rpc},
@@ -239,6 +239,7 @@ async fn start(
         heads,
         progress,
         metrics: metrics.consensus.clone(),
+        missed_lines: MissedLines::default(),
     };
     let (ready, stages) = consensus.prepare(recovered.clone(), true, None)?;
     let (stages, stages_seen) = watch::channel(stages);

@@ -164,8 +164,15 @@ impl ConsensusMetrics {
         self.last_signed_height.get()
     }
 
-    /// A block is final; `is_ours` says which views of its epoch this node leads.
-    pub fn block_final(&self, header: &BlockHeader, is_ours: impl Fn(View) -> bool) {
+    /// The block is final since before the start, unless one became final since then.
+    pub fn go_on_from(&self, head: &BlockHeader) {
+        let mut before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
+        before.final_block.get_or_insert((head.timestamp_ms.get(), head.epoch, head.view));
+    }
+
+    /// A block is final; `is_ours` says which views of its epoch this node leads, and is asked once about each that was
+    /// skipped since the block before.
+    pub fn block_final(&self, header: &BlockHeader, mut is_ours: impl FnMut(View) -> bool) {
         let transactions = header.transaction_count;
         self.transactions.inc_by(transactions.into());
         self.num_txs.set(transactions.into());
@@ -206,14 +213,16 @@ mod tests {
             metrics.block_final(&header, |view| view.get().is_multiple_of(3));
             (metrics.skipped_views.get(), metrics.missed_views.get())
         };
-        // What was before the start, nobody here can tell.
-        assert_eq!(block_final(2, 10), (0, 0));
-        assert_eq!(block_final(2, 11), (0, 0));
-        assert_eq!(block_final(2, 13), (1, 1));
-        assert_eq!(block_final(2, 20), (7, 3));
+        // What was before the block that the ledger ends with has been told before the start.
+        metrics.go_on_from(&BlockHeader { epoch: Epoch::new(2), view: View::new(7), ..genesis.clone() });
+        assert_eq!(block_final(2, 10), (2, 1));
+        metrics.go_on_from(&genesis);
+        assert_eq!(block_final(2, 11), (2, 1));
+        assert_eq!(block_final(2, 13), (3, 2));
+        assert_eq!(block_final(2, 20), (9, 4));
         // Another epoch starts anew, with two views that were skipped.
-        assert_eq!(block_final(3, 3), (9, 3));
-        assert_eq!(block_final(3, 7), (12, 4));
+        assert_eq!(block_final(3, 3), (11, 4));
+        assert_eq!(block_final(3, 7), (14, 5));
     }
 
     #[test]
