@@ -9,6 +9,7 @@ mod crash;
 mod epochs;
 mod equivocation;
 mod forced;
+mod jail;
 mod l1_outage;
 mod late_evidence;
 mod load;
