@@ -134,7 +134,6 @@ contract Handler is BatonTest {
     function takeBack(uint256 who, uint96 amount) external {
         Entry storage entry = _book[who % _book.length];
         if (!_isLatest(entry) || entry.withdrawn) return;
-        // Not of more parts than may: a run of a hundred calls passes too few epochs for that.
         bool allowed = entry.until == type(uint64).max && !entry.penalized && amount != 0 && amount + UNIT <= entry.bond;
         vm.prank(entry.owner);
         (bool ok,) = address(registry).call(abi.encodeCall(registry.reduceBond, (amount)));

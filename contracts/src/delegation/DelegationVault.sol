@@ -43,6 +43,8 @@ contract DelegationVault is ERC4626, Commission, ExitQueue, ReentrancyGuardTrans
 
     /// @notice The registry in which the vault is a sequencer's owner.
     SequencerRegistry public immutable REGISTRY;
+    /// Parts of the bond that one call collects, each for about 60,000 gas; more wait for the next.
+    uint256 private constant PARTS_AT_ONCE = 64;
     uint256 private immutable MIN_BOND;
     /// L1 blocks for which the queue must have been short before anyone may make the sequencer leave.
     uint256 private immutable SHORT_BLOCKS;
@@ -65,6 +67,8 @@ contract DelegationVault is ERC4626, Commission, ExitQueue, ReentrancyGuardTrans
 
     error DelegationVault__NotShortLongEnough(uint256 firstBlock, uint256 currentBlock);
     error DelegationVault__NothingToRedeem();
+    error DelegationVault__ZeroReceiver();
+    error DelegationVault__TransferMismatch(uint256 expected, uint256 received);
 
     /// @param registry Whose bond token is the vault's asset.
     /// @param operator_ Who runs the sequencer.
@@ -183,6 +187,8 @@ contract DelegationVault is ERC4626, Commission, ExitQueue, ReentrancyGuardTrans
     /// @notice Burns `shares` of the caller's and queues what they are worth now for `receiver`.
     /// @return ticket The place in the queue, for `ticketOf`.
     function requestRedeem(uint256 shares, address receiver) external nonReentrant returns (uint256 ticket) {
+        // Its ticket could never be paid.
+        if (receiver == address(0)) revert DelegationVault__ZeroReceiver();
         _harvest();
         uint256 amount = previewRedeem(shares);
         if (amount == 0) revert DelegationVault__NothingToRedeem();
@@ -218,13 +224,20 @@ contract DelegationVault is ERC4626, Commission, ExitQueue, ReentrancyGuardTrans
 
     /// @inheritdoc ERC4626
     function _deposit(address caller, address receiver, uint256 assets, uint256 shares) internal override {
+        uint256 balance = _balance();
         super._deposit(caller, receiver, assets, shares);
+        uint256 received = _balance() - balance;
+        if (received != assets) revert DelegationVault__TransferMismatch(assets, received);
         idle += assets;
         _bondIdle();
     }
 
     function _decimalsOffset() internal pure override returns (uint8) {
         return 3;
+    }
+
+    function _balance() private view returns (uint256) {
+        return IERC20(asset()).balanceOf(address(this));
     }
 
     function _heldNow() private view returns (uint256) {
@@ -251,8 +264,10 @@ contract DelegationVault is ERC4626, Commission, ExitQueue, ReentrancyGuardTrans
         Liveness liveness = Liveness(REGISTRY.LIVENESS());
         if (liveness.pending(address(this)) != 0) liveness.claim(address(this));
         uint256 known = idle + collected + claimableTotal;
-        uint256 amount = IERC20(asset()).balanceOf(address(this)) - known;
-        if (amount == 0) return;
+        uint256 balance = _balance();
+        // Less only where a token takes back what it gave: that must not keep in here what is left.
+        if (balance <= known) return;
+        uint256 amount = balance - known;
         // With nobody to earn it, it is the operator's.
         uint256 part = totalSupply() == 0 ? amount : amount * commissionBps() / BPS;
         _addClaimable(operator, part);
@@ -290,7 +305,7 @@ contract DelegationVault is ERC4626, Commission, ExitQueue, ReentrancyGuardTrans
         needed = needed > unbonding ? needed - unbonding : 0;
         uint256 most = bond > MIN_BOND ? bond - MIN_BOND : 0;
         if (needed > most) needed = most;
-        // Refused to an offender, to one that has left, and while too many parts unbond; the next call asks again.
+        // Refused to an offender, and to one that has left, whose bond is released without.
         if (needed != 0) try REGISTRY.reduceBond(needed) {} catch {}
         _noteShortage();
     }
@@ -304,27 +319,32 @@ contract DelegationVault is ERC4626, Commission, ExitQueue, ReentrancyGuardTrans
         else if (shortSince == 0) shortSince = block.number;
     }
 
-    /// @dev Takes every part that is released, and all of it where the sequencer has left.
+    /// @dev Takes parts that are released, so many at most, and all of it where the sequencer has left.
     function _collect() private {
-        bool more = true;
-        while (more) {
-            more = false;
-            uint256 balance = IERC20(asset()).balanceOf(address(this));
+        for (uint256 i = 0; i < PARTS_AT_ONCE; ++i) {
+            uint256 balance = _balance();
             try REGISTRY.withdrawUnbonded() {
-                more = true;
-                uint256 received = IERC20(asset()).balanceOf(address(this)) - balance;
-                _held -= received;
-                _receive(received);
-            } catch {}
+                _takeIn(balance);
+            } catch {
+                break;
+            }
         }
-        uint256 before = IERC20(asset()).balanceOf(address(this));
+        uint256 before = _balance();
         try REGISTRY.withdraw() {
-            uint256 received = IERC20(asset()).balanceOf(address(this)) - before;
-            // What an offender lost to others.
-            if (received != _held) _lose(_held - received);
-            _held = 0;
-            _receive(received);
+            _takeIn(before);
         } catch {}
+    }
+
+    /// @dev Takes in what the registry paid. What is missing of it is lost: to others, by an offender, or to a token that keeps
+    /// a part of what it moves.
+    /// @param before The vault's balance before.
+    function _takeIn(uint256 before) private {
+        uint256 received = _balance() - before;
+        uint256 now_ = _heldNow();
+        uint256 released = _held - now_;
+        if (received < released) _lose(released - received);
+        _held = now_;
+        _receive(received);
     }
 
     /// @dev The queue comes first; what it is not owed, since a penalty made that less, is idle.

@@ -75,7 +75,8 @@ abstract contract Bonds is Exits, Unbondings {
         sequencer_.bond = 0;
         sequencer_.stage = Stage.None;
         emit Withdrawn(msg.sender, sequencer_.admission, bond - lost, lost);
-        BOND_TOKEN.safeTransfer(msg.sender, bond - lost);
+        // Some tokens refuse to move nothing, which is all that is left to who lost everything.
+        if (bond != lost) BOND_TOKEN.safeTransfer(msg.sender, bond - lost);
     }
 
     /// @notice Sends everything that waits to be burned to `BURN_ADDRESS`. Anyone may call.

@@ -40,7 +40,6 @@ interface RegistryErrors {
     error SequencerRegistry__KeyRotatedLately(uint256 firstBlock, uint256 currentBlock);
     error SequencerRegistry__NothingToAdd();
     error SequencerRegistry__NothingToReduce();
-    error SequencerRegistry__TooManyUnbondings(uint256 most);
     error SequencerRegistry__NothingUnbonding(address owner);
     error SequencerRegistry__NotRegistered(address owner);
     error SequencerRegistry__TooMuchAnnounced(uint256 bytesMax, uint256 got);

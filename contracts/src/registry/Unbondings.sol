@@ -15,12 +15,10 @@ import {Seats} from "./Seats.sol";
 /// with the same epoch. Until it is paid an offence costs the part what it costs the rest: the first evidence that is
 /// accepted ends all unbonding, and everything that was not paid is bond again, of one that has left. So nobody makes its
 /// penalty smaller by asking for the bond before evidence of what it signed comes in, and a penalty looks at one number
-/// however many parts there are.
+/// however many parts there are. What is asked for in one epoch is one part, so there are at most as many as epochs until one
+/// is released; nothing but the view of them looks at more than one.
 abstract contract Unbondings is Seats, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
-
-    /// @notice Parts of one bond that unbond at the same time. What is asked for in one epoch is one part.
-    uint256 public constant UNBONDINGS_MAX = 16;
 
     /// @notice Takes `amount` off the caller's bond; the weight, if it changes, does from two epochs after the present one.
     /// The amount is paid by `withdrawUnbonded` once nothing can be punished any more that the caller signed while it
@@ -61,7 +59,7 @@ abstract contract Unbondings is Seats, ReentrancyGuardTransient {
         return _unbondingQueues[owner].total;
     }
 
-    /// @notice The parts of that, the oldest first.
+    /// @notice The parts of that, the oldest first; about 4,500 gas for each.
     function unbondings(address owner) external view returns (Unbonding[] memory parts) {
         UnbondingQueue memory queue = _unbondingQueues[owner];
         parts = new Unbonding[](queue.end - queue.first);
@@ -88,7 +86,6 @@ abstract contract Unbondings is Seats, ReentrancyGuardTransient {
         if (open != 0 && latest.untilEpoch == untilEpoch) {
             latest.amount += amount;
         } else {
-            if (open == UNBONDINGS_MAX) revert SequencerRegistry__TooManyUnbondings(UNBONDINGS_MAX);
             _unbondings[owner][queue.end++] = Unbonding(amount, untilEpoch);
         }
         queue.total += amount;

@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {DelegationVault} from "../../src/delegation/DelegationVault.sol";
 import {ExitQueue} from "../../src/delegation/ExitQueue.sol";
+import {TurningToken} from "../support/Tokens.sol";
 import {VaultTest} from "../support/VaultTest.sol";
 import {vm} from "../support/Vm.sol";
 
@@ -104,20 +105,72 @@ contract LeavingTest is VaultTest {
         assertEq(token.balanceOf(address(vault)), 0, "all is paid");
     }
 
-    function test_Given_MorePartsUnbondThanMay() external {
+    function test_Given_DustWasAskedForInEveryEpochBefore() external {
         join();
-        uint256 most = registry.UNBONDINGS_MAX();
-        for (uint64 i = 0; i <= most; ++i) {
+        for (uint64 i = 0; i < 70; ++i) {
             rollToEpoch(4 + i);
-            request(ALICE, 1000 * UNIT);
+            request(ALICE, 1000);
         }
-        assertEq(vault.owed(), (most + 1) * UNIT, "owed");
-        assertEq(registry.unbondingOf(address(vault)), most * UNIT, "unbonding");
+        request(BOB, 40_000 * UNIT);
+        assertEq(registry.unbondingOf(address(vault)), 40 * UNIT + 70, "all of it unbonds");
+        assertEq(registry.unbondings(address(vault)).length, 70, "parts");
         passWindows();
         vault.advance(99);
-        assertEq(vault.claimable(ALICE), most * UNIT, "the first");
-        vault.advance(0);
-        assertEq(registry.unbondingOf(address(vault)), UNIT, "the rest unbonds");
+        assertEq(registry.unbondings(address(vault)).length, 6, "as many as one call collects");
+        assertEq(vault.claimable(ALICE), 64, "the dust");
+        vault.advance(99);
+        assertEq(vault.claimable(BOB), 40 * UNIT, "Bob's");
+    }
+
+    function test_RevertWhen_TheReceiverIsNobody() external {
+        vm.expectRevert(DelegationVault.DelegationVault__ZeroReceiver.selector);
+        vm.prank(ALICE);
+        vault.requestRedeem(1000 * UNIT, address(0));
+    }
+
+    function test_Given_TheTokenTakesAFeeLater() external {
+        TurningToken turning = foundWithTurningToken();
+        join();
+        rollToEpoch(4);
+        request(ALICE, 60_000 * UNIT);
+        turning.setFee(10);
+        vm.expectRevert(
+            abi.encodeWithSelector(DelegationVault.DelegationVault__TransferMismatch.selector, UNIT, UNIT - 10)
+        );
+        this.depositOf(BOB, UNIT);
+        passWindows();
+        vault.advance(9);
+        (, uint256 amount) = vault.ticketOf(0);
+        assertEq(amount, 60 * UNIT - 6, "the queue bears its part");
+        assertEq(vault.collected(), 60 * UNIT - 10, "what came");
+        vm.prank(OPERATOR);
+        vault.exit();
+        passWindows();
+        vault.advance(9);
+        assertEq(vault.claimable(ALICE), 60 * UNIT - 6, "Alice waited for what was missing");
+        request(BOB, 40_000 * UNIT);
+        vault.advance(9);
+        assertAtMost(40 * UNIT - 16, vault.claimable(BOB), "Bob's, less fees");
+        assertEq(token.balanceOf(address(vault)), vault.claimableTotal() + vault.totalAssets(), "books");
+    }
+
+    function test_Given_TheTokenTookSomethingBack() external {
+        TurningToken turning = foundWithTurningToken();
+        turning.takeBack(address(vault), 7);
+        vault.harvest();
+        request(ALICE, 60_000 * UNIT);
+        vault.advance(9);
+        vault.claim(ALICE);
+        assertEq(token.balanceOf(ALICE), 60 * UNIT, "paid");
+        assertEq(token.balanceOf(address(vault)), 40 * UNIT - 7, "the last bears it");
+        // A gift fills the gap, and only what is beyond it is a reward.
+        reward(8);
+        assertEq(vault.totalAssets(), 40 * UNIT + 1, "Bob's");
+    }
+
+    /// For what is expected to revert after calls that a test makes itself.
+    function depositOf(address who, uint256 amount) external {
+        deposit(who, amount);
     }
 
     function test_Given_TheQueueIsShort() external {

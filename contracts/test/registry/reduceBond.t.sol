@@ -90,26 +90,24 @@ contract ReduceBondTest is BatonTest {
         assertEq(registry.unbondingOf(owner), 7, "unbonding");
     }
 
-    function test_RevertWhen_MorePartsUnbondThanMay() external {
-        uint64 most = uint64(registry.UNBONDINGS_MAX());
+    function test_When_APartIsTakenBackInEveryEpoch() external {
+        uint64 parts = 100;
         post(2);
-        for (uint64 i = 0; i < most; ++i) {
+        for (uint64 i = 0; i < parts; ++i) {
             rollToEpoch(2 + i);
             _reduce(1 + i);
         }
-        _reduce(100);
-        _assertPart(most - 1, most + 100, most + 3);
-        rollToEpoch(2 + most);
-        vm.expectRevert(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__TooManyUnbondings.selector, most));
-        _reduce(1);
-        // Their epochs close one after the other, and then there is room again.
-        post(2 + most);
+        _assertPart(parts - 1, parts, parts + 3);
+        assertEq(registry.unbondings(owner).length, parts, "parts");
+        assertEq(registry.unbondingOf(owner), parts * (parts + 1) / 2, "unbonding");
+        // Their epochs close one after the other.
+        post(1 + parts);
         inbox.closeSkipped(3, 2);
         vm.roll(slasher.releaseBlockAfter(4));
         vm.prank(owner);
         registry.withdrawUnbonded();
-        _reduce(1);
-        assertEq(registry.unbondings(owner).length, most, "parts");
+        assertEq(token.balanceOf(owner), 1, "the oldest is paid");
+        assertEq(registry.unbondings(owner).length, parts - 1, "parts");
     }
 
     function test_Given_TheCallerBeginsLater() external {

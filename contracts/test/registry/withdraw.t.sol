@@ -10,7 +10,7 @@ import {DevToken} from "../../src/devnet/DevToken.sol";
 import {RegistryErrors} from "../../src/registry/RegistryErrors.sol";
 import {RegistryEvents} from "../../src/registry/RegistryEvents.sol";
 import {BatonTest} from "../support/BatonTest.sol";
-import {HookToken} from "../support/Tokens.sol";
+import {HookToken, NeverNothingToken} from "../support/Tokens.sol";
 import {vm} from "../support/Vm.sol";
 
 contract WithdrawTest is BatonTest {
@@ -165,6 +165,20 @@ contract WithdrawTest is BatonTest {
         hook.arm(address(registry), abi.encodeCall(registry.withdraw, ()));
         vm.expectRevert(ReentrancyGuardTransient.ReentrancyGuardReentrantCall.selector);
         withdraw(leaver);
+    }
+
+    function test_Given_NothingIsLeftAndTheTokenRefusesToMoveNothing() external {
+        NeverNothingToken neverNothing = new NeverNothingToken();
+        ChainSpec memory spec = defaultSpec();
+        (spec.bondToken, spec.baseSlashBps) = (address(neverNothing), 10_000);
+        deploy(spec);
+        token = DevToken(address(neverNothing));
+        startDevnet();
+        slashDoubleNotarize(leaver, 2);
+        rollToRelease(leaver);
+        withdraw(leaver);
+        assertStage(leaver, Stage.None);
+        registerWith(leaver, UNIT, 0xabcd);
     }
 
     function test_RevertWhen_TheTokenRefusesTheTransfer() external {

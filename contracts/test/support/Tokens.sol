@@ -83,3 +83,43 @@ contract IssuedToken is ERC20 {
         super._update(from, to, value);
     }
 }
+
+/// @notice Behaves, until its issuer thinks of something: a fee on every transfer, or taking back what it gave.
+contract TurningToken is ERC20 {
+    uint256 public fee;
+
+    constructor() ERC20("Turning", "TRN") {}
+
+    function mint(address to, uint256 amount) external {
+        _mint(to, amount);
+    }
+
+    function setFee(uint256 fee_) external {
+        fee = fee_;
+    }
+
+    function takeBack(address account, uint256 amount) external {
+        _burn(account, amount);
+    }
+
+    function _update(address from, address to, uint256 value) internal override {
+        super._update(from, to, value);
+        if (fee != 0 && from != address(0) && to != address(0)) super._update(to, address(0xfee), fee);
+    }
+}
+
+/// @notice Refuses to move nothing.
+contract NeverNothingToken is ERC20 {
+    error NeverNothingToken__Nothing();
+
+    constructor() ERC20("Never nothing", "NVN") {}
+
+    function mint(address to, uint256 amount) external {
+        _mint(to, amount);
+    }
+
+    function _update(address from, address to, uint256 value) internal override {
+        if (value == 0) revert NeverNothingToken__Nothing();
+        super._update(from, to, value);
+    }
+}

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
+import {ChainSpec} from "../../src/Types.sol";
 import {DelegationVault} from "../../src/delegation/DelegationVault.sol";
 import {DelegationVaultFactory} from "../../src/delegation/DelegationVaultFactory.sol";
+import {DevToken} from "../../src/devnet/DevToken.sol";
 import {Bls} from "./Bls.sol";
 import {LivenessTest} from "./LivenessTest.sol";
+import {TurningToken} from "./Tokens.sol";
 import {vm} from "./Vm.sol";
 
 /// A chain of four members, and a vault in epoch 2 that two people delegate to: 60 units and 40. Its sequencer is a member
@@ -21,6 +24,19 @@ abstract contract VaultTest is LivenessTest {
 
     function setUp() public virtual override {
         super.setUp();
+        startDevnet();
+        createVault();
+        deposit(ALICE, 60 * UNIT);
+        deposit(BOB, 40 * UNIT);
+    }
+
+    /// The same with a bond token whose issuer can turn.
+    function foundWithTurningToken() internal returns (TurningToken turning) {
+        turning = new TurningToken();
+        token = DevToken(address(turning));
+        ChainSpec memory spec = defaultSpec();
+        spec.bondToken = address(turning);
+        deploy(spec);
         startDevnet();
         createVault();
         deposit(ALICE, 60 * UNIT);
