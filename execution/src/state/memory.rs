@@ -30,6 +30,12 @@ impl MemoryState {
     pub fn accounts(&self) -> impl Iterator<Item = (Address, Account)> {
         self.accounts.iter().map(|(address, account)| (*address, *account))
     }
+
+    /// Returns the storage of an account, ascending by slot.
+    pub fn storage_of(&self, address: Address) -> impl Iterator<Item = (U256, U256)> {
+        let slots = self.storage.range((address, U256::ZERO)..=(address, U256::MAX));
+        slots.map(|((_, slot), value)| (*slot, *value))
+    }
 }
 
 impl EvmState for MemoryState {
