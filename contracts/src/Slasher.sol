@@ -39,6 +39,8 @@ contract Slasher {
     uint256 public constant RELEASE_STEPS = 256;
 
     uint256 private constant BPS = 10_000;
+    /// Offences of one epoch: one for each member.
+    uint256 private constant OFFENCES_MAX = 128;
 
     /// @notice The registry that holds keys and bonds.
     SequencerRegistry public immutable REGISTRY;
@@ -55,26 +57,19 @@ contract Slasher {
     /// L1 blocks between the close of the last epoch that a sequencer served and the release of its bond.
     uint256 private immutable RELEASE_BLOCKS;
 
-    /// One slot. The offences of an epoch are a list through `next`, those of an admission one through `previous`. The first
-    /// of an epoch, as most are its only one, has its two numbers in `_firsts`, and a slot of its own only for `next`.
+    /// One slot, so that recording an offence writes one. Those of an admission are a list through `previous`.
     struct Offence {
-        /// Whose offence is next in the list of the same epoch; zero at its end.
-        address next;
+        /// Zero behind the last of an epoch.
+        address owner;
         /// The offender's in that epoch, before clipping: never 0.
         uint56 weight;
         /// The epoch of the offence that was charged to the same admission before; 0 at the list's end.
         uint40 previous;
     }
 
-    /// One slot: the head of an epoch's list.
-    struct First {
-        address owner;
-        uint56 weight;
-        uint40 previous;
-    }
-
-    mapping(address owner => mapping(uint64 epoch => Offence)) private _offences;
-    mapping(uint64 epoch => First) private _firsts;
+    /// Each owner's once, from position 0 on. An epoch has 128 members at most, so looking through costs less than looking
+    /// up would: a second slot for each.
+    mapping(uint64 epoch => mapping(uint256 position => Offence)) private _offences;
     mapping(bytes32 commitment => uint256 blockNumber) private _committedAt;
 
     /// How far the search for an offender's correlated loss has come. It walks the offender's own offences, for each of
@@ -84,8 +79,10 @@ contract Slasher {
         uint48 offence;
         /// The epoch of its surroundings that is looked at; 0 before the first step of all.
         uint48 epoch;
-        /// Next in that epoch's list; zero at its end.
-        address other;
+        /// The place among that epoch's offences that is next.
+        uint48 position;
+        /// The own offence before this one, once this one was passed.
+        uint48 previous;
         /// Weight of the others found around this offence so far.
         uint128 weight;
         /// The largest loss by an own offence so far, in base units.
@@ -206,9 +203,13 @@ contract Slasher {
         address reporter = _reporter();
         uint256 both = first.bitmap & second.bitmap;
         address[] memory owners = ROSTERS.owners(epoch);
+        // Owners differ from each other, so who has an offence recorded had it before this call.
+        (uint256 known,) = _placeOf(address(0), epoch, OFFENCES_MAX);
+        uint256 next = known;
         for (uint256 i = 0; i < owners.length; ++i) {
             if (both & (1 << i) == 0) continue;
-            uint256 amount = _charge(owners[i], epoch, true, reporter);
+            (, bool isKnown) = _placeOf(owners[i], epoch, known);
+            uint256 amount = _charge(owners[i], epoch, true, reporter, isKnown ? OFFENCES_MAX : next++);
             emit Slashed(owners[i], epoch, CONFLICTING_CERTIFICATES, amount, msg.sender);
         }
     }
@@ -273,10 +274,8 @@ contract Slasher {
     }
 
     /// @notice Whether evidence against `owner` in `epoch` was accepted.
-    function hasOffended(address owner, uint64 epoch) public view returns (bool) {
-        address first = _firsts[epoch].owner;
-        if (first == address(0)) return false;
-        return first == owner || _offences[owner][epoch].weight != 0;
+    function hasOffended(address owner, uint64 epoch) external view returns (bool found) {
+        if (owner != address(0)) (, found) = _placeOf(owner, epoch, OFFENCES_MAX);
     }
 
     /// @notice L1 block of a commitment; 0 when there is none.
@@ -286,8 +285,6 @@ contract Slasher {
 
     // ------------------------------------------------------------------------------------------------ internals
 
-    /// @dev One pairing checks both signatures: e(a + b, g2) = e(H(first) + H(second), key). That is aggregate
-    /// verification under one key, which is sound because the two messages differ.
     function _punishPair(
         address owner,
         uint64 epoch,
@@ -297,7 +294,21 @@ contract Slasher {
         bytes calldata signatureSum
     ) private {
         if (firstDigest == secondDigest) revert Slasher__SameStatement(firstDigest);
-        if (hasOffended(owner, epoch)) revert Slasher__AlreadySlashed(owner, epoch);
+        (uint256 position, bool isKnown) = _placeOf(owner, epoch, OFFENCES_MAX);
+        if (isKnown) revert Slasher__AlreadySlashed(owner, epoch);
+        _requireProof(owner, epoch, firstDigest, secondDigest, signatureSum);
+        emit Slashed(owner, epoch, offence, _charge(owner, epoch, false, _reporter(), position), msg.sender);
+    }
+
+    /// @dev One pairing checks both signatures: e(a + b, g2) = e(H(first) + H(second), key). That is aggregate
+    /// verification under one key, which is sound because the two messages differ.
+    function _requireProof(
+        address owner,
+        uint64 epoch,
+        bytes32 firstDigest,
+        bytes32 secondDigest,
+        bytes calldata signatureSum
+    ) private view {
         (bytes memory key, uint64 weight,) = REGISTRY.memberAt(owner, epoch);
         if (weight == 0) revert Slasher__NotAMember(owner, epoch);
         _requireOpen(epoch);
@@ -307,31 +318,28 @@ contract Slasher {
             Bls12381.hashToG1(Bls12381.SIGNATURE_DST, bytes.concat(secondDigest))
         );
         if (!Bls12381.pairingHolds(signatureSum, hashSum, key)) revert Slasher__InvalidSignature();
-        emit Slashed(owner, epoch, offence, _charge(owner, epoch, false, _reporter()), msg.sender);
     }
 
-    function _charge(address owner, uint64 epoch, bool everything, address reporter) private returns (uint256 amount) {
+    /// @param position Where the offence is recorded; `OFFENCES_MAX`: it was before.
+    function _charge(address owner, uint64 epoch, bool everything, address reporter, uint256 position)
+        private
+        returns (uint256 amount)
+    {
         uint64 previous;
         uint64 weight;
         (amount, previous, weight) = REGISTRY.penalize(owner, epoch, everything, reporter);
-        if (hasOffended(owner, epoch)) return amount;
         // Weights are below 2^56 and epochs below 2^40, by the registry.
-        address first = _firsts[epoch].owner;
-        if (first == address(0)) {
-            _firsts[epoch] = First(owner, uint56(weight), uint40(previous));
-        } else {
-            Offence storage head = _offences[first][epoch];
-            _offences[owner][epoch] = Offence(head.next, uint56(weight), uint40(previous));
-            head.next = owner;
-        }
+        if (position != OFFENCES_MAX) _offences[epoch][position] = Offence(owner, uint56(weight), uint40(previous));
     }
 
-    /// @dev Of an offence that was recorded.
-    function _offenceAt(address owner, uint64 epoch) private view returns (Offence memory found) {
-        found = _offences[owner][epoch];
-        if (found.weight != 0) return found;
-        First memory first = _firsts[epoch];
-        (found.weight, found.previous) = (first.weight, first.previous);
+    /// @dev Looks for `owner` among the first `end` offences of `epoch`; where it is not, `position` is behind the last.
+    function _placeOf(address owner, uint64 epoch, uint256 end) private view returns (uint256 position, bool found) {
+        mapping(uint256 => Offence) storage offences = _offences[epoch];
+        for (; position != end; ++position) {
+            address other = offences[position].owner;
+            if (other == owner) return (position, true);
+            if (other == address(0)) return (position, false);
+        }
     }
 
     /// @dev The caller, if it committed to this very call in an earlier block.
@@ -364,7 +372,7 @@ contract Slasher {
         if (closedAt == 0) revert Slasher__EpochIsOpen(epoch);
     }
 
-    /// @dev Goes on where the last call ended. A step is one entry of a list, one epoch, or one own offence.
+    /// @dev Goes on where the last call ended. A step is one offence, one epoch, or one of the owner's own offences.
     /// @param rest The bond that is left, in base units.
     function _settle(address owner, uint64 lastOffence, uint256 rest, uint256 steps)
         private
@@ -374,19 +382,20 @@ contract Slasher {
         at_ = _settlements[owner];
         if (at_.epoch == 0) _lookAround(at_, lastOffence);
         for (; at_.offence != 0 && steps != 0; --steps) {
-            if (at_.other != address(0)) {
-                Offence memory found = _offenceAt(at_.other, at_.epoch);
-                if (at_.other != owner) at_.weight += _count(owner, at_.offence, at_.other, found.weight);
-                at_.other = found.next;
+            Offence memory found = _offences[at_.epoch][at_.position];
+            if (found.owner != address(0)) {
+                ++at_.position;
+                if (found.owner != owner) at_.weight += _count(owner, at_.offence, found.owner, found.weight);
+                else if (at_.epoch == at_.offence) at_.previous = found.previous;
             } else if (at_.epoch < at_.offence + CORRELATION_EPOCHS) {
-                at_.other = _firsts[++at_.epoch].owner;
+                (at_.epoch, at_.position) = (at_.epoch + 1, 0);
             } else {
                 // Of the bond before the base penalty, which was not all of it as something is left.
                 uint256 bond = rest * BPS / (BPS - BASE_SLASH_BPS);
                 uint256 loss = 3 * bond * at_.weight / ROSTERS.totalWeight(at_.offence);
                 // At most what is left of a bond, which fits into 128 bits.
                 if (loss > at_.loss) at_.loss = uint128(loss < rest ? loss : rest);
-                _lookAround(at_, at_.loss == rest ? 0 : _offenceAt(owner, at_.offence).previous);
+                _lookAround(at_, at_.loss == rest ? 0 : at_.previous);
             }
         }
     }
@@ -395,8 +404,7 @@ contract Slasher {
         // Epochs are below 2^40, by the registry, and those below 2 have no offenders.
         at_.offence = uint48(offence);
         at_.epoch = offence > CORRELATION_EPOCHS ? uint48(offence - CORRELATION_EPOCHS) : 1;
-        at_.other = _firsts[at_.epoch].owner;
-        at_.weight = 0;
+        (at_.position, at_.previous, at_.weight) = (0, 0, 0);
     }
 
     /// @dev By how much another's offence raises the weight around an offence of the owner.

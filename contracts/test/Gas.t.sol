@@ -148,12 +148,12 @@ contract GasTest is BatonTest, GasMeter {
         assertWithin("post, 128 members", poster, inboxes[128], posts[128], 240_000);
     }
 
-    function test_It_SlashesWithin270000() external {
-        assertWithin("slash", poster, plainSlasher, slash, 270_000);
+    function test_It_SlashesWithin250000() external {
+        assertWithin("slash", poster, plainSlasher, slash, 250_000);
     }
 
-    function test_It_SlashesTheSecondOffenderOfAnEpochWithin300000() external {
-        assertWithin("slash, second of an epoch", poster, address(slasher), secondSlash, 300_000);
+    function test_It_SlashesTheSecondOffenderOfAnEpochWithin250000() external {
+        assertWithin("slash, second of an epoch", poster, address(slasher), secondSlash, 250_000);
     }
 
     /// The cap of EIP-7825 for a transaction.

@@ -66,20 +66,16 @@ library Statements {
         BatchHeader memory header,
         bytes32 headerHash
     ) internal view returns (bytes32) {
-        bytes32 structHash = keccak256(
-            abi.encode(
-                ATTEST_TYPEHASH,
-                l2ChainId,
-                committeeEpoch,
-                header.index,
-                header.prevBatchHash,
-                headerHash,
-                header.lastHeight,
-                header.lastDigest,
-                header.stateRoot
-            )
+        Attestation memory attestation = Attestation(
+            committeeEpoch,
+            header.index,
+            header.prevBatchHash,
+            headerHash,
+            header.lastHeight,
+            header.lastDigest,
+            header.stateRoot
         );
-        return _digest(registry, structHash);
+        return attestDigest(registry, l2ChainId, attestation);
     }
 
     /// @notice As `attestDigest` of a header in calldata, with its hash, which is the second answer.

@@ -40,7 +40,9 @@ abstract contract Bonds is Exits, Unbondings {
         sequencer_.admission = admission;
         sequencer_.stage = Stage.Seated;
         sequencer_.lastOffence = 0;
-        _writeCheckpoint(msg.sender, Checkpoint(effectiveEpoch, _weightOf(msg.sender, bond), admission, keyId, 0));
+        uint56 weight = _weightOf(msg.sender, bond);
+        // Epochs are below 2^40.
+        _writeCheckpoint(msg.sender, Checkpoint(uint48(effectiveEpoch), 0, weight, admission, keyId, 0));
         _ejectWaiting(effectiveEpoch);
         _serveExits(EXITS_SERVED_MAX);
         emit Registered(msg.sender, feeRecipient, bond, admission, effectiveEpoch, keccak256(blsKey));

@@ -38,7 +38,7 @@ abstract contract Jails is Exits {
     function unjail() external {
         if (_sequencers[msg.sender].stage != Stage.Jailed) revert SequencerRegistry__NotJailed(msg.sender);
         Checkpoint memory latest = _latestCheckpoint(msg.sender);
-        uint64 effectiveEpoch = _changeEpochOf(latest);
+        uint48 effectiveEpoch = _changeEpochOf(latest);
         uint64 firstEpoch = _jailTerms[msg.sender].since + JAIL_EPOCHS;
         if (effectiveEpoch < firstEpoch) revert SequencerRegistry__JailedUntil(firstEpoch, effectiveEpoch);
 

@@ -29,9 +29,11 @@ abstract contract Penalties is Unbondings {
         // The bond of an earlier admission was paid out long ago.
         if (standing.admission != sequencer_.admission || stage == Stage.None) return (0, 0, weight);
         previous = sequencer_.lastOffence;
-        // Epochs stay below 2^40: each has at least one L1 block.
-        sequencer_.lastOffence = uint48(epoch);
-        if (previous != 0 && !everything) return (0, previous, weight);
+        if (previous != 0 && !everything) {
+            // Epochs stay below 2^40: each has at least one L1 block.
+            sequencer_.lastOffence = uint48(epoch);
+            return (0, previous, weight);
+        }
 
         uint256 ended = _endUnbonding(owner);
         if (ended != 0) emit UnbondingEnded(owner, ended);
@@ -44,7 +46,7 @@ abstract contract Penalties is Unbondings {
         }
         if (everything) amount = bond;
         // Parts of a bond, which fits into 128 bits.
-        sequencer_.bond = uint128(bond - amount);
+        (sequencer_.bond, sequencer_.lastOffence) = (uint128(bond - amount), uint48(epoch));
         _burnable += uint128(amount - reward);
         emit Penalized(owner, standing.admission, epoch, amount, reward);
 

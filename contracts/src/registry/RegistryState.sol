@@ -69,14 +69,17 @@ abstract contract RegistryState is RegistryErrors, RegistryEvents {
         uint48 lastOffence;
     }
 
-    /// A sequencer's standing from `effectiveEpoch` until its next checkpoint. Weight 0: not a member.
+    /// A sequencer's standing from `effectiveEpoch` until its next checkpoint. Weight 0: not a member. One slot.
     struct Checkpoint {
-        uint64 effectiveEpoch;
-        uint64 weight;
+        uint48 effectiveEpoch;
+        /// First epoch outside, of who has left: noted here rather than in a checkpoint of its own, because that one
+        /// slot less is what keeps a penalty cheap. 0: none is fixed.
+        uint48 untilEpoch;
+        uint56 weight;
         uint32 admission;
         uint32 keyId;
         /// L1 block of the last change of the key; 0 while it is that of the registration.
-        uint64 rotatedAtBlock;
+        uint40 rotatedAtBlock;
     }
 
     /// An exit that waits. It is the owner's of that admission only: who left in another way and came back queues again.

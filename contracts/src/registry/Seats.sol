@@ -67,7 +67,9 @@ abstract contract Seats is Standing {
         else if (_ejectionWaits) _ejectionWaits = false;
         sequencer_.stage = Stage.Left;
         _occupied &= ~uint128(1 << sequencer_.seat);
-        _writeCheckpoint(owner, Checkpoint(effectiveEpoch, 0, sequencer_.admission, 0, 0));
+        // Never before the checkpoint's own epoch: what is not fixed yet begins with the next epoch that can be, or later.
+        // Epochs are below 2^40.
+        _checkpoints[owner][sequencer_.checkpoints - 1].untilEpoch = uint48(effectiveEpoch);
     }
 
     /// @dev Lets the one member go whose ejection waited, if it did, now that another is one from `effectiveEpoch` on.

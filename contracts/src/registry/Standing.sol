@@ -8,8 +8,8 @@ import {ContentStore} from "../libraries/ContentStore.sol";
 import {RegistryState} from "./RegistryState.sol";
 
 /// @title Standing
-/// @notice With which key and weight a sequencer is a member of an epoch: checkpoints, each from one epoch on, of which none
-/// that is in force is ever rewritten.
+/// @notice With which key and weight a sequencer is a member of an epoch: checkpoints, each from one epoch on. Of none is
+/// ever changed what it says about an epoch whose committee is fixed.
 abstract contract Standing is RegistryState {
     using SafeCast for uint256;
 
@@ -23,7 +23,7 @@ abstract contract Standing is RegistryState {
         if (latest.rotatedAtBlock != 0 && block.number < firstBlock) {
             revert SequencerRegistry__KeyRotatedLately(firstBlock, block.number);
         }
-        latest.rotatedAtBlock = block.number.toUint64();
+        latest.rotatedAtBlock = block.number.toUint40();
         latest.keyId = _storeKey(blsKey, possession, _feeRecipients[latest.keyId]);
         latest.effectiveEpoch = _changeEpochOf(latest);
         _writeCheckpoint(msg.sender, latest);
@@ -40,7 +40,7 @@ abstract contract Standing is RegistryState {
         uint256 genesis = _genesisL1Block;
         if (genesis == 0) revert SequencerRegistry__NotActivated();
         if (l1Block < genesis) revert SequencerRegistry__BeforeGenesis(genesis, l1Block);
-        return ((l1Block - genesis) / EPOCH_BLOCKS).toUint64();
+        return _epochSince(genesis, l1Block);
     }
 
     /// @notice The first L1 block of `epoch`.
@@ -82,23 +82,28 @@ abstract contract Standing is RegistryState {
     }
 
     /// @dev The weight, before clipping, that `bond` gives to `owner`.
-    function _weightOf(address owner, uint256 bond) internal view returns (uint64) {
+    function _weightOf(address owner, uint256 bond) internal view returns (uint56) {
         if (_sequencers[owner].stage == Stage.Jailed) return 0;
         uint256 weight = bond / WEIGHT_UNIT;
         // At most 2^56 - 1, by the constructor.
-        return uint64(weight < WEIGHT_CAP ? weight : WEIGHT_CAP);
+        return uint56(weight < WEIGHT_CAP ? weight : WEIGHT_CAP);
     }
 
     /// @dev The first epoch whose committee is not yet fixed: what is changed now counts from there on.
     function _changeEpoch() internal view returns (uint64) {
         uint256 genesis = _genesisL1Block;
         if (genesis == 0 || block.number < genesis) return FIRST_EPOCH;
-        return epochOf(block.number) + 2;
+        return _epochSince(genesis, block.number) + 2;
+    }
+
+    function _epochSince(uint256 genesis, uint256 l1Block) private view returns (uint64) {
+        return ((l1Block - genesis) / EPOCH_BLOCKS).toUint64();
     }
 
     /// @dev The same for who has `latest`, which may begin later.
-    function _changeEpochOf(Checkpoint memory latest) internal view returns (uint64 epoch) {
-        epoch = _changeEpoch();
+    function _changeEpochOf(Checkpoint memory latest) internal view returns (uint48 epoch) {
+        // Epochs are below 2^40: each has an L1 block at least.
+        epoch = uint48(_changeEpoch());
         if (epoch < latest.effectiveEpoch) return latest.effectiveEpoch;
     }
 
@@ -118,15 +123,16 @@ abstract contract Standing is RegistryState {
     /// @dev Gives `owner`, whose latest checkpoint is `latest`, the weight of `bond` as soon as may be; `latest` becomes what
     /// it is then.
     function _changeWeight(address owner, Checkpoint memory latest, uint256 bond) internal {
-        uint64 weight = _weightOf(owner, bond);
+        uint56 weight = _weightOf(owner, bond);
         if (weight == latest.weight) return;
         (latest.weight, latest.effectiveEpoch) = (weight, _changeEpochOf(latest));
         _writeCheckpoint(owner, latest);
     }
 
-    /// @dev Of an owner that registered at least once.
-    function _latestCheckpoint(address owner) internal view returns (Checkpoint memory) {
-        return _checkpoints[owner][_sequencers[owner].checkpoints - 1];
+    /// @dev Of an owner that registered at least once. Of one that has left, that it is no member from some epoch on.
+    function _latestCheckpoint(address owner) internal view returns (Checkpoint memory latest) {
+        latest = _checkpoints[owner][_sequencers[owner].checkpoints - 1];
+        if (latest.untilEpoch != 0) return Checkpoint(latest.untilEpoch, 0, 0, latest.admission, 0, 0);
     }
 
     /// @dev The checkpoint of `owner` in force at `epoch`, all zero if none is.
@@ -143,14 +149,18 @@ abstract contract Standing is RegistryState {
             if (_checkpoints[owner][middle].effectiveEpoch <= epoch) low = middle + 1;
             else high = middle;
         }
-        if (low != 0) standing = _checkpoints[owner][low - 1];
+        if (low == 0) return standing;
+        standing = _checkpoints[owner][low - 1];
+        if (standing.untilEpoch != 0 && standing.untilEpoch <= epoch) delete standing;
     }
 
     function _requireFixed(uint64 epoch) internal view {
         if (epoch < FIRST_EPOCH) revert SequencerRegistry__NoCommitteeBefore(FIRST_EPOCH, epoch);
-        if (_genesisL1Block == 0) revert SequencerRegistry__NotActivated();
         uint64 latestFixed = _changeEpoch() - 1;
-        if (epoch > latestFixed) revert SequencerRegistry__CommitteeNotFixed(latestFixed, epoch);
+        if (epoch <= latestFixed) return;
+        // Before the activation this is below the first.
+        if (_genesisL1Block == 0) revert SequencerRegistry__NotActivated();
+        revert SequencerRegistry__CommitteeNotFixed(latestFixed, epoch);
     }
 
     function _requireSeated(address owner) internal view returns (Stage stage) {
