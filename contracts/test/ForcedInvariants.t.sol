@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {BatchInbox} from "../src/BatchInbox.sol";
 import {BatchHeader} from "../src/Types.sol";
 import {BatonTest} from "./support/BatonTest.sol";
+import {InvariantTest} from "./support/InvariantTest.sol";
 import {vm} from "./support/Vm.sol";
 
 /// Puts entries in and posts batches that take some, in any order, and keeps its own book of both.
@@ -103,35 +104,20 @@ contract ForcedHandler is BatonTest {
     }
 }
 
-contract ForcedInvariantsTest is BatonTest {
+contract ForcedInvariantsTest is InvariantTest {
     ForcedHandler private handler;
 
     function setUp() public override {
         handler = new ForcedHandler();
         handler.begin();
-        inbox = handler.inbox_();
-    }
-
-    function targetContracts() external view returns (address[] memory targets) {
-        targets = new address[](1);
-        targets[0] = address(handler);
-    }
-
-    struct FuzzSelector {
-        address addr;
-        bytes4[] selectors;
-    }
-
-    function targetSelectors() external view returns (FuzzSelector[] memory targets) {
-        targets = new FuzzSelector[](1);
-        bytes4[] memory selectors = new bytes4[](5);
+        _callOn(address(handler));
         // More puts than takes, so that the queue is longer than a batch at times.
-        selectors[0] = ForcedHandler.put.selector;
-        selectors[1] = ForcedHandler.put.selector;
-        selectors[2] = ForcedHandler.put.selector;
-        selectors[3] = ForcedHandler.take.selector;
-        selectors[4] = ForcedHandler.wait.selector;
-        targets[0] = FuzzSelector(address(handler), selectors);
+        _call(ForcedHandler.put.selector);
+        _call(ForcedHandler.put.selector);
+        _call(ForcedHandler.put.selector);
+        _call(ForcedHandler.take.selector);
+        _call(ForcedHandler.wait.selector);
+        inbox = handler.inbox_();
     }
 
     function invariant_It_TakesEveryEntryOnceAndInOrder() external view {

@@ -2,14 +2,15 @@
 pragma solidity 0.8.37;
 
 import {SequencerRegistry} from "../src/SequencerRegistry.sol";
-import {ChainSpec, Member, Vote} from "../src/Types.sol";
+import {Member, Vote} from "../src/Types.sol";
 import {Weights} from "../src/libraries/Weights.sol";
-import {BatonTest} from "./support/BatonTest.sol";
 import {Bls} from "./support/Bls.sol";
+import {InvariantTest} from "./support/InvariantTest.sol";
+import {PenaltyModel} from "./support/PenaltyModel.sol";
 import {vm} from "./support/Vm.sol";
 
 /// Does what anybody may do, in any order, and keeps its own books.
-contract Handler is BatonTest {
+contract Handler is PenaltyModel {
     /// One admission of one owner. An owner that comes back has another entry.
     struct Entry {
         address owner;
@@ -43,15 +44,7 @@ contract Handler is BatonTest {
     string public fault;
 
     function begin() external {
-        vm.chainId(31_337);
-        vm.roll(100);
-        ChainSpec memory spec = defaultSpec();
-        // Short windows, so that a run of calls gets past them: 16 + 1 * 8 + 64 blocks.
-        spec.epochBlocks = 8;
-        spec.evidenceBlocks = 16;
-        spec.correlationEpochs = 1;
-        spec.minCommittee = MINIMUM;
-        deploy(spec);
+        deployShort(MINIMUM);
         for (uint256 i = 0; i < 5; ++i) {
             _join((i + 1) * 7 * UNIT, 2);
         }
@@ -97,8 +90,7 @@ contract Handler is BatonTest {
     function takeOut(uint256 who) external {
         Entry storage entry = _book[who % _book.length];
         if (!_isLatest(entry)) return;
-        uint256 release = entry.until == type(uint64).max ? 0 : _releaseOf(entry);
-        bool due = !entry.withdrawn && release != 0 && block.number >= release;
+        bool due = _isReleased(entry);
         uint256 held = token.balanceOf(entry.owner);
         vm.prank(entry.owner);
         (bool ok,) = address(registry).call(abi.encodeCall(registry.withdraw, ()));
@@ -106,11 +98,19 @@ contract Handler is BatonTest {
         if (!ok) return;
         entry.withdrawn = true;
         entry.paid = token.balanceOf(entry.owner) - held;
-        // An offender may lose more, to others who offended at the same time; never what was slashed comes back.
-        uint256 locked = entry.bond + _unbonding(entry);
-        if (entry.penalized ? entry.paid > locked : entry.paid != locked) fault = "paid another amount";
+        uint256 loss = correlatedLoss(entry.owner, entry.admission, entry.bond);
+        if (entry.paid != entry.bond + _unbonding(entry) - loss) fault = "paid another amount";
         entry.bond = 0;
         entry.partsPaid = entry.parts.length;
+    }
+
+    /// The settlement of who has left goes as far as it likes, and comes to the same.
+    function bringForward(uint256 who, uint8 steps) external {
+        Entry storage entry = _book[who % _book.length];
+        if (!_isLatest(entry)) return;
+        bool due = _isReleased(entry);
+        (bool ok,) = address(slasher).call(abi.encodeCall(slasher.settle, (entry.owner, steps % 32)));
+        if (ok != due) fault = ok ? "settled what was locked" : "did not settle what was due";
     }
 
     function comeBack(uint256 who, uint96 extra) external {
@@ -233,13 +233,13 @@ contract Handler is BatonTest {
         uint256 members = registry.memberCount();
         uint256 closedAt = _closeOf(epoch);
         if (closedAt != 0 && block.number > closedAt + 16) return;
-        slashDoubleNotarize(entry.owner, epoch);
+        punish(entry.owner, entry.admission, epoch);
         if (entry.withdrawn) fault = "took evidence against a bond that is paid";
         if (entry.penalized) return;
         entry.penalized = true;
         entry.bond += _unbonding(entry);
         entry.partsPaid = entry.parts.length;
-        entry.bond -= entry.bond / 20;
+        entry.bond = afterBasePenalty(entry.bond);
         if (entry.until != type(uint64).max) return;
         if (members == 1) _waiting = entry.owner;
         else entry.until = members - 1 > _late() ? current + 2 : current + 3;
@@ -303,6 +303,12 @@ contract Handler is BatonTest {
         return admission == entry.admission;
     }
 
+    function _isReleased(Entry storage entry) private returns (bool) {
+        if (entry.withdrawn || entry.until == type(uint64).max) return false;
+        uint256 release = _releaseOf(entry);
+        return release != 0 && block.number >= release;
+    }
+
     /// First block at which the entry, which has left, is paid; 0 while an epoch is open that it waits for.
     function _releaseOf(Entry storage entry) private returns (uint256 release) {
         uint256 served = _closeOf(entry.until - 1);
@@ -331,45 +337,31 @@ contract Handler is BatonTest {
     }
 }
 
-contract InvariantsTest is BatonTest {
+contract InvariantsTest is InvariantTest {
     Handler private handler;
 
     function setUp() public override {
         handler = new Handler();
         handler.begin();
+        _callOn(address(handler));
+        _call(Handler.join.selector);
+        _call(Handler.offend.selector);
+        _call(Handler.burn.selector);
+        _call(Handler.wait.selector);
+        _call(Handler.store.selector);
+        _call(Handler.offendAll.selector);
+        _call(Handler.askToLeave.selector);
+        _call(Handler.takeOut.selector);
+        _call(Handler.comeBack.selector);
+        _call(Handler.add.selector);
+        _call(Handler.changeKey.selector);
+        _call(Handler.closeEpochs.selector);
+        _call(Handler.report.selector);
+        _call(Handler.collect.selector);
+        _call(Handler.takeBack.selector);
+        _call(Handler.takePart.selector);
+        _call(Handler.bringForward.selector);
         registry = handler.registry_();
-    }
-
-    function targetContracts() external view returns (address[] memory targets) {
-        targets = new address[](1);
-        targets[0] = address(handler);
-    }
-
-    struct FuzzSelector {
-        address addr;
-        bytes4[] selectors;
-    }
-
-    function targetSelectors() external view returns (FuzzSelector[] memory targets) {
-        targets = new FuzzSelector[](1);
-        bytes4[] memory selectors = new bytes4[](16);
-        selectors[0] = Handler.join.selector;
-        selectors[1] = Handler.offend.selector;
-        selectors[2] = Handler.burn.selector;
-        selectors[3] = Handler.wait.selector;
-        selectors[4] = Handler.store.selector;
-        selectors[5] = Handler.offendAll.selector;
-        selectors[6] = Handler.askToLeave.selector;
-        selectors[7] = Handler.takeOut.selector;
-        selectors[8] = Handler.comeBack.selector;
-        selectors[9] = Handler.add.selector;
-        selectors[10] = Handler.changeKey.selector;
-        selectors[11] = Handler.closeEpochs.selector;
-        selectors[12] = Handler.report.selector;
-        selectors[13] = Handler.collect.selector;
-        selectors[14] = Handler.takeBack.selector;
-        selectors[15] = Handler.takePart.selector;
-        targets[0] = FuzzSelector(address(handler), selectors);
     }
 
     function invariant_It_HoldsEveryBondAndEveryPenaltyInTheBondToken() external view {

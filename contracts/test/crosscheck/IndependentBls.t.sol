@@ -5,22 +5,16 @@ import {Slasher} from "../../src/Slasher.sol";
 import {Attestation, BatchHeader, Certificate, Member, Vote, VoteCertificate} from "../../src/Types.sol";
 import {Statements} from "../../src/libraries/Statements.sol";
 import {RegistryErrors} from "../../src/registry/RegistryErrors.sol";
-import {BatonTest} from "../support/BatonTest.sol";
+import {VectorTest} from "../support/VectorTest.sol";
 import {vm} from "../support/Vm.sol";
 
 /// Keys, proofs, the certificate and the evidence come from `tools/bls-vectors.mjs`, which computes every digest and
 /// point without the contracts or the precompiles.
-contract IndependentBlsTest is BatonTest {
-    string private json;
-
+contract IndependentBlsTest is VectorTest {
     function setUp() public override {
         super.setUp();
-        json = vm.readFile("test/vectors/bls.json");
-        assertEq(vm.parseJsonUint(json, ".domain.l1ChainId"), block.chainid, "l1 chain id");
-        assertEq(vm.parseJsonUint(json, ".domain.l2ChainId"), L2_CHAIN_ID, "l2 chain id");
-        assertEq(vm.parseJsonAddress(json, ".domain.deployer"), DEPLOYER, "deployer");
-        assertEq(vm.parseJsonAddress(json, ".domain.registry"), address(registry), "registry");
-        _registerAll();
+        readVectors("test/vectors/bls.json");
+        registerMembers();
         start();
     }
 
@@ -80,23 +74,6 @@ contract IndependentBlsTest is BatonTest {
         certificate.signature[position % 128] ^= bytes1(difference);
         vm.expectRevert(RegistryErrors.SequencerRegistry__InvalidSignature.selector);
         inbox.post(header, certificate, data);
-    }
-
-    function _registerAll() private {
-        for (uint256 i = 0; i < 4; ++i) {
-            string memory entry = string.concat(".members[", vm.toString(i), "]");
-            address owner = vm.parseJsonAddress(json, string.concat(entry, ".owner"));
-            bytes memory key = vm.parseJsonBytes(json, string.concat(entry, ".key"));
-            bytes memory possession = vm.parseJsonBytes(json, string.concat(entry, ".possession"));
-            assertEq(
-                Statements.possessionMessage(address(registry), owner, key),
-                vm.parseJsonBytes32(json, string.concat(entry, ".message")),
-                "possession message"
-            );
-            fund(owner, 10 * UNIT);
-            vm.prank(owner);
-            registry.register(owner, 10 * UNIT, key, possession);
-        }
     }
 
     function _batch() private view returns (BatchHeader memory, Certificate memory, bytes memory) {

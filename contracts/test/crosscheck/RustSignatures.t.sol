@@ -81,11 +81,7 @@ contract RustSignaturesTest is BatonTest {
             address owner = vm.parseJsonAddress(json, string.concat(entry, ".owner"));
             Vote memory first = _vote(string.concat(entry, ".first"));
             Vote memory second = _vote(string.concat(entry, ".second"));
-            bytes memory sum = _bytes(string.concat(entry, ".signatureSum"));
-            bytes memory hashSum = Bls12381.addG1(
-                _hash(_digest(string.concat(entry, ".first"))), _hash(_digest(string.concat(entry, ".second")))
-            );
-            assertTrue(Bls12381.pairingHolds(sum, hashSum, _bytes(string.concat(entry, ".key"))), entry);
+            bytes memory sum = _sumOfBoth(entry);
 
             // The kinds are judged before the owner is looked up, and nobody is registered here.
             _startOnce();
@@ -111,11 +107,7 @@ contract RustSignaturesTest is BatonTest {
             address owner = vm.parseJsonAddress(json, string.concat(entry, ".owner"));
             Attestation memory first = _attestation(string.concat(entry, ".first"));
             Attestation memory second = _attestation(string.concat(entry, ".second"));
-            bytes memory sum = _bytes(string.concat(entry, ".signatureSum"));
-            bytes memory hashSum = Bls12381.addG1(
-                _hash(_digest(string.concat(entry, ".first"))), _hash(_digest(string.concat(entry, ".second")))
-            );
-            assertTrue(Bls12381.pairingHolds(sum, hashSum, _bytes(string.concat(entry, ".key"))), entry);
+            bytes memory sum = _sumOfBoth(entry);
 
             // What they say is judged before the owner is looked up, and this one is not registered here.
             if (bytes5(bytes(vm.parseJsonString(json, string.concat(entry, ".name")))) == "legal") {
@@ -128,6 +120,15 @@ contract RustSignaturesTest is BatonTest {
             slasher.submitAttestations(owner, 2, first, second, sum);
         }
         assertTrue(legal >= 2 && punishable >= 2, "pairs");
+    }
+
+    /// The sum of the signatures of a pair, which is one on both digests as they are rebuilt here.
+    function _sumOfBoth(string memory entry) private view returns (bytes memory sum) {
+        sum = _bytes(string.concat(entry, ".signatureSum"));
+        bytes memory hashSum = Bls12381.addG1(
+            _hash(_digest(string.concat(entry, ".first"))), _hash(_digest(string.concat(entry, ".second")))
+        );
+        assertTrue(Bls12381.pairingHolds(sum, hashSum, _bytes(string.concat(entry, ".key"))), entry);
     }
 
     function _startOnce() private {

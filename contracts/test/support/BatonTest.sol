@@ -75,6 +75,18 @@ abstract contract BatonTest is Assertions {
         spec.minBond = UNIT;
     }
 
+    /// Short windows, so that a run of calls gets past them: 16 + 8 + 64 blocks.
+    function deployShort(uint8 minCommittee) internal {
+        vm.chainId(31_337);
+        vm.roll(100);
+        ChainSpec memory spec = defaultSpec();
+        spec.epochBlocks = 8;
+        spec.evidenceBlocks = 16;
+        spec.correlationEpochs = 1;
+        spec.minCommittee = minCommittee;
+        deploy(spec);
+    }
+
     function deploy(ChainSpec memory spec) internal {
         if (spec.bondToken == address(0)) {
             token = new DevToken();
