@@ -12,7 +12,7 @@ use tokio::{
 };
 use tracing::{debug, error};
 
-use super::{Fault, KnownLookup, NetworkEvent, service::Reports, shared::Shared};
+use super::{Fault, KnownLookup, NetworkEvent, reports::Reports, shared::Shared};
 
 /// Most forwarded messages that are decoded at once. Whoever comes on top is told that we are busy: gossip carries its
 /// transactions too.

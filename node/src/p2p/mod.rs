@@ -70,6 +70,7 @@ mod network;
 mod protocol;
 mod prove;
 mod queue;
+mod reports;
 mod request;
 mod seats;
 mod seen;

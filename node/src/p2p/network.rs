@@ -30,10 +30,11 @@ use super::{
     inbound::Inbound,
     lane::Lanes,
     protocol::ChainProtocols,
+    reports::Reports,
     request::answers,
     seats::Seats,
     seen::Seen,
-    service::{Reports, Service},
+    service::Service,
     shared::{Command, Shared},
 };
 use crate::epoch::EpochContext;

@@ -1,60 +1,54 @@
 //! The network's own task: owns the swarm, and does nothing itself that takes long.
 
+mod gossiped;
+mod requests;
+
 use std::{
     collections::{HashMap, HashSet},
-    io,
     num::NonZeroUsize,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use baton_mempool::TransactionRules;
-use baton_proto::{
-    Epoch, Transaction,
-    limits::{GOSSIP_TRANSACTIONS_MAX, RANGE_ANSWER_BYTES_MAX},
-    wire::{Announcement, SyncRequest, SyncResponse, TransactionGossip, WireError},
-};
+use baton_proto::{Epoch, wire::Announcement};
 use futures::StreamExt as _;
 use libp2p::{
     PeerId, Swarm,
     core::transport::ListenerId,
     gossipsub, identify, ping,
-    request_response::{self, OutboundFailure, OutboundRequestId, ResponseChannel},
+    request_response::{OutboundRequestId, ResponseChannel},
     swarm::{ConnectionId, DialError, SwarmEvent},
 };
 use lru::LruCache;
 use tokio::{
     sync::{Semaphore, mpsc, oneshot, watch},
-    task::{JoinSet, spawn_blocking},
-    time::timeout,
+    task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::{
-    Acceptance, Fault, KnownLookup, NetworkEvent, Refusal, RequestError, Speaker,
-    announcements::{Announced, Weighed},
+    Fault, KnownLookup, NetworkEvent, Refusal, RequestError, Speaker,
+    announcements::Announced,
     arrivals::Arrivals,
     backoff::Timers,
     bans::Bans,
-    behaviour::{Behaviour, BehaviourEvent, SYNC_TIMEOUT, message_id},
+    behaviour::{Behaviour, BehaviourEvent},
     budget::{AskBudget, StrangersBudget, Taken},
     dialer::Dialer,
     discover::Discovery,
     forwarded::Forwarded,
-    gossip::{Judge, Judged, Judgement, Received},
+    gossip::Judge,
     lane::Lanes,
     protocol::{ChainProtocols, VERSION_PREFIX},
     prove::Proofs,
-    queue::DropQueue,
+    reports::Reports,
     seats::Seats,
     seen::Seen,
     shared::{Command, Shared},
 };
 use crate::epoch::EpochContext;
-
-/// Most requests of peers that are answered at once; those above are told that we are busy.
-const ANSWERS_MAX: usize = 64;
 
 /// Most questions of peers that have not proven to be members, all together, that are answered at once: an answer may hold
 /// megabytes that are read, checked and encoded for it, and voters ask too.
@@ -74,49 +68,6 @@ const SAVE_EVERY: Duration = Duration::from_secs(5);
 
 /// A peer of another chain stays connected this long, so that its operator reads the same reason in its own log.
 const INTRODUCTION: Duration = Duration::from_millis(500);
-
-/// What the network's task reports, on its way to the node.
-pub(super) struct Reports {
-    /// Everything but transactions and consensus messages.
-    pub(super) notices: DropQueue<NetworkEvent>,
-    /// Accepted gossip messages, weighed in bytes.
-    pub(super) transactions: DropQueue<NetworkEvent>,
-}
-
-/// Most notices that wait.
-const NOTICES_MAX: usize = 1_024;
-
-/// Most accepted gossip messages that wait, and their most bytes.
-const TRANSACTION_MESSAGES_MAX: usize = 1_024;
-const TRANSACTION_BYTES_MAX: usize = 16 * 1024 * 1024;
-
-impl Reports {
-    pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self {
-            notices: DropQueue::new(NOTICES_MAX, usize::MAX),
-            transactions: DropQueue::new(TRANSACTION_MESSAGES_MAX, TRANSACTION_BYTES_MAX),
-        })
-    }
-
-    /// Hands the reports on, notices first, until nobody takes them.
-    pub(super) async fn forward(self: Arc<Self>, events: mpsc::Sender<NetworkEvent>) {
-        loop {
-            // A place is taken before a report, so that a report that waits for a place can still go stale.
-            let Ok(place) = events.reserve().await else { return };
-            place.send(tokio::select! {
-                biased;
-                notice = self.notices.pop() => notice,
-                transactions = self.transactions.pop() => transactions,
-            });
-        }
-    }
-}
-
-/// When a message went out, or came in, for the first time.
-enum Published {
-    Now,
-    Before,
-}
 
 /// The state of the network's own task.
 pub(super) struct Service {
@@ -469,234 +420,6 @@ impl Service {
             }
         }
     }
-
-    /// Publishes what neither came nor went lately.
-    fn publish_once(
-        &mut self,
-        topic: gossipsub::TopicHash,
-        data: Vec<u8>,
-    ) -> Result<Published, gossipsub::PublishError> {
-        let (id, now) = (message_id(&topic, &data), Instant::now());
-        if self.seen.contains(&id, now) {
-            return Ok(Published::Before);
-        }
-        self.swarm.behaviour_mut().gossip.publish(topic, data)?;
-        self.seen.note(id, now);
-        Ok(Published::Now)
-    }
-
-    // Transactions
-
-    /// Publishes `first` and what else waits, several transactions per message.
-    fn publish(&mut self, first: Transaction) {
-        let mut transactions = vec![first];
-        while transactions.len() < GOSSIP_TRANSACTIONS_MAX
-            && let Some(next) = self.shared.publish.try_pop()
-        {
-            transactions.push(next);
-        }
-        let topic = self.protocols.transactions.hash();
-        for message in TransactionGossip::encode(&transactions) {
-            match self.publish_once(topic.clone(), message) {
-                Ok(Published::Now) => self.shared.stats.gossip_published.add(1),
-                Ok(Published::Before) | Err(gossipsub::PublishError::Duplicate) => {}
-                Err(error) => {
-                    debug!(%error, "transactions not published");
-                    self.shared.stats.gossip_unsent.add(1);
-                }
-            }
-        }
-    }
-
-    /// Whether `peer` is a member or somebody whom the operator configured, such as a follower of its own.
-    fn is_no_stranger(&self, peer: &PeerId) -> bool {
-        self.reserved.contains(peer) || self.is_member(peer)
-    }
-
-    fn on_gossiped(&mut self, id: gossipsub::MessageId, source: PeerId, data: Vec<u8>, running: &mut Running) {
-        let is_no_stranger = self.is_no_stranger(&source);
-        let unjudged = if running.try_take_transactions(source, is_no_stranger, TransactionGossip::count(&data)) {
-            running.judge.push(Received { id, source, is_member: is_no_stranger, data })
-        } else {
-            Some(Judged { id, source, judgement: Judgement::Ignore })
-        };
-        if let Some(unjudged) = unjudged {
-            self.on_judged(unjudged);
-        }
-    }
-
-    fn on_judged(&mut self, Judged { id, source, judgement }: Judged) {
-        let stats = &self.shared.stats;
-        let acceptance = match judgement {
-            Judgement::Accept(transactions) => {
-                stats.gossip_accepted.add(1);
-                let weight = transactions.iter().map(|tx| tx.raw().len()).sum();
-                let event = NetworkEvent::Transactions { from: source, transactions };
-                stats.events_dropped.add(self.reports.transactions.push(event, weight));
-                gossipsub::MessageAcceptance::Accept
-            }
-            Judgement::Reject(reason) => {
-                stats.gossip_rejected.add(1);
-                debug!(peer = %source, %reason, "gossiped transactions rejected");
-                self.shared.charge(source, Fault::InvalidTransactions);
-                gossipsub::MessageAcceptance::Reject
-            }
-            Judgement::Ignore => {
-                stats.gossip_ignored.add(1);
-                gossipsub::MessageAcceptance::Ignore
-            }
-        };
-        self.swarm.behaviour_mut().gossip.report_message_validation_result(&id, &source, acceptance);
-    }
-
-    // Announcements
-
-    fn publish_announcement(&mut self, announcement: &Announcement) {
-        let topic = match announcement {
-            Announcement::Final(_) => &self.protocols.finals,
-            Announcement::Evidence(_) => &self.protocols.evidence,
-        };
-        match self.publish_once(topic.hash(), announcement.encode()) {
-            Ok(Published::Now) => self.shared.stats.announcements_published.add(1),
-            Ok(Published::Before) => self.shared.stats.announcements_known.add(1),
-            // Nobody listens yet, or gossip is about to tell us that it knows it.
-            Err(error) => debug!(%error, "announcement not published"),
-        }
-    }
-
-    fn on_announced(
-        &mut self,
-        id: gossipsub::MessageId,
-        source: PeerId,
-        decoded: Result<Announcement, WireError>,
-        running: &mut Running,
-    ) {
-        match decoded {
-            Ok(announcement) => match running.announced.push(id, source) {
-                Ok(verdict) => self.notice(NetworkEvent::Announced { from: source, announcement, verdict }),
-                Err(unjudged) => self.on_weighed(unjudged),
-            },
-            Err(reason) => {
-                debug!(peer = %source, %reason, "undecodable announcement");
-                let acceptance = Acceptance::Reject(Fault::InvalidMessage);
-                self.on_weighed(Weighed { id, source, acceptance });
-            }
-        }
-    }
-
-    fn on_weighed(&mut self, Weighed { id, source, acceptance }: Weighed) {
-        let stats = &self.shared.stats;
-        let acceptance = match acceptance {
-            Acceptance::Accept => {
-                stats.announcements_accepted.add(1);
-                gossipsub::MessageAcceptance::Accept
-            }
-            Acceptance::Reject(fault) => {
-                stats.gossip_rejected.add(1);
-                self.shared.charge(source, fault);
-                gossipsub::MessageAcceptance::Reject
-            }
-            Acceptance::Ignore => {
-                stats.gossip_ignored.add(1);
-                gossipsub::MessageAcceptance::Ignore
-            }
-        };
-        self.swarm.behaviour_mut().gossip.report_message_validation_result(&id, &source, acceptance);
-    }
-
-    // Requests
-
-    fn on_sync(&mut self, event: request_response::Event<Vec<u8>, Vec<u8>>, running: &mut Running) {
-        use request_response::{Event, Message};
-        match event {
-            Event::Message { peer, message: Message::Request { request, channel, .. }, .. } => {
-                self.on_request(peer, &request, channel, running);
-            }
-            Event::Message { message: Message::Response { request_id, response }, .. } => {
-                if let Some(answer) = running.requests.remove(&request_id) {
-                    let _ = answer.send(Ok(response));
-                }
-            }
-            Event::OutboundFailure { peer, request_id, error, .. } => {
-                debug!(%peer, %error, "request failed");
-                if let Some(answer) = running.requests.remove(&request_id) {
-                    let _ = answer.send(Err(request_error(error)));
-                }
-            }
-            Event::InboundFailure { peer, error, .. } => debug!(%peer, %error, "peer's request failed"),
-            Event::ResponseSent { .. } => self.shared.stats.requests_answered.add(1),
-        }
-    }
-
-    fn on_request(&mut self, from: PeerId, request: &[u8], channel: ResponseChannel<Vec<u8>>, running: &mut Running) {
-        let request = match SyncRequest::decode(request) {
-            Ok(request) => request,
-            Err(reason) => {
-                debug!(peer = %from, %reason, "request refused");
-                self.shared.charge(from, Fault::InvalidRequest);
-                return;
-            }
-        };
-        let taken = running.budget(from).sync.try_take(Instant::now());
-        if self.within_budget(from, taken) != Taken::Within || running.answers.len() >= ANSWERS_MAX {
-            self.respond(channel, SyncResponse::Unavailable.encode());
-            return;
-        }
-        let is_member = self.is_member(&from);
-        // Only who votes needs parts of a proposal, and old blocks are dear to take apart.
-        if !is_member && matches!(request, SyncRequest::Transactions { .. }) {
-            self.respond(channel, SyncResponse::Unavailable.encode());
-            return;
-        }
-        let request = match request {
-            SyncRequest::Take(transactions) => {
-                let is_no_stranger = self.is_no_stranger(&from);
-                if !running.try_take_transactions(from, is_no_stranger, transactions.len()) {
-                    self.shared.stats.requests_over_budget.add(1);
-                    self.respond(channel, SyncResponse::Unavailable.encode());
-                    return;
-                }
-                let taking = self.forwarded.clone().take(from, is_no_stranger, transactions);
-                running.answers.spawn(async move { (channel, taking.await.encode()) });
-                return;
-            }
-            request => request,
-        };
-        let place = if is_member { None } else { Arc::clone(&running.strangers_answered).try_acquire_owned().ok() };
-        if !is_member && place.is_none() {
-            self.respond(channel, SyncResponse::Unavailable.encode());
-            return;
-        }
-        let (respond, response) = oneshot::channel();
-        self.notice(NetworkEvent::SyncRequest { from, request, respond });
-        running.answers.spawn(async move {
-            let _place = place;
-            let response = match timeout(SYNC_TIMEOUT, response).await {
-                Ok(Ok(response)) => response,
-                // Dropped or too late.
-                Ok(Err(_)) | Err(_) => SyncResponse::Unavailable,
-            };
-            let encoded = spawn_blocking(move || response.encode()).await;
-            (channel, encoded.unwrap_or_else(|_| SyncResponse::Unavailable.encode()))
-        });
-    }
-
-    fn on_answered(&mut self, answered: Result<(ResponseChannel<Vec<u8>>, Vec<u8>), tokio::task::JoinError>) {
-        match answered {
-            Ok((channel, response)) if response.len() <= RANGE_ANSWER_BYTES_MAX => self.respond(channel, response),
-            Ok((channel, response)) => {
-                error!(got = response.len(), max = RANGE_ANSWER_BYTES_MAX, "our answer is too large to send");
-                self.respond(channel, SyncResponse::Unavailable.encode());
-            }
-            Err(failure) => error!(%failure, "answering a request failed"),
-        }
-    }
-
-    fn respond(&mut self, channel: ResponseChannel<Vec<u8>>, response: Vec<u8>) {
-        if self.swarm.behaviour_mut().sync.send_response(channel, response).is_err() {
-            debug!("an answer came too late");
-        }
-    }
 }
 
 /// Returns what a peer wrote about itself in a form that fits a log line.
@@ -705,43 +428,9 @@ fn printable(text: &str) -> String {
     text.chars().take(CHARS_MAX).map(|c| if c.is_ascii_graphic() { c } else { '?' }).collect()
 }
 
-fn request_error(failure: OutboundFailure) -> RequestError {
-    match failure {
-        OutboundFailure::DialFailure => RequestError::NotConnected,
-        OutboundFailure::Timeout => RequestError::Timeout,
-        OutboundFailure::ConnectionClosed => RequestError::Disconnected("closed".into()),
-        OutboundFailure::UnsupportedProtocols => RequestError::Unsupported,
-        OutboundFailure::Io(error) if error.kind() == io::ErrorKind::InvalidData => RequestError::WrongLength,
-        OutboundFailure::Io(error) => RequestError::Disconnected(error.to_string()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use baton_proto::MemberIndex;
-
     use super::*;
-
-    #[tokio::test]
-    async fn notices_come_first_and_what_nobody_takes_goes_stale() {
-        let reports = Reports::new();
-        let transactions = || NetworkEvent::Transactions { from: PeerId::random(), transactions: vec![] };
-        for _ in 0..TRANSACTION_MESSAGES_MAX {
-            assert_eq!(reports.transactions.push(transactions(), 1), 0);
-        }
-        assert_eq!(reports.transactions.push(transactions(), 1), 1);
-        let connected = NetworkEvent::MemberConnected { epoch: Epoch::new(2), member: MemberIndex::new(1) };
-        reports.notices.push(connected, 1);
-        let (events, mut inbox) = mpsc::channel(1);
-        let forwarding = tokio::spawn(reports.forward(events));
-        assert!(matches!(inbox.recv().await, Some(NetworkEvent::MemberConnected { .. })));
-        for _ in 0..TRANSACTION_MESSAGES_MAX {
-            assert!(matches!(inbox.recv().await, Some(NetworkEvent::Transactions { .. })));
-        }
-        inbox.close();
-        drop(inbox);
-        forwarding.abort();
-    }
 
     #[test]
     fn what_peers_write_about_themselves_fits_a_log_line() {

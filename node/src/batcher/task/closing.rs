@@ -1,0 +1,264 @@
+//! Closing the next batch: when, with which blocks, and which way its data goes.
+
+use std::sync::Arc;
+
+use alloy_primitives::{B256, Bytes};
+use baton_proto::{
+    Block, DataKind, Height,
+    batch_data::{self, BatchDataError},
+    wire::ConsensusMessage,
+};
+use tokio::task::spawn_blocking;
+use tracing::{debug, error, info};
+
+use super::Work;
+use crate::{
+    batcher::{
+        BatcherError,
+        blocks::unposted_blocks,
+        duties::Counted,
+        round::Held,
+        rules::{BLOCK_OVERHEAD_BYTES, Situation, rank},
+    },
+    l1::{At, ChainFacts, DataChoice, DataPrices, InboxTip, InboxView, KzgError, cheaper, data_hash},
+};
+
+/// How much the unposted bytes must grow before it is tried again whether they fill a batch, in percent.
+const FULL_RETRY_PERCENT: u64 = 125;
+
+/// An upper bound of the bytes that the unposted blocks need, kept without reading a block twice.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Size {
+    up_to: Height,
+    bytes: u64,
+    /// Whether the epoch's last block is among them. None beyond it counts.
+    ends_epoch: bool,
+    /// Bytes from which it is worth trying whether they fill a batch.
+    try_at: u64,
+}
+
+impl Size {
+    /// Of the blocks after `up_to`, none of which is counted yet.
+    pub(super) fn after(up_to: Height) -> Self {
+        Self { up_to, ..Self::default() }
+    }
+}
+
+impl Work {
+    /// Closes a batch if it is this node's turn, or that of nobody before it any more.
+    pub(super) async fn propose(&mut self, view: &InboxView, final_height: Height) -> Result<(), BatcherError> {
+        let Some(me) = self.by.me() else { return Ok(()) };
+        let Some(round) = &self.round else { return Ok(()) };
+        let tip = round.tip;
+        if round.certified().is_some() || round.proposal_of(me).is_some() || final_height <= tip.last_height {
+            return Ok(());
+        }
+        let (facts, epoch) = (Arc::clone(&self.context.facts), self.epoch.epoch);
+        let situation = Situation::new(&facts, epoch, &tip, view.head, round.complete_since);
+        let rank = rank(&self.by.posters, self.by.committee.len(), tip.next_index, me);
+        let by_age = situation.may_propose(false, rank);
+        let first_look = round.complete_since.is_none();
+        self.grow_size(final_height)?;
+        let limit = situation.data_bytes_max(self.kind) as u64;
+        if self.size.try_at == 0 {
+            self.size.try_at = limit;
+        }
+        let can_be_complete = self.size.ends_epoch || self.size.bytes >= self.size.try_at;
+        let may_be_complete = can_be_complete && (first_look || situation.may_propose(true, rank));
+        if !by_age && !may_be_complete {
+            return Ok(());
+        }
+        let counted = self.duties.up_to(tip.last_height, view.settled.last_height)?;
+        let Some(candidate) = self.build(&facts, tip, counted, view, final_height).await? else { return Ok(()) };
+        self.kind = candidate.kind;
+        if candidate.is_complete {
+            if let Some(round) = &mut self.round {
+                round.complete_since.get_or_insert(view.head);
+            }
+        } else {
+            self.size.try_at = (self.size.bytes.max(limit) / 100).saturating_mul(FULL_RETRY_PERCENT);
+        }
+        let complete_since = self.round.as_ref().and_then(|round| round.complete_since);
+        let situation = Situation::new(&facts, epoch, &tip, view.head, complete_since);
+        if !situation.may_propose(candidate.is_complete, rank) {
+            return Ok(());
+        }
+        let is_complete = candidate.is_complete;
+        let Some(held) = self.close(&facts, tip, candidate, view).await? else { return Ok(()) };
+        info!(
+            index = %held.header.index,
+            first_height = %held.header.first_height,
+            last_height = %held.header.last_height,
+            kind = ?held.header.data_kind,
+            bytes = held.data.len(),
+            rank,
+            complete = is_complete,
+            "batch closed"
+        );
+        if let Some(round) = &mut self.round {
+            round.propose(me, held.clone());
+        }
+        self.proposed_by_me = Some(held.header.clone());
+        // Durable with the attestation, before it is sent.
+        self.store(&held.header, &held.data, None)?;
+        self.tell_proposal(&held);
+        self.attest(me, &held).await
+    }
+
+    pub(super) fn tell_proposal(&self, Held { header, data, .. }: &Held) {
+        self.context.outbound.broadcast(ConsensusMessage::BatchProposal {
+            committee_epoch: self.by.epoch,
+            header: header.clone(),
+            data: data.clone(),
+        });
+    }
+
+    async fn build(
+        &mut self,
+        facts: &Arc<ChainFacts>,
+        tip: InboxTip,
+        counted: Counted,
+        view: &InboxView,
+        final_height: Height,
+    ) -> Result<Option<Candidate>, BatcherError> {
+        let Some(prices) = self.prices(facts).await else { return Ok(None) };
+        let (ledger, context) = (Arc::clone(&self.context.ledger), Arc::clone(&self.epoch));
+        let (facts, head) = (Arc::clone(facts), view.head);
+        let built = spawn_blocking(move || -> Result<Result<Candidate, BatchDataError>, BatcherError> {
+            let situation = Situation::new(&facts, context.epoch, &tip, head, None);
+            let first = tip.last_height.next().unwrap_or_default();
+            let blocks = unposted_blocks(&*ledger, context.epoch, first, final_height)?;
+            let (kind, (data, count)) = match encode(&situation, prices, &blocks) {
+                Ok(encoded) => encoded,
+                Err(error) => return Ok(Err(error)),
+            };
+            let mut own = blocks;
+            own.truncate(count);
+            let next = match own.last().and_then(|block| block.header.height.next()) {
+                Some(next) if next <= final_height => ledger.header(next)?,
+                _ => None,
+            };
+            let root = counted.root_with(&context.leaders, own.iter().map(|block| &block.header))?;
+            let is_complete = own.last().is_some_and(|last| {
+                situation.is_complete((kind, data.len()), own.len() as u64, &last.header, next.as_ref())
+            });
+            Ok(Ok(Candidate { kind, data: data.into(), own, root, is_complete }))
+        })
+        .await??;
+        match built {
+            Ok(candidate) => {
+                self.stuck = false;
+                Ok(Some(candidate))
+            }
+            Err(error) => {
+                // The chain spec lets blocks be larger than a batch: nothing can be posted any more.
+                if !self.stuck {
+                    error!(%error, height = %tip.last_height, "the next final blocks make no batch");
+                    self.stuck = true;
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// Asks what the ways to L1 cost now, where that decides. `None` if L1 does not say.
+    async fn prices(&self, facts: &ChainFacts) -> Option<Prices> {
+        match self.context.config.data {
+            _ if facts.spec.batch_blobs_max == 0 => Some(Prices::Fixed(DataKind::Calldata)),
+            DataChoice::Blobs => Some(Prices::Fixed(DataKind::Blobs)),
+            DataChoice::Calldata => Some(Prices::Fixed(DataKind::Calldata)),
+            DataChoice::Auto => {
+                let client = &self.context.client;
+                let both = async { tokio::try_join!(client.existing_block(At::Latest), client.blob_base_fee()) };
+                match self.context.cancel.run_until_cancelled(both).await? {
+                    Ok((block, blob_base_fee_wei)) => {
+                        Some(Prices::Now(DataPrices { base_fee_wei: block.base_fee_wei, blob_base_fee_wei }))
+                    }
+                    Err(error) => {
+                        debug!(%error, "L1 does not say what it asks for; the batch waits");
+                        None
+                    }
+                }
+            }
+        }
+    }
+
+    /// Commits to the data, which takes long for blobs, and makes the batch. `None` if there is none.
+    async fn close(
+        &self,
+        facts: &Arc<ChainFacts>,
+        tip: InboxTip,
+        candidate: Candidate,
+        view: &InboxView,
+    ) -> Result<Option<Held>, BatcherError> {
+        let (facts, epoch, head) = (Arc::clone(facts), self.epoch.epoch, view.head);
+        let Candidate { kind, data, own, root, .. } = candidate;
+        let closed = spawn_blocking(move || {
+            let hash = data_hash(kind, &data)?;
+            let header = Situation::new(&facts, epoch, &tip, head, None).header((kind, hash), &own, root);
+            Ok::<_, KzgError>(header.map(|header| Held::new(header, data)))
+        })
+        .await?;
+        Ok(closed.unwrap_or_else(|error| {
+            // The data was cut to what its kind holds.
+            error!(%error, height = %tip.last_height, "the next batch's data cannot be committed to");
+            None
+        }))
+    }
+
+    fn grow_size(&mut self, final_height: Height) -> Result<(), BatcherError> {
+        let limit = self.context.facts.spec.batch_bytes_max.saturating_mul(64);
+        while self.size.up_to < final_height && self.size.bytes < limit && !self.size.ends_epoch {
+            let next = self.size.up_to.next().unwrap_or(final_height);
+            let header = self.context.ledger.header(next)?.ok_or(BatcherError::MissingBlock(next))?;
+            let bytes = u64::from(header.payload_bytes).saturating_add(BLOCK_OVERHEAD_BYTES);
+            self.size.bytes = self.size.bytes.saturating_add(bytes);
+            self.size.up_to = next;
+            self.size.ends_epoch = self.context.facts.epochs().ends_with(&header);
+        }
+        Ok(())
+    }
+}
+
+/// What the next batch would be.
+struct Candidate {
+    kind: DataKind,
+    data: Bytes,
+    /// Its blocks.
+    own: Vec<Block>,
+    /// Of the duties up to its last block.
+    root: B256,
+    is_complete: bool,
+}
+
+/// What decides on the way to L1.
+#[derive(Clone, Copy)]
+enum Prices {
+    Now(DataPrices),
+    /// The operator, or the chain, has decided.
+    Fixed(DataKind),
+}
+
+/// Returns the way that the next batch takes, its data, and how many of `blocks` it holds.
+fn encode(
+    situation: &Situation<'_>,
+    prices: Prices,
+    blocks: &[Block],
+) -> Result<(DataKind, (Vec<u8>, usize)), BatchDataError> {
+    let encode = |kind| batch_data::encode_prefix(blocks, situation.data_bytes_max(kind));
+    let prices = match prices {
+        Prices::Fixed(kind) => return Ok((kind, encode(kind)?)),
+        Prices::Now(prices) => prices,
+    };
+    let encoded = encode(DataKind::Blobs)?;
+    let calldata_max = situation.data_bytes_max(DataKind::Calldata);
+    Ok(match cheaper(prices, encoded.0.len(), calldata_max) {
+        DataKind::Calldata if encoded.0.len() <= calldata_max => (DataKind::Calldata, encoded),
+        DataKind::Calldata => match encode(DataKind::Calldata) {
+            Ok(shorter) => (DataKind::Calldata, shorter),
+            // A block that calldata cannot hold travels in blobs, whatever they cost.
+            Err(_) => (DataKind::Blobs, encoded),
+        },
+        DataKind::Blobs => (DataKind::Blobs, encoded),
+    })
+}
