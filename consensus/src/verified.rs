@@ -2,7 +2,9 @@
 
 use std::{ops::Deref, sync::Arc};
 
-use baton_proto::{BlsSignature, Certificate, Domain, Epoch, MemberIndex, PeerProof, SignedStatement, SignerSet};
+use baton_proto::{
+    BlsSignature, Certificate, Domain, Epoch, Evidence, MemberIndex, PeerProof, SignedStatement, SignerSet,
+};
 
 use crate::{Claim, Committee, MinSig, Scheme, bls::BlsError};
 
@@ -134,6 +136,17 @@ impl<S: Scheme> Verifier<S> {
         Ok(Verified(signed))
     }
 
+    /// Checks that one key signed both statements of `evidence`, that of its signer in its epoch; about 1 ms. The second may be an
+    /// attestation for another committee.
+    ///
+    /// # Errors
+    /// [`VerifyError`] says what is wrong.
+    pub fn verify_evidence(&self, evidence: &Evidence) -> Result<(), VerifyError> {
+        self.check_epoch(evidence.epoch())?;
+        let claims = [self.claim_by_place(evidence.first())?, self.claim_by_place(evidence.second())?];
+        if S::verify_claims(&claims) { Ok(()) } else { Err(VerifyError::InvalidSignature) }
+    }
+
     /// Checks a certificate: bitmap, weight, then the one signature; about 1 ms, however many signed.
     ///
     /// # Errors
@@ -180,6 +193,10 @@ impl<S: Scheme> Verifier<S> {
 
     fn claim<'a>(&'a self, signed: &'a SignedStatement) -> Result<Claim<'a, S::Key>, VerifyError> {
         self.check_epoch(signed.statement.epoch())?;
+        self.claim_by_place(signed)
+    }
+
+    fn claim_by_place<'a>(&'a self, signed: &'a SignedStatement) -> Result<Claim<'a, S::Key>, VerifyError> {
         let key = self.keys.get(signed.signer.as_usize());
         let key = key.ok_or(VerifyError::NotAMember { got: signed.signer, members: self.keys.len() })?;
         Ok(Claim { keys: vec![key], message: signed.statement.digest(&self.domain), signature: &signed.signature })
@@ -225,8 +242,11 @@ fn false_claims<S: Scheme>(claims: &[Claim<'_, S::Key>]) -> Vec<usize> {
 mod tests {
     use super::*;
     use crate::{CommitteeMember, SecretKey, aggregate};
-    use alloy_primitives::Address;
-    use baton_proto::{BlsPublicKey, BlsSignature, L1ChainId, L2ChainId, Statement, View, Weight};
+    use alloy_primitives::{Address, B256};
+    use baton_proto::{
+        Attestation, BatchHash, BatchIndex, BlockDigest, BlsPublicKey, BlsSignature, Height, L1ChainId, L2ChainId,
+        Statement, View, Weight,
+    };
 
     fn domain() -> Domain {
         Domain {
@@ -283,6 +303,38 @@ mod tests {
         let late = verifier.verify(signed(0, nullify(1))).unwrap_err();
         assert_eq!(late, VerifyError::WrongEpoch { expected: Epoch::new(2), got: Epoch::new(1) });
         assert!(!late.is_peer_fault() && VerifyError::InvalidSignature.is_peer_fault());
+    }
+
+    #[test]
+    fn two_attestations_for_two_committees_are_evidence_under_one_key() {
+        let verifier = verifier();
+        let attest = |epoch, block| {
+            Statement::Attest(Attestation {
+                committee_epoch: Epoch::new(epoch),
+                batch_index: BatchIndex::new(5),
+                prev_batch_hash: BatchHash::ZERO,
+                header_hash: BatchHash::ZERO,
+                last_height: Height::new(9),
+                last_digest: BlockDigest::new(B256::repeat_byte(block)),
+                state_root: B256::ZERO,
+            })
+        };
+        let pair = |first, second| Evidence::new(signed(1, first), signed(1, second)).unwrap();
+        assert_eq!(verifier.verify_evidence(&pair(attest(2, 1), attest(2, 2))), Ok(()));
+        assert_eq!(verifier.verify_evidence(&pair(attest(2, 1), attest(19, 2))), Ok(()));
+        // The place is one in the committee of the first.
+        let other_way = verifier.verify_evidence(&pair(attest(19, 1), attest(2, 2)));
+        assert_eq!(other_way, Err(VerifyError::WrongEpoch { expected: Epoch::new(2), got: Epoch::new(19) }));
+        for bad in 0..2 {
+            let mut said = [signed(1, attest(2, 1)), signed(1, attest(19, 2))];
+            said[bad].signature = signed(2, said[bad].statement).signature;
+            let [first, second] = said;
+            let forged = Evidence::new(first, second).unwrap();
+            assert_eq!(verifier.verify_evidence(&forged), Err(VerifyError::InvalidSignature));
+        }
+        let nobodys = |block| SignedStatement { signer: MemberIndex::new(4), ..signed(1, attest(2, block)) };
+        let nobody = VerifyError::NotAMember { got: MemberIndex::new(4), members: 4 };
+        assert_eq!(verifier.verify_evidence(&Evidence::new(nobodys(1), nobodys(2)).unwrap()), Err(nobody));
     }
 
     #[test]

@@ -20,11 +20,14 @@ pub enum Offence {
 impl Offence {
     /// Returns the offence that one signer commits by signing both, if it is one; the order does not matter.
     ///
-    /// Notarize then Nullify of one view is legal, and so is anything in different views. Both are of one epoch, also two
-    /// attestations: a signer is a place in one committee.
+    /// Notarize then Nullify of one view is legal, and so is anything in different views or epochs. Two attestations may name
+    /// different committees: a later one certifies what its own could not.
     #[must_use]
     pub fn of(first: &Statement, second: &Statement) -> Option<Self> {
         use Statement::{Attest, Finalize, Notarize, Nullify};
+        if let (Attest(a), Attest(b)) = (first, second) {
+            return a.conflicts_with(b).then_some(Self::ConflictingAttestations);
+        }
         if first.epoch() != second.epoch() || first.view() != second.view() {
             return None;
         }
@@ -32,13 +35,15 @@ impl Offence {
             (Notarize { block: a, .. }, Notarize { block: b, .. }) if a != b => Some(Self::DoubleNotarize),
             (Finalize { block: a, .. }, Finalize { block: b, .. }) if a != b => Some(Self::DoubleFinalize),
             (Nullify { .. }, Finalize { .. }) | (Finalize { .. }, Nullify { .. }) => Some(Self::NullifyFinalize),
-            (Attest(a), Attest(b)) if a.conflicts_with(b) => Some(Self::ConflictingAttestations),
             _ => None,
         }
     }
 }
 
 /// Two signed statements of one member that together are an [`Offence`]. Anyone may submit it to the slasher.
+///
+/// Whose they are is said as a place in the committee of the first one's epoch: two attestations may be for two committees, and
+/// both name the signer by its place in the first.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Evidence {
     first: SignedStatement,
@@ -81,7 +86,7 @@ impl Evidence {
         self.first.signer
     }
 
-    /// Returns the epoch of both.
+    /// Returns the epoch in which the signer has that index: that of both, unless they are attestations for two committees.
     #[must_use]
     pub const fn epoch(&self) -> Epoch {
         self.first.statement.epoch()

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use alloy_primitives::Bytes;
 use baton_consensus::{Committee, aggregate};
 use baton_proto::{
-    Attestation, BatchHash, BatchHeader, BlsSignature, Certificate, DataKind, Evidence, L1BlockNumber, MemberIndex,
+    Attestation, BatchHash, BatchHeader, BlsSignature, Certificate, DataKind, L1BlockNumber, MemberIndex,
     SignedStatement, SignerSet, Statement, limits::COMMITTEE_MEMBERS_MAX,
 };
 
@@ -53,12 +53,14 @@ struct Tally {
     signed: Vec<(MemberIndex, BlsSignature)>,
 }
 
-impl Tally {
-    /// Returns what `signer` signed, if it did.
-    fn of(&self, signer: MemberIndex) -> Option<SignedStatement> {
-        let (_, signature) = *self.signed.iter().find(|(member, _)| *member == signer)?;
-        Some(SignedStatement { statement: self.statement, signer, signature })
-    }
+/// Whether a batch in calldata is wanted in place of one in blobs that has its certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Instead {
+    No,
+    /// Since that L1 block: L1 holds the blobs back.
+    Since(L1BlockNumber),
+    /// Calldata cannot hold as much as one block of it.
+    Never,
 }
 
 /// Everything about one index under one previous batch. When L1 moves, forwards or back, a new one is made.
@@ -77,6 +79,7 @@ pub(super) struct Round {
     certified: Option<CertifiedBatch>,
     /// Newest L1 block when the certificate was made.
     pub(super) certified_at: Option<L1BlockNumber>,
+    instead: Instead,
     /// L1 block at which this node saw that the batch can be complete.
     pub(super) complete_since: Option<L1BlockNumber>,
 }
@@ -91,6 +94,7 @@ impl Round {
             mine: Vec::new(),
             certified: None,
             certified_at: None,
+            instead: Instead::No,
             complete_since: None,
         }
     }
@@ -146,14 +150,12 @@ impl Round {
     }
 
     /// Counts a verified attestation. Statements are told apart whole, so that one that couples a header's hash with
-    /// other values never takes the place of the true one. Returns evidence if its signer has attested what contradicts it.
-    pub(super) fn attest(&mut self, signed: &SignedStatement) -> Option<Evidence> {
-        let Statement::Attest(attestation) = signed.statement else { return None };
+    /// other values never takes the place of the true one.
+    pub(super) fn attest(&mut self, signed: &SignedStatement) {
+        let Statement::Attest(attestation) = signed.statement else { return };
         if !self.wants(&attestation, signed.signer) {
-            return None;
+            return;
         }
-        let said = self.tallies.iter().filter_map(|tally| tally.of(signed.signer));
-        let found = said.filter_map(|said| Evidence::new(said, signed.clone())).next();
         match self.tallies.iter_mut().find(|tally| tally.statement == signed.statement) {
             Some(tally) => {
                 if tally.signers.insert(signed.signer) {
@@ -166,7 +168,6 @@ impl Round {
                 signed: vec![(signed.signer, signed.signature)],
             }),
         }
-        found
     }
 
     /// Weight that signed for the best-supported batch.
@@ -178,8 +179,11 @@ impl Round {
     ///
     /// That data is what the header commits to shows at once for calldata. For blobs it is known when this node has judged the
     /// proposal: until then anybody could have put other data under the header of somebody else.
+    ///
+    /// Where L1 holds the batch back that has its certificate, one in calldata takes its place.
     pub(super) fn try_certify(&mut self, committee: &Committee, head: L1BlockNumber) -> Option<&CertifiedBatch> {
-        if self.certified.is_some() {
+        let wants_calldata = self.wants_calldata_since().is_some();
+        if self.certified.is_some() && !wants_calldata {
             return None;
         }
         let certified = self.tallies.iter().find_map(|tally| {
@@ -190,7 +194,10 @@ impl Round {
             let held = self
                 .proposals
                 .values()
-                .filter(|held| held.header.data_kind == DataKind::Calldata || held.progress == Progress::Attested)
+                .filter(|held| {
+                    let was_judged = held.progress == Progress::Attested && !wants_calldata;
+                    held.header.data_kind == DataKind::Calldata || was_judged
+                })
                 .find(|held| tally.statement == Statement::Attest(Attestation::of(epoch, &held.header)))?;
             // Each signature was verified, so each is a point; a sum of zero is no certificate.
             let signatures: Vec<BlsSignature> = tally.signed.iter().map(|(_, signature)| *signature).collect();
@@ -213,6 +220,37 @@ impl Round {
 
     pub(super) fn certified(&self) -> Option<&CertifiedBatch> {
         self.certified.as_ref()
+    }
+
+    /// Notes whether L1 holds the certified batch back: it is in blobs, and `patience_blocks` L1 blocks have come without it.
+    /// Returns whether that is news.
+    pub(super) fn hold_back(&mut self, head: L1BlockNumber, patience_blocks: u64) -> bool {
+        let (Some(certified), Some(since)) = (&self.certified, self.certified_at) else { return false };
+        let is_late = head.get() >= since.get().saturating_add(patience_blocks);
+        if self.instead != Instead::No || certified.header.data_kind != DataKind::Blobs || !is_late {
+            return false;
+        }
+        self.instead = Instead::Since(head);
+        true
+    }
+
+    /// Notes that the next batch cannot travel as calldata.
+    pub(super) fn stay_with_blobs(&mut self) {
+        self.instead = Instead::Never;
+    }
+
+    /// Whether it is known that the next batch cannot travel as calldata.
+    pub(super) fn stays_with_blobs(&self) -> bool {
+        self.instead == Instead::Never
+    }
+
+    /// Returns the L1 block since which a batch in calldata is wanted in place of the one that has its certificate.
+    pub(super) fn wants_calldata_since(&self) -> Option<L1BlockNumber> {
+        let is_in_blobs = self.certified.as_ref().is_some_and(|held| held.header.data_kind == DataKind::Blobs);
+        match self.instead {
+            Instead::Since(block) if is_in_blobs => Some(block),
+            Instead::Since(_) | Instead::No | Instead::Never => None,
+        }
     }
 }
 
@@ -285,7 +323,7 @@ mod tests {
                     theirs.judge(liar, hash, Progress::Attested);
                     told += 1;
                     let signed = attest(&keys[usize::from(member)], member, &header);
-                    assert!(round.attest(&signed).is_none());
+                    round.attest(&signed);
                 }
             }
         }
@@ -298,9 +336,50 @@ mod tests {
             let signed = attest(&keys[usize::from(member)], member, &header);
             let Statement::Attest(attestation) = signed.statement else { panic!() };
             assert!(round.wants(&attestation, signed.signer));
-            assert!(round.attest(&signed).is_none());
+            round.attest(&signed);
         }
         assert_eq!(round.try_certify(&committee, ORIGIN.number).unwrap().header, header);
+    }
+
+    #[test]
+    fn calldata_alone_takes_the_place_of_blobs_that_l1_holds_back() {
+        let (committee, keys) = committee(1);
+        let head = |blocks| L1BlockNumber::new(ORIGIN.number.get() + blocks);
+        let mut round = Round::new(TIP);
+        let certify = |round: &mut Round, from, kind, data: &str, at| {
+            let (header, from) = (header(kind, data), MemberIndex::new(from));
+            let held = Held::new(header.clone(), Bytes::new());
+            let hash = held.hash;
+            round.propose(from, held);
+            round.judge(from, hash, Progress::Attested);
+            round.attest(&attest(&keys[0], 0, &header));
+            round.try_certify(&committee, at).map(|certified| certified.header == header)
+        };
+        assert!(!round.hold_back(head(9), 5), "nothing is certified");
+        assert_eq!(certify(&mut round, 0, DataKind::Blobs, "first", head(1)), Some(true));
+        assert!(!round.hold_back(head(5), 5));
+        assert!(round.hold_back(head(6), 5) && !round.hold_back(head(7), 5), "that is news once");
+        assert_eq!(round.wants_calldata_since(), Some(head(6)));
+        // Until there is something better it stays what it was.
+        assert_eq!(certify(&mut round, 1, DataKind::Blobs, "others", head(7)), None);
+        assert_eq!(round.certified().unwrap().header, header(DataKind::Blobs, "first"));
+        assert_eq!(certify(&mut round, 0, DataKind::Calldata, "instead", head(8)), Some(true));
+        assert_eq!((round.wants_calldata_since(), round.certified_at), (None, Some(head(8))));
+        assert!(!round.hold_back(head(99), 5), "L1 takes calldata or nothing");
+
+        // Whoever is sure of it sooner than this node is heard.
+        let mut round = Round::new(TIP);
+        assert_eq!(certify(&mut round, 0, DataKind::Blobs, "first", head(1)), Some(true));
+        assert_eq!(certify(&mut round, 1, DataKind::Calldata, "early", head(5)), None);
+        assert!(round.hold_back(head(6), 5));
+        let early = round.try_certify(&committee, head(6)).unwrap();
+        assert_eq!(early.header, header(DataKind::Calldata, "early"));
+
+        let mut round = Round::new(TIP);
+        assert_eq!(certify(&mut round, 0, DataKind::Blobs, "first", head(1)), Some(true));
+        assert!(round.hold_back(head(6), 5));
+        round.stay_with_blobs();
+        assert!(round.stays_with_blobs() && round.wants_calldata_since().is_none() && !round.hold_back(head(9), 5));
     }
 
     #[test]
@@ -314,7 +393,7 @@ mod tests {
             let held = Held::new(header, Bytes::from_static(b"data, as somebody says"));
             let hash = held.hash;
             round.propose(me, held);
-            assert_eq!(round.attest(&signed), None);
+            round.attest(&signed);
             let at_once = round.try_certify(&committee, origin.number).is_some();
             assert_eq!(at_once, data_kind == DataKind::Calldata, "calldata was checked when it came");
             round.judge(me, hash, Progress::Refused);

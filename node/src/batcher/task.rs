@@ -10,7 +10,9 @@ mod posting;
 use std::{collections::BTreeMap, sync::Arc};
 
 use alloy_primitives::Address;
-use baton_proto::{BatchHeader, DataKind, Epoch, Height, MemberIndex, SignedStatement, wire::ConsensusMessage};
+use baton_proto::{
+    BatchHeader, BatchIndex, DataKind, Epoch, Height, MemberIndex, SignedStatement, wire::ConsensusMessage,
+};
 use tokio::{sync::watch, task::JoinHandle, time::MissedTickBehavior};
 use tracing::{debug, info, warn};
 
@@ -28,6 +30,10 @@ use crate::{
 
 /// A proposal is long: it is sent again only every so many repeats.
 const PROPOSAL_REPEATS: u64 = 4;
+
+/// Batches whose attestations are kept, in order to find who contradicts itself: those of the epochs whose members the book knows,
+/// at a batch every second L1 block.
+const ATTESTED_BATCHES_KEPT: u64 = 256;
 
 /// The batcher while it runs.
 type Running = JoinHandle<Result<(), BatcherError>>;
@@ -149,6 +155,7 @@ impl Work {
         if healthy && broken.is_empty() {
             self.judge_waiting(&view, final_height).await?;
             self.certify(&view)?;
+            self.hold_back(&view);
             self.propose(&view, final_height).await?;
             self.certify(&view)?;
         }
@@ -226,11 +233,12 @@ impl Work {
         let votes = std::mem::take(&mut self.ahead_votes);
         for vote in votes.iter().filter(|vote| vote.statement.epoch() == self.by.epoch) {
             // Verified when it came.
-            if let Some(evidence) = self.round.as_mut().and_then(|round| round.attest(vote)) {
-                self.accuse(evidence);
+            if let Some(round) = &mut self.round {
+                round.attest(vote);
             }
         }
-        Ok(())
+        let oldest = tip.next_index.get().saturating_sub(ATTESTED_BATCHES_KEPT);
+        self.context.ledger.forget_attestations(BatchIndex::new(oldest))
     }
 
     /// Sends again what the others may have missed.

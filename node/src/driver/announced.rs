@@ -146,10 +146,8 @@ impl GossipChecks {
         let Some(context) = matters.then(|| self.book.of(evidence.epoch())).flatten() else {
             return (Acceptance::Ignore, None);
         };
-        for signed in [evidence.first(), evidence.second()] {
-            if let Err(error) = context.verifier.verify(signed.clone()) {
-                return (rejected(&error), None);
-            }
+        if let Err(error) = context.verifier.verify_evidence(&evidence) {
+            return (rejected(&error), None);
         }
         if age.is_eq() {
             self.offences.put(offence, ());

@@ -17,8 +17,8 @@ use std::{
 
 use baton_consensus::{HeardOut, Held, HeldVotes, RETENTION_VIEWS, Schedule, Verified, Verifier};
 use baton_proto::{
-    Block, BlockHeader, BlsPublicKey, BlsSignature, Certificate, Epoch, Epochs, Evidence, MemberIndex, SignedStatement,
-    Statement, StatementKind, View, wire::ConsensusMessage,
+    Block, BlockHeader, BlsPublicKey, BlsSignature, Certificate, Epoch, Epochs, Evidence, MemberIndex, Offence,
+    SignedStatement, Statement, StatementKind, View, wire::ConsensusMessage,
 };
 use lru::LruCache;
 use tokio::sync::mpsc;
@@ -402,8 +402,14 @@ impl Intake {
                 if !matters || self.convicted.contains(&evidence.signer()) {
                     return Ok(());
                 }
-                let holds = self.statement(evidence.first().clone()).is_some()
-                    && self.statement(evidence.second().clone()).is_some();
+                let holds = match evidence.offence() {
+                    // They may be for two committees, and nothing else is ever asked about them here.
+                    Offence::ConflictingAttestations => self.verifier.verify_evidence(&evidence).is_ok(),
+                    _ => {
+                        self.statement(evidence.first().clone()).is_some()
+                            && self.statement(evidence.second().clone()).is_some()
+                    }
+                };
                 if !holds {
                     return Err("evidence with an invalid signature");
                 }

@@ -9,9 +9,9 @@ use alloy_primitives::{Address, B256, Bytes, TxKind};
 use baton_consensus::{Committee, CommitteeMember, SecretKey, Verifier, aggregate};
 use baton_mempool::TransactionRules;
 use baton_proto::{
-    Block, BlockDigest, BlockHeader, Certificate, ChainSpec, Domain, Epoch, Forced, Height, L1BlockNumber, L1ChainId,
-    L1Origin, L2ChainId, MemberIndex, PayloadCommitment, SignedStatement, SignerSet, Statement, TimestampMs,
-    Transaction, View, Weight,
+    Attestation, BatchHash, BatchIndex, Block, BlockDigest, BlockHeader, Certificate, ChainSpec, Domain, Epoch, Forced,
+    Height, L1BlockNumber, L1ChainId, L1Origin, L2ChainId, MemberIndex, PayloadCommitment, SignedStatement, SignerSet,
+    Statement, TimestampMs, Transaction, View, Weight,
 };
 
 use crate::{
@@ -137,6 +137,20 @@ impl World {
     pub(crate) fn sign(&self, signer: u8, statement: Statement) -> SignedStatement {
         let signature = self.keys[usize::from(signer)].sign(&statement, &self.domain);
         SignedStatement { statement, signer: MemberIndex::new(signer), signature }
+    }
+
+    /// What a member says of the end of one batch, for the committee of `epoch`.
+    pub(crate) fn attest(&self, signer: u8, epoch: Epoch, fill: u8) -> SignedStatement {
+        let attestation = Attestation {
+            committee_epoch: epoch,
+            batch_index: BatchIndex::new(5),
+            prev_batch_hash: BatchHash::ZERO,
+            header_hash: BatchHash::new(B256::repeat_byte(fill)),
+            last_height: Height::new(9),
+            last_digest: BlockDigest::new(B256::repeat_byte(fill)),
+            state_root: B256::ZERO,
+        };
+        self.sign(signer, Statement::Attest(attestation))
     }
 
     pub(crate) fn certify(&self, signers: &[u8], statement: Statement) -> Certificate {

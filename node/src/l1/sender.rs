@@ -428,8 +428,13 @@ impl Sender {
             return self.replace(nonce, &instead).await;
         }
         let Some(live) = self.live.get(&nonce) else { return Ok(()) };
+        // L1's pools take nothing without blobs in its place, so it is not worth more than it was.
+        let is_plain = |other: &Call| other.blobs.is_none();
+        let is_passed_over = !is_cancel && !is_plain(&call) && wanted.is_some_and(|(other, _)| is_plain(other));
         match live.sent_at {
             None => self.send(nonce).await,
+            Some(_) if is_passed_over && overdue => self.hold(nonce, "something else is wanted of this account").await,
+            Some(_) if is_passed_over => Ok(()),
             Some(_) if overdue || live.underpriced => self.replace(nonce, &call).await,
             Some(_) => Ok(()),
         }

@@ -1,10 +1,15 @@
 //! What tests of L1 and of batches share: a real anvil with a real chain on it, and final blocks for that chain.
 
-use std::{future::Future, path::Path, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use alloy::{
     consensus::{SignableTransaction, TxEip1559, TxEnvelope},
-    eips::eip2718::Encodable2718,
+    eips::eip2718::{Decodable2718, Encodable2718},
     network::TxSignerSync,
     signers::local::PrivateKeySigner,
 };
@@ -17,6 +22,7 @@ use baton_proto::{
     Height, L1ChainId, L1Origin, L2ChainId, MemberIndex, PayloadCommitment, SignerSet, Statement, TimestampMs,
     Transaction, View,
 };
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{TcpListener, TcpStream},
@@ -52,6 +58,9 @@ pub(crate) const POLL: Duration = Duration::from_millis(20);
 /// How long an event may take before a test gives up: far more than it ever takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
+/// How long L1 may take for one answer. The first blob that an anvil sees has it compute for seconds.
+const CALL_WITHIN: Duration = Duration::from_secs(60);
+
 /// The first accounts of anvil's well-known mnemonic.
 const ACCOUNTS: [&str; 10] = [
     "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80",
@@ -77,14 +86,17 @@ pub(crate) async fn start_anvil() -> Anvil {
 }
 
 pub(crate) fn client_of(anvil: &Anvil) -> L1Client {
-    let urls = [anvil.url().to_owned()];
-    let client = L1Client::new(&urls, L1ChainId::new(anvil.chain_id()), Duration::from_secs(20)).unwrap();
-    client.with_beacon(&urls).unwrap()
+    client_without_beacon(anvil).with_beacon(&[anvil.url().to_owned()]).unwrap()
+}
+
+/// One that can read no blobs.
+pub(crate) fn client_without_beacon(anvil: &Anvil) -> L1Client {
+    L1Client::new(&[anvil.url().to_owned()], L1ChainId::new(anvil.chain_id()), CALL_WITHIN).unwrap()
 }
 
 /// Calls one of anvil's own methods that answers nothing of interest.
 pub(crate) async fn anvil_call<P: alloy::rpc::json_rpc::RpcSend>(client: &L1Client, method: &'static str, params: P) {
-    client.request::<_, Option<serde_json::Value>>(method, params).await.unwrap();
+    client.request::<_, Option<Value>>(method, params).await.unwrap();
 }
 
 /// The code of a contract that answers every call with `data`.
@@ -130,20 +142,100 @@ impl HastyEndpoint {
     }
 
     async fn with(anvil: &Anvil, forgets: bool) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let (to, client) = (anvil.url().to_owned(), reqwest::Client::new());
-        let task = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let (client, to) = (client.clone(), to.clone());
-                // Whoever asks may have gone before it is answered.
-                tokio::spawn(async move { Self::answer(stream, &client, &to, forgets).await });
+        let meddle = move |question: &mut Value| {
+            let is_state = question["method"] == "eth_call";
+            match question["params"].as_array_mut() {
+                Some(params) if is_state => params[1] = "latest".into(),
+                Some(params) => {
+                    params.iter_mut().filter(|param| **param == "finalized").for_each(|tag| *tag = "latest".into())
+                }
+                None => {}
             }
-        });
+            (forgets && question["method"] == "eth_getLogs").then(|| json!([]))
+        };
+        let (url, task) = Meddler { to: anvil.url().to_owned(), client: reqwest::Client::new(), meddle }.listen().await;
         Self { url, task }
     }
+}
 
-    async fn answer(stream: TcpStream, client: &reqwest::Client, to: &str, forgets: bool) -> std::io::Result<()> {
+impl Drop for HastyEndpoint {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// An L1 endpoint in front of `anvil` behind which no blob gets into a block.
+pub(crate) struct BlobGate {
+    pub(crate) url: String,
+    /// Transactions with blobs that were taken and kept, in the order in which they came.
+    pub(crate) held: Arc<Mutex<Vec<Bytes>>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl BlobGate {
+    /// One that takes transactions with blobs and keeps them.
+    pub(crate) async fn that_keeps_them(anvil: &Anvil) -> Self {
+        Self::with(anvil, None).await
+    }
+
+    /// One that wants so much for a unit of blob gas.
+    pub(crate) async fn that_asks_for(anvil: &Anvil, wei: u128) -> Self {
+        Self::with(anvil, Some(wei)).await
+    }
+
+    async fn with(anvil: &Anvil, wei: Option<u128>) -> Self {
+        let held: Arc<Mutex<Vec<Bytes>>> = Arc::default();
+        let keep = Arc::clone(&held);
+        let meddle = move |question: &mut Value| match question["method"].as_str()? {
+            "eth_blobBaseFee" => wei.map(|wei| json!(format!("{wei:#x}"))),
+            "eth_sendRawTransaction" => {
+                let raw: Bytes = question["params"][0].as_str()?.parse().unwrap();
+                let Ok(TxEnvelope::Eip4844(signed)) = TxEnvelope::decode_2718(&mut raw.as_ref()) else { return None };
+                keep.lock().unwrap().push(raw);
+                Some(json!(signed.hash()))
+            }
+            _ => None,
+        };
+        let (url, task) = Meddler { to: anvil.url().to_owned(), client: reqwest::Client::new(), meddle }.listen().await;
+        Self { url, held, task }
+    }
+
+    /// A client that comes through here, and reads blobs from `anvil` itself.
+    pub(crate) fn client(&self, anvil: &Anvil) -> L1Client {
+        let client = L1Client::new(std::slice::from_ref(&self.url), L1ChainId::new(anvil.chain_id()), CALL_WITHIN);
+        client.unwrap().with_beacon(&[anvil.url().to_owned()]).unwrap()
+    }
+}
+
+impl Drop for BlobGate {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Hands questions on to an L1, except that `meddle` may change one, or answer it itself.
+#[derive(Clone)]
+struct Meddler<F> {
+    to: String,
+    client: reqwest::Client,
+    meddle: F,
+}
+
+impl<F: Fn(&mut Value) -> Option<Value> + Clone + Send + 'static> Meddler<F> {
+    async fn listen(self) -> (String, tokio::task::JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let here = self.clone();
+                // Whoever asks may have gone before it is answered.
+                tokio::spawn(async move { here.answer(stream).await });
+            }
+        });
+        (url, task)
+    }
+
+    async fn answer(self, stream: TcpStream) -> std::io::Result<()> {
         let mut stream = BufReader::new(stream);
         let (mut line, mut length) = (String::new(), 0);
         while stream.read_line(&mut line).await? > 2 {
@@ -155,42 +247,30 @@ impl HastyEndpoint {
         let mut body = vec![0; length];
         stream.read_exact(&mut body).await?;
         // A connection may be opened ahead of any question.
-        let Ok(mut question) = serde_json::from_slice::<serde_json::Value>(&body) else { return Ok(()) };
-        let is_state = question["method"] == "eth_call";
-        match question["params"].as_array_mut() {
-            Some(params) if is_state => params[1] = "latest".into(),
-            Some(params) => {
-                params.iter_mut().filter(|param| **param == "finalized").for_each(|tag| *tag = "latest".into())
+        let Ok(mut question) = serde_json::from_slice::<Value>(&body) else { return Ok(()) };
+        let answer = match (self.meddle)(&mut question) {
+            Some(result) => json!({ "jsonrpc": "2.0", "id": question["id"], "result": result }).to_string(),
+            None => {
+                let asked = self.client.post(&self.to).header("content-type", "application/json");
+                asked.body(question.to_string()).send().await.unwrap().text().await.unwrap()
             }
-            None => {}
-        }
-        let asked = client.post(to).header("content-type", "application/json").body(question.to_string());
-        let mut answer = asked.send().await.unwrap().text().await.unwrap();
-        if forgets && question["method"] == "eth_getLogs" {
-            answer = serde_json::json!({ "jsonrpc": "2.0", "id": question["id"], "result": [] }).to_string();
-        }
+        };
         let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n";
         let answer = format!("{head}content-length: {}\r\n\r\n{answer}", answer.len());
         stream.get_mut().write_all(answer.as_bytes()).await
     }
 }
 
-impl Drop for HastyEndpoint {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
 /// A client that asks the hasty endpoint first, and then `anvil` itself, which stands for most.
 pub(crate) fn client_behind(hasty: &HastyEndpoint, anvil: &Anvil) -> L1Client {
     let urls = [hasty.url.as_str(), anvil.url(), anvil.url()].map(ToOwned::to_owned);
-    L1Client::new(&urls, L1ChainId::new(anvil.chain_id()), Duration::from_secs(20)).unwrap()
+    L1Client::new(&urls, L1ChainId::new(anvil.chain_id()), CALL_WITHIN).unwrap()
 }
 
 /// Puts an entry into the forced queue, as the ninth account, for whatever it costs.
 pub(crate) async fn enqueue(chain: &TestChain, entry: &[u8]) {
     let data: Bytes = BatchInbox::enqueueCall { kind: 0, entry: entry.to_vec().into() }.abi_encode().into();
-    let transaction = serde_json::json!({
+    let transaction = json!({
         "from": account(9).address(), "to": chain.facts.inbox, "value": "0xde0b6b3a7640000", "data": data, "gas": "0xf00000",
     });
     let hash: TxHash = chain.client.request("eth_sendTransaction", (transaction,)).await.unwrap();

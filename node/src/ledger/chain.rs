@@ -7,7 +7,8 @@ use std::{
 
 use alloy_primitives::{Address, TxHash};
 use baton_proto::{
-    BatchIndex, Block, BlockDigest, BlockHeader, Certificate, Epoch, Forced, ForcedEntry, Height, MemberIndex, View,
+    BatchIndex, Block, BlockDigest, BlockHeader, BlsPublicKey, Certificate, Epoch, Forced, ForcedEntry, Height,
+    MemberIndex, SignedStatement, View,
     wire::{WireError, block_from_bytes, block_to_bytes, certificate_from_bytes, header_of_block_bytes},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -267,6 +268,20 @@ impl<S: Store> Ledger for StoreLedger<S> {
         self.store.write(vec![range], Durability::Buffered)
     }
 
+    fn keep_attestation(&self, key: &BlsPublicKey, signed: &SignedStatement) -> Result<(), LedgerError> {
+        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.add_attestation(key, signed)
+    }
+
+    fn attestations(&self, index: BatchIndex, key: &BlsPublicKey) -> Result<Vec<SignedStatement>, LedgerError> {
+        self.attested_by(index, key)
+    }
+
+    fn forget_attestations(&self, before: BatchIndex) -> Result<(), LedgerError> {
+        let (from, to) = (keys::attested_from(BatchIndex::ZERO), keys::attested_from(before));
+        self.store.write(vec![Change::DeleteRange(Family::Batches, from, to)], Durability::Buffered)
+    }
+
     fn finalize(&self, step: &FinalStep) -> Result<(), LedgerError> {
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let head = self.head()?;
@@ -457,7 +472,7 @@ fn decode_certificate(key: &[u8], bytes: &[u8]) -> Result<Certificate, LedgerErr
     Ok(certificate)
 }
 
-fn to_json<T: Serialize>(what: &'static str, value: &T) -> Result<Vec<u8>, LedgerError> {
+pub(super) fn to_json<T: Serialize>(what: &'static str, value: &T) -> Result<Vec<u8>, LedgerError> {
     serde_json::to_vec(value).map_err(|error| LedgerError::Unwritable { what, detail: error.to_string() })
 }
 

@@ -14,6 +14,7 @@
 //! | state | `n` address | next nonce |
 //! | batches | `r` index | record without data |
 //! | | `d` index | data |
+//! | | `a` index key | what the member with that key attested, see the attested module |
 //! | post_intents | address nonce | intent |
 //! | evidence | epoch view member offence | record |
 //! | votes | epoch view member kind | what the member said there, see the votes module |
@@ -22,7 +23,8 @@
 
 use alloy_primitives::{Address, B256};
 use baton_proto::{
-    BatchIndex, BlockDigest, Certificate, Epoch, Evidence, Height, MemberIndex, Offence, StatementKind, View,
+    BatchIndex, BlockDigest, BlsPublicKey, Certificate, Epoch, Evidence, Height, MemberIndex, Offence, StatementKind,
+    View,
 };
 
 pub(super) const HEAD: &[u8] = b"head";
@@ -128,6 +130,15 @@ pub(super) fn batches() -> (Vec<u8>, Vec<u8>) {
 
 pub(super) fn batch_data(index: BatchIndex) -> Vec<u8> {
     join(b'd', &[&be(index.get())])
+}
+
+pub(super) fn attested(index: BatchIndex, key: &BlsPublicKey) -> Vec<u8> {
+    join(b'a', &[&be(index.get()), key.as_bytes()])
+}
+
+/// Before the first key of what was attested of batch `index`.
+pub(super) fn attested_from(index: BatchIndex) -> Vec<u8> {
+    join(b'a', &[&be(index.get())])
 }
 
 /// Beside the keys of facts, which are text.

@@ -13,6 +13,7 @@
 //! - A folder belongs to one chain and one process, and is opened only whole: a torn last record, which nobody was ever
 //!   told about, is dropped; damage anywhere else is refused with what to do.
 
+mod attested;
 mod cache;
 mod chain;
 pub(crate) mod engine;
@@ -35,9 +36,11 @@ use std::slice;
 
 use alloy_primitives::{Address, TxHash};
 use baton_proto::{
-    BatchIndex, Block, BlockDigest, BlockHeader, Certificate, Epoch, ForcedEntry, Height, MemberIndex, View,
+    BatchIndex, Block, BlockDigest, BlockHeader, BlsPublicKey, Certificate, Epoch, ForcedEntry, Height, MemberIndex,
+    SignedStatement, View,
 };
 
+pub use attested::ATTESTED_MAX;
 pub use chain::StoreLedger;
 pub use engine::EngineError;
 pub use epochs::{end_of_epoch, last_batch_of_epoch, root_of_epoch};
@@ -188,6 +191,26 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     /// [`LedgerError`] if it cannot be written.
     fn forget_votes(&self, from: (Epoch, View), to: (Epoch, View)) -> Result<(), LedgerError>;
+
+    /// Keeps an attestation of the member that has `key`, whose signature was checked, beside what that key attested of the same
+    /// batch index, also for other committees: at most [`ATTESTED_MAX`], the first. Reads see it at once, and it survives the end
+    /// of the process; a power cut may take it. What is no attestation, or says the same again, is passed over.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if it cannot be written.
+    fn keep_attestation(&self, key: &BlsPublicKey, signed: &SignedStatement) -> Result<(), LedgerError>;
+
+    /// Returns what the member that has `key` attested of batch `index`, in the order in which it came.
+    ///
+    /// # Errors
+    /// See [`Self::header`].
+    fn attestations(&self, index: BatchIndex, key: &BlsPublicKey) -> Result<Vec<SignedStatement>, LedgerError>;
+
+    /// Forgets the kept attestations of all batches before this one. A power cut may bring them back.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if it cannot be written.
+    fn forget_attestations(&self, before: BatchIndex) -> Result<(), LedgerError>;
 
     /// Makes blocks final with their results, durably, in one step: head, transaction index, outcomes and nonces. No read sees
     /// any of it before the disk has it all, and all that was staged before.

@@ -106,10 +106,8 @@ impl BygoneEvidence {
                 return (Acceptance::Ignore, None);
             }
         };
-        for signed in [evidence.first(), evidence.second()] {
-            if let Err(error) = verifier.verify(signed.clone()) {
-                return (rejected(&error), None);
-            }
+        if let Err(error) = verifier.verify_evidence(evidence) {
+            return (rejected(&error), None);
         }
         self.offenders.put((epoch, signer), ());
         (Acceptance::Accept, verifier.committee().member(signer).map(|member| member.key))

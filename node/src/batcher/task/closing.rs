@@ -9,9 +9,9 @@ use baton_proto::{
     wire::ConsensusMessage,
 };
 use tokio::task::spawn_blocking;
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
-use super::Work;
+use super::{Work, posting::store};
 use crate::{
     batcher::{
         BatcherError,
@@ -49,13 +49,22 @@ impl Work {
     pub(super) async fn propose(&mut self, view: &InboxView, final_height: Height) -> Result<(), BatcherError> {
         let Some(me) = self.by.me() else { return Ok(()) };
         let Some(round) = &self.round else { return Ok(()) };
-        let tip = round.tip;
-        if round.certified().is_some() || round.proposal_of(me).is_some() || final_height <= tip.last_height {
+        let (tip, instead_since) = (round.tip, round.wants_calldata_since());
+        let has_proposed = round
+            .proposal_of(me)
+            .is_some_and(|mine| instead_since.is_none() || mine.header.data_kind == DataKind::Calldata);
+        let is_certified = round.certified().is_some() && instead_since.is_none();
+        if is_certified || has_proposed || final_height <= tip.last_height {
             return Ok(());
         }
         let (facts, epoch) = (Arc::clone(&self.context.facts), self.epoch.epoch);
         let situation = Situation::new(&facts, epoch, &tip, view.head, round.complete_since);
         let rank = rank(&self.by.posters, self.by.committee.len(), tip.next_index, me);
+        // By age all ranks might long since: they take turns anew, or too many batches would compete for attestations.
+        let wait = rank.saturating_mul(facts.spec.post_backoff_blocks);
+        if instead_since.is_some_and(|since| view.head.get() < since.get().saturating_add(wait)) {
+            return Ok(());
+        }
         let by_age = situation.may_propose(false, rank);
         let first_look = round.complete_since.is_none();
         self.grow_size(final_height)?;
@@ -100,7 +109,7 @@ impl Work {
         }
         self.proposed_by_me = Some(held.header.clone());
         // Durable with the attestation, before it is sent.
-        self.store(&held.header, &held.data, None)?;
+        store(&*self.context.ledger, &held.header, &held.data, None)?;
         self.tell_proposal(&held);
         self.attest(me, &held).await
     }
@@ -121,7 +130,9 @@ impl Work {
         view: &InboxView,
         final_height: Height,
     ) -> Result<Option<Candidate>, BatcherError> {
-        let Some(prices) = self.prices(facts).await else { return Ok(None) };
+        let instead = self.round.as_ref().is_some_and(|round| round.wants_calldata_since().is_some());
+        let prices = if instead { Some(Prices::Fixed(DataKind::Calldata)) } else { self.prices(facts).await };
+        let Some(prices) = prices else { return Ok(None) };
         let (ledger, context) = (Arc::clone(&self.context.ledger), Arc::clone(&self.epoch));
         let (facts, head) = (Arc::clone(facts), view.head);
         let built = spawn_blocking(move || -> Result<Result<Candidate, BatchDataError>, BatcherError> {
@@ -149,6 +160,13 @@ impl Work {
             Ok(candidate) => {
                 self.stuck = false;
                 Ok(Some(candidate))
+            }
+            Err(error) if instead => {
+                warn!(%error, height = %tip.last_height, "the next block does not fit calldata: the batch waits for L1 to take blobs");
+                if let Some(round) = &mut self.round {
+                    round.stay_with_blobs();
+                }
+                Ok(None)
             }
             Err(error) => {
                 // The chain spec lets blocks be larger than a batch: nothing can be posted any more.

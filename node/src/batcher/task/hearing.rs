@@ -3,12 +3,18 @@
 use std::sync::Arc;
 
 use alloy_primitives::Address;
-use baton_proto::{Evidence, SignedStatement, Statement, limits::COMMITTEE_MEMBERS_MAX, wire::ConsensusMessage};
+use baton_proto::{
+    Attestation, BlsPublicKey, Evidence, SignedStatement, Statement, limits::COMMITTEE_MEMBERS_MAX,
+    wire::ConsensusMessage,
+};
 use tokio::task::spawn_blocking;
 use tracing::{debug, warn};
 
 use super::{Work, judging::refuse};
-use crate::batcher::{BatchMessage, BatcherError, round::Held, rules::Situation};
+use crate::{
+    batcher::{BatchMessage, BatcherError, round::Held, rules::Situation},
+    ledger::LedgerError,
+};
 
 /// Proposals kept for the batch after the one that L1 waits for: one for each member.
 const AHEAD_PROPOSALS_MAX: usize = COMMITTEE_MEMBERS_MAX;
@@ -59,24 +65,24 @@ impl Work {
         let Statement::Attest(attestation) = signed.statement else { return Ok(()) };
         let Some(round) = &self.round else { return Ok(()) };
         let is_next = Some(attestation.batch_index) == round.tip.next_index.next();
-        let committee = if is_next {
-            self.context.epochs.of(attestation.committee_epoch)
-        } else {
-            Some(Arc::clone(&self.by)).filter(|by| by.epoch == attestation.committee_epoch)
-        };
-        // Another epoch's is none of this round's business.
+        let is_of_round = self.by.epoch == attestation.committee_epoch;
+        let committee =
+            if is_of_round { Some(Arc::clone(&self.by)) } else { self.context.epochs.of(attestation.committee_epoch) };
         let Some((committee, from)) =
             committee.and_then(|epoch| epoch.committee.index_of(from).map(|from| (epoch, from)))
         else {
             return Ok(());
         };
+        let Some(key) = committee.committee.member(from).map(|member| member.key) else { return Ok(()) };
         // A later previous hash cannot be judged yet; the statement is kept as long as there is room.
-        let wanted = if is_next {
+        let counts = if is_next {
             self.ahead_votes.len() < AHEAD_VOTES_MAX && !self.ahead_votes.contains(&signed)
         } else {
-            round.wants(&attestation, signed.signer)
+            is_of_round && round.wants(&attestation, signed.signer)
         };
-        if !wanted {
+        // Another epoch's or batch's is none of this round's business, unless it shows that its signer lies.
+        if !counts && !is_news_of_a_lie(&self.context.ledger.attestations(attestation.batch_index, &key)?, &attestation)
+        {
             return Ok(());
         }
         if signed.signer != from {
@@ -85,10 +91,12 @@ impl Work {
         }
         let verifier = Arc::clone(&committee.verifier);
         match spawn_blocking(move || verifier.verify(signed)).await? {
-            Ok(verified) if is_next => self.ahead_votes.push(verified.into_inner()),
             Ok(verified) => {
-                if let Some(evidence) = self.round.as_mut().and_then(|round| round.attest(&verified)) {
-                    self.accuse(evidence);
+                self.hold_against(&key, &verified)?;
+                match &mut self.round {
+                    _ if counts && is_next => self.ahead_votes.push(verified.into_inner()),
+                    Some(round) if counts => round.attest(&verified),
+                    _ => {}
                 }
             }
             Err(error) => {
@@ -101,11 +109,46 @@ impl Work {
         Ok(())
     }
 
+    /// Keeps a true attestation and compares it with what its key attested of the same batch before: in an earlier life of this
+    /// process as well, and for whichever committee.
+    fn hold_against(&self, key: &BlsPublicKey, signed: &SignedStatement) -> Result<(), LedgerError> {
+        let Statement::Attest(attestation) = &signed.statement else { return Ok(()) };
+        let ledger = &self.context.ledger;
+        let kept = ledger.attestations(attestation.batch_index, key)?;
+        if let Some(evidence) = kept.into_iter().find_map(|said| pair(said, signed.clone())) {
+            self.accuse(evidence);
+        }
+        ledger.keep_attestation(key, signed)
+    }
+
     /// Hands evidence on. Whoever has so much of it that there is no room is busy with the same offenders.
-    pub(super) fn accuse(&self, evidence: Evidence) {
+    fn accuse(&self, evidence: Evidence) {
         warn!(member = %evidence.signer(), epoch = %evidence.epoch(), "a member attested two ends of one batch");
         if self.context.evidence.try_send(evidence).is_err() {
             debug!("nobody takes the evidence");
         }
     }
+}
+
+/// Whether `attestation` contradicts what is `kept` of the same key and batch, and nothing of that contradicts the rest already: one
+/// pair is all that L1 punishes.
+fn is_news_of_a_lie(kept: &[SignedStatement], attestation: &Attestation) -> bool {
+    let said: Vec<&Attestation> = kept.iter().filter_map(|kept| attestation_in(&kept.statement)).collect();
+    let contradicts = |one: &Attestation| said.iter().any(|said| said.conflicts_with(one));
+    contradicts(attestation) && !said.iter().any(|said| contradicts(said))
+}
+
+const fn attestation_in(statement: &Statement) -> Option<&Attestation> {
+    match statement {
+        Statement::Attest(attestation) => Some(attestation),
+        _ => None,
+    }
+}
+
+/// Pairs two attestations of one key, if they contradict each other. The later committee says whose they are: L1 takes evidence of
+/// its epoch for longer.
+fn pair(said: SignedStatement, now: SignedStatement) -> Option<Evidence> {
+    let (first, mut second) = if said.statement.epoch() < now.statement.epoch() { (now, said) } else { (said, now) };
+    second.signer = first.signer;
+    Evidence::new(first, second)
 }

@@ -7,7 +7,7 @@ use baton_proto::{Attestation, Epoch, Height, MemberIndex, Statement, wire::Cons
 use tokio::task::spawn_blocking;
 use tracing::{debug, warn};
 
-use super::Work;
+use super::{Work, posting::store};
 use crate::{
     batcher::{
         BatcherError, Charge, block_count,
@@ -90,7 +90,7 @@ impl Work {
             return Ok(());
         };
         let statement = Statement::Attest(Attestation::of(self.by.epoch, &held.header));
-        self.store(&held.header, &held.data, None)?;
+        store(&*self.context.ledger, &held.header, &held.data, None)?;
         let signed = match spawn_blocking(move || signer.sign(&[statement])).await? {
             Ok(signed) => signed,
             Err(error) if error.is_refusal() => {
@@ -107,7 +107,7 @@ impl Work {
         for signed in signed.into_iter().map(Verified::into_inner) {
             debug!(index = %held.header.index, last_height = %held.header.last_height, "batch attested");
             // Against itself this node signs nothing: its record forbids it.
-            let _ = round.attest(&signed);
+            round.attest(&signed);
             round.mine.push(signed.clone());
             self.context.outbound.broadcast(ConsensusMessage::Attestation(signed));
         }

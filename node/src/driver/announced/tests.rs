@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use alloy_primitives::B256;
-use baton_proto::{BlockDigest, Certificate};
+use baton_proto::{BlockDigest, Certificate, SignedStatement};
 
 use super::*;
 use crate::driver::testing::{World, block_of};
@@ -138,6 +138,20 @@ fn false_evidence_is_charged_and_does_not_stand_in_the_true_ones_way() {
     let (acceptance, news) = stage.judge(Announcement::Evidence(forged));
     assert!(acceptance == Acceptance::Reject(Fault::InvalidSignature) && news.is_none());
     assert_eq!(stage.judge(Announcement::Evidence(good)).0, Acceptance::Accept);
+}
+
+#[test]
+fn attestations_for_two_committees_are_judged_by_the_first_ones() {
+    let Stage { world, mut stage, .. } = stage();
+    let evidence = |first, second| Evidence::new(first, second).unwrap();
+    let [now, then] = [(2, 1), (9, 2)].map(|(epoch, fill)| world.attest(1, Epoch::new(epoch), fill));
+    let forged = SignedStatement { signature: now.signature, ..then.clone() };
+    let (acceptance, news) = stage.judge(Announcement::Evidence(evidence(now.clone(), forged)));
+    assert!(acceptance == Acceptance::Reject(Fault::InvalidSignature) && news.is_none());
+    let true_one = evidence(now, then);
+    let (acceptance, news) = stage.judge(Announcement::Evidence(true_one.clone()));
+    assert_eq!(acceptance, Acceptance::Accept);
+    assert!(matches!(news, Some(Checked::Evidence(heard)) if heard == true_one));
 }
 
 #[test]

@@ -303,6 +303,20 @@ async fn one_valid_pair_against_a_member_is_handed_on_and_the_next_is_not_checke
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn attestations_for_two_committees_are_evidence_under_one_key() {
+    let mut stage = Stage::with_sender(3).await;
+    let running = stage.intake.epoch;
+    let said =
+        [(running, 1), (Epoch::new(running.get() + 7), 2)].map(|(epoch, fill)| stage.world.attest(1, epoch, fill));
+    let [first, second] = said;
+    let half_forged = Evidence::new(first.clone(), stage.forged(second.clone())).unwrap();
+    assert_eq!(stage.evidence(&half_forged), Err("evidence with an invalid signature"));
+    let evidence = Evidence::new(first, second).unwrap();
+    assert_eq!(stage.evidence(&evidence), Ok(true));
+    assert_eq!(stage.evidence(&evidence), Ok(false), "known");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn evidence_of_views_that_do_not_matter_is_not_checked() {
     let mut stage = Stage::with_sender(3).await;
     for view in (1 << 30..).take(3).map(View::new) {

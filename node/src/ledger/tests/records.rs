@@ -2,7 +2,8 @@
 
 use alloy_primitives::{Bytes, TxHash};
 use baton_proto::{
-    BatchHash, BatchHeader, BatchIndex, DataKind, Evidence, ForcedEntry, Height, MemberIndex, SignedStatement,
+    Attestation, BatchHash, BatchHeader, BatchIndex, BlsPublicKey, DataKind, Evidence, ForcedEntry, Height,
+    MemberIndex, SignedStatement,
 };
 
 use super::*;
@@ -11,6 +12,8 @@ on_every_ledger!(
     a_batch_keeps_its_data_while_its_record_moves_on,
     another_batch_takes_the_place_and_drops_the_data,
     the_last_batch_is_the_highest,
+    what_a_key_attested_of_a_batch_is_kept_in_order_and_within_its_bound,
+    attestations_are_forgotten_with_their_batches_and_nothing_else_is,
     intents_are_kept_by_account_and_nonce_until_removed,
     evidence_is_kept_once_per_member_view_and_offence,
     l1_facts_are_opaque_and_replaced_whole,
@@ -85,6 +88,56 @@ fn another_batch_takes_the_place_and_drops_the_data(fixture: &mut dyn Fixture) {
     fixture.ledger().put_batch(&batch(3, b"theirs")).unwrap();
     fixture.reopen();
     assert_eq!(fixture.ledger().batch(BatchIndex::new(3)).unwrap(), Some(batch(3, b"theirs")));
+}
+
+fn attested(index: u64, committee: u64, block: u8) -> SignedStatement {
+    let statement = Statement::Attest(Attestation {
+        committee_epoch: Epoch::new(committee),
+        batch_index: BatchIndex::new(index),
+        prev_batch_hash: BatchHash::ZERO,
+        header_hash: BatchHash::ZERO,
+        last_height: Height::new(9),
+        last_digest: BlockDigest::new(B256::repeat_byte(block)),
+        state_root: B256::ZERO,
+    });
+    SignedStatement { statement, signer: MemberIndex::new(3), signature: BlsSignature::new([block; 48]) }
+}
+
+fn what_a_key_attested_of_a_batch_is_kept_in_order_and_within_its_bound(fixture: &mut dyn Fixture) {
+    let (mine, others) = (BlsPublicKey::new([1; BlsPublicKey::LENGTH]), BlsPublicKey::new([2; BlsPublicKey::LENGTH]));
+    let said: Vec<SignedStatement> = (0..).map(|n| attested(5, u64::from(n % 2), n)).take(ATTESTED_MAX + 1).collect();
+    for signed in &said {
+        // Again says nothing new.
+        for _ in 0..2 {
+            fixture.ledger().keep_attestation(&mine, signed).unwrap();
+        }
+    }
+    fixture.ledger().keep_attestation(&others, &said[0]).unwrap();
+    // For another committee it says the same.
+    fixture.ledger().keep_attestation(&others, &attested(5, 7, 0)).unwrap();
+    fixture.ledger().keep_attestation(&mine, &attested(6, 2, 1)).unwrap();
+    let vote = Statement::Nullify { epoch: EPOCH, view: View::new(1) };
+    fixture.ledger().keep_attestation(&mine, &SignedStatement { statement: vote, ..said[0].clone() }).unwrap();
+    fixture.reopen();
+    let kept = |index, key| fixture.ledger().attestations(BatchIndex::new(index), key).unwrap();
+    assert_eq!(kept(5, &mine), said[..ATTESTED_MAX]);
+    assert_eq!((kept(5, &others), kept(6, &mine)), (vec![said[0].clone()], vec![attested(6, 2, 1)]));
+    assert!(kept(0, &mine).is_empty() && kept(6, &others).is_empty());
+}
+
+fn attestations_are_forgotten_with_their_batches_and_nothing_else_is(fixture: &mut dyn Fixture) {
+    let key = BlsPublicKey::new([1; BlsPublicKey::LENGTH]);
+    for index in 3..6 {
+        fixture.ledger().keep_attestation(&key, &attested(index, 2, 1)).unwrap();
+        fixture.ledger().put_batch(&batch(index, b"data")).unwrap();
+    }
+    fixture.ledger().forget_attestations(BatchIndex::new(5)).unwrap();
+    fixture.reopen();
+    let kept = |index| fixture.ledger().attestations(BatchIndex::new(index), &key).unwrap().len();
+    assert_eq!([kept(3), kept(4), kept(5)], [0, 0, 1]);
+    for index in 3..6 {
+        assert_eq!(fixture.ledger().batch(BatchIndex::new(index)).unwrap(), Some(batch(index, b"data")));
+    }
 }
 
 fn the_last_batch_is_the_highest(fixture: &mut dyn Fixture) {
