@@ -56,6 +56,6 @@ pub use liveness::{LivenessView, SequencerStanding, SettledDuties, spawn_livenes
 pub use origins::{OriginVerdict, Origins};
 pub use poster::{CertifiedBatch, Poster, PosterStatus};
 pub use replay::{Had, PostedBatch, PostedChain, ReplayError, posted_batches, read_posted_chain};
-pub use reporter::{CONFLICT_KEY, rank as report_rank, spawn_reporter};
+pub use reporter::{CONFLICT_KEY, rank as report_rank, report_rest, spawn_reporter};
 pub use sender::{Call, SendError, Sender, SenderConfig, Standing};
 pub use watcher::{L1Head, L1View, Watcher};

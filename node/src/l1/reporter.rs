@@ -3,7 +3,8 @@
 //! Every node that holds a pair stores it and submits it, one after the other: the rank says how many turns to wait while
 //! somebody else may do it. A pair is about the committee of the epoch in which it was signed, which may be over long
 //! since; L1 knows it always. Stored evidence is taken up again after a restart, an outage or a reorg, until L1 has the
-//! penalty in a final block or refuses the pair for good.
+//! penalty in a final block or refuses the pair for good. A node that has halted starts for nothing else any more
+//! ([`report_rest`]).
 //!
 //! A submission that everybody sees in the mempool can be copied. So the reporter first commits to it, which shows nothing,
 //! and submits in a later block: the reward is its own. What it commits to follows from the pair and the account alone, so a
@@ -87,24 +88,31 @@ pub fn spawn_reporter(
     found: Arc<Notify>,
     halted: CancellationToken,
 ) -> Result<JoinHandle<Result<(), SendError>>, SendError> {
-    let sender = account.open("evidence")?;
-    let AccountContext { client, facts, ledger, config, l1, cancel, .. } = account;
-    let settler = Settler::new(client.clone(), Arc::clone(&facts), Arc::clone(&ledger), epochs.clone());
-    let committees = Committees::new(client.clone(), Arc::clone(&facts), epochs);
-    let mut work = Work {
-        client,
-        facts,
-        committees,
-        ledger,
-        sender,
-        settler,
-        cases: BTreeMap::new(),
-        are_some_left: false,
-        conflict: None,
-        is_halted: false,
-    };
-    work.take_up()?;
-    Ok(tokio::spawn(work.run(config.poll, found, l1, halted, cancel)))
+    let (poll, l1, cancel) = (account.config.poll, account.l1.clone(), account.cancel.clone());
+    let work = Work::new(account, epochs)?;
+    Ok(tokio::spawn(work.run(poll, found, l1, halted, cancel)))
+}
+
+/// Takes to L1 what the ledger of a halted node holds against others, the certificates that it halted for among it. Returns when
+/// L1 has all of it in a final block, or never will; or when the account's token is cancelled.
+///
+/// # Errors
+/// [`SendError`] when the ledger fails.
+pub async fn report_rest(account: AccountContext, epochs: EpochBook) -> Result<(), SendError> {
+    let (poll, mut l1, cancel) = (account.config.poll, account.l1.clone(), account.cancel.clone());
+    let mut work = Work::new(account, epochs)?;
+    work.is_halted = true;
+    work.take_conflict()?;
+    while work.is_busy() {
+        let Some(looked) = cancel.run_until_cancelled(work.look(&mut l1)).await else { return Ok(()) };
+        let healthy = looked?;
+        tokio::select! {
+            () = cancel.cancelled() => return Ok(()),
+            changed = l1.changed() => if changed.is_err() { return Ok(()) },
+            () = tokio::time::sleep(poll), if healthy => {}
+        }
+    }
+    Ok(())
 }
 
 struct Case {
@@ -166,6 +174,28 @@ struct Work {
 }
 
 impl Work {
+    /// With the stored pairs that L1 does not have.
+    fn new(account: AccountContext, epochs: EpochBook) -> Result<Self, SendError> {
+        let sender = account.open("evidence")?;
+        let AccountContext { client, facts, ledger, .. } = account;
+        let settler = Settler::new(client.clone(), Arc::clone(&facts), Arc::clone(&ledger), epochs.clone());
+        let committees = Committees::new(client.clone(), Arc::clone(&facts), epochs);
+        let mut work = Self {
+            client,
+            facts,
+            committees,
+            ledger,
+            sender,
+            settler,
+            cases: BTreeMap::new(),
+            are_some_left: false,
+            conflict: None,
+            is_halted: false,
+        };
+        work.take_up()?;
+        Ok(work)
+    }
+
     async fn run(
         mut self,
         poll: Duration,
@@ -175,25 +205,8 @@ impl Work {
         cancel: CancellationToken,
     ) -> Result<(), SendError> {
         loop {
-            let (head, finalized, healthy) = {
-                let view = l1.borrow_and_update();
-                (view.head, view.finalized, view.healthy)
-            };
-            if let (true, Some(head), Some((finalized, _))) = (healthy, head, finalized) {
-                let round = tokio::select! {
-                    () = cancel.cancelled() => return Ok(()),
-                    round = self.round(head.number, finalized.number) => round,
-                };
-                match round {
-                    Ok(()) => {}
-                    Err(error @ (SendError::Ledger(_) | SendError::Sign(_))) => return Err(error),
-                    Err(error) => debug!(%error, "what is to be sent waits"),
-                }
-                if self.are_some_left && self.cases.len() < CASES_MAX {
-                    self.take_up()?;
-                }
-            }
-            let busy = self.is_busy();
+            let Some(looked) = cancel.run_until_cancelled(self.look(&mut l1)).await else { return Ok(()) };
+            let (healthy, busy) = (looked?, self.is_busy());
             tokio::select! {
                 () = cancel.cancelled() => return Ok(()),
                 () = halted.cancelled(), if !self.is_halted => {
@@ -205,6 +218,25 @@ impl Work {
                 () = tokio::time::sleep(poll), if busy && healthy => {}
             }
         }
+    }
+
+    /// One round, if L1 can be seen. Returns whether it can.
+    async fn look(&mut self, l1: &mut watch::Receiver<L1View>) -> Result<bool, SendError> {
+        let (head, finalized, healthy) = {
+            let view = l1.borrow_and_update();
+            (view.head, view.finalized, view.healthy)
+        };
+        if let (true, Some(head), Some((finalized, _))) = (healthy, head, finalized) {
+            match self.round(head.number, finalized.number).await {
+                Ok(()) => {}
+                Err(error @ (SendError::Ledger(_) | SendError::Sign(_))) => return Err(error),
+                Err(error) => debug!(%error, "what is to be sent waits"),
+            }
+            if self.are_some_left && self.cases.len() < CASES_MAX {
+                self.take_up()?;
+            }
+        }
+        Ok(healthy)
     }
 
     fn is_busy(&self) -> bool {

@@ -8,6 +8,7 @@ mod bygone;
 mod consensus;
 mod early;
 mod forward;
+mod halted;
 mod open;
 mod opener;
 mod parts;
@@ -135,6 +136,12 @@ pub async fn run_with(config: Config, options: NodeOptions, wrap: WrapOutbound) 
     start(config, opened, journal, health, wrap, stop).await
 }
 
+/// How this node's accounts on L1 pay.
+fn account_config(config: &Config) -> AccountConfig {
+    let poll = Duration::from_millis(config.l1.poll_interval_ms);
+    AccountConfig { replace_after: REPLACE_AFTER, fee_ceiling_wei: FEE_CEILING_WEI, poll }
+}
+
 /// The health endpoints, and the status that they answer from.
 struct Health {
     status: watch::Sender<NodeStatus>,
@@ -244,7 +251,6 @@ async fn start(
     let (ready, stages) = consensus.prepare(recovered.clone(), true, None)?;
     let (stages, stages_seen) = watch::channel(stages);
 
-    let account_config = || AccountConfig { replace_after: REPLACE_AFTER, fee_ceiling_wei: FEE_CEILING_WEI, poll };
     let (charged, routed_outbound) = (network.clone(), Arc::clone(&outbound));
     let (accuse, accused) = mpsc::channel(ACCUSATIONS_MAX);
     let batcher = Batcher::spawn(BatcherContext {
@@ -261,7 +267,7 @@ async fn start(
             charged.at(epoch).charge_member(member, Fault::InvalidMessage);
         }),
         evidence: accuse,
-        poster: opened.poster_key.clone().map(|key| (key, account_config())),
+        poster: opened.poster_key.clone().map(|key| (key, account_config(&config))),
         config: BatcherConfig { data: config.l1.batch_data, ..BatcherConfig::default() },
         cancel: halt.clone(),
     })
@@ -283,7 +289,7 @@ async fn start(
             facts: Arc::clone(&facts),
             ledger: Arc::clone(&ledger),
             key,
-            config: account_config(),
+            config: account_config(&config),
             l1: watcher.view.clone(),
             cancel: inner.clone(),
         };

@@ -12,11 +12,15 @@ use baton_mempool::Pool;
 use baton_proto::{BlsPublicKey, Certificate, ExecutorKind, Height, L2ChainId, View};
 use tracing::{info, warn};
 
-use super::{NodeOptions, opener::Opener};
+use super::{
+    NodeOptions, account_config,
+    halted::{self, why_halted},
+    opener::Opener,
+};
 use crate::{
     admission::{Journal, JournalError, Senders, open_pool},
     config::{Config, PeerAddress, account_key},
-    driver::{HALTED_KEY, LedgerNonces},
+    driver::LedgerNonces,
     durable_file,
     epoch::{EpochBook, EpochContext, EpochError},
     l1::{ChainFacts, FactsError, L1Client, L1Error, chain_facts},
@@ -223,9 +227,6 @@ pub(super) async fn open(config: &Config, held: Held) -> Result<(Opened, Journal
 
     let chain = ChainIdentity { domain: facts.domain, inbox: facts.inbox, slasher: facts.slasher };
     let ledger: Arc<dyn Ledger> = Arc::new(RocksLedger::open(&config.data_dir.join(LEDGER_DIR), &chain)?);
-    if let Some(why) = ledger.l1_fact(HALTED_KEY)? {
-        return Err(OpenError::Halted(String::from_utf8_lossy(&why).into_owned()));
-    }
     ledger.init_genesis(&facts.genesis)?;
     let head = ledger.head()?.height;
     let own = |(key, record)| OwnKey::new(key, record, facts.domain).map(Arc::new);
@@ -237,6 +238,14 @@ pub(super) async fn open(config: &Config, held: Held) -> Result<(Opened, Journal
         keys,
         poll: Duration::from_millis(config.l1.poll_interval_ms),
     };
+    if let Some(why) = why_halted(ledger.as_ref())? {
+        if let Some(key) = evidence_key
+            && let Err(error) = halted::report(&opener, key, account_config(config)).await
+        {
+            warn!(error, "not all evidence could be taken to L1");
+        }
+        return Err(OpenError::Halted(why));
+    }
     let epochs = opener.book().await?;
     let epoch = epochs.running();
     opener.check_seat(&epochs).await?;

@@ -6,7 +6,7 @@ use baton_consensus::Committee;
 use baton_proto::{Conflict, Epoch, L1BlockNumber};
 use tracing::{error, info, warn};
 
-use super::{CONFLICT_KEY, Window, Work, turn};
+use super::{CONFLICT_KEY, Window, Work, is_final_refusal, turn};
 use crate::l1::{
     bindings::{RevertReason, SequencerRegistry, conflict_submission},
     client::{At, L1Error},
@@ -49,15 +49,27 @@ impl Work {
         finalized: L1BlockNumber,
     ) -> Result<(), SendError> {
         let call = self.conflict_call(head, finalized).await?;
-        match (self.sender.drive(call.as_ref()).await, &mut self.conflict) {
-            (Err(SendError::Refused(reason)), Some(case)) => {
-                if case.refusal.as_ref() != Some(&reason) {
-                    warn!(%reason, "the slasher does not take the certificates now");
-                    case.refusal = Some(reason);
-                }
-                Ok(())
-            }
-            (outcome, _) => outcome.map(drop),
+        let reason = match self.sender.drive(call.as_ref()).await {
+            Err(SendError::Refused(reason)) => reason,
+            outcome => return outcome.map(drop),
+        };
+        if self.is_hopeless(&reason, call.as_ref()).await? {
+            error!(%reason, "the slasher refuses the certificates for good");
+            self.conflict = None;
+        } else if let Some(case) = &mut self.conflict
+            && case.refusal.as_ref() != Some(&reason)
+        {
+            warn!(%reason, "the slasher does not take the certificates now");
+            case.refusal = Some(reason);
+        }
+        Ok(())
+    }
+
+    /// Whether most endpoints say that the slasher will never take the certificates.
+    async fn is_hopeless(&self, reason: &RevertReason, call: Option<&Call>) -> Result<bool, SendError> {
+        match call {
+            Some(call) if is_final_refusal(reason) => self.is_refused_for_good(call).await,
+            _ => Ok(false),
         }
     }
 

@@ -17,12 +17,12 @@ use crate::{
     l1::{
         AccountConfig, AccountContext, At, CONFLICT_KEY, L1Client, Watcher,
         bindings::{BatchInbox, SequencerRegistry, Slasher, post_call},
-        deploy, report_rank,
+        deploy, report_rank, report_rest,
         reporter::HURRY_BLOCKS,
         spawn_reporter,
         testing::{
-            HastyEndpoint, POLL, TestChain, account, anvil_call, client_behind, client_of, eventually, mine_to,
-            other_digest, start_anvil,
+            HastyEndpoint, PATIENCE, POLL, TestChain, account, anvil_call, client_behind, client_of, eventually,
+            mine_to, other_digest, start_anvil,
         },
     },
     ledger::{EvidenceOnL1, EvidenceRecord, Ledger},
@@ -293,12 +293,12 @@ async fn evidence_of_a_skipped_epoch_is_taken_after_the_reporter_has_named_that_
 }
 
 #[tokio::test]
-async fn two_ends_of_one_batch_cost_bond() {
+async fn two_ends_of_one_batch_cost_bond_also_for_two_committees() {
     let chain = TestChain::start().await;
-    let attest = |block| {
+    let attest = |committee_epoch, block| {
         let last_digest = other_digest(block);
         let statement = Statement::Attest(Attestation {
-            committee_epoch: chain.facts.first.epoch,
+            committee_epoch,
             batch_index: BatchIndex::new(5),
             prev_batch_hash: BatchHash::new(B256::repeat_byte(7)),
             header_hash: BatchHash::new(last_digest.get()),
@@ -311,7 +311,10 @@ async fn two_ends_of_one_batch_cost_bond() {
     };
     let before = bond(&chain, 2).await;
     let reporter = member(&chain, 0, chain.ledger());
-    reporter.finds(Evidence::new(attest(1), attest(2)).unwrap());
+    // For a later committee as well, under the key's place in the first one's.
+    let epoch = chain.facts.first.epoch;
+    let later = attest(Epoch::new(epoch.get() + 3), 2);
+    reporter.finds(Evidence::new(attest(epoch, 1), later).unwrap());
     eventually("the penalty is final", || async {
         deploy::mine(&chain.client, 1).await.unwrap();
         reporter.ledger.evidence().unwrap().first().is_some_and(|record| record.l1 == EvidenceOnL1::Closed)
@@ -322,14 +325,19 @@ async fn two_ends_of_one_batch_cost_bond() {
     reporter.cancel.cancel();
 }
 
+/// Two finalizations of one view by these members each.
+fn conflict_of(chain: &TestChain, first: [u8; 3], second: [u8; 3]) -> Conflict {
+    let finalize =
+        |block| Statement::Finalize { epoch: chain.facts.first.epoch, view: View::new(7), block: other_digest(block) };
+    let certificates = [(1, first), (2, second)]
+        .map(|(block, signers)| chain.certificate(finalize(block), &signers, &chain.facts.domain));
+    Conflict::among(&certificates).unwrap()
+}
+
 #[tokio::test]
 async fn whoever_is_in_two_certificates_that_contradict_each_other_loses_everything() {
     let chain = TestChain::start().await;
-    let finalize =
-        |block| Statement::Finalize { epoch: chain.facts.first.epoch, view: View::new(7), block: other_digest(block) };
-    let certificates = [(1, [0, 1, 2]), (2, [1, 2, 3])]
-        .map(|(block, signers)| chain.certificate(finalize(block), &signers, &chain.facts.domain));
-    let conflict = Conflict::among(&certificates).unwrap();
+    let conflict = conflict_of(&chain, [0, 1, 2], [1, 2, 3]);
     let before = [bond(&chain, 0).await, bond(&chain, 3).await];
     let reporter = member(&chain, 0, chain.ledger());
     // As the driver does it: what it halts for is in the ledger first.
@@ -344,6 +352,80 @@ async fn whoever_is_in_two_certificates_that_contradict_each_other_loses_everyth
     assert!(!rewards(&chain).await.is_zero());
     assert_eq!(commitments(&chain).await, 1);
     reporter.cancel.cancel();
+}
+
+/// What a halted node's last process left in the ledger, taken to L1 by the next, by member 0.
+async fn rest_of(chain: &TestChain, ledger: &Arc<dyn Ledger>) {
+    let record = tempfile::tempdir().unwrap();
+    let epochs = chain.epochs(Some(&chain.own_key(&chain.keys[0], record.path())));
+    let cancel = CancellationToken::new();
+    let watcher =
+        Watcher::spawn(chain.client.clone(), Arc::clone(&chain.facts), Arc::clone(ledger), POLL, cancel.clone());
+    let context = AccountContext {
+        client: chain.client.clone(),
+        facts: Arc::clone(&chain.facts),
+        ledger: Arc::clone(ledger),
+        key: account(5),
+        config: AccountConfig { poll: POLL, ..AccountConfig::default() },
+        l1: watcher.view,
+        cancel: cancel.clone(),
+    };
+    let all = report_rest(context, epochs);
+    tokio::pin!(all);
+    let mining = async {
+        loop {
+            tokio::select! {
+                ended = &mut all => return ended.unwrap(),
+                () = tokio::time::sleep(POLL) => deploy::mine(&chain.client, 1).await.unwrap(),
+            }
+        }
+    };
+    timeout(PATIENCE, mining).await.expect("it ends when nothing is left to do");
+    cancel.cancel();
+}
+
+#[tokio::test]
+async fn what_a_halted_node_holds_is_taken_to_l1_after_its_restart() {
+    let chain = TestChain::start().await;
+    let conflict = conflict_of(&chain, [0, 1, 2], [1, 2, 3]);
+    let ledger = chain.ledger();
+    ledger.put_l1_fact(CONFLICT_KEY, &serde_json::to_vec(&conflict).unwrap()).unwrap();
+    // It ends when it has announced the certificates and not shown them yet.
+    let first = member(&chain, 0, Arc::clone(&ledger));
+    first.halted.cancel();
+    eventually("the commitment", || async {
+        deploy::mine(&chain.client, 1).await.unwrap();
+        commitments(&chain).await == 1
+    })
+    .await;
+    first.cancel.cancel();
+    let shown = async || bond(&chain, 1).await.is_zero() && bond(&chain, 2).await.is_zero();
+    let before = [bond(&chain, 0).await, bond(&chain, 3).await];
+    rest_of(&chain, &ledger).await;
+    assert!(shown().await);
+    assert_eq!([bond(&chain, 0).await, bond(&chain, 3).await], before);
+    assert_eq!(commitments(&chain).await, 1);
+    // L1 has it in a final block: whoever starts again finds nothing to do.
+    let sent = transactions(&chain).await;
+    rest_of(&chain, &ledger).await;
+    assert_eq!(transactions(&chain).await, sent);
+}
+
+#[tokio::test]
+async fn certificates_that_l1_takes_no_more_hold_nobody_up() {
+    let chain = TestChain::start_with(|spec| spec.evidence_blocks = 20).await;
+    let conflict = conflict_of(&chain, [0, 1, 2], [1, 2, 3]);
+    let later = Epoch::new(conflict.epoch().get() + 1);
+    mine_to(&chain.client, chain.facts.epochs().start(later).get() + 1).await;
+    post_in(&chain, later).await;
+    let reporter = chain.ledger();
+    let naming = BatchInbox::closeSkippedCall { epoch: conflict.epoch().get(), before: 0 }.abi_encode().into();
+    deploy::send(&chain.client, &account(9), chain.facts.inbox, naming, "a test's call").await.unwrap();
+    deploy::mine(&chain.client, 40).await.unwrap();
+    reporter.put_l1_fact(CONFLICT_KEY, &serde_json::to_vec(&conflict).unwrap()).unwrap();
+    let before = bond(&chain, 1).await;
+    rest_of(&chain, &reporter).await;
+    assert_eq!((bond(&chain, 1).await, slashes(&chain).await), (before, vec![]));
 }
 
 #[tokio::test]
