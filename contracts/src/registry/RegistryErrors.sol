@@ -4,7 +4,9 @@ pragma solidity 0.8.37;
 /// @title RegistryErrors
 /// @notice Why `SequencerRegistry`, or its `Certificates`, refuses.
 interface RegistryErrors {
-    error SequencerRegistry__InvalidSpec(string field);
+    /// @dev A field of the chain spec is `got`, and must be from `least` to `most`. Of `bondToken` what counts is the length of
+    /// its code.
+    error SequencerRegistry__InvalidSpec(string field, uint256 got, uint256 least, uint256 most);
     error SequencerRegistry__ZeroAddress();
     error SequencerRegistry__AlreadyActivated(uint64 genesisL1Block);
     error SequencerRegistry__TooFewMembers(uint256 needed, uint256 members);

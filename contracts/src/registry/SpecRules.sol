@@ -21,32 +21,31 @@ library SpecRules {
     /// @notice Refuses a spec under which the contracts would not keep their promises. What only nodes use is theirs to
     /// judge.
     function check(ChainSpec memory spec) internal view {
-        _require(spec.l2ChainId != 0, "l2ChainId");
-        _require(spec.epochBlocks != 0 && spec.epochBlocks <= SPAN_MAX, "epochBlocks");
-        _require(spec.abandonBlocks != 0 && spec.abandonBlocks <= SPAN_MAX, "abandonBlocks");
-        _require(spec.maxOriginAge != 0 && spec.maxOriginAge <= SPAN_MAX, "maxOriginAge");
-        _require(spec.liveEpochs != 0 && spec.liveEpochs <= SPAN_MAX, "liveEpochs");
-        _require(spec.correlationEpochs <= CORRELATION_EPOCHS_MAX, "correlationEpochs");
-        _require(spec.evidenceBlocks != 0 && spec.evidenceBlocks <= SPAN_MAX, "evidenceBlocks");
-        _require(spec.jailEpochs <= SPAN_MAX, "jailEpochs");
-        _require(spec.batchBytesMax != 0, "batchBytesMax");
-        _require(spec.baseSlashBps != 0 && spec.baseSlashBps <= BPS, "baseSlashBps");
+        _require("l2ChainId", spec.l2ChainId, 1, type(uint64).max);
+        _require("epochBlocks", spec.epochBlocks, 1, SPAN_MAX);
+        _require("abandonBlocks", spec.abandonBlocks, 1, SPAN_MAX);
+        _require("maxOriginAge", spec.maxOriginAge, 1, SPAN_MAX);
+        _require("liveEpochs", spec.liveEpochs, 1, SPAN_MAX);
+        _require("correlationEpochs", spec.correlationEpochs, 0, CORRELATION_EPOCHS_MAX);
+        _require("evidenceBlocks", spec.evidenceBlocks, 1, SPAN_MAX);
+        _require("jailEpochs", spec.jailEpochs, 0, SPAN_MAX);
+        _require("batchBytesMax", spec.batchBytesMax, 1, type(uint64).max);
+        _require("baseSlashBps", spec.baseSlashBps, 1, BPS);
         // An offender that reports itself must lose, so less may be paid than is burned.
-        _require(spec.reporterBps < BPS / 2, "reporterBps");
-        _require(spec.jailMissBps <= BPS, "jailMissBps");
+        _require("reporterBps", spec.reporterBps, 0, BPS / 2 - 1);
+        _require("jailMissBps", spec.jailMissBps, 0, BPS);
         // With as many as there are seats nobody could ever leave, since nobody could come.
-        _require(spec.minCommittee != 0 && spec.minCommittee < MEMBERS_MAX, "minCommittee");
-        _require(spec.allowSmall || spec.minCommittee >= ACTIVATION_MEMBERS, "minCommittee");
-        _require(spec.orderingRule <= 1, "orderingRule");
-        _require(spec.executor <= 1, "executor");
-        _require(spec.weightUnit != 0, "weightUnit");
-        _require(spec.weightCap != 0 && spec.weightCap <= WEIGHT_CAP_MAX, "weightCap");
+        _require("minCommittee", spec.minCommittee, spec.allowSmall ? 1 : ACTIVATION_MEMBERS, MEMBERS_MAX - 1);
+        _require("orderingRule", spec.orderingRule, 0, 1);
+        _require("executor", spec.executor, 0, 1);
+        _require("weightUnit", spec.weightUnit, 1, type(uint128).max);
+        _require("weightCap", spec.weightCap, 1, WEIGHT_CAP_MAX);
         // Otherwise a member could have no weight at all.
-        _require(spec.minBond >= spec.weightUnit && spec.minBond <= type(uint128).max, "minBond");
-        _require(spec.bondToken.code.length != 0, "bondToken");
+        _require("minBond", spec.minBond, spec.weightUnit, type(uint128).max);
+        _require("bondToken", spec.bondToken.code.length, 1, type(uint256).max);
     }
 
-    function _require(bool holds, string memory field) private pure {
-        if (!holds) revert RegistryErrors.SequencerRegistry__InvalidSpec(field);
+    function _require(string memory field, uint256 got, uint256 least, uint256 most) private pure {
+        if (got < least || got > most) revert RegistryErrors.SequencerRegistry__InvalidSpec(field, got, least, most);
     }
 }

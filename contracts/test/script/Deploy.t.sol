@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {Deploy} from "../../script/Deploy.s.sol";
 import {ChainSpec} from "../../src/Types.sol";
+import {RegistryErrors} from "../../src/registry/RegistryErrors.sol";
 import {Assertions} from "../support/Assertions.sol";
 import {vm} from "../support/Vm.sol";
 
@@ -11,7 +12,7 @@ contract DeployTest is Deploy, Assertions {
 
     function test_It_DeploysWhatTheDescriptionSaysEachWhereTheRegistryNamesIt() external {
         (ChainSpec memory spec, uint256 reward) = describe(vm.readFile("deployments/devnet.json"));
-        assertEq(spec.l2ChainId, 4242, "the first number");
+        assertEq(spec.l2ChainId, 2028, "the first number");
         assertEq(spec.liveEpochs, 2 ** 32, "one beyond 32 bits");
         assertTrue(spec.allowSmall, "the one that is true or false");
         assertEq(spec.minBond, 1e12, "the last number");
@@ -28,12 +29,66 @@ contract DeployTest is Deploy, Assertions {
     }
 
     function test_RevertWhen_AFieldIsMissing() external {
-        vm.expectRevert();
-        this.describe("{\"rewardPerEpoch\": 1, \"spec\": {\"l2ChainId\": 1}}");
+        _expect(abi.encodeWithSelector(Deploy__MissingField.selector, "deltaMs"), "\"deltaMs\": 100,", "");
+        _expect(
+            abi.encodeWithSelector(Deploy__MissingField.selector, "rewardPerEpoch"),
+            "\"rewardPerEpoch\": 1000000000000,",
+            ""
+        );
+        vm.expectRevert(abi.encodeWithSelector(Deploy__MissingField.selector, "spec"));
+        this.describe("{\"rewardPerEpoch\": 1}");
     }
 
-    function test_RevertWhen_ANumberDoesNotFit() external {
-        vm.expectRevert(bytes("l2ChainId"));
-        this.describe("{\"rewardPerEpoch\": 1, \"spec\": {\"l2ChainId\": 18446744073709551616}}");
+    function test_RevertWhen_AFieldIsUnknown() external {
+        _expect(
+            abi.encodeWithSelector(Deploy__UnknownField.selector, "deltaMS"),
+            "\"deltaMs\": 100",
+            "\"deltaMs\": 100, \"deltaMS\": 1"
+        );
+        _expect(
+            abi.encodeWithSelector(Deploy__UnknownField.selector, "owner"), "\"spec\": {", "\"owner\": 1, \"spec\": {"
+        );
+    }
+
+    function test_RevertWhen_ANumberDoesNotFitItsType() external {
+        _expect(
+            abi.encodeWithSelector(Deploy__OutOfBounds.selector, "l2ChainId", type(uint64).max, 2 ** 64),
+            "\"l2ChainId\": 2028",
+            "\"l2ChainId\": 18446744073709551616"
+        );
+        _expect(
+            abi.encodeWithSelector(Deploy__OutOfBounds.selector, "baseSlashBps", type(uint16).max, 65_536),
+            "\"baseSlashBps\": 500",
+            "\"baseSlashBps\": 65536"
+        );
+    }
+
+    function test_RevertWhen_ANumberIsOutOfTheRegistrysBounds() external {
+        (ChainSpec memory spec, uint256 reward) = describe(_with("\"reporterBps\": 1000", "\"reporterBps\": 5000"));
+        vm.expectRevert(
+            abi.encodeWithSelector(RegistryErrors.SequencerRegistry__InvalidSpec.selector, "reporterBps", 5000, 0, 4999)
+        );
+        this.deploy(spec, reward);
+    }
+
+    function test_When_ANumberIsWrittenAsText() external view {
+        (ChainSpec memory spec,) =
+            describe(_with("\"weightUnit\": 1000000000000", "\"weightUnit\": \"100000000000000000000\""));
+        assertEq(spec.weightUnit, 1e20, "weight unit");
+    }
+
+    function deploy(ChainSpec memory spec, uint256 reward) external {
+        _deploy(DEPLOYER, spec, reward);
+    }
+
+    /// @dev The description of the devnet with one text for another.
+    function _with(string memory from, string memory to) private view returns (string memory) {
+        return vm.replace(vm.readFile("deployments/devnet.json"), from, to);
+    }
+
+    function _expect(bytes memory reason, string memory from, string memory to) private {
+        string memory json = _with(from, to);
+        vm.expectRevert(reason);
+        this.describe(json);
     }
 }
