@@ -123,3 +123,25 @@ contract NeverNothingToken is ERC20 {
         super._update(from, to, value);
     }
 }
+
+/// @notice Once closed, lets nobody pull anything: what a pause of all deposits comes to. Everything else goes on.
+contract ClosingToken is ERC20 {
+    bool public closed;
+
+    error ClosingToken__Closed();
+
+    constructor() ERC20("Closing", "CLO") {}
+
+    function mint(address to, uint256 amount) external {
+        _mint(to, amount);
+    }
+
+    function close() external {
+        closed = true;
+    }
+
+    function transferFrom(address from, address to, uint256 value) public override returns (bool) {
+        if (closed) revert ClosingToken__Closed();
+        return super.transferFrom(from, to, value);
+    }
+}
