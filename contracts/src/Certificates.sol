@@ -46,6 +46,11 @@ contract Certificates {
         _;
     }
 
+    modifier onlyRosters() {
+        if (msg.sender != ROSTERS) revert Certificates__OnlyRosters(ROSTERS, msg.sender);
+        _;
+    }
+
     /// @param epochBlocks Length of an epoch, in L1 blocks.
     /// @param rosters The registry's contract that says what a committee is.
     constructor(uint256 epochBlocks, address rosters) {
@@ -85,6 +90,12 @@ contract Certificates {
         return ContentStore.put(key);
     }
 
+    /// @notice Stores at most `CHUNK_KEYS` keys together, where `store` finds them. Only the registry's `Rosters` calls.
+    /// @param keys Where they lie, in the order of their members.
+    function storeKeys(address[] calldata keys) external onlyRosters {
+        ContentStore.put(_keyChunk(keys));
+    }
+
     /// @notice Stores the committee of `epoch`. Only the registry's `Rosters` calls.
     /// @dev O(members). Keys are stored in chunks of 64, and a chunk, or the whole content, that an earlier epoch had is
     /// used again.
@@ -94,9 +105,9 @@ contract Certificates {
     /// @return content Where the stored committee lies.
     function store(uint64 epoch, address[] calldata keys, uint64[] calldata weights, uint64 total)
         external
+        onlyRosters
         returns (address content)
     {
-        if (msg.sender != ROSTERS) revert Certificates__OnlyRosters(ROSTERS, msg.sender);
         uint256 members = keys.length;
         bytes memory packed;
         bytes memory sum = new bytes(2 * Bls12381.G2_BYTES);

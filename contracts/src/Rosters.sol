@@ -31,13 +31,26 @@ contract Rosters {
 
     /// @notice Stores the committee of `epoch` so that certificates of it can be checked; does nothing when it is
     /// stored. Anyone may call once the committee is fixed, one epoch before it runs.
-    /// @dev O(members).
+    /// @dev O(members), and the logarithm of how often each has changed something. Where that is too much for one transaction
+    /// `materializeKeys` does the greater part before.
     function materialize(uint64 epoch) external {
         Certificates certificates = REGISTRY.CERTIFICATES();
         if (certificates.isMaterialized(epoch)) return;
         (uint256[] memory entries, uint64[] memory weights, uint64 total) = _roster(epoch);
         address content = certificates.store(epoch, REGISTRY.keyPointers(entries), weights, total);
         emit CommitteeMaterialized(epoch, entries.length, total, content);
+    }
+
+    /// @notice Stores the keys of the members [64 * chunk, 64 * chunk + 64) of `epoch`, which `materialize` then finds. Does
+    /// nothing when they are stored, or when there are no such members. Anyone may call.
+    function materializeKeys(uint64 epoch, uint256 chunk) external {
+        Certificates certificates = REGISTRY.CERTIFICATES();
+        uint256[] memory entries = _sorted(epoch);
+        uint256 chunkKeys = certificates.CHUNK_KEYS();
+        if (chunk >= (entries.length + chunkKeys - 1) / chunkKeys) return;
+        uint256 first = chunk * chunkKeys;
+        uint256 end = entries.length - first < chunkKeys ? entries.length : first + chunkKeys;
+        certificates.storeKeys(REGISTRY.keyPointers(_slice(entries, first, end)));
     }
 
     /// @notice The members of `epoch` in ascending order of owner, with clipped weights. Works for every epoch from
@@ -91,14 +104,26 @@ contract Rosters {
         view
         returns (uint256[] memory entries, uint64[] memory weights, uint64 total)
     {
-        entries = REGISTRY.roster(epoch);
-        LibSort.sort(entries);
+        entries = _sorted(epoch);
         weights = new uint64[](entries.length);
         for (uint256 i = 0; i < entries.length; ++i) {
             // Truncation is meant: 64 bits above the key id are the weight, as owners start at bit 96.
             weights[i] = uint64(entries[i] >> 32);
         }
         total = Weights.clip(weights);
+    }
+
+    /// @dev The members of `epoch` as packed entries in ascending order of owner.
+    function _sorted(uint64 epoch) private view returns (uint256[] memory entries) {
+        entries = REGISTRY.roster(epoch);
+        LibSort.sort(entries);
+    }
+
+    function _slice(uint256[] memory entries, uint256 first, uint256 end) private pure returns (uint256[] memory part) {
+        part = new uint256[](end - first);
+        for (uint256 i = 0; i < part.length; ++i) {
+            part[i] = entries[first + i];
+        }
     }
 
     function _ownersOf(uint256[] memory entries) private pure returns (address[] memory found) {

@@ -13,6 +13,11 @@ import {vm} from "./support/Vm.sol";
 /// Each cost is held twice: by a bound in its test, and by `snapshots/gas.json`, which `npm test` fails to be above by more than
 /// 3 %. `npm run gas` writes that file anew, so that a commit which changes a cost shows by how much.
 contract GasTest is BatonTest, GasMeter {
+    uint256 private constant HISTORY = 2 ** 17;
+    /// Where the registry keeps `_sequencers` and `_checkpoints`.
+    uint256 private constant SEQUENCERS_SLOT = 2;
+    uint256 private constant CHECKPOINTS_SLOT = 3;
+
     address private newcomer = address(0x123456);
     address private poster = address(0xa11);
     bytes private nextPost;
@@ -31,6 +36,10 @@ contract GasTest is BatonTest, GasMeter {
     mapping(uint256 members => bytes) private posts;
     mapping(uint256 members => bytes) private certificates;
     mapping(uint256 members => address) private fresh;
+    /// Chains of 128 members who have changed something 2^17 times each: one where nothing of the committee is stored, and one
+    /// where its keys are.
+    address private old;
+    address private oldWithKeys;
     address private refundingInbox;
     bytes private refundedPost;
     bytes private refundedBlobs;
@@ -75,6 +84,17 @@ contract GasTest is BatonTest, GasMeter {
             inboxes[members] = address(inbox);
             slashers[members] = address(slasher);
         }
+
+        vm.roll(begin);
+        _found(128);
+        _age(128);
+        old = address(registry);
+        vm.roll(begin);
+        _found(128);
+        registry.materializeKeys(2, 0);
+        registry.materializeKeys(2, 1);
+        _age(128);
+        oldWithKeys = address(registry);
 
         vm.roll(begin);
         deploy(defaultSpec());
@@ -175,6 +195,14 @@ contract GasTest is BatonTest, GasMeter {
         }
     }
 
+    /// In three transactions, where one would cost 17 million.
+    function test_It_Materializes128MembersWithLongHistoriesByStepsWithin13000000() external {
+        bytes memory keys = abi.encodeCall(registry.materializeKeys, (2, 1));
+        assertWithin("materialize, 64 of 128 new keys, long histories", poster, old, keys, 13_000_000);
+        bytes memory rest = abi.encodeCall(registry.materialize, (2));
+        assertWithin("materialize, 128 members, long histories, keys stored", poster, oldWithKeys, rest, 13_000_000);
+    }
+
     function test_It_ExitsWithin120000() external {
         assertWithin("exit", ownerOf(2), address(registry), abi.encodeCall(registry.exit, ()), 120_000);
     }
@@ -204,6 +232,25 @@ contract GasTest is BatonTest, GasMeter {
         }
         registry.activate();
         rollToEpoch(2);
+    }
+
+    /// Gives each of `members` 2^17 checkpoints, of which the last is the one that it has. Those before begin in epoch 0, so that a
+    /// search goes all the way; that it finds the same committee shows that what is written here is what the registry reads.
+    function _age(uint256 members) private {
+        bytes32 committee = keccak256(abi.encode(registry.committee(2)));
+        for (uint256 i = 0; i < members; ++i) {
+            address owner = ownerOf(i);
+            bytes32 slot = keccak256(abi.encode(owner, SEQUENCERS_SLOT));
+            uint256 word = uint256(vm.load(address(registry), slot));
+            assertEq(word >> 160 & type(uint32).max, 1, "one checkpoint");
+            vm.store(address(registry), slot, bytes32(word + (HISTORY - 1 << 160)));
+            bytes32 checkpoints = keccak256(abi.encode(owner, CHECKPOINTS_SLOT));
+            bytes32 first = keccak256(abi.encode(0, checkpoints));
+            bytes32 last = keccak256(abi.encode(HISTORY - 1, checkpoints));
+            vm.store(address(registry), last, vm.load(address(registry), first));
+            vm.store(address(registry), first, 0);
+        }
+        assertEq(keccak256(abi.encode(registry.committee(2))), committee, "the same committee");
     }
 
     function _all(uint256 members) private pure returns (uint256) {

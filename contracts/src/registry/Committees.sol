@@ -44,6 +44,11 @@ abstract contract Committees is Seats {
         ROSTERS.materialize(epoch);
     }
 
+    /// @notice As `Rosters.materializeKeys`.
+    function materializeKeys(uint64 epoch, uint256 chunk) external {
+        ROSTERS.materializeKeys(epoch, chunk);
+    }
+
     /// @notice As `Rosters.committee`.
     function committee(uint64 epoch) external view returns (Member[] memory) {
         assembly ("memory-safe") {

@@ -24,12 +24,13 @@ contract WritersTest is BatonTest {
     }
 
     function test_RevertWhen_AStrangerStoresACommittee() external {
-        vm.expectRevert(
-            abi.encodeWithSelector(
-                Certificates.Certificates__OnlyRosters.selector, address(registry.ROSTERS()), address(this)
-            )
-        );
+        _expectRostersOnly();
         certificates.store(2, new address[](1), new uint64[](1), 1);
+    }
+
+    function test_RevertWhen_AStrangerStoresKeysTogether() external {
+        _expectRostersOnly();
+        certificates.storeKeys(new address[](1));
     }
 
     function test_RevertWhen_AStrangerActivates() external {
@@ -47,6 +48,14 @@ contract WritersTest is BatonTest {
             abi.encodeWithSelector(RegistryErrors.SequencerRegistry__BeforeGenesis.selector, genesis, genesis - 1)
         );
         certificates.epochOf(genesis - 1);
+    }
+
+    function _expectRostersOnly() private {
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                Certificates.Certificates__OnlyRosters.selector, address(registry.ROSTERS()), address(this)
+            )
+        );
     }
 
     function _expectRefusal() private {

@@ -18,6 +18,8 @@ interface Vm {
     function stopBroadcast() external;
     function readCallers() external view returns (uint256 mode, address sender, address origin);
     function roll(uint256 blockNumber) external;
+    function load(address account, bytes32 slot) external view returns (bytes32);
+    function store(address account, bytes32 slot, bytes32 value) external;
     function etch(address account, bytes calldata code) external;
     function chainId(uint256 id) external;
     function deal(address account, uint256 balance) external;
