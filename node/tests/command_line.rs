@@ -135,6 +135,7 @@ fn what_an_owner_has_to_send_is_printed_for_its_wallet() {
     let next = next.to_str().unwrap();
     assert_eq!(baton(&["keys", "next", "--dir", next], &[]).status.code(), Some(0));
     let registry = "0x5fbdb2315678afecb367f032d93f642f64180aa3";
+    let vault = "0x00000000000000000000000000000000000000bb";
     let environment = [("BATON_L1_REGISTRY", registry), ("BATON_L1_CHAIN_ID", "31337"), ("BATON_L1_INBOX", registry)];
     let send = |arguments: &[&str]| baton(&[&["send"], arguments].concat(), &environment);
     for arguments in [
@@ -145,16 +146,27 @@ fn what_an_owner_has_to_send_is_printed_for_its_wallet() {
         &["unjail"],
         &["claim-rewards", "--l1-liveness", registry, "--owner", "0x00000000000000000000000000000000000000aa"],
         &["abandon"],
+        &["rotate-key", "--dir", next, "--vault", vault],
+        &["exit", "--vault", vault],
+        &["withdraw", "--vault", vault],
+        &["unjail", "--vault", vault],
+        &["register", "--dir", next, "--vault", vault, "--fee-recipient", registry],
+        &["set-commission", "--vault", vault, "--bps", "500"],
+        &["claim-from-vault", "--vault", vault, "--receiver", registry],
     ] {
         let sent = send(arguments);
         assert_eq!(sent.status.code(), Some(0), "{arguments:?}: {}", log_of(&sent));
         let printed: toml::Table = String::from_utf8(sent.stdout).unwrap().parse().unwrap();
-        assert_eq!(printed["to"].as_str().unwrap().to_lowercase(), registry);
+        let to = if arguments.contains(&"--vault") { vault } else { registry };
+        assert_eq!(printed["to"].as_str().unwrap().to_lowercase(), to, "{arguments:?}");
         assert!(printed["data"].as_str().is_some_and(|data| data.starts_with("0x") && data.len() >= 10), "{printed}");
     }
-    for (arguments, said) in
-        [(&["rotate-key", "--dir", next][..], "--owner"), (&["exit", "--account", "/nowhere"], "--l1-rpc")]
-    {
+    for (arguments, said) in [
+        (&["rotate-key", "--dir", next][..], "--owner"),
+        (&["rotate-key", "--dir", next, "--owner", registry, "--vault", vault], "--vault"),
+        (&["exit", "--account", "/nowhere"], "--l1-rpc"),
+        (&["register", "--dir", next, "--fee-recipient", registry], "--vault"),
+    ] {
         let refused = send(arguments);
         assert_eq!(refused.status.code(), Some(2), "{arguments:?}");
         assert!(log_of(&refused).contains(said), "{}", log_of(&refused));

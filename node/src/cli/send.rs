@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use alloy_primitives::{Address, Bytes, hex};
+use alloy_primitives::{Address, Bytes, U256, hex};
 use alloy_sol_types::SolCall;
 use baton_consensus::{SecretKey, to_eip2537};
 use baton_proto::{Domain, L1ChainId, L2ChainId};
@@ -13,11 +13,14 @@ use crate::{
     config::account_key::{self, AccountKeyError},
     l1::{
         At, CALL_TIMEOUT, Call, L1Client, L1Error,
-        bindings::{BatchInbox, Liveness, SequencerRegistry},
+        bindings::{BatchInbox, DelegationVault, Liveness, SequencerRegistry},
         deploy::{self, DeployError},
     },
     signer::{KeyFileError, keyfile},
 };
+
+/// Places of a vault's queue that one `withdraw --vault` pays: about 60,000 gas each.
+const TICKETS_AT_ONCE: u64 = 64;
 
 /// Arguments of `baton send`.
 #[derive(Clone, Debug, Args)]
@@ -32,13 +35,21 @@ enum Ask {
     /// configuration first (`next_consensus_key`), and restart it.
     RotateKey(RotateKey),
     /// As the owner: leave the committee two epochs on, or once another has come where too few would stay.
-    Exit(ToRegistry),
-    /// As the owner: take the bond back, once nothing that the sequencer signed can be punished any more.
-    Withdraw(ToRegistry),
+    Exit(AsOwner),
+    /// As the owner: take the bond back, once nothing that the sequencer signed can be punished any more. With `--vault`, as
+    /// anybody: have the vault take what is released, and serve those who wait to leave it.
+    Withdraw(AsOwner),
     /// As the account that submitted evidence: take the rewards for it.
     Claim(ToRegistry),
     /// As the owner: be a member again after jail, two epochs on.
-    Unjail(ToRegistry),
+    Unjail(AsOwner),
+    /// As the operator of a delegation vault: register its sequencer, with everything that was deposited.
+    Register(Register),
+    /// As the operator of a delegation vault: set its part of rewards, at once where it falls and after a notice where it
+    /// rises.
+    SetCommission(SetCommission),
+    /// As anybody: have a delegation vault pay what it owes to somebody: a delegator who was served, or the operator.
+    ClaimFromVault(ClaimFromVault),
     /// As anybody: have a sequencer's rewards for the views that it led paid to its owner, or to the recipient that the owner
     /// named.
     ClaimRewards(ClaimRewards),
@@ -49,13 +60,61 @@ enum Ask {
 #[derive(Clone, Debug, Args)]
 struct RotateKey {
     #[command(flatten)]
-    to: ToRegistry,
+    to: AsOwner,
     /// Folder of the new key, as `baton keys next` made it.
     #[arg(long)]
     dir: PathBuf,
     /// The sequencer's owner. Default: the account that sends.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "vault")]
     owner: Option<Address>,
+}
+
+#[derive(Clone, Debug, Args)]
+struct AsOwner {
+    /// Address of the `DelegationVault` that owns the sequencer. The call goes through it, and its operator sends it.
+    #[arg(long)]
+    vault: Option<Address>,
+    #[command(flatten)]
+    to: ToRegistry,
+}
+
+#[derive(Clone, Debug, Args)]
+struct Register {
+    /// Address of the `DelegationVault`.
+    #[arg(long)]
+    vault: Address,
+    /// Folder of the consensus key, as `baton keys new` made it.
+    #[arg(long)]
+    dir: PathBuf,
+    /// Who is paid the fees of the blocks that this sequencer proposes.
+    #[arg(long)]
+    fee_recipient: Address,
+    #[command(flatten)]
+    to: ToRegistry,
+}
+
+#[derive(Clone, Debug, Args)]
+struct SetCommission {
+    /// Address of the `DelegationVault`.
+    #[arg(long)]
+    vault: Address,
+    /// The operator's part of rewards, in hundredths of a percent, at most 2000.
+    #[arg(long)]
+    bps: u16,
+    #[command(flatten)]
+    through: Through,
+}
+
+#[derive(Clone, Debug, Args)]
+struct ClaimFromVault {
+    /// Address of the `DelegationVault`.
+    #[arg(long)]
+    vault: Address,
+    /// Whom it owes, and who is paid.
+    #[arg(long)]
+    receiver: Address,
+    #[command(flatten)]
+    through: Through,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -138,34 +197,50 @@ impl SendCliError {
 }
 
 pub(super) async fn run(args: SendArgs) -> Result<(), SendCliError> {
-    let to_registry = |to: &ToRegistry, data: Vec<u8>| Call::plain(to.registry, data.into());
     match args.ask {
         Ask::RotateKey(args) => {
             let owner = args.owner()?;
             let key = keyfile::load(&KeyFiles::of(&args.dir).consensus)?;
-            let call = rotate_key_call(&key, args.to.through.chain(), args.to.registry, owner)?;
-            if let Some(client) = args.to.through.send(&call, "the change of the key").await? {
-                let standing = SequencerRegistry::sequencerCall { owner };
-                let standing = client.call(args.to.registry, &standing, At::Latest).await?;
-                println!("effective_epoch = {}", standing.effectiveEpoch);
-            }
-            Ok(())
+            let AsOwner { to, .. } = &args.to;
+            let (key, possession) = proven(&key, to, owner)?;
+            let call = args.to.call(SequencerRegistry::rotateKeyCall { blsKey: key, possession }.abi_encode());
+            to.through.send_and_show(&call, "the change of the key", to.registry, owner).await
         }
-        Ask::Exit(to) => {
-            let call = to_registry(&to, SequencerRegistry::exitCall {}.abi_encode());
-            to.through.send(&call, "the exit").await.map(drop)
+        Ask::Exit(owner) => {
+            let call = owner.call(SequencerRegistry::exitCall {}.abi_encode());
+            owner.to.through.send(&call, "the exit").await.map(drop)
         }
-        Ask::Withdraw(to) => {
-            let call = to_registry(&to, SequencerRegistry::withdrawCall {}.abi_encode());
-            to.through.send(&call, "the withdrawal").await.map(drop)
+        Ask::Withdraw(owner) => {
+            let call = match owner.vault {
+                None => owner.call(SequencerRegistry::withdrawCall {}.abi_encode()),
+                Some(_) => {
+                    owner.call(DelegationVault::advanceCall { tickets: U256::from(TICKETS_AT_ONCE) }.abi_encode())
+                }
+            };
+            owner.to.through.send(&call, "the withdrawal").await.map(drop)
         }
         Ask::Claim(to) => {
-            let call = to_registry(&to, SequencerRegistry::claimCall {}.abi_encode());
+            let call = Call::plain(to.registry, SequencerRegistry::claimCall {}.abi_encode().into());
             to.through.send(&call, "the claim").await.map(drop)
         }
-        Ask::Unjail(to) => {
-            let call = to_registry(&to, SequencerRegistry::unjailCall {}.abi_encode());
-            to.through.send(&call, "the return from jail").await.map(drop)
+        Ask::Unjail(owner) => {
+            let call = owner.call(SequencerRegistry::unjailCall {}.abi_encode());
+            owner.to.through.send(&call, "the return from jail").await.map(drop)
+        }
+        Ask::Register(Register { vault, dir, fee_recipient, to }) => {
+            let key = keyfile::load(&KeyFiles::of(&dir).consensus)?;
+            let (key, possession) = proven(&key, &to, vault)?;
+            let call = DelegationVault::registerCall { feeRecipient: fee_recipient, blsKey: key, possession };
+            let call = Call::plain(vault, call.abi_encode().into());
+            to.through.send_and_show(&call, "the registration", to.registry, vault).await
+        }
+        Ask::SetCommission(SetCommission { vault, bps, through }) => {
+            let call = DelegationVault::setCommissionCall { bps: U256::from(bps) };
+            through.send(&Call::plain(vault, call.abi_encode().into()), "the commission").await.map(drop)
+        }
+        Ask::ClaimFromVault(ClaimFromVault { vault, receiver, through }) => {
+            let call = DelegationVault::claimCall { account: receiver };
+            through.send(&Call::plain(vault, call.abi_encode().into()), "the claim").await.map(drop)
         }
         Ask::ClaimRewards(ClaimRewards { liveness, owner, through }) => {
             let call = Call::plain(liveness, Liveness::claimCall { owner }.abi_encode().into());
@@ -178,30 +253,28 @@ pub(super) async fn run(args: SendArgs) -> Result<(), SendCliError> {
     }
 }
 
-/// Returns the call by which `owner` gives its sequencer `key`, with the proof that it has that key.
-///
-/// # Errors
-/// [`SendCliError::Possession`].
-pub fn rotate_key_call(
-    key: &SecretKey,
-    l1_chain_id: L1ChainId,
-    registry: Address,
-    owner: Address,
-) -> Result<Call, SendCliError> {
+/// Returns the public half of `key`, and the proof that `owner` has the other.
+fn proven(key: &SecretKey, to: &ToRegistry, owner: Address) -> Result<(Bytes, Bytes), SendCliError> {
     // A proof of possession holds for every L2 chain of a registry, of which there is one.
-    let domain = Domain { l1_chain_id, registry, l2_chain_id: L2ChainId::default() };
+    let domain = Domain { l1_chain_id: to.through.chain(), registry: to.registry, l2_chain_id: L2ChainId::default() };
     let possession = to_eip2537(&key.prove_possession(&domain, owner))
         .map_err(|error| SendCliError::Possession(error.to_string()))?;
-    let call = SequencerRegistry::rotateKeyCall {
-        blsKey: Bytes::copy_from_slice(key.public_key().as_bytes()),
-        possession: Bytes::copy_from_slice(&possession),
-    };
-    Ok(Call::plain(registry, call.abi_encode().into()))
+    Ok((Bytes::copy_from_slice(key.public_key().as_bytes()), Bytes::copy_from_slice(&possession)))
+}
+
+impl AsOwner {
+    /// What an operator asks of its vault has the form of what an owner asks of the registry.
+    fn call(&self, data: Vec<u8>) -> Call {
+        Call::plain(self.vault.unwrap_or(self.to.registry), data.into())
+    }
 }
 
 impl RotateKey {
     fn owner(&self) -> Result<Address, SendCliError> {
-        let account = self.to.through.account.as_deref().map(account_key::load).transpose()?;
+        if let Some(vault) = self.to.vault {
+            return Ok(vault);
+        }
+        let account = self.to.to.through.account.as_deref().map(account_key::load).transpose()?;
         match (self.owner, account.map(|account| account.address())) {
             (Some(owner), Some(account)) if owner != account => Err(SendCliError::NotTheOwner { owner, account }),
             (owner, account) => owner.or(account).ok_or(SendCliError::NoOwner),
@@ -212,6 +285,21 @@ impl RotateKey {
 impl Through {
     const fn chain(&self) -> L1ChainId {
         L1ChainId::new(self.l1_chain_id)
+    }
+
+    /// As [`Self::send`], and prints from which epoch on `owner` stands as the call made it.
+    async fn send_and_show(
+        &self,
+        call: &Call,
+        what: &'static str,
+        registry: Address,
+        owner: Address,
+    ) -> Result<(), SendCliError> {
+        if let Some(client) = self.send(call, what).await? {
+            let standing = client.call(registry, &SequencerRegistry::sequencerCall { owner }, At::Latest).await?;
+            println!("effective_epoch = {}", standing.effectiveEpoch);
+        }
+        Ok(())
     }
 
     /// Sends a call and waits until it is mined, or prints it where there is no account. Returns the way to L1 if it was sent.

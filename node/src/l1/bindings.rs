@@ -40,12 +40,24 @@ pub mod generated {
     );
     sol!(
         #[sol(all_derives)]
+        DelegationVault,
+        "../contracts/artifacts/DelegationVault.json"
+    );
+    sol!(
+        #[sol(all_derives)]
+        DelegationVaultFactory,
+        "../contracts/artifacts/DelegationVaultFactory.json"
+    );
+    sol!(
+        #[sol(all_derives)]
         DevToken,
         "../contracts/artifacts/DevToken.json"
     );
 }
 
-pub use generated::{BatchInbox, DevToken, Liveness, SequencerRegistry, Slasher};
+pub use generated::{
+    BatchInbox, DelegationVault, DelegationVaultFactory, DevToken, Liveness, SequencerRegistry, Slasher,
+};
 
 /// Why a contract refused, decoded to its named error where it has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +72,8 @@ pub enum RevertReason {
     Liveness(Box<Liveness::LivenessErrors>),
     /// An error of the devnet's token.
     Token(DevToken::DevTokenErrors),
+    /// An error of a delegation vault.
+    Vault(Box<DelegationVault::DelegationVaultErrors>),
     /// `revert("…")` or `require(…, "…")`.
     Message(String),
     /// Bytes that none of the contracts could have returned.
@@ -85,6 +99,9 @@ impl RevertReason {
         }
         if let Ok(error) = DevToken::DevTokenErrors::abi_decode(data) {
             return Self::Token(error);
+        }
+        if let Ok(error) = DelegationVault::DelegationVaultErrors::abi_decode(data) {
+            return Self::Vault(Box::new(error));
         }
         match Revert::abi_decode(data) {
             Ok(revert) => Self::Message(revert.reason),
@@ -129,6 +146,7 @@ impl fmt::Display for RevertReason {
             Self::Slasher(error) => format!("{error:?}"),
             Self::Liveness(error) => format!("{error:?}"),
             Self::Token(error) => format!("{error:?}"),
+            Self::Vault(error) => format!("{error:?}"),
             Self::Message(message) => return f.write_str(message),
             Self::Unknown(data) => return write!(f, "unknown revert {data}"),
         };

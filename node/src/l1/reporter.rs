@@ -473,7 +473,7 @@ impl Work {
 
 /// What `reporter` commits to before it submits `calldata`: keccak256(abi.encode(reporter, keccak256(calldata))).
 ///
-/// Source: `Slasher.commit`; vectors shared with Solidity in `contracts/test/vectors/digests.json`.
+/// Source: `Slasher.commit`.
 #[must_use]
 pub(super) fn commitment(reporter: Address, calldata: &[u8]) -> B256 {
     keccak256((reporter, keccak256(calldata)).abi_encode_params())
