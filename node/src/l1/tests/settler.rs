@@ -18,7 +18,7 @@ use crate::{
         AccountConfig, AccountContext, At, LivenessView, Watcher,
         bindings::{Liveness, SequencerRegistry, post_call},
         deploy, spawn_liveness_watcher, spawn_reporter,
-        testing::{POLL, TestChain, account, eventually, finalize},
+        testing::{POLL, TestChain, account, anvil_call, eventually, finalize},
     },
     ledger::{BatchOnL1, BatchRecord, Ledger},
     signer::OwnKey,
@@ -105,12 +105,29 @@ impl History {
         let chain = &self.chain;
         let record = tempfile::tempdir().unwrap();
         let own = chain.own_key(&chain.keys[usize::from(index)], record.path());
+        self.start(index, Some(&own), ledger, known, record).await
+    }
+
+    /// The same for one that has no seat: after all members, and at the same time as any other of its kind.
+    async fn observer(&self, index: u8) -> Settling {
+        self.start(index, None, self.ledger(), 0, tempfile::tempdir().unwrap()).await
+    }
+
+    async fn start(
+        &self,
+        index: u8,
+        own: Option<&OwnKey>,
+        ledger: Arc<dyn Ledger>,
+        known: usize,
+        record: tempfile::TempDir,
+    ) -> Settling {
+        let chain = &self.chain;
         let book = match known {
-            0 => chain.epochs(Some(&own)),
-            _ => EpochBook::new(self.seated(known, &own).await),
+            0 => chain.epochs(own),
+            _ => EpochBook::new(self.seen(known, own).await),
         };
         for later in known + 1..self.epochs.len() {
-            book.add(self.seated(later, &own).await);
+            book.add(self.seen(later, own).await);
         }
         let (cancel, halted) = (CancellationToken::new(), CancellationToken::new());
         let facts = Arc::clone(&chain.facts);
@@ -131,10 +148,10 @@ impl History {
         Settling { seen, halted, cancel, _record: record }
     }
 
-    /// An epoch after the first as who has this key sees it.
-    async fn seated(&self, place: usize, own: &OwnKey) -> Arc<EpochContext> {
+    /// An epoch after the first as who has this key, or none, sees it.
+    async fn seen(&self, place: usize, own: Option<&OwnKey>) -> Arc<EpochContext> {
         let EpochContext { epoch, root, .. } = self.epochs[place].as_ref();
-        self.chain.epoch(*epoch, root, Some(own)).await
+        self.chain.epoch(*epoch, root, own).await
     }
 
     /// Whether so many epochs are settled after a while in which L1 goes on.
@@ -293,6 +310,31 @@ async fn an_epoch_whose_attested_duties_nobody_has_is_passed_over_in_time_and_ho
     assert_eq!(history.told::<Liveness::EpochSettled>().await, [3]);
     assert_eq!(history.transactions().await, 2);
     member.cancel.cancel();
+}
+
+#[tokio::test]
+async fn two_that_come_at_once_settle_each_epoch_once_and_both_go_on() {
+    let mut history = History::new(|_| {}).await;
+    for _ in 0..3 {
+        history.epoch_without(None, |root| root).await;
+    }
+    // No member is there, and a block takes what both have sent.
+    anvil_call(&history.chain.client, "evm_setAutomine", (false,)).await;
+    let observers = [history.observer(0).await, history.observer(1).await];
+    eventually("all closed epochs", || async { history.settled_after_a_block().await == 3 }).await;
+    eventually("their logs", || async { history.told::<Liveness::EpochSettled>().await == [2, 3] }).await;
+    // Who was too late paid for at most one transaction in each epoch.
+    let sent = history.transactions().await;
+    assert!((2..=4).contains(&sent), "{sent} transactions");
+    // Both see that nothing is left, and stay.
+    for observer in observers {
+        eventually("the settled epoch", || async {
+            let seen = observer.seen.borrow().clone();
+            seen.is_some_and(|view| view.last_settled == Some(Epoch::new(3)))
+        })
+        .await;
+        observer.cancel.cancel();
+    }
 }
 
 #[tokio::test]
