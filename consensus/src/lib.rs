@@ -78,7 +78,7 @@
 //! | --- | --- |
 //! | a statement of ours leaves | the statement, whole, in the sign record ([`Effect::Sign`] answered by [`Input::Signed`]) |
 //! | a Notarize leaves | also the block's body ([`Effect::Validate`] or [`Effect::Build`]) |
-//! | our Finalize is recorded | the block's body: alone with more than two thirds of the weight we are bound to it for good |
+//! | our Finalize is recorded | the block's body and the notarization that called for it, with all that was stored before them: we are bound to the block for good, and nobody else may have them ([`Effect`]) |
 //! | anything that follows from a certificate leaves | the certificate ([`Effect::Persist`]) |
 //! | the next epoch begins | the handover block as final head, with its certificate ([`Effect::Finalized`] before [`Effect::EpochEnded`]) |
 //!

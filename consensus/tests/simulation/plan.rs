@@ -99,6 +99,8 @@ pub(crate) enum Flaw {
     CertifiesBeforeRecord,
     /// A Finalize is recorded before the body of its block is synced.
     FinalizesBeforeBody,
+    /// A Finalize is recorded before the notarization of its block is synced, where the body is there already.
+    FinalizesBeforeNotarization,
     /// What a turn has to say is sent before the ledger is synced.
     OvertakesPersist,
     /// Blocks are called final before they are synced.
@@ -269,7 +271,8 @@ impl Plan {
             | Flaw::OvertakesPersist
             | Flaw::FinalizesUnsynced
             | Flaw::ListensToSilence
-            | Flaw::VotesWithoutBody => plan,
+            | Flaw::VotesWithoutBody
+            | Flaw::FinalizesBeforeNotarization => plan,
             // Whose vote alone is a quorum does all of it within one turn.
             Flaw::CertifiesBeforeRecord | Flaw::FinalizesBeforeBody => {
                 Self { weights: vec![1], followers: 0, answers: Answers::AtOnce, work_percent: 100, ..plan }

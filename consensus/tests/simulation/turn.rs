@@ -58,7 +58,7 @@ impl Cluster {
 
     /// Stages a statement. A Finalize waits for the body of its block and for the notarization: it binds for good.
     pub(crate) fn record(&mut self, at: usize, statement: Statement) {
-        if !binds_to(&statement, self.nodes[at].ledger.platter()) && self.plan.flaw != Some(Flaw::FinalizesBeforeBody) {
+        if self.waits_for_ledger(at, &statement) {
             if self.burn(at) {
                 return;
             }
@@ -67,6 +67,14 @@ impl Cluster {
         }
         if !self.burn(at) {
             self.write_record(at, RecordWrite::Said(statement));
+        }
+    }
+
+    fn waits_for_ledger(&self, at: usize, statement: &Statement) -> bool {
+        match missing(statement, self.nodes[at].ledger.platter()) {
+            [true, _] => self.plan.flaw != Some(Flaw::FinalizesBeforeBody),
+            [false, true] => self.plan.flaw != Some(Flaw::FinalizesBeforeNotarization),
+            [false, false] => false,
         }
     }
 
@@ -98,10 +106,11 @@ impl Cluster {
         let open = record.finalizes().filter(|statement| over.is_none_or(|over| turn_of(statement) > over));
         // Where safety is broken, a block that we finalized can lose to another one.
         let is_excused = |block| self.plan.lawless && ledger.has_lost(block);
-        let mut bound =
-            open.filter(|statement| !binds_to(statement, ledger) && !statement.block().is_some_and(is_excused));
-        let lost = bound.next();
-        assert!(lost.is_none(), "the record of node {at} binds it to a block that its ledger has lost: {lost:?}");
+        for bound in open.filter(|statement| !statement.block().is_some_and(is_excused)) {
+            let [body, notarization] = missing(bound, ledger);
+            assert!(!body, "the record of node {at} binds it to a block that its ledger has lost: {bound:?}");
+            assert!(!notarization, "the record of node {at} binds it to a block whose notarization is lost: {bound:?}");
+        }
     }
 
     /// Says something at the end of the turn.
@@ -225,11 +234,11 @@ impl Cluster {
     }
 }
 
-/// Whether a ledger holds what a statement binds its member to: a Finalize to the body of its block, and the notarization that
-/// called for it.
-fn binds_to(statement: &Statement, ledger: &Ledger) -> bool {
-    let Statement::Finalize { epoch, view, block } = *statement else { return true };
-    ledger.body(block).is_some() && ledger.proves(&Statement::Notarize { epoch, view, block })
+/// Whether a ledger lacks what a statement binds its member to: a Finalize to the body of its block, and to the notarization
+/// that called for it.
+fn missing(statement: &Statement, ledger: &Ledger) -> [bool; 2] {
+    let Statement::Finalize { epoch, view, block } = *statement else { return [false; 2] };
+    [ledger.body(block).is_none(), !ledger.proves(&Statement::Notarize { epoch, view, block })]
 }
 
 /// Turns what a machine says into what goes over the network.

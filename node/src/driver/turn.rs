@@ -18,6 +18,12 @@
 //! where a leader that proposed twice never says its part in it again. The view could neither be finalized nor given up
 //! any more. So what this turn holds of them is synced before the Finalize is recorded. Blocks that become final are
 //! synced at once: whoever asks this node about them must not hear of what may yet be lost.
+//!
+//! So the turn that signs a Finalize waits for the disk twice, one file after the other. To write the notarization into
+//! the record, beside the Finalize, would save one of the two and is not enough: the block can be certified again only on
+//! what the same turn may have brought as well, the notarization of its parent and the nullifications between, and those
+//! can be in nobody else's hands for the same reason. The ledger's log keeps its order, so what is synced of it has all
+//! that came before; of two logs that are synced side by side neither does.
 
 use std::sync::Arc;
 
@@ -133,7 +139,7 @@ impl<R: Statements> Turn<R> {
         Ok(self.watch(stored)?)
     }
 
-    /// Makes blocks final, and durable with all that was stored before.
+    /// Makes blocks final, and durable with all that was stored before ([`Ledger::finalize`]).
     pub(super) fn finalize(&mut self, step: &FinalStep) -> Result<(), DriverError> {
         self.record_before(&step.certificate)?;
         let stored = self.ledger.finalize(step);

@@ -304,7 +304,9 @@ impl<S: Store> Ledger for StoreLedger<S> {
             dropped = self.add_dropped_bodies(head.height, &block.header, &newly_final, &mut batch)?;
             batch.push(Change::Put(Family::Meta, keys::HEAD.into(), records::head_to_bytes(new_head)));
         }
-        if !batch.is_empty() {
+        if batch.is_empty() {
+            self.store.sync()?;
+        } else {
             self.store.write(batch, Durability::Synced)?;
         }
         for digest in dropped {

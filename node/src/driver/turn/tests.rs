@@ -5,7 +5,8 @@ use std::sync::{Arc, LazyLock, Mutex};
 use alloy_primitives::{Address, B256};
 use baton_execution::Executed;
 use baton_proto::{
-    BlockHeader, Domain, Epoch, Forced, L1BlockNumber, L1ChainId, L1Origin, View, wire::certificate_from_bytes,
+    BlockHeader, Domain, Epoch, Forced, L1BlockNumber, L1ChainId, L1Origin, View,
+    wire::{block_from_bytes, certificate_from_bytes},
 };
 use proptest::prelude::*;
 use tokio::runtime::Runtime;
@@ -30,12 +31,14 @@ enum Event {
 #[derive(Debug)]
 struct Disks {
     log: Mutex<Vec<Event>>,
+    /// Blocks of which the ledger's disk may lack the body or a notarization.
+    unsynced: Mutex<Vec<BlockDigest>>,
     left: Mutex<usize>,
 }
 
 impl Disks {
     fn until(fails_at: usize) -> Arc<Self> {
-        Arc::new(Self { log: Mutex::default(), left: Mutex::new(fails_at) })
+        Arc::new(Self { log: Mutex::default(), unsynced: Mutex::default(), left: Mutex::new(fails_at) })
     }
 
     fn works(&self) -> bool {
@@ -45,6 +48,14 @@ impl Disks {
     }
 
     fn note(&self, event: Event) {
+        let mut unsynced = self.unsynced.lock().unwrap();
+        match &event {
+            Event::LedgerSynced => unsynced.clear(),
+            Event::Recorded(Statement::Finalize { block, .. }) => {
+                assert!(!unsynced.contains(block), "bound to {block} before the disk has it: {self:?}");
+            }
+            _ => {}
+        }
         self.log.lock().unwrap().push(event);
     }
 }
@@ -78,12 +89,23 @@ impl Store for LedgerDisk {
         if !self.disks.works() {
             return Err(broken().into());
         }
-        let certificates = batch.iter().filter_map(|change| match change {
-            Change::Put(Family::Certificates, _, value) => certificate_from_bytes(value).ok(),
-            _ => None,
-        });
-        let ours = certificates.filter(|certificate| certificate.signers.contains(ME));
-        self.disks.note(Event::Written(ours.map(|certificate| certificate.statement).collect()));
+        let mut ours = Vec::new();
+        for change in &batch {
+            let held = match change {
+                Change::Put(Family::Certificates, _, value) => {
+                    certificate_from_bytes(value).ok().and_then(|certificate| {
+                        ours.extend(certificate.signers.contains(ME).then_some(certificate.statement));
+                        certificate.statement.block()
+                    })
+                }
+                Change::Put(Family::Blocks, _, value) => {
+                    block_from_bytes(value).ok().map(|block| block.header.digest())
+                }
+                _ => None,
+            };
+            self.disks.unsynced.lock().unwrap().extend(held);
+        }
+        self.disks.note(Event::Written(ours));
         if durability == Durability::Synced {
             self.disks.note(Event::LedgerSynced);
         }
@@ -130,6 +152,8 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Sign(u8),
+    /// Signs a Finalize of the same block.
+    Finalize(u8),
     /// Stores the certificate of what [`Step::Sign`] says of that view, with our signature in it or without.
     Certificate(u8, bool),
     Block(u8),
@@ -140,6 +164,7 @@ enum Step {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         3 => (1..6_u8).prop_map(Step::Sign),
+        2 => (1..6_u8).prop_map(Step::Finalize),
         3 => (1..6_u8, any::<bool>()).prop_map(|(view, ours)| Step::Certificate(view, ours)),
         1 => (1..6_u8).prop_map(Step::Block),
         2 => Just(Step::Say),
@@ -149,8 +174,17 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 fn statement(view: u8) -> Statement {
-    let block = BlockDigest::new(B256::repeat_byte(view));
+    let block = block(view).header.digest();
     Statement::Notarize { epoch: Epoch::new(2), view: View::new(view.into()), block }
+}
+
+/// The block that a view's statements are of.
+fn block(view: u8) -> Block {
+    block_of(view.into(), view.into(), Vec::new())
+}
+
+fn finalize(view: u8) -> Statement {
+    Statement::Finalize { epoch: Epoch::new(2), view: View::new(view.into()), block: block(view).header.digest() }
 }
 
 struct Fixture {
@@ -180,11 +214,12 @@ impl Fixture {
     fn run(&mut self, step: Step) -> Result<(), DriverError> {
         match step {
             Step::Sign(view) => self.turn.sign(statement(view)).map(drop),
+            Step::Finalize(view) => self.turn.sign(finalize(view)).map(drop),
             Step::Certificate(view, ours) => {
                 let signers: &[u8] = if ours { &[0, 1, 2] } else { &[1, 2, 3] };
                 self.turn.store_certificate(&self.world.certify(signers, statement(view)))
             }
-            Step::Block(view) => Ok(self.turn.store_block(&block_of(view.into(), view.into(), Vec::new()))?),
+            Step::Block(view) => Ok(self.turn.store_block(&block(view))?),
             Step::Say => {
                 self.turn.say(Said::Broadcast(ConsensusMessage::CertificateRequest {
                     epoch: Epoch::new(2),
@@ -229,6 +264,14 @@ fn a_turn_syncs_each_file_once() {
         log_of(&[Step::Sign(1), Step::Block(1), Step::End]).contains(&Event::LedgerSynced),
         "a vote needs its body"
     );
+    // A Finalize waits for the ledger, which is not synced again for that: one file after the other, each once.
+    let log = log_of(&[Step::Sign(1), Step::Block(3), Step::Certificate(3, false), Step::Finalize(3), Step::End]);
+    let written = || Event::Written(Vec::new());
+    let [voted, bound] = [statement(1), finalize(3)].map(Event::Recorded);
+    assert_eq!(log, [voted, written(), written(), Event::LedgerSynced, bound, Event::RecordSynced]);
+    // What lies on the disk already is not waited for, nor what nobody is bound to.
+    let log = log_of(&[Step::Block(3), Step::End, Step::Block(4), Step::Certificate(5, false), Step::Finalize(3)]);
+    assert_eq!(log, [written(), Event::LedgerSynced, written(), written(), Event::Recorded(finalize(3))]);
     // What was not written needs no sync.
     assert!(!log_of(&[Step::Certificate(1, true), Step::End]).contains(&Event::RecordSynced));
     assert_eq!(log_of(&[Step::Say, Step::End]), [Event::Said]);
@@ -244,32 +287,23 @@ fn our_record_is_on_the_disk_before_a_certificate_that_our_signature_completed()
 #[test]
 fn the_body_of_a_block_is_on_the_disk_before_our_record_binds_us_to_it() {
     let mut fixture = fixture(&world(), usize::MAX);
-    let block = block_of(1, 1, Vec::new()).header.digest();
-    let finalize = Statement::Finalize { epoch: Epoch::new(2), view: View::new(1), block };
-    let other = Statement::Finalize { epoch: Epoch::new(2), view: View::new(2), block: BlockDigest::ZERO };
-    fixture.run(Step::Block(1)).unwrap();
-    for statement in [statement(1), other, finalize] {
-        fixture.turn.sign(statement).unwrap();
+    for step in [Step::Block(1), Step::Sign(1), Step::Finalize(2), Step::Finalize(1)] {
+        fixture.run(step).unwrap();
     }
     let log = fixture.disks.log.lock().unwrap().clone();
-    let recorded = Event::Recorded;
-    let bound = [Event::LedgerSynced, recorded(finalize)];
-    let before = [Event::Written(Vec::new()), recorded(statement(1)), recorded(other)];
-    assert_eq!(log, [&before[..], &bound[..]].concat());
+    let [voted, other, bound] = [statement(1), finalize(2), finalize(1)].map(Event::Recorded);
+    assert_eq!(log, [Event::Written(Vec::new()), voted, other, Event::LedgerSynced, bound]);
 }
 
 #[test]
 fn the_notarization_is_on_the_disk_before_our_record_binds_us_to_its_block() {
     let mut fixture = fixture(&world(), usize::MAX);
-    let [Some(block), Some(other)] = [1, 2].map(|view| statement(view).block()) else { panic!() };
-    let finalize = |view, block| Statement::Finalize { epoch: Epoch::new(2), view: View::new(view), block };
-    fixture.run(Step::Certificate(1, false)).unwrap();
-    fixture.turn.sign(finalize(2, other)).unwrap();
-    fixture.turn.sign(finalize(1, block)).unwrap();
+    for step in [Step::Certificate(1, false), Step::Finalize(2), Step::Finalize(1)] {
+        fixture.run(step).unwrap();
+    }
     let log = fixture.disks.log.lock().unwrap().clone();
-    let recorded = Event::Recorded;
-    let bound = [Event::LedgerSynced, recorded(finalize(1, block))];
-    assert_eq!(log, [&[Event::Written(Vec::new()), recorded(finalize(2, other))][..], &bound[..]].concat());
+    let [other, bound] = [finalize(2), finalize(1)].map(Event::Recorded);
+    assert_eq!(log, [Event::Written(Vec::new()), other, Event::LedgerSynced, bound]);
 }
 
 #[test]
@@ -281,13 +315,20 @@ fn blocks_are_durable_when_they_are_final() {
     fixture.run(Step::Sign(1)).unwrap();
     fixture.turn.store_block(&block).unwrap();
     let certificate = fixture.world.certify(&[0, 1, 2], finalize);
-    fixture.turn.finalize(&FinalStep { blocks: vec![block], certificate, results }).unwrap();
+    let step = FinalStep { blocks: vec![block], certificate, results };
+    fixture.turn.finalize(&step).unwrap();
     let log = fixture.disks.log.lock().unwrap().clone();
     let written = |ours: &[Statement]| Event::Written(ours.to_vec());
     let recorded = [Event::Recorded(statement(1)), written(&[]), Event::RecordSynced];
     assert_eq!(log, [&recorded[..], &[written(&[finalize]), Event::LedgerSynced]].concat());
     fixture.run(Step::End).unwrap();
     assert_eq!(fixture.disks.log.lock().unwrap().len(), log.len(), "nothing is left to sync");
+    // Also where all of the step was final before: what was staged beside it is as durable as it says.
+    fixture.run(Step::Certificate(2, false)).unwrap();
+    fixture.turn.finalize(&step).unwrap();
+    fixture.run(Step::End).unwrap();
+    let more = fixture.disks.log.lock().unwrap().split_off(log.len());
+    assert_eq!(more, [Event::Written(Vec::new()), Event::LedgerSynced]);
 }
 
 proptest! {
