@@ -97,6 +97,10 @@ impl Hearing {
     }
 
     /// Returns what is to be signed now that the machine is in view `current`, in the order in which it was asked for.
+    ///
+    /// A Finalize is never among it: the notarization that it is for has moved the machine on to the next view. In this life it
+    /// is not said any more, which costs nothing but time: a block built on that one makes both final, and after a restart that
+    /// came before that the machine asks again.
     pub(super) fn into_waiting(mut self, current: View) -> Vec<Statement> {
         self.forget_below(current);
         self.waiting
@@ -110,7 +114,7 @@ impl Hearing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use baton_proto::Epoch;
+    use baton_proto::{BlockDigest, Epoch};
 
     fn nullify(view: u64) -> Statement {
         Statement::Nullify { epoch: Epoch::new(2), view: View::new(view) }
@@ -173,5 +177,12 @@ mod tests {
         let mut hearing = Hearing::new(Instant::now());
         hearing.wait(nullify(7), View::new(7));
         assert!(hearing.into_waiting(View::new(9)).is_empty(), "the others were further on");
+        let mut hearing = Hearing::new(Instant::now());
+        hearing.wait(
+            Statement::Finalize { epoch: Epoch::new(2), view: View::new(7), block: BlockDigest::ZERO },
+            View::new(7),
+        );
+        hearing.wait(nullify(8), View::new(8));
+        assert_eq!(hearing.into_waiting(View::new(8)), [nullify(8)], "its notarization has moved the machine on");
     }
 }

@@ -89,7 +89,7 @@ use crate::{
     l1::{ChainFacts, L1View, Origins, forced_is_due},
     ledger::{EvidenceOnL1, EvidenceRecord, Ledger, LedgerError},
     p2p::{Network, Outbound},
-    signer::{SignError, SignRecordError, Signer},
+    signer::{self, SignError, SignRecordError, Signer},
     telemetry::metrics::ConsensusMetrics,
 };
 
@@ -120,6 +120,10 @@ pub enum DriverError {
         "evidence against this node's own key was seen at view {view}: another process signs with it; find and stop that process, and start neither before it is gone"
     )]
     OwnKeyEquivocates { view: View },
+    #[error(
+        "evidence against this node's own key was seen at view {view}: another process signs with it; this could not be written down ({why}), so never start this node with that key again; find and stop the other process"
+    )]
+    OwnKeyNotGivenUp { view: View, why: String },
     #[error("the sign record failed: {0}")]
     SignRecord(#[from] SignRecordError),
     #[error(
@@ -146,6 +150,7 @@ impl DriverError {
     pub const fn is_refusal(&self) -> bool {
         match self {
             Self::OwnKeyEquivocates { .. }
+            | Self::OwnKeyNotGivenUp { .. }
             | Self::StaleSignRecord { .. }
             | Self::AnotherSpeaker { .. }
             | Self::Ledger(LedgerError::SafetyBroken { .. }) => true,
@@ -579,7 +584,7 @@ impl Driver {
 
     fn report_unless(&mut self, ours: Option<Arc<Signer>>, evidence: Evidence) -> Result<Option<Input>, DriverError> {
         if let Some(signer) = ours {
-            return Err(give_up_key(&signer, &evidence));
+            return Err(give_up_key(self.context.ledger.as_ref(), &signer, evidence));
         }
         if !self.reported.insert(place_of(&evidence)) {
             return Ok(None);
@@ -618,12 +623,22 @@ impl Driver {
     }
 }
 
-/// Sees to it that the key of `signer` is never used again, also not after a restart; returns why the node ends.
-fn give_up_key(signer: &Signer, evidence: &Evidence) -> DriverError {
-    let why = format!("{:?} and {:?}", evidence.first().statement, evidence.second().statement);
-    match tokio::task::block_in_place(|| signer.condemn(&why)) {
-        Ok(()) => DriverError::OwnKeyEquivocates { view: evidence.view() },
-        Err(error) => DriverError::SignRecord(error),
+/// Sees to it that the key of `signer` is never used again, also not after a restart; returns why the node ends. Either of the
+/// two files is enough for that: a node refuses to start with a key that its ledger holds evidence against.
+fn give_up_key(ledger: &dyn Ledger, signer: &Signer, evidence: Evidence) -> DriverError {
+    let (view, why) = (evidence.view(), signer::reason_to_condemn(&evidence));
+    let record = EvidenceRecord { evidence, l1: EvidenceOnL1::Open };
+    let (kept, condemned) = tokio::task::block_in_place(|| (ledger.put_evidence(&record), signer.condemn(&why)));
+    match (kept, condemned) {
+        (Err(kept), Err(condemned)) => DriverError::OwnKeyNotGivenUp { view, why: format!("{kept}; {condemned}") },
+        (kept, condemned) => {
+            if let Some(error) =
+                kept.err().map(|error| error.to_string()).or(condemned.err().map(|error| error.to_string()))
+            {
+                warn!(error, "one of the two marks that this key is given up was not written");
+            }
+            DriverError::OwnKeyEquivocates { view }
+        }
     }
 }
 

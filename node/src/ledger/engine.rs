@@ -8,6 +8,12 @@
 //! Settings (faults "Storage settings"): recovery tolerates only a torn last record; RocksDB's default would silently roll
 //! back to before a damaged record in the middle, and with it votes that the network has seen. Every log is listed in the
 //! manifest, so one that is missing or cut short is noticed. The log is never disabled.
+//!
+//! A last record that was synced and then damaged looks like a torn one, and is dropped as well. The stricter
+//! `AbsoluteConsistency` would refuse the folder after every power cut that tears a record, and nothing in the log says how far
+//! it was synced. So a disk that damages what it holds can make the sign record forget the last thing it said, as if an older
+//! copy had been restored; and as after that nothing is signed before a quorum was heard out and has shown what it remembers of
+//! this key (`driver/hearing.rs`). `PointInTime` would drop more than the last record, and say as little.
 
 use std::{
     collections::BTreeSet,

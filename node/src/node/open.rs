@@ -9,7 +9,7 @@ use std::{
 use alloy::signers::local::PrivateKeySigner;
 use baton_consensus::{Recovered, SecretKey};
 use baton_mempool::Pool;
-use baton_proto::{BlsPublicKey, Certificate, ExecutorKind, Height, L2ChainId, View};
+use baton_proto::{BlsPublicKey, Certificate, Epoch, Evidence, ExecutorKind, Height, L2ChainId, View};
 use tracing::{info, warn};
 
 use super::{
@@ -26,7 +26,7 @@ use crate::{
     l1::{ChainFacts, FactsError, L1Client, L1Error, chain_facts},
     ledger::{ChainIdentity, Ledger, LedgerError, RocksLedger},
     p2p::{IdentityError, Keypair, NetworkConfig, Speaker, load_identity},
-    signer::{KeyFileError, OwnKey, RecordOrigin, SignRecord, SignRecordError, Signer, keyfile},
+    signer::{KeyFileError, OwnKey, RecordOrigin, SignRecord, SignRecordError, Signer, keyfile, reason_to_condemn},
 };
 
 /// File in the data folder that keeps what L1 said about the chain, so that a restart works while L1 is down.
@@ -49,6 +49,10 @@ pub enum OpenError {
         "a stored certificate of view {view} holds this key's signature, but the sign record does not: the record is older than what was signed; restore the newest one, or import its export (baton keys import-record), or start once with --listen-for-sign-record"
     )]
     StaleSignRecord { view: View },
+    #[error(
+        "the ledger holds evidence against this node's own key ({why}): another process signed with it; it signs nothing here any more, so find and stop that process, make a new key (baton keys new) and register it"
+    )]
+    OwnKeyEquivocates { why: String },
     #[error("consensus key: {0}")]
     ConsensusKey(#[from] KeyFileError),
     #[error("account key: {0}")]
@@ -96,7 +100,7 @@ impl OpenError {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::SignRecord(_) | Self::StaleSignRecord { .. } | Self::Halted(_) => 3,
+            Self::SignRecord(_) | Self::StaleSignRecord { .. } | Self::OwnKeyEquivocates { .. } | Self::Halted(_) => 3,
             Self::ConsensusKey(_)
             | Self::AccountKey(_)
             | Self::Identity(_)
@@ -249,6 +253,9 @@ pub(super) async fn open(config: &Config, held: Held) -> Result<(Opened, Journal
     let epochs = opener.book().await?;
     let epoch = epochs.running();
     opener.check_seat(&epochs).await?;
+    for seat in epochs.changes().borrow().iter().filter_map(|epoch| Some((epoch.epoch, epoch.signer.as_ref()?))) {
+        check_evidence(ledger.as_ref(), seat)?;
+    }
     let network_config = network_config(config, identity, epochs.clone(), &opener.keys, &facts);
     let recovered = recovered(ledger.as_ref(), &epoch, true)?;
     info!(%head, certificates = recovered.certificates.len(), statements = recovered.statements.len(), "state opened");
@@ -329,6 +336,20 @@ fn network_config(
     }
 }
 
+/// Refuses a key that the ledger holds evidence against in the epoch of that seat: whoever found it may have had no disk left to
+/// say so in the sign record, or it was found here while another key was in use.
+fn check_evidence(ledger: &dyn Ledger, (epoch, signer): (Epoch, &Arc<Signer>)) -> Result<(), OpenError> {
+    let is_ours = |evidence: &Evidence| evidence.epoch() == epoch && evidence.signer() == signer.me();
+    match ledger.evidence()?.iter().find(|record| is_ours(&record.evidence)) {
+        None => Ok(()),
+        Some(record) => {
+            let why = reason_to_condemn(&record.evidence);
+            signer.condemn(&why)?;
+            Err(OpenError::OwnKeyEquivocates { why })
+        }
+    }
+}
+
 /// Refuses a record that lacks what a stored certificate shows this key to have signed above the final view: it was
 /// restored from an old copy while the chain data was not. Whoever listens signs nothing in this epoch anyway, and a record
 /// that the operator vouches for takes it up if nothing was signed since the start (`listens_first`).
@@ -382,8 +403,13 @@ pub(super) fn recovered(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{cli::keys, config::NodeKeys, driver::testing::World};
-    use alloy_primitives::B256;
+    use crate::{
+        cli::keys,
+        config::NodeKeys,
+        driver::testing::World,
+        ledger::{EvidenceOnL1, EvidenceRecord, MemoryLedger},
+    };
+    use alloy_primitives::{Address, B256};
     use baton_proto::{BlockDigest, MemberIndex, Statement};
 
     fn options(accept: bool, listen: bool) -> NodeOptions {
@@ -476,6 +502,38 @@ mod tests {
         check(&complete, 7).unwrap();
         assert!(check(&complete, 8).is_err());
         check(&signer("listening", Some(RecordOrigin::Listening)), 6).unwrap();
+    }
+
+    #[test]
+    fn a_key_that_the_ledger_holds_evidence_against_is_given_up() {
+        let (folder, world) = (tempfile::tempdir().unwrap(), World::new(&[1, 1, 1, 1]));
+        let (epoch, inbox, slasher) = (world.committee.epoch(), Address::repeat_byte(1), Address::repeat_byte(2));
+        let ledger = MemoryLedger::new(&ChainIdentity { domain: world.domain, inbox, slasher }).unwrap();
+        let (path, key) = (folder.path().join("record"), world.key(1));
+        let record = SignRecord::create(&path, &key.public_key()).unwrap();
+        let signer = Arc::new(OwnKey::new(key, record, world.domain).unwrap().seated(MemberIndex::new(1)));
+        let found = |signer: u8| {
+            let view = View::new(9);
+            let [first, second] = [1, 2].map(|block| {
+                let block = BlockDigest::new(B256::repeat_byte(block));
+                world.sign(signer, Statement::Notarize { epoch, view, block })
+            });
+            let evidence = Evidence::new(first, second).unwrap();
+            ledger.put_evidence(&EvidenceRecord { evidence, l1: EvidenceOnL1::Open }).unwrap();
+        };
+        found(2);
+        check_evidence(&ledger, (epoch, &signer)).unwrap();
+        found(1);
+        check_evidence(&ledger, (epoch.next().unwrap(), &signer)).unwrap();
+        let error = check_evidence(&ledger, (epoch, &signer)).unwrap_err();
+        assert!(matches!(error, OpenError::OwnKeyEquivocates { .. }), "{error}");
+        assert_eq!(error.exit_code(), 3);
+        assert!(signer.sign(&[Statement::Nullify { epoch, view: View::new(10) }]).is_err());
+        drop(signer);
+        let key = world.key(1);
+        let record = SignRecord::open(&path, &key.public_key()).unwrap();
+        let error = OwnKey::new(key, record, world.domain).err().unwrap();
+        assert!(matches!(error, SignRecordError::Condemned { .. }), "{error}");
     }
 
     #[test]

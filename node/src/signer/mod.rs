@@ -25,7 +25,7 @@ use std::{
 
 use baton_consensus::{SecretKey, Verified};
 use baton_proto::{
-    BlsPublicKey, BlsSignature, Domain, Epoch, MemberIndex, PeerProof, SignedStatement, Statement, View,
+    BlsPublicKey, BlsSignature, Domain, Epoch, Evidence, MemberIndex, PeerProof, SignedStatement, Statement, View,
 };
 
 pub use keyfile::KeyFileError;
@@ -183,6 +183,11 @@ impl Signer {
     fn record(&self) -> MutexGuard<'_, SignRecord> {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Names the two statements that a key is given up for.
+pub(crate) fn reason_to_condemn(evidence: &Evidence) -> String {
+    format!("{:?} and {:?}", evidence.first().statement, evidence.second().statement)
 }
 
 impl fmt::Debug for Signer {
