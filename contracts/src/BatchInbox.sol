@@ -31,10 +31,11 @@ contract BatchInbox is ForcedQueue, PostingRefund {
     uint64 private immutable BATCH_BYTES_MAX;
     uint64 private immutable BATCH_BLOBS_MAX;
     uint64 private immutable ABANDON_BLOCKS;
-    /// A call of `post` without data: selector, fourteen words of header, two offsets, and the certificate's four words and
-    /// signature, and the length of the data.
-    uint256 private constant CALL_BYTES = 804;
-    /// Its tokens, or less: four hashes and two coordinates of 48 bytes are random.
+    /// Where the parts of a call of `post` lie: selector, fourteen words of header and two offsets; the certificate's epoch,
+    /// bitmap and offset, the length of its signature and that; the length of the data; the data, in whole words.
+    uint256 private constant CERTIFICATE_AT = 516;
+    uint256 private constant DATA_AT = 804;
+    /// Tokens of a call without data, or less: four hashes and two coordinates of 48 bytes are random.
     uint256 private constant CALL_TOKENS = 1500;
 
     bool private immutable EXECUTES;
@@ -89,6 +90,8 @@ contract BatchInbox is ForcedQueue, PostingRefund {
     event Abandoned(uint64 atBlock);
 
     error BatchInbox__NotTheRegistrysInbox(address inbox, address self);
+    error BatchInbox__NotAPlainAccount(address caller);
+    error BatchInbox__OddCalldata();
     error BatchInbox__UnknownDataKind(uint8 kind);
     error BatchInbox__NoBlobs();
     error BatchInbox__TooManyBlobs(uint64 blobsMax);
@@ -127,14 +130,15 @@ contract BatchInbox is ForcedQueue, PostingRefund {
         FIRST_EPOCH = registry.FIRST_EPOCH();
     }
 
-    /// @notice Accepts the next batch. Anyone may call; the committee of `certificate.committeeEpoch` must be
-    /// materialized.
+    /// @notice Accepts the next batch. Any account without code may call, in a transaction that is nothing but the call; the
+    /// committee of `certificate.committeeEpoch` must be materialized.
     /// @param header The batch.
     /// @param certificate A quorum's signature on the batch's attestation.
     /// @param data Empty when blobs carry the batch: then `header.dataHash` is keccak256 of the versioned hashes of all blobs
     /// of this transaction, in their order, 32 bytes each. Otherwise what `header.dataHash` is the keccak256 of.
     function post(BatchHeader calldata header, Certificate calldata certificate, bytes calldata data) external {
         uint256 gasAtStart = gasleft();
+        _checkCall(certificate, data);
         Tip memory tip_ = _tip;
         if (tip_.abandonedAtBlock != 0) revert BatchInbox__ChainIsAbandoned(tip_.abandonedAtBlock);
         uint64 currentEpoch = CERTIFICATES.epochOf(block.number);
@@ -158,7 +162,7 @@ contract BatchInbox is ForcedQueue, PostingRefund {
             header.dataHash
         );
         if (uint256(header.lastOriginNumber) + MAX_ORIGIN_AGE >= block.number) {
-            _refund(header.index, gasAtStart, CALL_BYTES, CALL_TOKENS, data);
+            _refund(header.index, gasAtStart, CALL_TOKENS, data);
         }
     }
 
@@ -256,6 +260,27 @@ contract BatchInbox is ForcedQueue, PostingRefund {
         uint48 abandonedAtBlock = _tip.abandonedAtBlock;
         if (abandonedAtBlock != 0) revert BatchInbox__ChainIsAbandoned(abandonedAtBlock);
         REGISTRY.epochOf(block.number);
+    }
+
+    /// @dev Whoever rebuilds the chain has header, certificate and data from the transaction's own calldata, which L1 keeps and
+    /// every endpoint shows. Were they passed on by a contract, or by an account that EIP-7702 gave code, they would not be
+    /// there; and where an offset points to another place than an encoder's, not every decoder finds them. One such batch
+    /// would end the chain for whoever reads it from L1.
+    function _checkCall(Certificate calldata certificate, bytes calldata data) private view {
+        if (msg.sender != tx.origin || msg.sender.code.length != 0) revert BatchInbox__NotAPlainAccount(msg.sender);
+        bool isOdd;
+        assembly ("memory-safe") {
+            isOdd := or(xor(certificate, CERTIFICATE_AT), xor(data.offset, DATA_AT))
+            // The offset of the signature, in the certificate, and its length.
+            isOdd := or(isOdd, xor(calldataload(add(CERTIFICATE_AT, 0x40)), 0x60))
+            isOdd := or(isOdd, xor(calldataload(add(CERTIFICATE_AT, 0x60)), 0x80))
+            let end := add(data.offset, data.length)
+            let padding := sub(calldatasize(), end)
+            // Whole words, and nothing after them. Beyond the calldata zeros are read.
+            isOdd := or(isOdd, or(gt(padding, 0x1f), and(sub(calldatasize(), DATA_AT), 0x1f)))
+            isOdd := iszero(iszero(or(isOdd, calldataload(end))))
+        }
+        if (isOdd) revert BatchInbox__OddCalldata();
     }
 
     function _checkOrder(BatchHeader calldata header, Tip memory tip_) private pure {

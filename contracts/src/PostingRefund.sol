@@ -4,15 +4,15 @@ pragma solidity 0.8.37;
 /// @title PostingRefund
 /// @notice Pays who posts a batch what the transaction cost it, out of the ether that this contract holds. Anyone may fund it.
 /// @dev The refund is pushed: it costs 6,800 gas, where a ledger of claims would cost 5,000 for each batch, 22,100 for a
-/// poster's first, and a transaction to claim. Pushing is safe because only a transaction that an account without code sends
-/// straight to this contract is refunded: such an account runs nothing when it is paid, so it can neither fail nor call back.
-/// The same condition makes the cost known. A contract, or an account that EIP-7702 gave code, could share one transaction's
-/// overhead between calls, or make calldata in memory that it never paid for.
+/// poster's first, and a transaction to claim. Pushing is safe because who derives from this lets post only accounts without
+/// code that send a transaction straight to it: such an account runs nothing when it is paid, so it can neither fail nor call
+/// back. The same condition makes the cost known. A contract, or an account that EIP-7702 gave code, could share one
+/// transaction's overhead between calls, or make calldata in memory that it never paid for.
 ///
 /// Nobody can earn by it. A batch is accepted once, and only with a quorum's certificate; the refund for it is never above what
 /// the transaction burns, but for a tip of at most `TIP_MAX_WEI` that a poster may have paid to itself as the block's builder.
-/// Nor can somebody who took another's certificate spend the pool on nothing: bytes beyond the call's own are not refunded but
-/// end the refund, the gas of the call follows from the batch, and `REFUND_MAX_WEI` bounds the rest.
+/// Nor can somebody who took another's certificate spend the pool on nothing: who derives from this takes no bytes beyond the
+/// call's own, the gas of the call follows from the batch, and `REFUND_MAX_WEI` bounds the rest.
 ///
 /// Whatever derives from this holds no other ether: all of it is the pool.
 abstract contract PostingRefund {
@@ -40,19 +40,15 @@ abstract contract PostingRefund {
         emit PoolFunded(msg.sender, msg.value);
     }
 
-    /// @dev Never reverts. Not refunded are: a call that is not the transaction itself, calldata of another length than the
-    /// call's, and what the pool or the cap leaves out.
+    /// @dev Never reverts. Not refunded is what the pool or the cap leaves out. The caller has made sure that the call is the
+    /// whole transaction of an account without code, and its calldata as long as its arguments.
     /// @param index The batch.
     /// @param gasAtStart What `gasleft()` was when the call began.
-    /// @param headBytes Length of the call without the bytes of `data`.
-    /// @param headTokens Tokens of its calldata, or less.
+    /// @param headTokens Tokens of the calldata without the bytes of `data`, or less.
     /// @param data The call's last argument, and the only one whose length varies.
-    function _refund(uint64 index, uint256 gasAtStart, uint256 headBytes, uint256 headTokens, bytes calldata data)
-        internal
-    {
+    function _refund(uint64 index, uint256 gasAtStart, uint256 headTokens, bytes calldata data) internal {
         uint256 pool = address(this).balance;
-        if (pool == 0 || msg.sender != tx.origin || msg.sender.code.length != 0) return;
-        if (msg.data.length != headBytes + (data.length + 31) / 32 * 32) return;
+        if (pool == 0) return;
         uint256 blobs = 0;
         while (blobhash(blobs) != 0) ++blobs;
         // Each price is bounded by the cap, so nothing overflows and nothing is lost: one gas of more reaches the cap.

@@ -125,7 +125,7 @@ contract AdversarialTest is BatonTest {
         vm.expectRevert(failed);
         slasher.submit(ownerOf(0), 2, first, second, sum);
         vm.expectRevert(failed);
-        inbox.post(header, certificate, "x");
+        sendPost(header, certificate, "x");
 
         vm.roll(registry.epochStart(2) + registry.params().abandonBlocks + 1);
         inbox.abandon();

@@ -59,6 +59,7 @@ contract ForcedHandler is BatonTest {
         registry.materialize(epoch);
         bool obeys = _obeys(header);
         bytes memory call = abi.encodeCall(inbox.post, (header, certify(epoch, 1, header), data));
+        vm.prank(POSTER, POSTER);
         (bool ok,) = address(inbox).call(call);
         if (ok != obeys) fault = ok ? "took what it had to refuse" : "refused what it had to take";
         if (!ok) return;

@@ -24,7 +24,7 @@ contract IndependentBlsTest is VectorTest {
         );
         (BatchHeader memory header, Certificate memory certificate, bytes memory data) = _batch();
         assertEq(attestation(2, header), vm.parseJsonBytes32(json, ".batch.digest"), "attestation");
-        inbox.post(header, certificate, data);
+        sendPost(header, certificate, data);
         (,,,, bytes32 lastBatchHash) = inbox.tip();
         assertEq(lastBatchHash, vm.parseJsonBytes32(json, ".batch.hash"), "batch hash");
 
@@ -73,7 +73,7 @@ contract IndependentBlsTest is VectorTest {
         (BatchHeader memory header, Certificate memory certificate, bytes memory data) = _batch();
         certificate.signature[position % 128] ^= bytes1(difference);
         vm.expectRevert(RegistryErrors.SequencerRegistry__InvalidSignature.selector);
-        inbox.post(header, certificate, data);
+        sendPost(header, certificate, data);
     }
 
     function _batch() private view returns (BatchHeader memory, Certificate memory, bytes memory) {

@@ -85,7 +85,7 @@ contract AbandonTest is BatonTest {
         uint64 present = registry.epochOf(block.number);
         registry.materialize(present);
         BatchHeader memory header = nextHeader(epoch, "data");
-        inbox.post(header, certify(present, 15, header), "data");
+        sendPost(header, certify(present, 15, header), "data");
     }
 
     function test_RevertGiven_ItWasAbandonedAlready() external {

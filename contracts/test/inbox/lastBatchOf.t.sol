@@ -86,7 +86,7 @@ contract LastBatchOfTest is BatonTest {
         BatchHeader memory header = nextHeader(epoch, "x");
         header.lastOriginNumber = uint64(block.number) - age;
         registry.materialize(epoch);
-        inbox.post(header, certify(epoch, 15, header), "x");
+        sendPost(header, certify(epoch, 15, header), "x");
     }
 
     function _tipHash() private view returns (bytes32 hash) {

@@ -8,13 +8,108 @@ import {RegistryErrors} from "../../src/registry/RegistryErrors.sol";
 import {BatonTest} from "../support/BatonTest.sol";
 import {vm} from "../support/Vm.sol";
 
+/// Has no code yet when it calls.
+contract PosterAtBirth {
+    bytes public reason;
+
+    constructor(address target, bytes memory input) {
+        bool ok;
+        (ok, reason) = target.call(input);
+        require(!ok);
+    }
+}
+
 contract PostTest is BatonTest {
     bytes private constant DATA = "what the batch carries";
 
     function test_RevertGiven_TheChainIsNotActive() external {
         BatchHeader memory header = nextHeader(2, DATA);
         vm.expectRevert(RegistryErrors.SequencerRegistry__NotActivated.selector);
-        inbox.post(header, Certificate(2, 15, new bytes(128)), DATA);
+        sendPost(header, Certificate(2, 15, new bytes(128)), DATA);
+    }
+
+    /// Its transaction shows nothing of the batch to who rebuilds the chain.
+    function test_RevertWhen_AContractPosts() external {
+        BatchHeader memory header = _started();
+        Certificate memory certificate = certify(2, 15, header);
+        bytes memory call = abi.encodeCall(inbox.post, (header, certificate, DATA));
+        _assertRefusedAs(address(this), POSTER, call, _notPlain(address(this)));
+        PosterAtBirth born = new PosterAtBirth(address(inbox), call);
+        assertEq(keccak256(born.reason()), keccak256(_notPlain(address(born))), "in its constructor");
+        vm.blobhashes(blobsOf(1));
+        header = nextHeader(2, blobsOf(1));
+        call = abi.encodeCall(inbox.post, (header, certify(2, 15, header), ""));
+        _assertRefusedAs(address(this), POSTER, call, _notPlain(address(this)));
+        _assertAcceptedFrom(POSTER, call);
+    }
+
+    /// An account that EIP-7702 gave code sends to itself and calls from there: sender and origin are the same.
+    function test_RevertWhen_TheSenderHasCodeByDelegation() external {
+        BatchHeader memory header = _started();
+        bytes memory call = abi.encodeCall(inbox.post, (header, certify(2, 15, header), DATA));
+        vm.etch(POSTER, abi.encodePacked(hex"ef0100", address(this)));
+        _assertRefusedAs(POSTER, POSTER, call, _notPlain(POSTER));
+        vm.etch(POSTER, "");
+        _assertAcceptedFrom(POSTER, call);
+    }
+
+    /// All of these Solidity takes. The first is as long as the call, and alloy finds no signature in it.
+    function test_RevertWhen_TheCalldataIsLaidOutInAnotherWay() external {
+        BatchHeader memory header = _started();
+        Certificate memory certificate = certify(2, 15, header);
+        bytes memory call = abi.encodeCall(inbox.post, (header, certificate, DATA));
+        bytes memory head = bytes.concat(inbox.post.selector, abi.encode(header));
+        bytes memory named = abi.encode(uint256(2), uint256(15), uint256(0x60));
+        bytes memory signature = bytes.concat(abi.encode(uint256(128)), certificate.signature);
+        bytes memory data = bytes.concat(abi.encode(DATA.length), bytes32(DATA));
+        assertEq(
+            keccak256(bytes.concat(head, abi.encode(0x200, 0x300), named, signature, data)),
+            keccak256(call),
+            "the parts"
+        );
+
+        bytes memory before = abi.encode(uint256(2), uint256(15), type(uint256).max - 159);
+        _assertOdd(bytes.concat(head, abi.encode(0x2a0, 0x300), signature, before, data), "signature first");
+        _assertOdd(bytes.concat(head, abi.encode(0x240, 0x200), data, named, signature), "data first");
+        _assertOdd(bytes.concat(head, abi.encode(0x200, 0x320), named, signature, bytes32(0), data), "a word between");
+        _assertOdd(bytes.concat(head, abi.encode(0x220, 0x320), bytes32(0), named, signature, data), "a word before");
+        bytes memory after_ = abi.encode(uint256(2), uint256(15), uint256(0xa0));
+        _assertOdd(bytes.concat(head, abi.encode(0x200, 0x260), after_, data, signature), "data within");
+        bytes memory longer = bytes.concat(abi.encode(uint256(129)), certificate.signature);
+        _assertOdd(bytes.concat(head, abi.encode(0x200, 0x300), named, longer, data), "signature over the data");
+        _assertAcceptedFrom(POSTER, call);
+
+        // The state root is a word of zeros: data without bytes, if one points there.
+        vm.blobhashes(blobsOf(1));
+        header = nextHeader(2, blobsOf(1));
+        certificate = certify(2, 15, header);
+        head = bytes.concat(inbox.post.selector, abi.encode(header));
+        signature = bytes.concat(abi.encode(uint256(128)), certificate.signature);
+        _assertOdd(bytes.concat(head, abi.encode(0x200, 0x100), named, signature), "data in the header");
+        _assertAcceptedFrom(POSTER, abi.encodeCall(inbox.post, (header, certificate, "")));
+    }
+
+    /// Or anybody could copy a certificate from the pool of transactions and have L1 keep, and pay for, bytes of its own.
+    function test_RevertWhen_TheCalldataDoesNotEndWithTheDataInWholeWords() external {
+        BatchHeader memory header = _started();
+        bytes memory call = abi.encodeCall(inbox.post, (header, certify(2, 15, header), DATA));
+        _assertOdd(bytes.concat(call, hex"00"), "a byte more");
+        _assertOdd(bytes.concat(call, bytes32(0)), "a word more");
+        bytes memory cut = new bytes(call.length - 1);
+        for (uint256 i = 0; i < cut.length; ++i) {
+            cut[i] = call[i];
+        }
+        _assertOdd(cut, "a byte less");
+        call[call.length - 1] = 0x01;
+        _assertOdd(call, "something in the last word behind the data");
+        call[call.length - 1] = 0x00;
+        _assertAcceptedFrom(POSTER, call);
+        // Of whole words already.
+        bytes memory whole = new bytes(64);
+        header = nextHeader(2, whole);
+        call = abi.encodeCall(inbox.post, (header, certify(2, 15, header), whole));
+        _assertOdd(bytes.concat(call, bytes32(0)), "a word after whole words");
+        _assertAcceptedFrom(POSTER, call);
     }
 
     function test_RevertWhen_TheIndexIsNotTheNext() external {
@@ -81,9 +176,9 @@ contract PostTest is BatonTest {
         bytes memory refusal = abi.encodeWithSelector(BatchInbox.BatchInbox__EpochNotRunning.selector, 2, 2, 3);
         Certificate memory certificate = certify(3, 15, header);
         vm.expectRevert(refusal);
-        inbox.post(header, certificate, DATA);
+        sendPost(header, certificate, DATA);
         vm.roll(registry.epochStart(3));
-        inbox.post(header, certificate, DATA);
+        sendPost(header, certificate, DATA);
     }
 
     function test_RevertWhen_TheCommitteeIsNotTheOneOfTheEpoch() external {
@@ -92,10 +187,10 @@ contract PostTest is BatonTest {
         registry.materialize(3);
         Certificate memory certificate = certify(3, 15, header);
         vm.expectRevert(abi.encodeWithSelector(BatchInbox.BatchInbox__WrongCommitteeEpoch.selector, 2, 2, 3));
-        inbox.post(header, certificate, DATA);
+        sendPost(header, certificate, DATA);
         certificate.committeeEpoch = 1;
         vm.expectRevert(abi.encodeWithSelector(BatchInbox.BatchInbox__WrongCommitteeEpoch.selector, 2, 2, 1));
-        inbox.post(header, certificate, DATA);
+        sendPost(header, certificate, DATA);
         // Four epochs later, the last live one, its own committee still certifies.
         _accept(header);
     }
@@ -105,7 +200,7 @@ contract PostTest is BatonTest {
         rollToEpoch(7);
         Certificate memory certificate = certify(2, 15, header);
         vm.expectRevert(abi.encodeWithSelector(BatchInbox.BatchInbox__WrongCommitteeEpoch.selector, 3, 7, 2));
-        inbox.post(header, certificate, DATA);
+        sendPost(header, certificate, DATA);
     }
 
     function test_RevertWhen_TheCommitteeIsOfAComingEpoch() external {
@@ -114,7 +209,7 @@ contract PostTest is BatonTest {
         registry.materialize(8);
         Certificate memory certificate = certify(8, 15, header);
         vm.expectRevert(abi.encodeWithSelector(BatchInbox.BatchInbox__WrongCommitteeEpoch.selector, 3, 7, 8));
-        inbox.post(header, certificate, DATA);
+        sendPost(header, certificate, DATA);
     }
 
     function test_When_TheCommitteeIsOfARecentEpoch() external {
@@ -123,7 +218,7 @@ contract PostTest is BatonTest {
         rollToEpoch(7);
         for (uint256 i = 0; i < 2; ++i) {
             registry.materialize(recent[i]);
-            inbox.post(header, certify(recent[i], 15, header), DATA);
+            sendPost(header, certify(recent[i], 15, header), DATA);
             header = nextHeader(2, DATA);
         }
         assertEq(inbox.nextIndex(), 2, "both were accepted");
@@ -139,7 +234,7 @@ contract PostTest is BatonTest {
         BatchHeader memory header = _startedWithBlobs(1);
         Certificate memory certificate = certify(2, 15, header);
         vm.expectRevert(abi.encodeWithSelector(BatchInbox.BatchInbox__DataBesidesBlobs.selector, 1));
-        inbox.post(header, certificate, "x");
+        sendPost(header, certificate, "x");
     }
 
     function test_RevertWhen_TheTransactionCarriesNoBlob() external {
@@ -166,7 +261,7 @@ contract PostTest is BatonTest {
             );
         }
         vm.blobhashes(blobsOf(3));
-        inbox.post(header, certify(2, 15, header), "");
+        sendPost(header, certify(2, 15, header), "");
     }
 
     function test_When_TheBlobsAreThoseThatTheHeaderCommitsTo() external {
@@ -180,14 +275,14 @@ contract PostTest is BatonTest {
             emit BatchInbox.BatchPosted(
                 uint64(i), keccak256(abi.encode(header)), 2, header.firstHeight, header.lastHeight, 0, header.dataHash
             );
-            inbox.post(header, certificate, "");
+            sendPost(header, certificate, "");
         }
         assertEq(inbox.nextIndex(), 3, "all were accepted");
     }
 
     function test_RevertGiven_BatchesOfTheChainCarryNoBlobs() external {
         ChainSpec memory spec = defaultSpec();
-        spec.batchBlobsMax = 0;
+        (spec.batchBlobsMax, spec.batchBytesMax, spec.blockBytesMax) = (0, 122_880, 114_688);
         deploy(spec);
         BatchHeader memory header = _startedWithBlobs(1);
         _assertRefusedWithout(header, abi.encodeWithSelector(BatchInbox.BatchInbox__TooManyBlobs.selector, 0));
@@ -209,6 +304,7 @@ contract PostTest is BatonTest {
         BatchHeader memory header = nextHeader(2, blobs);
         Certificate memory certificate = certify(2, 15, header);
         vm.blobhashes(got);
+        vm.prank(POSTER, POSTER);
         try inbox.post(header, certificate, "") {
             assertTrue(got.length == blobs.length, "accepted only with its own");
         } catch {
@@ -223,9 +319,9 @@ contract PostTest is BatonTest {
         BatchHeader memory header = nextHeader(2, tooLong);
         Certificate memory certificate = certify(2, 15, header);
         vm.expectRevert(abi.encodeWithSelector(BatchInbox.BatchInbox__DataTooLong.selector, 1024, 1025));
-        inbox.post(header, certificate, tooLong);
+        sendPost(header, certificate, tooLong);
         header = nextHeader(2, longest);
-        inbox.post(header, certify(2, 15, header), longest);
+        sendPost(header, certify(2, 15, header), longest);
     }
 
     function test_RevertWhen_TheDataIsNotWhatTheHeaderCommitsTo() external {
@@ -234,7 +330,7 @@ contract PostTest is BatonTest {
         vm.expectRevert(
             abi.encodeWithSelector(BatchInbox.BatchInbox__WrongDataHash.selector, keccak256(DATA), keccak256("other"))
         );
-        inbox.post(header, certificate, "other");
+        sendPost(header, certificate, "other");
     }
 
     function test_RevertWhen_TheLastOriginIsNotInThePast() external {
@@ -272,9 +368,9 @@ contract PostTest is BatonTest {
         BatchHeader memory header = nextHeader(3, DATA);
         Certificate memory certificate = certify(3, 15, header);
         vm.expectRevert(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__NotMaterialized.selector, 3));
-        inbox.post(header, certificate, DATA);
+        sendPost(header, certificate, DATA);
         registry.materialize(3);
-        inbox.post(header, certificate, DATA);
+        sendPost(header, certificate, DATA);
     }
 
     function test_RevertWhen_TheSignersAreTooLight() external {
@@ -285,7 +381,7 @@ contract PostTest is BatonTest {
         BatchHeader memory header = nextHeader(2, DATA);
         Certificate memory certificate = certify(2, 3, header);
         vm.expectRevert(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__InsufficientWeight.selector, 20, 40));
-        inbox.post(header, certificate, DATA);
+        sendPost(header, certificate, DATA);
     }
 
     function test_RevertWhen_ABitIsBeyondTheCommittee() external {
@@ -293,7 +389,7 @@ contract PostTest is BatonTest {
         Certificate memory certificate = certify(2, 15, header);
         certificate.bitmap = 31;
         vm.expectRevert(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__SignerOutOfRange.selector, 31, 4));
-        inbox.post(header, certificate, DATA);
+        sendPost(header, certificate, DATA);
     }
 
     /// Fields that the inbox can check itself are in its own errors; the rest rests on the signature alone.
@@ -309,7 +405,7 @@ contract PostTest is BatonTest {
             if (field == 4) other.dutiesRoot = keccak256("other");
             _assertInvalid(other, certificate);
         }
-        inbox.post(header, certificate, DATA);
+        sendPost(header, certificate, DATA);
     }
 
     /// The batch hash is made of the calldata as it came, so what does not fit its type must never get that far.
@@ -322,6 +418,7 @@ contract PostTest is BatonTest {
             bytes32 digest = Statements.attestDigest(address(registry), L2_CHAIN_ID, 2, header, keccak256(encoded));
             bytes memory call = abi.encodeCall(inbox.post, (header, Certificate(2, 15, aggregate(2, 15, digest)), DATA));
             call[4 + field] = 0x01;
+            vm.prank(POSTER, POSTER);
             (bool ok,) = address(inbox).call(call);
             assertTrue(!ok, vm.toString(field / 32));
         }
@@ -361,9 +458,9 @@ contract PostTest is BatonTest {
     function test_RevertWhen_TheBatchIsPostedTwice() external {
         BatchHeader memory header = _started();
         Certificate memory certificate = certify(2, 15, header);
-        inbox.post(header, certificate, DATA);
+        sendPost(header, certificate, DATA);
         vm.expectRevert(abi.encodeWithSelector(BatchInbox.BatchInbox__NotNextBatch.selector, 1, 0));
-        inbox.post(header, certificate, DATA);
+        sendPost(header, certificate, DATA);
     }
 
     function test_When_AllIsInOrder() external {
@@ -371,7 +468,7 @@ contract PostTest is BatonTest {
         Certificate memory certificate = certify(2, 14, header);
         bytes32 batchHash = keccak256(abi.encode(header));
         vm.recordLogs();
-        vm.prank(address(0xa11));
+        vm.prank(address(0xa11), address(0xa11));
         inbox.post(header, certificate, DATA);
         assertEq(vm.getRecordedLogs().length, 1, "one event");
         (uint64 nextIndex, uint64 lastHeight, uint64 epoch, uint64 acceptedAtBlock, bytes32 lastBatchHash) = inbox.tip();
@@ -386,7 +483,7 @@ contract PostTest is BatonTest {
         certificate = certify(2, 15, header);
         vm.expectEmit(address(inbox));
         emit BatchInbox.BatchPosted(1, keccak256(abi.encode(header)), 2, 11, 20, 1, keccak256(DATA));
-        inbox.post(header, certificate, DATA);
+        sendPost(header, certificate, DATA);
     }
 
     function test_When_TheLastOriginIsTooOld() external {
@@ -394,7 +491,7 @@ contract PostTest is BatonTest {
         header.lastOriginNumber = uint64(block.number - 64);
         Certificate memory certificate = certify(2, 15, header);
         vm.recordLogs();
-        inbox.post(header, certificate, DATA);
+        sendPost(header, certificate, DATA);
         assertEq(vm.getRecordedLogs().length, 1, "the oldest that is not too old");
 
         header = nextHeader(2, DATA);
@@ -402,7 +499,7 @@ contract PostTest is BatonTest {
         certificate = certify(2, 15, header);
         vm.expectEmit(address(inbox));
         emit BatchInbox.OriginTooOld(1, uint64(block.number - 65), uint64(block.number - 64));
-        inbox.post(header, certificate, DATA);
+        sendPost(header, certificate, DATA);
     }
 
     function test_When_TheNextBatchFollows() external {
@@ -465,8 +562,34 @@ contract PostTest is BatonTest {
         deploy(spec);
     }
 
+    function _notPlain(address caller) private pure returns (bytes memory) {
+        return abi.encodeWithSelector(BatchInbox.BatchInbox__NotAPlainAccount.selector, caller);
+    }
+
+    function _assertOdd(bytes memory call, string memory what) private {
+        vm.prank(POSTER, POSTER);
+        (bool ok, bytes memory reason) = address(inbox).call(call);
+        assertTrue(!ok, what);
+        assertEq(keccak256(reason), keccak256(abi.encodePacked(BatchInbox.BatchInbox__OddCalldata.selector)), what);
+    }
+
+    function _assertRefusedAs(address sender, address origin, bytes memory call, bytes memory reason) private {
+        vm.prank(sender, origin);
+        (bool ok, bytes memory got) = address(inbox).call(call);
+        assertTrue(!ok, "refused");
+        assertEq(keccak256(got), keccak256(reason), "reason");
+    }
+
+    function _assertAcceptedFrom(address sender, bytes memory call) private {
+        uint64 next = inbox.nextIndex();
+        vm.prank(sender, sender);
+        (bool ok,) = address(inbox).call(call);
+        assertTrue(ok, "accepted");
+        assertEq(inbox.nextIndex(), next + 1, "the next batch");
+    }
+
     function _accept(BatchHeader memory header) private {
-        inbox.post(header, certify(header.epoch, 15, header), DATA);
+        sendPost(header, certify(header.epoch, 15, header), DATA);
     }
 
     /// With a certificate that is right for this very header, so that the header's fault is all there is.
@@ -474,18 +597,18 @@ contract PostTest is BatonTest {
         Certificate memory certificate =
             Certificate(header.epoch, 15, aggregate(2, 15, attestation(header.epoch, header)));
         vm.expectRevert(reason);
-        inbox.post(header, certificate, DATA);
+        sendPost(header, certificate, DATA);
     }
 
     /// The same for a post without data.
     function _assertRefusedWithout(BatchHeader memory header, bytes memory reason) private {
         Certificate memory certificate = certify(2, 15, header);
         vm.expectRevert(reason);
-        inbox.post(header, certificate, "");
+        sendPost(header, certificate, "");
     }
 
     function _assertInvalid(BatchHeader memory header, Certificate memory certificate) private {
         vm.expectRevert(RegistryErrors.SequencerRegistry__InvalidSignature.selector);
-        inbox.post(header, certificate, DATA);
+        sendPost(header, certificate, DATA);
     }
 }

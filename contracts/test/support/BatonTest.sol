@@ -17,6 +17,8 @@ import {vm} from "./Vm.sol";
 /// owners only.
 abstract contract BatonTest is Assertions {
     address internal constant DEPLOYER = address(0xba70);
+    /// Who posts: an account without code.
+    address internal constant POSTER = address(0x9057);
     uint64 internal constant L2_CHAIN_ID = 4242;
     uint64 internal constant EPOCH_BLOCKS = 16;
     uint256 internal constant UNIT = 1e12;
@@ -48,7 +50,7 @@ abstract contract BatonTest is Assertions {
         spec.deltaMs = 100;
         spec.inactiveViews = 20;
         spec.clockDriftMs = 500;
-        spec.blockBytesMax = 2 << 20;
+        spec.blockBytesMax = 512 << 10;
         spec.blockGasLimit = 120_000_000;
         spec.execLagMax = 32;
         spec.forcedLag = 8;
@@ -328,6 +330,12 @@ abstract contract BatonTest is Assertions {
         }
     }
 
+    /// Posts as a transaction does.
+    function sendPost(BatchHeader memory header, Certificate memory certificate, bytes memory data) internal {
+        vm.prank(POSTER, POSTER);
+        inbox.post(header, certificate, data);
+    }
+
     /// Posts the next batch of `epoch` with everybody's signature.
     function post(uint64 epoch) internal {
         bytes memory data = abi.encode("data", block.number);
@@ -338,7 +346,7 @@ abstract contract BatonTest is Assertions {
     function postBatch(BatchHeader memory header, bytes memory data) internal {
         registry.materialize(header.epoch);
         uint256 everybody = (1 << registry.committee(header.epoch).length) - 1;
-        inbox.post(header, certify(header.epoch, everybody, header), data);
+        sendPost(header, certify(header.epoch, everybody, header), data);
     }
 
     /// Posts the next batch of `epoch`, in which `count` entries of the forced queue are taken.
@@ -349,7 +357,7 @@ abstract contract BatonTest is Assertions {
         (header.forcedHash,) = inbox.forcedAt(header.forcedPosition);
         registry.materialize(epoch);
         uint256 everybody = (1 << registry.committee(epoch).length) - 1;
-        inbox.post(header, certify(epoch, everybody, header), data);
+        sendPost(header, certify(epoch, everybody, header), data);
     }
 
     /// Submits a double Notarize of `owner` in view 1 of `epoch`.

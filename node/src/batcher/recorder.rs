@@ -47,6 +47,7 @@ pub(super) fn spawn(context: &BatcherContext, inbox: watch::Receiver<Option<Inbo
         broken,
         recorded,
         uncompared: Vec::new(),
+        said: String::new(),
     };
     let task = tokio::spawn(recorder.run(inbox, context.heads.clone(), context.config.retry, context.cancel.clone()));
     Recording { broken: broken_seen, recorded: recorded_seen, task }
@@ -60,6 +61,8 @@ struct Recorder {
     recorded: watch::Sender<Option<Recorded>>,
     /// Accepted batches that end above this node's final chain.
     uncompared: Vec<BatchHeader>,
+    /// What the operator was told last.
+    said: String,
 }
 
 impl Recorder {
@@ -88,12 +91,13 @@ impl Recorder {
                 match round {
                     Ok(()) => {
                         seen = Some(view);
+                        self.said.clear();
                         let (posted, settled) = (view.posted.next_index, view.settled.next_index);
                         self.recorded.send_replace(Some(Recorded { posted, settled }));
                     }
                     Err(RecordError::Batcher(error)) => return Err(error),
                     Err(RecordError::Replay(error)) => {
-                        debug!(%error, "posted batches cannot be read now");
+                        self.tell(&error);
                         failed = true;
                     }
                 }
@@ -110,14 +114,26 @@ impl Recorder {
         }
     }
 
+    /// Tells the operator, once, of what no waiting mends: until then nothing that L1 holds counts as posted or settled here.
+    fn tell(&mut self, error: &ReplayError) {
+        if error.is_retryable() {
+            debug!(%error, "posted batches cannot be read now");
+            return;
+        }
+        let why = error.to_string();
+        if self.said != why {
+            error!(%error, "a batch that L1 accepted cannot be read: from it on nothing counts as posted or settled here");
+            self.said = why;
+        }
+    }
+
     async fn record(&mut self, cursor: &mut Cursor, view: &InboxView) -> Result<(), RecordError> {
         let ledger = Arc::clone(&self.ledger);
         let had = |index, hash| match ledger.batch(index) {
             Ok(Some(record)) if record.header.hash() == hash => match record.l1 {
                 BatchOnL1::Settled { .. } => Had::All,
-                // Checked against the hash when it was attested, or when it was read.
-                BatchOnL1::Posted { .. } | BatchOnL1::Unposted if !record.data.is_empty() => Had::Data(record.data),
-                BatchOnL1::Posted { .. } | BatchOnL1::Unposted => Had::Nothing,
+                // Its data was checked against the hash when it was attested, or when it was read.
+                BatchOnL1::Posted { .. } | BatchOnL1::Unposted => Had::Record(Box::new(record)),
             },
             // Unreadable is like unknown: then it is read from L1 and written again.
             Ok(_) | Err(_) => Had::Nothing,

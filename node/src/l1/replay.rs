@@ -15,6 +15,7 @@ use baton_proto::{
     batch_data::{self, BatchContext, BatchDataError},
     blobs::{self, BlobsError},
 };
+use tracing::warn;
 
 use super::{
     bindings::{BatchInbox, BindingError, batch_header_from_l1, signature_from_l1},
@@ -24,7 +25,10 @@ use super::{
     forced::{nothing_read, read_entries},
     inbox::read_tip,
 };
-use crate::epoch::{EpochContext, EpochError, epoch_after};
+use crate::{
+    epoch::{EpochContext, EpochError, epoch_after},
+    ledger::BatchRecord,
+};
 
 /// L1 blocks asked for in one question: what public endpoints answer.
 const LOG_RANGE: u64 = 2_000;
@@ -88,6 +92,27 @@ pub enum ReplayError {
     WrongCertifier { index: BatchIndex, got: Epoch, at: L1BlockNumber },
 }
 
+impl ReplayError {
+    /// Returns whether L1 may tell it otherwise later. Everything else stays as it is until this program is another.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        match self {
+            Self::L1(error) => error.is_retryable(),
+            Self::Facts(error) => error.is_retryable(),
+            Self::Epoch(_)
+            | Self::Binding { .. }
+            | Self::Gap { .. }
+            | Self::Mismatch { .. }
+            | Self::Certificate { .. }
+            | Self::Data { .. }
+            | Self::Blobs { .. }
+            | Self::Views { .. }
+            | Self::WrongEpoch { .. }
+            | Self::WrongCertifier { .. } => false,
+        }
+    }
+}
+
 impl From<FactsError> for ReplayError {
     fn from(error: FactsError) -> Self {
         match error {
@@ -102,14 +127,17 @@ impl From<FactsError> for ReplayError {
 pub enum Had {
     /// All of it.
     All,
-    /// Its data, as its hash shows.
-    Data(Bytes),
+    /// A record of it, whose header has the hash that L1 tells. Its data was checked, and is empty where this node never had
+    /// what blobs hold.
+    Record(Box<BatchRecord>),
     /// Nothing.
     Nothing,
 }
 
 /// Reads the batches that the inbox accepted in the L1 blocks `from` to `to`, both included, except those that `had` says are
 /// here. Blobs are fetched where the data is not here, if a beacon endpoint is configured.
+///
+/// What L1 shows of a batch may be unreadable for good; this node's own record of it, with a certificate, does instead.
 ///
 /// # Errors
 /// [`ReplayError`].
@@ -127,11 +155,21 @@ pub async fn posted_batches(
         if had == Had::All {
             continue;
         }
-        let mut read = read_post(client, &log).await?;
+        let mut read = match (read_post(client, &log).await, &had) {
+            (Err(error), Had::Record(own)) if !error.is_retryable() => {
+                let read = own_post(own, &log)?.ok_or(error)?;
+                warn!(
+                    index = event.index,
+                    "L1 shows a batch in a form that cannot be read; what this node has of it counts"
+                );
+                read
+            }
+            (read, _) => read?,
+        };
         match had {
-            Had::Data(data) => read.posted.data = data,
-            Had::Nothing if client.has_beacon() => read.fetch(client).await?,
-            Had::Nothing | Had::All => {}
+            Had::Record(own) if !own.data.is_empty() => read.posted.data = own.data,
+            Had::Record(_) | Had::Nothing if client.has_beacon() => read.fetch(client).await?,
+            Had::Record(_) | Had::Nothing | Had::All => {}
         }
         batches.push(read.posted);
     }
@@ -267,9 +305,9 @@ struct Post {
 }
 
 impl Post {
-    /// Completes the data.
+    /// Completes the data, where it is known which blobs hold it.
     async fn fetch(&mut self, client: &L1Client) -> Result<(), ReplayError> {
-        if self.posted.header.data_kind == DataKind::Blobs {
+        if self.posted.header.data_kind == DataKind::Blobs && !self.versioned_hashes.is_empty() {
             let index = self.posted.header.index;
             let blobs = client.blobs(self.posted.l1_block, &self.versioned_hashes).await?;
             self.posted.data = blobs::unpack(&blobs).map_err(|error| ReplayError::Blobs { index, error })?.into();
@@ -278,13 +316,32 @@ impl Post {
     }
 }
 
+fn missing(what: &str) -> ReplayError {
+    ReplayError::L1(L1Error::Missing { what: what.to_owned() })
+}
+
+/// Returns the L1 block and the transaction of a log.
+fn place_of(log: &Log) -> Result<(L1BlockNumber, TxHash), ReplayError> {
+    let hash = log.transaction_hash.ok_or_else(|| missing("transaction of a log"))?;
+    let l1_block = log.block_number.ok_or_else(|| missing("block of a log"))?;
+    Ok((L1BlockNumber::new(l1_block), hash))
+}
+
+/// Returns what L1 told in `log` as this node's own record has it; `None` without a certificate there.
+fn own_post(own: &BatchRecord, log: &Log) -> Result<Option<Post>, ReplayError> {
+    let (l1_block, transaction) = place_of(log)?;
+    let (header, data) = (own.header.clone(), own.data.clone());
+    Ok(own.certificate.clone().map(|certificate| Post {
+        posted: PostedBatch { header, certificate, data, l1_block, transaction },
+        versioned_hashes: Vec::new(),
+    }))
+}
+
 async fn read_post(client: &L1Client, log: &Log) -> Result<Post, ReplayError> {
-    let missing = |what: &str| ReplayError::L1(L1Error::Missing { what: what.to_owned() });
     let event = event_of(log)?;
     let index = BatchIndex::new(event.index);
     let binding = |error| ReplayError::Binding { index, error };
-    let hash = log.transaction_hash.ok_or_else(|| missing("transaction of a log"))?;
-    let l1_block = log.block_number.ok_or_else(|| missing("block of a log"))?;
+    let (l1_block, hash) = place_of(log)?;
     let transaction = client.transaction(hash).await?.ok_or_else(|| missing("posting transaction"))?;
     let call = BatchInbox::postCall::abi_decode(transaction.input()).map_err(|_| binding(BindingError::NotAPost))?;
     let header = batch_header_from_l1(&call.header).map_err(binding)?;
@@ -296,7 +353,6 @@ async fn read_post(client: &L1Client, log: &Log) -> Result<Post, ReplayError> {
         DataKind::Blobs => blobs::data_hash(&versioned_hashes),
     };
     mismatch(index, "data hash", header.data_hash, data_hash)?;
-    let l1_block = L1BlockNumber::new(l1_block);
     let posted = PostedBatch { header, certificate, data: call.data, l1_block, transaction: hash };
     Ok(Post { posted, versioned_hashes })
 }

@@ -1,7 +1,7 @@
 //! What the deployed inbox accepts from Rust, and how it names everything else.
 
-use alloy_primitives::{B256, Bytes, U256, keccak256};
-use alloy_sol_types::SolCall;
+use alloy_primitives::{B256, Bytes, U256, hex, keccak256};
+use alloy_sol_types::{SolCall, SolEvent};
 use baton_consensus::DutyTable;
 use baton_proto::{
     Attestation, BatchHash, BatchHeader, Block, Certificate, DataKind, Domain, Epoch, L1ChainId, Statement, batch_data,
@@ -10,11 +10,12 @@ use baton_proto::{
 use crate::{
     batcher::Situation,
     l1::{
-        Call, InboxTip, L1Error, RevertReason,
+        At, Call, Had, InboxTip, L1Error, ReplayError, RevertReason,
         bindings::{BatchInbox, SequencerRegistry, post_call},
-        deploy, read_posted_chain,
-        testing::{TestChain, account},
+        deploy, posted_batches, read_posted_chain,
+        testing::{TestChain, account, anvil_call},
     },
+    ledger::{BatchOnL1, BatchRecord},
 };
 
 struct Candidate {
@@ -166,4 +167,46 @@ async fn batches_are_accepted_in_order_and_everything_else_is_named() {
     let headers: Vec<&BatchHeader> = replayed.batches.iter().map(|batch| &batch.header).collect();
     assert_eq!(headers, [&first.header, &second.header]);
     assert_eq!(replayed.batches[0].certificate, quorum);
+}
+
+/// An inbox of these contracts takes no such transaction; an older one did, and then nobody got beyond it.
+#[tokio::test]
+async fn where_a_transaction_shows_no_batch_a_nodes_own_record_does() {
+    let chain = TestChain::start().await;
+    let facts = &chain.facts;
+    let blocks = chain.blocks_after(&facts.genesis, 3, 1);
+    let batch = batch(&chain, &InboxTip::genesis(facts), &blocks, &mut DutyTable::new(&chain.committee));
+    let event = BatchInbox::BatchPosted {
+        index: 0,
+        batchHash: batch.header.hash().get(),
+        epoch: batch.header.epoch.get(),
+        firstHeight: 1,
+        lastHeight: 3,
+        dataKind: 1,
+        dataHash: batch.header.data_hash,
+    };
+    // Whatever is called in place of the inbox: a log of three topics that come first, and of the rest.
+    let tells = Bytes::from(hex!("604035602035600035606036038060606000376000a300"));
+    anvil_call(&chain.client, "anvil_setCode", (facts.inbox, tells)).await;
+    let log = event.encode_log_data();
+    let topics: Vec<u8> = log.topics().iter().flat_map(|topic| topic.0).collect();
+    send(&chain, facts.inbox, [&topics[..], &log.data[..]].concat()).await;
+
+    let head = chain.client.existing_block(At::Latest).await.unwrap().origin.number;
+    let read = async |had: Had| posted_batches(&chain.client, facts, facts.genesis_l1, head, |_, _| had.clone()).await;
+    let error = read(Had::Nothing).await.unwrap_err();
+    assert!(matches!(error, ReplayError::Binding { .. }) && !error.is_retryable(), "{error}");
+    let own = BatchRecord {
+        header: batch.header.clone(),
+        data: batch.data.clone(),
+        certificate: None,
+        l1: BatchOnL1::Unposted,
+    };
+    let error = read(Had::Record(Box::new(own.clone()))).await.unwrap_err();
+    assert!(!error.is_retryable(), "nobody here knows who certified it: {error}");
+    let certified = BatchRecord { certificate: Some(chain.attested(&batch.header)), ..own };
+    let [posted] = &read(Had::Record(Box::new(certified.clone()))).await.unwrap()[..] else { panic!("one batch") };
+    assert_eq!((&posted.header, &posted.data), (&batch.header, &batch.data));
+    assert_eq!(Some(&posted.certificate), certified.certificate.as_ref());
+    assert_eq!(posted.l1_block, head);
 }
