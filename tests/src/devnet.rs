@@ -98,6 +98,7 @@ pub struct Devnet {
     child: Child,
     restarted: Vec<Child>,
     folder: TempDir,
+    environment: Vec<(String, String)>,
 }
 
 /// Returns a program that was built with this one: in the folder above for a test, which runs in `deps`, in the same folder
@@ -138,7 +139,7 @@ impl Devnet {
         Self::start_with(arguments, &[]).await
     }
 
-    /// As [`Self::start`], with variables in the environment of the devnet and its nodes.
+    /// As [`Self::start`], with variables in the environment of the devnet and its nodes, also of those started later.
     ///
     /// # Errors
     /// As [`Self::start`].
@@ -173,7 +174,8 @@ impl Devnet {
             ensure!(Instant::now() < deadline, "devnet not ready in time:\n{}", tail(&log));
             tokio::time::sleep(LOOK_EVERY).await;
         };
-        Ok(Self { info, child, restarted: Vec::new(), folder })
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Ok(Self { info, child, restarted: Vec::new(), folder, environment })
     }
 
     /// Returns the JSON-RPC of node `index`.
@@ -240,6 +242,7 @@ impl Devnet {
             .arg("node")
             .arg("--config")
             .arg(config)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)

@@ -3,6 +3,7 @@
 //! They share the machine's cores and are told one after the other (`--test-threads=1`).
 
 mod abandonment;
+mod blobs;
 mod catch_up;
 mod correlation;
 mod crash;
