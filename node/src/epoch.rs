@@ -123,13 +123,21 @@ pub struct EpochBook {
     recent: Arc<watch::Sender<Vec<Arc<EpochContext>>>>,
     /// The keys of the epoch after the running one, once L1 has fixed them.
     coming: Arc<watch::Sender<Vec<BlsPublicKey>>>,
+    /// An epoch that was forgotten, and of which the next batch is all the same.
+    recalled: Arc<watch::Sender<Option<Arc<EpochContext>>>>,
 }
 
 impl EpochBook {
     /// Begins with the running epoch.
     #[must_use]
     pub fn new(running: Arc<EpochContext>) -> Self {
-        Self { recent: Arc::new(watch::Sender::new(vec![running])), coming: Arc::default() }
+        Self { recent: Arc::new(watch::Sender::new(vec![running])), coming: Arc::default(), recalled: Arc::default() }
+    }
+
+    /// Remembers one epoch again, in place of the one that was recalled before: batches are made in order. What its members say
+    /// is heard as long, and they are spoken to, as far as they are connected for another epoch.
+    pub fn recall(&self, context: Arc<EpochContext>) {
+        self.recalled.send_replace(Some(context));
     }
 
     /// Adds an epoch. The newest one runs; a known one is replaced.
@@ -172,10 +180,11 @@ impl EpochBook {
         self.recent.borrow().first().expect("it began with one and none is taken out but for a newer one").epoch
     }
 
-    /// Returns an epoch, if it is remembered.
+    /// Returns an epoch, if it is remembered, or recalled.
     #[must_use]
     pub fn of(&self, epoch: Epoch) -> Option<Arc<EpochContext>> {
-        self.recent.borrow().iter().find(|known| known.epoch == epoch).cloned()
+        let recent = self.recent.borrow().iter().find(|known| known.epoch == epoch).cloned();
+        recent.or_else(|| self.recalled.borrow().clone().filter(|known| known.epoch == epoch))
     }
 
     /// Returns what signs with `key`, if that is this node's own and has a seat in one of the epochs.
@@ -216,7 +225,7 @@ mod tests {
     use baton_proto::{L1BlockNumber, L1ChainId, L1Origin, L2ChainId, Statement, View, Weight};
 
     use super::*;
-    use crate::signer::SignRecord;
+    use crate::{driver::testing::World, signer::SignRecord};
 
     #[test]
     fn each_epoch_is_signed_with_the_key_that_it_has_and_recorded_for_that_key_alone() {
@@ -270,6 +279,20 @@ mod tests {
         for context in book.changes().borrow().iter() {
             assert_eq!(book.own_place(&context.committee), Some(MemberIndex::new(1)));
         }
+    }
+
+    #[test]
+    fn one_epoch_that_was_forgotten_can_be_recalled() {
+        let world = World::new(&[1, 1, 1, 1]);
+        let [old, older] = [world.epoch(), world.epoch_of(3, &[0, 1])];
+        let book = EpochBook::new(world.epoch_of(40, &[0, 1]));
+        for recalled in [&old, &older] {
+            assert!(book.of(recalled.epoch).is_none());
+            book.recall(Arc::clone(recalled));
+            assert!(Arc::ptr_eq(&book.of(recalled.epoch).unwrap(), recalled));
+        }
+        assert!(book.of(old.epoch).is_none(), "one at a time");
+        assert_eq!((book.oldest().get(), book.running().epoch.get()), (40, 40));
     }
 
     #[test]

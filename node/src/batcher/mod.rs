@@ -52,7 +52,7 @@ use crate::{
     },
     ledger::{Ledger, LedgerError},
     p2p::Outbound,
-    signer::SignError,
+    signer::{OwnKey, SignError},
 };
 
 /// A batch proposal or an attestation from a committee's streams; anything else is ignored.
@@ -95,6 +95,8 @@ pub struct BatcherContext {
     /// Who leads, attests and posts. Without a seat in the batch's epoch this node only watches, and posts what others
     /// certified.
     pub epochs: EpochBook,
+    /// This node's consensus keys, for an epoch that the book has forgotten; none of a follower.
+    pub keys: Vec<Arc<OwnKey>>,
     /// The final chain, and where batches and intents are kept.
     pub ledger: Arc<dyn Ledger>,
     /// The committee's streams.

@@ -55,7 +55,8 @@ pub(super) fn spawn(
         Arc::clone(&context.facts),
         Arc::clone(&context.ledger),
         context.config.retry,
-    );
+    )
+    .with_keys(context.keys.clone());
     let work = Work {
         added: context.epochs.changes(),
         by: Arc::clone(&epoch),
@@ -197,7 +198,12 @@ impl Work {
         // What is certified now is in a later L1 block.
         let certifiers = facts.certifiers(wanted, view.head.next().unwrap_or(view.head));
         let epoch = match self.context.epochs.of(wanted) {
-            None if wanted < running.epoch => self.forgotten.open(wanted).await?,
+            None if wanted < running.epoch => {
+                let opened = self.forgotten.open(wanted).await?;
+                // So that the network hears its members, and speaks to them.
+                opened.iter().for_each(|opened| self.context.epochs.recall(Arc::clone(opened)));
+                opened
+            }
             known => known,
         };
         let by = match &epoch {

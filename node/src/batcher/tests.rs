@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{BatchMessage, BatchStatus, Batcher, BatcherConfig, BatcherContext, Situation, rank};
 use crate::{
-    epoch::EpochBook,
+    epoch::{EPOCHS_KEPT, EpochBook},
     l1::{
         AccountConfig, At, Broadcast, DataChoice, InboxTip, L1Client, L1Error, PostedBatch, PostedChain, ReplayError,
         Watcher,
@@ -72,7 +72,7 @@ struct Member {
     batcher: Batcher,
     ledger: Arc<dyn Ledger>,
     heads: watch::Sender<Height>,
-    key: OwnKey,
+    key: Arc<OwnKey>,
     epochs: EpochBook,
     cancel: CancellationToken,
     charged: Arc<Mutex<Vec<(Epoch, MemberIndex, String)>>>,
@@ -149,7 +149,7 @@ impl Cluster {
         record: tempfile::TempDir,
         epochs: EpochBook,
     ) {
-        let (chain, client, data) = (&self.chain, self.client.clone(), self.data);
+        let (chain, client, data, key) = (&self.chain, self.client.clone(), self.data, Arc::new(key));
         let place = usize::from(index);
         let cancel = CancellationToken::new();
         let watcher =
@@ -164,6 +164,7 @@ impl Cluster {
             client,
             facts: Arc::clone(&chain.facts),
             epochs: epochs.clone(),
+            keys: vec![Arc::clone(&key)],
             ledger: Arc::clone(&ledger),
             outbound: Arc::new(Port { hub: self.hub.clone(), place, epochs: epochs.clone() }),
             heads: head,
@@ -183,7 +184,7 @@ impl Cluster {
     /// Has the next epoch run everywhere, starting from `root`.
     async fn run_epoch(&self, epoch: Epoch, root: &BlockHeader) {
         for member in self.running() {
-            member.epochs.add(self.chain.epoch(epoch, root, Some(&member.key)).await);
+            member.epochs.add(self.chain.epoch(epoch, root, Some(&*member.key)).await);
         }
     }
 
@@ -714,5 +715,23 @@ async fn a_forgotten_epoch_is_certified_by_who_runs_though_a_quorum_of_it_had_no
     let batch = &cluster.replay().await.batches[0];
     assert_eq!((batch.header.epoch.get(), batch.certificate.statement.epoch().get()), (2, 4));
     assert_eq!(batch.certificate.signers.len(), 4);
+    cluster.nobody_is_charged();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_forgotten_epoch_is_certified_by_its_own_committee_where_l1_takes_nobody_elses_word() {
+    let mut cluster = Cluster::of(TestChain::start_growing(|_| {}).await, &[]);
+    let live_epochs = cluster.chain.facts.spec.live_epochs;
+    assert!(live_epochs > EPOCHS_KEPT as u64, "L1 goes back further than the book: {live_epochs}");
+    let (blocks, root) = blocks_of_two_epochs(&cluster, Epoch::new(4)).await;
+    for index in 0..5 {
+        cluster.join_at(index, Epoch::new(4), &root).await;
+    }
+    cluster.finalize(&blocks);
+    cluster.until_posted(&blocks).await;
+    let batches = cluster.replay().await.batches;
+    let epochs: Vec<_> =
+        batches.iter().map(|batch| (batch.header.epoch.get(), batch.certificate.statement.epoch().get())).collect();
+    assert_eq!(epochs, [(2, 2), (4, 4)]);
     cluster.nobody_is_charged();
 }

@@ -11,6 +11,7 @@ use super::{ChainFacts, L1Client, read_epoch_facts};
 use crate::{
     epoch::EpochContext,
     ledger::{Ledger, LedgerError, root_of_epoch},
+    signer::OwnKey,
 };
 
 /// How long L1 may take to say who sat in an epoch; then it is asked again when somebody next looks.
@@ -21,6 +22,7 @@ pub(crate) struct Forgotten {
     client: L1Client,
     facts: Arc<ChainFacts>,
     ledger: Arc<dyn Ledger>,
+    keys: Vec<Arc<OwnKey>>,
     retry: Duration,
     opened: Option<Arc<EpochContext>>,
     /// What the operator was told last.
@@ -34,11 +36,17 @@ impl Forgotten {
         ledger: Arc<dyn Ledger>,
         retry: Duration,
     ) -> Self {
-        Self { client, facts, ledger, retry, opened: None, said: String::new() }
+        Self { client, facts, ledger, keys: Vec::new(), retry, opened: None, said: String::new() }
+    }
+
+    /// Has epochs opened with the seats that these keys have in them.
+    pub(crate) fn with_keys(self, keys: Vec<Arc<OwnKey>>) -> Self {
+        Self { keys, ..self }
     }
 
     /// Returns an epoch that was over long since, the same one as before if it was opened last; `None` while L1 does not say
-    /// what it was. Nobody has a seat in it: L1 takes its own committee's word no more.
+    /// what it was. With keys this node has its seat in it: where LIVE_EPOCHS reaches that far back, L1 takes nobody's word but its
+    /// own committee's. What was attested then binds: sign records never forget attestations.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger cannot be read.
@@ -56,13 +64,15 @@ impl Forgotten {
         };
         let root = root_of_epoch(self.ledger.as_ref(), epoch)?;
         let opened = facts.and_then(|facts| {
-            EpochContext::new(self.facts.domain, &facts, root, None).map_err(|error| error.to_string())
+            let keys = self.keys.iter().map(Arc::as_ref);
+            EpochContext::new(self.facts.domain, &facts, root, keys).map_err(|error| error.to_string())
         });
         match opened {
             Ok(opened) => {
+                let opened = Arc::new(opened);
                 info!(%epoch, members = opened.committee.len(), "an epoch that was forgotten is known again");
                 self.said.clear();
-                Ok(Some(Arc::clone(self.opened.insert(Arc::new(opened)))))
+                Ok(Some(Arc::clone(self.opened.insert(opened))))
             }
             Err(error) => {
                 if self.said != error {
@@ -93,6 +103,8 @@ mod tests {
         finalize(&*ledger, &blocks);
         let third = chain.epoch(Epoch::new(3), &blocks[3].header, None).await;
 
+        let record = tempfile::tempdir().unwrap();
+        let key = Arc::new(chain.own_key(&chain.keys[2], record.path()));
         let forgotten =
             |client: &L1Client| Forgotten::new(client.clone(), Arc::clone(&chain.facts), Arc::clone(&ledger), POLL);
         let mut there = forgotten(&chain.client);
@@ -111,5 +123,11 @@ mod tests {
         assert!(gone.open(third.epoch).await.unwrap().is_none());
         let again = gone.open(first.epoch).await.unwrap().expect("known without L1");
         assert_eq!((&again.committee, &again.root), (&first.committee, &first.root));
+
+        // Nobody has a seat in it but with a key.
+        assert!(again.me().is_none());
+        let again = forgotten(&dead).with_keys(vec![Arc::clone(&key)]).open(first.epoch).await.unwrap().unwrap();
+        assert_eq!(again.me(), first.committee.index_of_key(&key.public_key()));
+        assert!(again.me().is_some());
     }
 }

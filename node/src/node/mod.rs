@@ -257,6 +257,7 @@ async fn start(
         client: l1_client.clone(),
         facts: Arc::clone(&facts),
         epochs: epochs.clone(),
+        keys: opener.keys.clone(),
         ledger: Arc::clone(&ledger),
         outbound,
         heads: heads_seen.clone(),
