@@ -21,16 +21,19 @@ pub struct AccountConfig {
     pub replace_after: Duration,
     /// Most wei per gas that is ever offered.
     pub fee_ceiling_wei: u128,
+    /// Most wei per gas of a tip that is offered because L1 suggests it; a replacement's may be higher.
+    pub tip_ceiling_wei: u128,
     /// How often transactions on their way are looked at, besides at each new L1 block.
     pub poll: Duration,
 }
 
 impl Default for AccountConfig {
-    /// Four L1 slots until a replacement, at most 500 gwei.
+    /// Four L1 slots until a replacement, at most 500 gwei, of which 20 are a tip.
     fn default() -> Self {
         Self {
             replace_after: Duration::from_secs(48),
             fee_ceiling_wei: 500_000_000_000,
+            tip_ceiling_wei: 20_000_000_000,
             poll: Duration::from_millis(500),
         }
     }
@@ -61,6 +64,7 @@ impl AccountContext {
             purpose,
             replace_after: self.config.replace_after,
             fee_ceiling_wei: self.config.fee_ceiling_wei,
+            tip_ceiling_wei: self.config.tip_ceiling_wei,
         };
         Sender::open(self.client.clone(), Arc::clone(&self.ledger), self.key.clone(), config)
     }

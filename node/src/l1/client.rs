@@ -31,11 +31,15 @@ use super::{
     sender::Call,
 };
 
-/// How long the others are waited for once a majority has said what is final.
+/// How long the others are waited for once a majority has answered.
 const STRAGGLER_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long one call to one endpoint may take, by default.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What an endpoint answers that does not know a method: codes of JSON-RPC, and of EIP-1474.
+const METHOD_NOT_FOUND: i64 = -32_601;
+const METHOD_NOT_SUPPORTED: i64 = -32_004;
 
 /// Most endpoints: each is asked in turn, so a long list would only delay the answer that none works.
 const ENDPOINTS_MAX: usize = 8;
@@ -98,6 +102,11 @@ impl L1Error {
             | Self::NoBeacon
             | Self::Binding(_) => false,
         }
+    }
+
+    /// Returns whether the endpoint does not know the method, rather than that it did not answer this time.
+    const fn is_unknown_method(&self) -> bool {
+        matches!(self, Self::Refused { code: METHOD_NOT_FOUND | METHOD_NOT_SUPPORTED, .. })
     }
 
     /// Returns the contract's reason, when a contract refused.
@@ -247,7 +256,7 @@ impl L1Client {
             self.ask("eth_blobBaseFee", None, |provider| async move { provider.get_blob_base_fee().await }).await;
         match asked {
             Ok(wei) => Ok(Some(wei)),
-            Err(L1Error::Refused { .. }) => Ok(None),
+            Err(error) if error.is_unknown_method() => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -383,23 +392,13 @@ impl L1Client {
     /// # Errors
     /// The first endpoint's error when no majority answers; [`L1Error::Disagree`] when they answer differently.
     pub async fn agreed_final(&self) -> Result<L1Block, L1Error> {
-        let majority = self.endpoints.len() / 2 + 1;
+        let majority = self.majority();
         let tag = BlockNumberOrTag::Finalized;
-        let mut blocks = Vec::with_capacity(self.endpoints.len());
-        let mut errors = Vec::new();
-        let mut answers = self
-            .ask_all("eth_getBlockByNumber", None, |provider| async move { provider.get_block_by_number(tag).await });
-        // One that hangs is not waited for long once enough have answered; one that is only slower may be further.
-        while let Some(answer) = {
-            let patience = if blocks.len() < majority { Duration::MAX } else { STRAGGLER_PATIENCE };
-            tokio::time::timeout(patience, answers.next()).await.ok().flatten()
-        } {
-            match answer {
-                Ok(Some(block)) => blocks.push(block_from_rpc(&block)),
-                Ok(None) => {}
-                Err(error) => errors.push(error),
-            }
-        }
+        let (mut blocks, errors) = self
+            .gather("eth_getBlockByNumber", |provider| async move {
+                Ok(provider.get_block_by_number(tag).await?.as_ref().map(block_from_rpc))
+            })
+            .await;
         if blocks.len() < majority {
             return Err(
                 telling(errors, majority).unwrap_or_else(|| L1Error::Missing { what: "finalized block".into() })
@@ -463,6 +462,33 @@ impl L1Client {
         call: impl Fn(RootProvider<Ethereum>) -> F + Clone + 'a,
     ) -> FuturesUnordered<impl Future<Output = Result<T, L1Error>> + 'a> {
         self.endpoints.iter().map(|endpoint| self.ask_one(endpoint, method, to, call.clone())).collect()
+    }
+
+    fn majority(&self) -> usize {
+        self.endpoints.len() / 2 + 1
+    }
+
+    /// Asks every endpoint and returns what they say and how they fail. `None` is no answer.
+    ///
+    /// One that hangs is not waited for long once a majority have answered; one that is only slower may know more.
+    async fn gather<T, F: Future<Output = Result<Option<T>, TransportError>>>(
+        &self,
+        method: &'static str,
+        call: impl Fn(RootProvider<Ethereum>) -> F + Clone,
+    ) -> (Vec<T>, Vec<L1Error>) {
+        let (mut said, mut errors) = (Vec::with_capacity(self.endpoints.len()), Vec::new());
+        let mut answers = self.ask_all(method, None, call);
+        while let Some(answer) = {
+            let patience = if said.len() < self.majority() { Duration::MAX } else { STRAGGLER_PATIENCE };
+            tokio::time::timeout(patience, answers.next()).await.ok().flatten()
+        } {
+            match answer {
+                Ok(Some(value)) => said.push(value),
+                Ok(None) => {}
+                Err(error) => errors.push(error),
+            }
+        }
+        (said, errors)
     }
 
     /// Asks every endpoint and returns what a majority of all say, as soon as they have. `None` is no answer.
@@ -545,17 +571,17 @@ impl L1Client {
         .await
     }
 
-    /// Returns the priority fee in wei that L1 suggests.
+    /// Returns the priority fee in wei that L1 suggests: the median of what its endpoints say, for one may say anything.
     ///
     /// # Errors
-    /// [`L1Error`].
+    /// The first endpoint's error when none answers.
     pub async fn priority_fee(&self) -> Result<u128, L1Error> {
-        self.ask(
-            "eth_maxPriorityFeePerGas",
-            None,
-            |provider| async move { provider.get_max_priority_fee_per_gas().await },
-        )
-        .await
+        let (tips, errors) = self
+            .gather("eth_maxPriorityFeePerGas", |provider| async move {
+                provider.get_max_priority_fee_per_gas().await.map(Some)
+            })
+            .await;
+        median(tips).ok_or_else(|| errors.into_iter().next().unwrap_or(L1Error::EndpointCount { got: 0 }))
     }
 
     /// Returns the receipt of a transaction that is in the chain.
@@ -673,6 +699,12 @@ fn broadcast_refusal(message: String) -> Broadcast {
     }
 }
 
+/// Returns the one in the middle, the lower of two; `None` of none.
+fn median(mut values: Vec<u128>) -> Option<u128> {
+    values.sort_unstable();
+    values.get(values.len().checked_sub(1)? / 2).copied()
+}
+
 fn block_from_rpc(block: &alloy::rpc::types::Block) -> L1Block {
     let header = &block.header;
     L1Block {
@@ -707,4 +739,33 @@ fn revert_of(payload: &ErrorPayload) -> Option<RevertReason> {
     }
     // A revert without data, as an out-of-gas or a call of a function that is not there gives it.
     payload.message.to_lowercase().contains("revert").then(|| RevertReason::Message(payload.message.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_endpoint_of_three_says_what_it_likes() {
+        assert_eq!(median(vec![]), None);
+        assert_eq!(median(vec![7]), Some(7));
+        assert_eq!(median(vec![u128::MAX, 3]), Some(3));
+        assert_eq!(median(vec![u128::MAX, 3, 2]), Some(3));
+        assert_eq!(median(vec![0, 3, 2]), Some(2));
+        assert_eq!(median(vec![9, u128::MAX, 3, 2]), Some(3));
+    }
+
+    #[test]
+    fn only_an_l1_that_does_not_know_of_blobs_has_none() {
+        let refused = |code| L1Error::Refused {
+            endpoint: "http://l1".into(),
+            method: "eth_blobBaseFee",
+            code,
+            message: "the method does not exist".into(),
+        };
+        assert!([-32_601, -32_004].into_iter().all(|code| refused(code).is_unknown_method()));
+        // A limit that was reached, an error of the server, and whatever else it calls one.
+        assert!([-32_005, -32_603, -32_000, 429].into_iter().all(|code| !refused(code).is_unknown_method()));
+        assert!(!L1Error::Missing { what: "answer".into() }.is_unknown_method());
+    }
 }

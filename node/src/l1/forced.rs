@@ -20,11 +20,9 @@ use super::{
     bindings::BatchInbox,
     client::{At, L1Client, L1Error},
     facts::ChainFacts,
+    log_ranges::first_logs,
 };
 use crate::ledger::{ForcedCursor, Ledger, LedgerError};
-
-/// L1 blocks asked for in one question for logs: what public endpoints answer.
-const LOG_RANGE: u64 = 2_000;
 
 /// Entries proven and stored in one step: 4 MiB of them at most.
 const READ_MAX: usize = 256;
@@ -50,15 +48,18 @@ pub async fn read_entries(
     if next == 0 {
         return Ok((Vec::new(), ForcedCursor { read_to: to.max(cursor.read_to), ..*cursor }));
     }
-    let last = next.saturating_add(LOG_RANGE - 1).min(to.get());
-    let filter = Filter::new()
-        .address(facts.inbox)
-        .event_signature(BatchInbox::ForcedEntryEnqueued::SIGNATURE_HASH)
-        .from_block(next)
-        .to_block(last);
+    let (logs, _) = first_logs(next, to.get(), |from, to| {
+        let filter = Filter::new()
+            .address(facts.inbox)
+            .event_signature(BatchInbox::ForcedEntryEnqueued::SIGNATURE_HASH)
+            .from_block(from)
+            .to_block(to);
+        async move { client.agreed_logs(&filter).await }
+    })
+    .await?;
     let mut entries = Vec::new();
     let mut after = *cursor;
-    for (l1_block, log) in client.agreed_logs(&filter).await? {
+    for (l1_block, log) in logs {
         let (position, entry) = entry_of(l1_block, &log)?;
         // Those of the same L1 block that were read before.
         if position < cursor.length {

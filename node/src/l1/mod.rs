@@ -27,6 +27,7 @@ mod forgotten;
 mod inbox;
 mod kzg;
 mod liveness;
+mod log_ranges;
 mod origins;
 mod poster;
 mod replay;

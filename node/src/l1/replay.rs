@@ -24,14 +24,12 @@ use super::{
     facts::{ChainFacts, FactsError},
     forced::{nothing_read, read_entries},
     inbox::read_tip,
+    log_ranges::first_logs,
 };
 use crate::{
     epoch::{EpochContext, EpochError, epoch_after},
     ledger::BatchRecord,
 };
-
-/// L1 blocks asked for in one question: what public endpoints answer.
-const LOG_RANGE: u64 = 2_000;
 
 /// How often L1 is asked whether what an epoch rests on is final. Where a batch of it stands it mostly is.
 const POLL: Duration = Duration::from_secs(1);
@@ -285,8 +283,12 @@ async fn posted_logs(
     let mut logs = Vec::new();
     let mut from = from.get();
     while from <= last.get() {
-        let to = from.saturating_add(LOG_RANGE - 1).min(last.get());
-        logs.extend(client.logs(&filter(facts).from_block(from).to_block(to)).await?);
+        let (found, to) = first_logs(from, last.get(), |from, to| {
+            let filter = filter(facts).from_block(from).to_block(to);
+            async move { client.logs(&filter).await }
+        })
+        .await?;
+        logs.extend(found);
         from = to.saturating_add(1);
     }
     Ok(logs)

@@ -105,6 +105,8 @@ pub struct SenderConfig {
     pub replace_after: Duration,
     /// Most wei per gas that is ever offered.
     pub fee_ceiling_wei: u128,
+    /// Most wei per gas of a tip that is offered because L1 suggests it; a replacement's may be higher.
+    pub tip_ceiling_wei: u128,
 }
 
 /// Why a call is not sent.
@@ -465,7 +467,7 @@ impl Sender {
 
     async fn fresh_fees(&self, call: &Call) -> Result<Fees, SendError> {
         let base = self.client.existing_block(At::Latest).await?.base_fee_wei;
-        let priority = self.client.priority_fee().await?;
+        let priority = self.client.priority_fee().await?.min(self.config.tip_ceiling_wei);
         let ceiling = self.config.fee_ceiling_wei;
         let fees = Fees::fresh(base, priority, ceiling)?;
         if call.blobs.is_none() {

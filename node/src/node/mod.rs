@@ -59,6 +59,10 @@ const REPLACE_AFTER: Duration = Duration::from_secs(36);
 /// Most wei per gas that this node ever offers on L1: 500 gwei.
 const FEE_CEILING_WEI: u128 = 500_000_000_000;
 
+/// Most wei per gas of a tip that this node offers because its L1 endpoints suggest it: 20 gwei. All of a tip is paid, where of
+/// the rest only the base fee is.
+const TIP_CEILING_WEI: u128 = 20_000_000_000;
+
 /// How long the driver may take to say why it ends, once a part has ended.
 const LAST_WORD_WITHIN: Duration = Duration::from_secs(1);
 
@@ -139,7 +143,12 @@ pub async fn run_with(config: Config, options: NodeOptions, wrap: WrapOutbound) 
 /// How this node's accounts on L1 pay.
 fn account_config(config: &Config) -> AccountConfig {
     let poll = Duration::from_millis(config.l1.poll_interval_ms);
-    AccountConfig { replace_after: REPLACE_AFTER, fee_ceiling_wei: FEE_CEILING_WEI, poll }
+    AccountConfig {
+        replace_after: REPLACE_AFTER,
+        fee_ceiling_wei: FEE_CEILING_WEI,
+        tip_ceiling_wei: TIP_CEILING_WEI,
+        poll,
+    }
 }
 
 /// The health endpoints, and the status that they answer from.

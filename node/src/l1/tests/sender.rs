@@ -21,6 +21,11 @@ use crate::{
 
 const AMOUNT: u64 = 1_000;
 
+/// Pays whatever it takes.
+fn config(replace_after: Duration) -> SenderConfig {
+    SenderConfig { purpose: "test", replace_after, fee_ceiling_wei: u128::MAX, tip_ceiling_wei: u128::MAX }
+}
+
 struct Stage {
     anvil: Anvil,
     client: L1Client,
@@ -45,7 +50,10 @@ impl Stage {
 
     /// What a process that starts now works with.
     fn sender(&self, replace_after: Duration, fee_ceiling_wei: u128) -> Sender {
-        let config = SenderConfig { purpose: "test", replace_after, fee_ceiling_wei };
+        self.sender_with(SenderConfig { fee_ceiling_wei, ..config(replace_after) })
+    }
+
+    fn sender_with(&self, config: SenderConfig) -> Sender {
         Sender::open(self.client.clone(), Arc::clone(&self.ledger), account(1), config).unwrap()
     }
 
@@ -120,6 +128,15 @@ async fn a_call_is_sent_once_and_its_intent_goes_when_it_is_final() {
     sender.drive(None).await.unwrap();
     assert!(stage.ledger.intents().unwrap().is_empty());
     assert_eq!((stage.minted(0xaa).await, stage.nonce().await), (AMOUNT, 1));
+}
+
+#[tokio::test]
+async fn a_tip_beyond_its_ceiling_is_not_offered_whatever_l1_suggests() {
+    let stage = Stage::set().await;
+    assert!(stage.client.priority_fee().await.unwrap() > 7);
+    let mut sender = stage.sender_with(SenderConfig { tip_ceiling_wei: 7, ..config(Duration::from_secs(3_600)) });
+    drive_until_mined(&mut sender, &stage.mint(0xaa)).await;
+    assert_eq!(stage.pending().await.1[1], 7);
 }
 
 #[tokio::test]
@@ -331,8 +348,7 @@ async fn an_outage_is_waited_out() {
         Duration::from_millis(200),
     )
     .unwrap();
-    let config =
-        SenderConfig { purpose: "test", replace_after: Duration::from_secs(3_600), fee_ceiling_wei: u128::MAX };
+    let config = config(Duration::from_secs(3_600));
     let mut sender = Sender::open(client, Arc::clone(&stage.ledger), account(1), config).unwrap();
     let pid = stage.anvil.pid().unwrap();
     signal(pid, "STOP");
