@@ -38,6 +38,6 @@ pub use ids::{
     View, Weight,
 };
 pub use peer_proof::PeerProof;
-pub use spec::{ChainSpec, Epochs, ExecutorKind, OrderingRule};
+pub use spec::{ChainSpec, Epochs, ExecutorKind, OrderingRule, SpecError};
 pub use statement::{Attestation, Domain, SignedStatement, Statement, StatementKind};
 pub use transaction::{Transaction, TransactionError};

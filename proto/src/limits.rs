@@ -37,6 +37,14 @@ pub const BATCH_BLOBS_MAX: usize = 6;
 /// Most data bytes of one batch in blobs: 31 bytes in each of 4,096 elements of each blob, less five in front.
 pub const BATCH_BLOB_DATA_BYTES_MAX: usize = BATCH_BLOBS_MAX * 126_976 - 5;
 
+/// Most bytes of a batch of one block beyond its transactions' and the 1/[`BLOCK_DATA_GROWTH`] of those: a header's columns,
+/// framing, and room for transactions that are written less tersely there than in their own encoding.
+pub const BLOCK_DATA_OVERHEAD_BYTES: u64 = 4_096;
+
+/// By which share of itself compression may make longer what cannot be compressed, at most: zstd's own bound is 1/256 and a
+/// few bytes.
+pub const BLOCK_DATA_GROWTH: u64 = 128;
+
 /// Most bytes a batch may have after decompression.
 pub const BATCH_DECODED_BYTES_MAX: usize = 8 * 1024 * 1024;
 

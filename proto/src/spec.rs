@@ -3,7 +3,10 @@
 use alloy_primitives::{Address, U256};
 use serde::{Deserialize, Serialize};
 
-use crate::{BlockHeader, Epoch, L1BlockNumber, L2ChainId};
+use crate::{
+    BlockHeader, Epoch, L1BlockNumber, L2ChainId, blobs,
+    limits::{BATCH_BLOBS_MAX, BATCH_DATA_BYTES_MAX, BLOCK_DATA_GROWTH, BLOCK_DATA_OVERHEAD_BYTES},
+};
 
 /// In which order a block's transactions must stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +76,50 @@ impl ChainSpec {
     pub const fn epochs(&self, genesis: L1BlockNumber) -> Epochs {
         Epochs { genesis, blocks: self.epoch_blocks }
     }
+
+    /// Returns the most bytes of the data of a batch of one block, whatever the chain's rules let into the block.
+    #[must_use]
+    pub const fn block_data_bytes_max(&self) -> u64 {
+        let growth = self.block_bytes_max / BLOCK_DATA_GROWTH;
+        self.block_bytes_max.saturating_add(growth).saturating_add(BLOCK_DATA_OVERHEAD_BYTES)
+    }
+
+    /// Returns the most bytes of data that one batch carries, as calldata or in blobs.
+    #[must_use]
+    pub fn batch_data_bytes_max(&self) -> u64 {
+        self.batch_bytes_max.max(blobs::data_bytes_max(self.batch_blobs_max) as u64)
+    }
+
+    /// Checks that every final block can be posted, with batches that L1 takes: one that fits none would hold up all that come
+    /// after it, for ever.
+    ///
+    /// # Errors
+    /// [`SpecError`].
+    pub fn check_batches(&self) -> Result<(), SpecError> {
+        if self.batch_bytes_max > BATCH_DATA_BYTES_MAX as u64 {
+            return Err(SpecError::BatchBytes { got: self.batch_bytes_max });
+        }
+        if self.batch_blobs_max > BATCH_BLOBS_MAX as u64 {
+            return Err(SpecError::BatchBlobs { got: self.batch_blobs_max });
+        }
+        let (needed, room) = (self.block_data_bytes_max(), self.batch_data_bytes_max());
+        if needed > room {
+            return Err(SpecError::BlockFitsNoBatch { block: self.block_bytes_max, needed, room });
+        }
+        Ok(())
+    }
+}
+
+/// Why no chain can run by a spec.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages are the documentation")]
+pub enum SpecError {
+    #[error("batches of {got} bytes of calldata (batchBytesMax), L1 takes at most {BATCH_DATA_BYTES_MAX}")]
+    BatchBytes { got: u64 },
+    #[error("batches of {got} blobs (batchBlobsMax), L1 takes at most {BATCH_BLOBS_MAX}")]
+    BatchBlobs { got: u64 },
+    #[error("a block of {block} bytes (blockBytesMax) can need {needed} of a batch, which holds {room}")]
+    BlockFitsNoBatch { block: u64, needed: u64, room: u64 },
 }
 
 /// Which L1 blocks make up which epoch (protocol section 2): `blocks` of them each, from `genesis` on.
@@ -108,6 +155,67 @@ impl Epochs {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn spec(batch_blobs_max: u64, batch_bytes_max: u64, block_bytes_max: u64) -> ChainSpec {
+        ChainSpec {
+            l2_chain_id: L2ChainId::new(1),
+            epoch_blocks: 16,
+            origin_settle_blocks: 1,
+            min_block_ms: 100,
+            idle_block_ms: 1_000,
+            delta_ms: 100,
+            inactive_views: 20,
+            clock_drift_ms: 500,
+            block_bytes_max,
+            block_gas_limit: 120_000_000,
+            exec_lag_max: 32,
+            forced_lag_blocks: 8,
+            abandon_blocks: 2_048,
+            max_origin_age_blocks: 16_384,
+            live_epochs: 16,
+            batch_bytes_max,
+            batch_blobs_max,
+            batch_age_blocks: 5,
+            post_backoff_blocks: 2,
+            correlation_epochs: 8,
+            evidence_blocks: 512,
+            jail_epochs: 2,
+            jail_min_views: 2,
+            base_slash_bps: 500,
+            reporter_bps: 1_000,
+            jail_miss_bps: 5_000,
+            min_committee: 1,
+            allow_small: true,
+            ordering_rule: OrderingRule::FirstSeen,
+            executor: ExecutorKind::None,
+            weight_unit: 1,
+            weight_cap: 1,
+            min_bond: U256::ONE,
+            bond_token: Address::ZERO,
+        }
+    }
+
+    #[test]
+    fn a_block_of_the_largest_size_fits_a_batch() {
+        for (blobs, bytes, largest) in
+            [(0, 122_880, 117_864), (1, 1, 121_923), (1, 122_880, 121_923), (6, 122_880, 751_881), (0, 4_096, 0)]
+        {
+            assert_eq!(spec(blobs, bytes, largest).check_batches(), Ok(()));
+            for block in [largest + 1, u64::MAX] {
+                let refused = spec(blobs, bytes, block).check_batches();
+                assert!(
+                    matches!(refused, Err(SpecError::BlockFitsNoBatch { .. })),
+                    "{blobs} {bytes} {block}: {refused:?}"
+                );
+            }
+        }
+        let two_mebibytes = spec(6, 122_880, 2 << 20).check_batches();
+        let expected = SpecError::BlockFitsNoBatch { block: 2_097_152, needed: 2_117_632, room: 761_851 };
+        assert_eq!(two_mebibytes, Err(expected));
+        assert_eq!(spec(6, 122_881, 1).check_batches(), Err(SpecError::BatchBytes { got: 122_881 }));
+        assert_eq!(spec(7, 122_880, 1).check_batches(), Err(SpecError::BatchBlobs { got: 7 }));
+        assert!(spec(0, 4_095, 0).check_batches().is_err());
+    }
 
     #[test]
     fn epochs_are_equal_spans_of_l1_blocks() {

@@ -10,7 +10,7 @@ use baton_consensus::{CommitteeMember, aggregate, to_eip2537};
 use baton_proto::{
     Attestation, BatchHash, BatchHeader, BatchIndex, BlockDigest, BlsPublicKey, BlsSignature, Certificate, ChainSpec,
     Conflict, DataKind, Duties, Epoch, Evidence, ExecutorKind, Height, L1BlockNumber, L1Origin, L2ChainId,
-    OrderingRule, SignedStatement, Statement, Weight,
+    OrderingRule, SignedStatement, SpecError, Statement, Weight,
 };
 
 /// Types and calls generated from `contracts/artifacts/*.json`.
@@ -171,14 +171,17 @@ pub enum BindingError {
     Signature(String),
     #[error("the call is not a post")]
     NotAPost,
+    #[error("the chain's parameters are refused: {0}")]
+    Spec(#[from] SpecError),
 }
 
 /// Converts the chain spec from L1.
 ///
 /// # Errors
-/// [`BindingError::UnknownCode`] for an ordering rule or an executor that this version does not have.
+/// [`BindingError::UnknownCode`] for an ordering rule or an executor that this version does not have, [`BindingError::Spec`]
+/// where a final block might fit no batch.
 pub fn spec_from_l1(spec: &SequencerRegistry::ChainSpec) -> Result<ChainSpec, BindingError> {
-    Ok(ChainSpec {
+    let spec = ChainSpec {
         l2_chain_id: L2ChainId::new(spec.l2ChainId),
         epoch_blocks: spec.epochBlocks,
         origin_settle_blocks: spec.originSettle,
@@ -221,7 +224,9 @@ pub fn spec_from_l1(spec: &SequencerRegistry::ChainSpec) -> Result<ChainSpec, Bi
         weight_cap: spec.weightCap,
         min_bond: spec.minBond,
         bond_token: spec.bondToken,
-    })
+    };
+    spec.check_batches()?;
+    Ok(spec)
 }
 
 /// Converts a chain spec for the registry's constructor.

@@ -187,7 +187,7 @@ fn idle_chain(count: u64) -> Vec<Block> {
     busy_chain(count, |_| Vec::new())
 }
 
-fn busy_chain(count: u64, transactions: impl Fn(u64) -> Vec<Transaction>) -> Vec<Block> {
+pub(crate) fn busy_chain(count: u64, transactions: impl Fn(u64) -> Vec<Transaction>) -> Vec<Block> {
     let mut previous = genesis();
     let mut blocks = Vec::new();
     for i in 0..count {

@@ -8,6 +8,7 @@ mod digests;
 mod evidence;
 mod forced;
 mod golden;
+mod largest_block;
 mod strategies;
 mod transactions;
 mod wire;
