@@ -44,12 +44,13 @@ impl Hearing {
         self.waiting.retain(|statement| statement.view() >= Some(view));
     }
 
-    fn look(&mut self, is_connected: bool, is_settled: bool, now_ms: u64) -> Look {
+    fn look(&mut self, is_connected: bool, has_arrived: bool, is_settled: bool, now_ms: u64) -> Look {
         if !is_connected {
             (self.connected, self.settled) = (None, None);
             return Look::NotYet;
         }
-        if !is_settled && now_ms < *self.connected.get_or_insert(now_ms) + UNSETTLED_MS_MAX {
+        let connected = *self.connected.get_or_insert(now_ms);
+        if !has_arrived || (!is_settled && now_ms < connected + UNSETTLED_MS_MAX) {
             self.settled = None;
             return Look::NotYet;
         }
@@ -81,11 +82,11 @@ impl Cluster {
     /// Looks at whether a quorum was heard out, and signs what waited for that (`Driver::hear`).
     pub(crate) fn hear_out(&mut self, at: usize) {
         let (now, is_connected) = (self.clock.now_ms(), self.is_quorum_connected(at));
-        let is_settled = self.has_caught_up(at) && self.is_here(at);
+        let (has_arrived, is_settled) = (self.has_caught_up(at) && self.has_all(at), self.is_here(at));
         let Some(process) = &mut self.nodes[at].process else { return };
         let (life, current) = (process.life, process.machine.view());
         let Some(mut hearing) = process.hearing.take() else { return };
-        let look = hearing.look(is_connected, is_settled, now);
+        let look = hearing.look(is_connected, has_arrived, is_settled, now);
         if look != Look::Out {
             process.hearing = Some(hearing);
             let question = Packet::Request((process.epoch, current));

@@ -91,12 +91,15 @@ impl Cluster {
         }
     }
 
-    /// Whether nothing speaks for the epoch being over, or for more of it that is still to come.
+    /// Whether nothing speaks for the epoch being over.
     pub(crate) fn is_here(&self, at: usize) -> bool {
-        self.nodes[at].process.as_ref().is_some_and(|process| {
-            let is_elsewhere = process.key_watch.may_be_over || process.is_asking;
-            !is_elsewhere && process.catching_up.is_none() && !process.machine.is_behind()
-        })
+        self.nodes[at].process.as_ref().is_some_and(|process| !process.key_watch.may_be_over && !process.is_asking)
+    }
+
+    /// Whether no final block that this node knows of is still to come.
+    pub(crate) fn has_all(&self, at: usize) -> bool {
+        let process = self.nodes[at].process.as_ref();
+        process.is_some_and(|process| process.catching_up.is_none() && !process.machine.is_behind())
     }
 
     fn is_settled(&self, at: usize) -> bool {

@@ -16,7 +16,7 @@
 //!
 //! Not found are votes that only members remember which are not connected, or that a power cut took from those that
 //! are; what takes a quorum longer than [`LISTEN_FOR`] to say; and what comes after [`UNSETTLED_MAX`], where somebody
-//! keeps naming views or epochs that nobody can show. A restored copy is a fault of its own: together with those who
+//! keeps naming epochs that nobody can show. A restored copy is a fault of its own: together with those who
 //! lie, it must stay below a third.
 //!
 //! [`DriverError::StaleSignRecord`]: super::DriverError::StaleSignRecord
@@ -72,9 +72,15 @@ impl Hearing {
         self.forget_below(current.previous().unwrap_or_default());
     }
 
-    /// Looks again at whether a quorum is connected, and whether all it said is taken and speaks for this epoch
-    /// (`is_settled`).
-    pub(super) fn look(&mut self, is_quorum_connected: bool, is_settled: bool, now: Instant) -> Look {
+    /// Looks again at whether a quorum is connected, whether this node has come as far as it had (`has_arrived`), and
+    /// whether all that it said is taken and speaks for this epoch (`is_settled`). Nothing makes up for not having arrived.
+    pub(super) fn look(
+        &mut self,
+        is_quorum_connected: bool,
+        has_arrived: bool,
+        is_settled: bool,
+        now: Instant,
+    ) -> Look {
         if !is_quorum_connected {
             (self.connected, self.settled) = (None, None);
             let is_news = !self.was_said && now.duration_since(self.began) >= QUIET_FOR;
@@ -82,7 +88,7 @@ impl Hearing {
             return if is_news { Look::Nobody } else { Look::NotYet };
         }
         let connected = *self.connected.get_or_insert(now);
-        if !is_settled && now.duration_since(connected) < UNSETTLED_MAX {
+        if !has_arrived || (!is_settled && now.duration_since(connected) < UNSETTLED_MAX) {
             self.settled = None;
             return Look::NotYet;
         }
@@ -124,25 +130,25 @@ mod tests {
     fn a_quorum_is_heard_out_when_it_was_connected_for_a_while_without_a_break() {
         let start = Instant::now();
         let mut hearing = Hearing::new(start);
-        assert_eq!(hearing.look(false, true, start), Look::NotYet);
-        assert_eq!(hearing.look(true, true, start + LOOK_EVERY), Look::Ask);
-        assert_eq!(hearing.look(true, true, start + 2 * LOOK_EVERY), Look::NotYet);
-        assert_eq!(hearing.look(false, true, start + LISTEN_FOR), Look::NotYet);
+        assert_eq!(hearing.look(false, true, true, start), Look::NotYet);
+        assert_eq!(hearing.look(true, true, true, start + LOOK_EVERY), Look::Ask);
+        assert_eq!(hearing.look(true, true, true, start + 2 * LOOK_EVERY), Look::NotYet);
+        assert_eq!(hearing.look(false, true, true, start + LISTEN_FOR), Look::NotYet);
         let again = start + LISTEN_FOR + LOOK_EVERY;
-        assert_eq!(hearing.look(true, true, again), Look::Ask);
+        assert_eq!(hearing.look(true, true, true, again), Look::Ask);
         assert_eq!(
-            hearing.look(true, true, again + LISTEN_FOR - LOOK_EVERY),
+            hearing.look(true, true, true, again + LISTEN_FOR - LOOK_EVERY),
             Look::NotYet,
             "counted from the last break"
         );
-        assert_eq!(hearing.look(true, true, again + LISTEN_FOR), Look::Out);
+        assert_eq!(hearing.look(true, true, true, again + LISTEN_FOR), Look::Out);
     }
 
     #[test]
     fn the_operator_hears_once_that_nobody_is_there_and_it_never_counts_as_heard() {
         let start = Instant::now();
         let mut hearing = Hearing::new(start);
-        let looks = (0..1_000).map(|n| hearing.look(false, true, start + LISTEN_FOR * n)).collect::<Vec<_>>();
+        let looks = (0..1_000).map(|n| hearing.look(false, true, true, start + LISTEN_FOR * n)).collect::<Vec<_>>();
         assert_eq!(looks.iter().filter(|look| **look == Look::Nobody).count(), 1);
         assert!(!looks.contains(&Look::Out));
     }
@@ -153,17 +159,33 @@ mod tests {
         let mut hearing = Hearing::new(start);
         let mut now = start;
         while now < start + UNSETTLED_MAX {
-            assert_eq!(hearing.look(true, false, now), Look::NotYet);
+            assert_eq!(hearing.look(true, true, false, now), Look::NotYet);
             now += LISTEN_FOR / 2;
         }
-        assert_eq!(hearing.look(true, false, now), Look::Ask);
-        assert_eq!(hearing.look(true, false, now + LISTEN_FOR), Look::Out);
+        assert_eq!(hearing.look(true, true, false, now), Look::Ask);
+        assert_eq!(hearing.look(true, true, false, now + LISTEN_FOR), Look::Out);
         let mut hearing = Hearing::new(start);
         for (is_settled, after, look) in [(true, 0, Look::Ask), (false, 1, Look::NotYet), (true, 2, Look::Ask)] {
-            assert_eq!(hearing.look(true, is_settled, start + LISTEN_FOR * after / 2), look);
+            assert_eq!(hearing.look(true, true, is_settled, start + LISTEN_FOR * after / 2), look);
         }
-        assert_eq!(hearing.look(true, true, start + LISTEN_FOR * 3 / 2), Look::NotYet, "counted from the last doubt");
-        assert_eq!(hearing.look(true, true, start + LISTEN_FOR * 2), Look::Out);
+        assert_eq!(
+            hearing.look(true, true, true, start + LISTEN_FOR * 3 / 2),
+            Look::NotYet,
+            "counted from the last doubt"
+        );
+        assert_eq!(hearing.look(true, true, true, start + LISTEN_FOR * 2), Look::Out);
+    }
+
+    #[test]
+    fn who_has_not_come_as_far_as_a_quorum_had_signs_nothing_however_long_that_takes() {
+        let start = Instant::now();
+        let mut hearing = Hearing::new(start);
+        for seconds in 0..300 {
+            assert_eq!(hearing.look(true, false, true, start + Duration::from_secs(seconds)), Look::NotYet);
+        }
+        let there = start + Duration::from_secs(300);
+        assert_eq!(hearing.look(true, true, true, there), Look::Ask);
+        assert_eq!(hearing.look(true, true, true, there + LISTEN_FOR), Look::Out);
     }
 
     #[test]

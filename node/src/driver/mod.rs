@@ -363,6 +363,7 @@ impl Driver {
         let mut l1 = self.context.l1.clone();
         loop {
             if let Some(ended) = self.ended.take() {
+                self.take_last_evidence(&mut checked)?;
                 return Ok(ended);
             }
             let deadline = self.timers.next_deadline();
@@ -374,6 +375,7 @@ impl Driver {
             };
             tokio::select! {
                 () = stop.cancelled() => {
+                    self.take_last_evidence(&mut checked)?;
                     self.keep_testimony()?;
                     info!("consensus stopped");
                     return Ok(DriverEnd::Stopped);
@@ -417,18 +419,29 @@ impl Driver {
         }
     }
 
+    /// Takes up the evidence that still waits when no more turns follow: who brought it takes it for delivered.
+    fn take_last_evidence(&mut self, checked: &mut mpsc::Receiver<Checked>) -> Result<(), DriverError> {
+        checked.close();
+        while let Ok(message) = checked.try_recv() {
+            match message {
+                Checked::Evidence(evidence) => self.report(evidence)?,
+                Checked::BygoneEvidence { evidence, against } => {
+                    self.report_unless(self.context.book.signer_of(&against), evidence)?
+                }
+                _ => None,
+            };
+        }
+        self.end_turn()
+    }
+
     /// Looks at whether a quorum was heard out, and signs what waited for that. `is_taken` says that nothing waits
     /// which it said.
     async fn hear(&mut self, is_taken: bool) -> Result<(), DriverError> {
         let is_connected = self.is_quorum_connected();
         let is_elsewhere = self.life.may_be_over() || self.asking_for_end.is_some();
-        let is_settled = is_taken
-            && self.has_caught_up()
-            && !is_elsewhere
-            && self.catching_up.is_none()
-            && !self.machine.is_behind();
+        let has_arrived = self.has_caught_up() && self.catching_up.is_none() && !self.machine.is_behind();
         let Some(hearing) = &mut self.hearing else { return Ok(()) };
-        match hearing.look(is_connected, is_settled, Instant::now()) {
+        match hearing.look(is_connected, has_arrived, is_taken && !is_elsewhere, Instant::now()) {
             Look::NotYet => {}
             Look::Ask => {
                 let (epoch, view) = (self.context.epoch.epoch, self.machine.view());

@@ -517,6 +517,30 @@ async fn a_pair_is_on_the_disk_before_anybody_hears_of_it_and_consensus_goes_on_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn evidence_that_still_waits_when_the_driver_ends_is_kept() {
+    let Stage { world, driver, leaders, _folder, _leader, _l1, .. } = Stage::new().await;
+    let ledger = Arc::clone(&driver.context.ledger);
+    let (checked, inbox) = mpsc::channel(CHECKED_QUEUE_MAX);
+    let (liar, stop) = (leaders[0], CancellationToken::new());
+    // More than one turn takes.
+    for epoch in 1_000..1_000 + 4 * TURN_INPUTS_MAX as u64 {
+        let notarize = |block| Statement::Notarize {
+            epoch: Epoch::new(epoch),
+            view: View::new(1),
+            block: BlockDigest::new(B256::repeat_byte(block)),
+        };
+        let [first, second] = [1, 2].map(|block| world.sign(liar, notarize(block)));
+        let (evidence, against) = (Evidence::new(first, second).unwrap(), Box::new(world.key(liar).public_key()));
+        checked.send(Checked::BygoneEvidence { evidence, against }).await.unwrap();
+    }
+    stop.cancel();
+    assert_eq!(driver.run(inbox, stop).await.unwrap(), DriverEnd::Stopped);
+    assert_eq!(ledger.evidence().unwrap().len(), 4 * TURN_INPUTS_MAX);
+    // Who comes later knows that nobody took it.
+    assert!(checked.is_closed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_final_range_of_another_chain_ends_voting_and_both_certificates_are_kept_and_shown() {
     let mut stage = Stage::new().await;
     let others: Vec<u8> = stage.driver.context.epoch.others().map(MemberIndex::get).collect();

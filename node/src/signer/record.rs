@@ -271,6 +271,11 @@ impl SignRecord {
     /// [`SignRecordError::WrongKey`] names both; [`SignRecordError::Condemned`] if the key must never sign again.
     pub(super) fn check_key(&self, key: &BlsPublicKey) -> Result<(), SignRecordError> {
         check_key(&self.engine, &self.key, key)?;
+        self.check_condemned()
+    }
+
+    /// Refuses a record of a key that contradicted itself.
+    fn check_condemned(&self) -> Result<(), SignRecordError> {
         match self.engine.get(META, CONDEMNED)? {
             None => Ok(()),
             Some(why) => {

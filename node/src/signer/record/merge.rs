@@ -58,8 +58,10 @@ impl SignRecord {
     /// Returns everything that the record holds.
     ///
     /// # Errors
-    /// [`SignRecordError`] if it cannot be read.
+    /// [`SignRecordError::Condemned`] if the key contradicted itself, for the file could not say so; others if the record
+    /// cannot be read.
     pub fn export(&self) -> Result<Interchange, SignRecordError> {
+        self.check_condemned()?;
         let mut statements = Vec::new();
         for (family, from, to) in [(VOTES, &b""[..], KEYS_END), (ATTESTATIONS, &b"a"[..], &b"b"[..])] {
             for (key, bytes) in self.engine.scan(family, from, to, Order::Ascending, usize::MAX)? {
