@@ -2,10 +2,11 @@
 
 use std::{path::PathBuf, str::FromStr};
 
-use alloy_primitives::U256;
-use baton_proto::{ChainSpec, limits::COMMITTEE_MEMBERS_MAX};
+use alloy_primitives::{Address, U256};
+use baton_proto::limits::COMMITTEE_MEMBERS_MAX;
 use clap::Args;
-use serde_json::Value;
+
+use crate::l1::{Description, DescriptionError};
 
 /// Stakes of the default network, in whole tokens: unequal, and any one of the four may die.
 const STAKES_DEFAULT: [u64; 4] = [32, 28, 22, 18];
@@ -26,7 +27,11 @@ pub struct NetworkArgs {
     /// another number.
     #[arg(long, value_delimiter = ',')]
     pub stakes: Vec<u64>,
-    /// Override a parameter of the chain spec, by its name in the contract's struct as `baton` prints it, such as
+    /// Deploy the chain that this file describes, as the forge script does. Default: `contracts/deployments/devnet.json`,
+    /// which the binary carries. Its `bondToken` must be zero: bonds are minted.
+    #[arg(long, value_name = "FILE")]
+    pub deployment: Option<PathBuf>,
+    /// Override a parameter of the chain spec, by its name in the contract's struct and in the description, such as
     /// `epochBlocks=64`. Repeatable.
     #[arg(long = "spec", value_name = "KEY=VALUE")]
     pub spec: Vec<SpecOverride>,
@@ -46,10 +51,12 @@ pub enum NetworkArgsError {
     ZeroStake,
     #[error("expected {expected}, got {got}")]
     NotAPair { expected: &'static str, got: String },
-    #[error("the chain spec has no {got}; it has {known}")]
-    UnknownKey { got: String, known: String },
-    #[error("{value} does not fit {key}: {why}")]
-    Value { key: String, value: String, why: String },
+    #[error(transparent)]
+    Spec(#[from] DescriptionError),
+    #[error("{} describes no chain: {why}", file.display())]
+    Description { file: PathBuf, why: String },
+    #[error("a network for development mints its bonds, so bondToken must be zero, not {0}")]
+    ForeignToken(Address),
     #[error("{} holds a network with {what} {made}, not {asked}: remove it or name another folder", folder.display())]
     OtherNetwork { folder: PathBuf, what: &'static str, made: String, asked: String },
 }
@@ -107,41 +114,32 @@ impl NetworkArgs {
         Ok(self.stakes()?.into_iter().map(|stake| U256::from(stake) * U256::from(TOKEN_UNIT)).collect())
     }
 
-    /// Returns `spec` with the overrides of `--spec`.
+    /// Returns the description of the chain, with the overrides of `--spec`.
     ///
     /// # Errors
-    /// [`NetworkArgsError`] for a parameter that does not exist, or a value that does not fit it.
-    pub fn apply_to(&self, spec: ChainSpec) -> Result<ChainSpec, NetworkArgsError> {
-        let mut spec = spec;
-        for SpecOverride { key, value } in &self.spec {
-            let refused = |why: String| NetworkArgsError::Value { key: key.clone(), value: value.clone(), why };
-            let mut fields = match serde_json::to_value(&spec) {
-                Ok(Value::Object(fields)) => fields,
-                Ok(_) => return Err(refused("the chain spec is not a struct".into())),
-                Err(error) => return Err(refused(error.to_string())),
-            };
-            let Some(field) = fields.get_mut(key) else {
-                let known = fields.keys().cloned().collect::<Vec<_>>().join(", ");
-                return Err(NetworkArgsError::UnknownKey { got: key.clone(), known });
-            };
-            *field = match field {
-                Value::String(_) => Value::String(value.clone()),
-                _ => serde_json::from_str(value).map_err(|error| refused(error.to_string()))?,
-            };
-            spec = serde_json::from_value(Value::Object(fields)).map_err(|error| refused(error.to_string()))?;
-        }
-        Ok(spec)
+    /// [`NetworkArgsError`] for a file that describes no chain, a parameter that does not exist, a value that does not fit
+    /// it, or a bond token that cannot be minted.
+    pub fn description(&self) -> Result<Description, NetworkArgsError> {
+        let text = self.deployment.as_ref().map(|file| {
+            let refused = |why: String| NetworkArgsError::Description { file: file.clone(), why };
+            let text = std::fs::read_to_string(file).map_err(|error| refused(error.to_string()))?;
+            Description::parse(&text).map_err(|error| refused(error.to_string()))?;
+            Ok::<_, NetworkArgsError>(text)
+        });
+        let text = text.transpose()?;
+        let changes = self.spec.iter().map(|change| (change.key.as_str(), change.value.as_str()));
+        let description = Description::changed(text.as_deref(), changes)?;
+        let token = description.spec.bond_token;
+        if token.is_zero() { Ok(description) } else { Err(NetworkArgsError::ForeignToken(token)) }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use alloy_primitives::Address;
-    use baton_proto::{L2ChainId, OrderingRule};
+    use baton_proto::{ChainSpec, OrderingRule};
     use clap::Parser;
 
     use super::*;
-    use crate::l1::deploy::devnet_spec;
 
     #[derive(Parser)]
     struct Line {
@@ -175,31 +173,50 @@ mod tests {
         assert!(STAKES_DEFAULT.iter().all(|stake| 3 * (total - stake) > 2 * total));
     }
 
-    fn spec() -> ChainSpec {
-        devnet_spec(L2ChainId::new(1), 512, Address::ZERO)
+    #[test]
+    fn overrides_change_what_they_name_and_nothing_else() {
+        let changed = args(&["--spec", "deltaMs=250", "--spec", "allowSmall=false", "--spec", "orderingRule=0"]);
+        let devnet = Description::devnet();
+        let spec = ChainSpec {
+            delta_ms: 250,
+            allow_small: false,
+            ordering_rule: OrderingRule::FirstSeen,
+            ..devnet.spec.clone()
+        };
+        assert_eq!(changed.description(), Ok(Description { spec, ..devnet.clone() }));
+        assert_eq!(args(&[]).description(), Ok(devnet));
+
+        for (wrong, named) in [
+            ("deltaMS=250", "there is no spec.deltaMS; there are l2ChainId, "),
+            ("deltaMs=soon", "spec.deltaMs is \"soon\", but it must be a whole number from 0 to "),
+            ("deltaMs=-1", "spec.deltaMs is \"-1\", "),
+            ("allowSmall=2", "spec.allowSmall is \"2\", but it must be true or false"),
+            ("orderingRule=2", "orderingRule is 2, "),
+            ("baseSlashBps=70000", "spec.baseSlashBps is \"70000\", but it must be a whole number from 0 to 65535"),
+            ("bondToken=0x0000000000000000000000000000000000000001", "a network for development mints its bonds"),
+        ] {
+            let error = args(&["--spec", wrong]).description().unwrap_err().to_string();
+            assert!(error.starts_with(named), "{wrong}: {error}");
+        }
+        assert!(Line::try_parse_from(["network", "--spec", "deltaMs"]).is_err());
     }
 
     #[test]
-    fn overrides_change_what_they_name_and_nothing_else() {
-        let changed =
-            args(&["--spec", "deltaMs=250", "--spec", "allowSmall=false", "--spec", "orderingRule=first_seen"])
-                .apply_to(spec())
-                .unwrap();
-        let expected =
-            ChainSpec { delta_ms: 250, allow_small: false, ordering_rule: OrderingRule::FirstSeen, ..spec() };
-        assert_eq!(changed, expected);
-        assert_eq!(args(&[]).apply_to(spec()).unwrap(), spec());
+    fn a_file_takes_the_place_of_the_description_that_the_binary_carries() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("chain.json");
+        let devnet = include_str!("../../../contracts/deployments/devnet.json");
+        std::fs::write(&file, devnet.replace("\"deltaMs\": 100", "\"deltaMs\": 70")).unwrap();
+        let path = file.to_str().unwrap();
+        let described = args(&["--deployment", path, "--spec", "l2ChainId=9"]).description().unwrap();
+        assert_eq!((described.spec.delta_ms, described.spec.l2_chain_id.get()), (70, 9));
 
-        let error = args(&["--spec", "deltaMS=250"]).apply_to(spec()).unwrap_err();
-        assert!(
-            matches!(&error, NetworkArgsError::UnknownKey { got, known } if got == "deltaMS" && known.contains("deltaMs"))
-        );
-        for wrong in ["deltaMs=soon", "deltaMs=-1", "allowSmall=2", "orderingRule=random", "baseSlashBps=70000"] {
-            assert!(
-                matches!(args(&["--spec", wrong]).apply_to(spec()), Err(NetworkArgsError::Value { .. })),
-                "{wrong}"
-            );
-        }
-        assert!(Line::try_parse_from(["network", "--spec", "deltaMs"]).is_err());
+        std::fs::write(&file, devnet.replace("deltaMs", "deltaMS")).unwrap();
+        let error = args(&["--deployment", path]).description().unwrap_err().to_string();
+        assert_eq!(error, format!("{path} describes no chain: spec.deltaMs is missing"));
+        assert!(matches!(
+            args(&["--deployment", "/no/such/file"]).description(),
+            Err(NetworkArgsError::Description { .. })
+        ));
     }
 }

@@ -3,24 +3,18 @@
 
 use std::time::{Duration, Instant};
 
-use alloy_primitives::{Address, U256};
+use alloy_primitives::U256;
 use anyhow::Context as _;
-use baton_proto::{ChainSpec, L1ChainId, L2ChainId};
+use baton_proto::L1ChainId;
 
 use super::{accounts, folders::NodeFolder};
 use crate::{
-    cli::network::{NetworkArgs, NetworkArgsError},
+    cli::network::NetworkArgs,
     l1::{
-        L1Client,
+        Description, L1Client,
         deploy::{self, Deployment, Founder, Progress},
     },
 };
-
-/// The chain id of every network for development: not in use by a public chain.
-pub const L2_CHAIN_ID: u64 = 2_028;
-
-/// L1 blocks in an epoch: with one each second, several epochs fit into the patience of whoever watches.
-const EPOCH_BLOCKS: u64 = 16;
 
 /// Anvil's `finalized` is this many blocks behind its head: two slots in an epoch, twice.
 const FINALITY_BLOCKS: u64 = 4;
@@ -66,14 +60,6 @@ async fn chain_id(url: &str) -> anyhow::Result<L1ChainId> {
     Ok(L1ChainId::new(u64::from_str_radix(text.trim_start_matches("0x"), 16)?))
 }
 
-/// Returns the chain's parameters with the overrides of `network`.
-///
-/// # Errors
-/// [`NetworkArgsError`] for an override that does not fit.
-pub(super) fn spec(network: &NetworkArgs, token: Address) -> Result<ChainSpec, NetworkArgsError> {
-    network.apply_to(deploy::devnet_spec(L2ChainId::new(L2_CHAIN_ID), EPOCH_BLOCKS, token))
-}
-
 /// Deploys the chain, bonds the first `nodes`, as many as there are bonds, and mines to where the L2 chain starts. `say` gets a line for every step.
 ///
 /// # Errors
@@ -82,10 +68,10 @@ pub(super) async fn found(
     client: &L1Client,
     nodes: &[NodeFolder],
     network: &NetworkArgs,
+    description: &Description,
     say: &mut (dyn FnMut(String) + Send),
 ) -> anyhow::Result<Deployment> {
     let bonds = network.bonds()?;
-    spec(network, Address::ZERO)?;
     for account in nodes.iter().flat_map(NodeFolder::l1_accounts) {
         client
             .request::<_, serde_json::Value>("anvil_setBalance", (account, U256::from(ACCOUNT_WEI)))
@@ -105,14 +91,8 @@ pub(super) async fn found(
             Progress::Mining { done, total } => format!("mining to the first epoch: {done} of {total} L1 blocks"),
         });
     };
-    let deployment = deploy::deploy_chain(
-        client,
-        &accounts::deployer(),
-        &founders,
-        |token| spec(network, token).expect("the same overrides passed above"),
-        &mut progress,
-    )
-    .await?;
+    let deployer = accounts::deployer();
+    let deployment = deploy::deploy_chain(client, &deployer, &founders, description, &mut progress).await?;
     deploy::mine_to_start(client, deployment.registry, FINALITY_BLOCKS, &mut progress).await?;
     Ok(deployment)
 }

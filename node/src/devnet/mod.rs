@@ -27,14 +27,11 @@ use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+pub use self::info::{AccountInfo, DevnetInfo, L1Info, NodeInfo};
 use self::{
     child::ChildProcess,
     folders::{NodeFolder, Place},
     live::Live,
-};
-pub use self::{
-    founding::L2_CHAIN_ID,
-    info::{AccountInfo, DevnetInfo, L1Info, NodeInfo},
 };
 use crate::{
     cli::devnet::DevnetArgs,
@@ -87,7 +84,7 @@ pub async fn run(args: DevnetArgs) -> anyhow::Result<()> {
 }
 
 async fn start(args: &DevnetArgs) -> anyhow::Result<Devnet> {
-    let bonds = args.bonds()?;
+    let (bonds, description) = (args.bonds()?, args.network.description()?);
     let (folder, temporary) = match &args.data_dir {
         Some(folder) => (folder.clone(), None),
         None => {
@@ -121,7 +118,7 @@ async fn start(args: &DevnetArgs) -> anyhow::Result<Devnet> {
     }
     let headless = args.headless;
     let mut say = move |line: String| if headless { info!("{line}") } else { println!("{line}") };
-    let deployment = founding::found(&client, &nodes, &args.network, &mut say).await?;
+    let deployment = founding::found(&client, &nodes, &args.network, &description, &mut say).await?;
     if anvil.is_some() {
         client
             .request::<_, serde_json::Value>("evm_setIntervalMining", (args.block_time,))
@@ -145,7 +142,7 @@ async fn start(args: &DevnetArgs) -> anyhow::Result<Devnet> {
         children.push(child);
     }
     let info = DevnetInfo {
-        chain_id: L2_CHAIN_ID,
+        chain_id: description.spec.l2_chain_id.get(),
         nodes: nodes
             .iter()
             .zip(bonds.iter().chain(std::iter::repeat(&U256::ZERO)))

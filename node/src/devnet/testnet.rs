@@ -24,13 +24,9 @@ use super::{
     info::{AccountInfo, L1Info},
 };
 use crate::{
-    cli::{
-        keys,
-        network::{NetworkArgs, NetworkArgsError},
-        testnet::TestnetArgs,
-    },
+    cli::{keys, network::NetworkArgsError, testnet::TestnetArgs},
     config::{Config, LogConfig, LogFormat, NodeKeys, account_key},
-    l1::{L1Client, read_chain_facts},
+    l1::{At, Description, L1Client, bindings::Liveness, read_chain_facts},
     telemetry::log,
 };
 
@@ -106,7 +102,7 @@ pub async fn run(args: TestnetArgs) -> anyhow::Result<()> {
 async fn make_or_check(args: &TestnetArgs, say: &mut (dyn FnMut(String) + Send)) -> anyhow::Result<Network> {
     // Wrong arguments are told before anything is waited for.
     args.network.bonds()?;
-    founding::spec(&args.network, Address::ZERO)?;
+    let description = args.network.description()?;
     let made = Network::read(&args.output)?;
     if let Some(network) = &made {
         network.expect(args)?;
@@ -117,13 +113,18 @@ async fn make_or_check(args: &TestnetArgs, say: &mut (dyn FnMut(String) + Send))
             say(format!("{} holds a network: checking it", args.output.display()));
             network
         }
-        None => make(args, &client, say).await?,
+        None => make(args, &description, &client, say).await?,
     };
-    network.check(args, &client).await?;
+    network.check(args, &description, &client).await?;
     Ok(network)
 }
 
-async fn make(args: &TestnetArgs, client: &L1Client, say: &mut (dyn FnMut(String) + Send)) -> anyhow::Result<Network> {
+async fn make(
+    args: &TestnetArgs,
+    description: &Description,
+    client: &L1Client,
+    say: &mut (dyn FnMut(String) + Send),
+) -> anyhow::Result<Network> {
     let owners = args.output.join(OWNERS_DIR);
     std::fs::create_dir_all(&owners).with_context(|| format!("cannot make {}", owners.display()))?;
     let bonds = args.network.bonds()?;
@@ -134,14 +135,14 @@ async fn make(args: &TestnetArgs, client: &L1Client, say: &mut (dyn FnMut(String
         let owner = load_or_create(&owners.join(format!("{name}.key")))?;
         nodes.push(NodeFolder::open_or_create(&folder, owner, Place::behind_a_name(name, home(args, &folder)?))?);
     }
-    let deployment = founding::found(client, &nodes, &args.network, say).await?;
+    let deployment = founding::found(client, &nodes, &args.network, description, say).await?;
     let l1_url = args.node_l1_rpc.as_ref().unwrap_or(&args.l1_rpc).expose().as_str().trim_end_matches('/');
     let chain = ChainOfNodes { l1_url, l1_chain_id: client.chain_id(), deployment: &deployment };
     for node in &nodes {
         node.write_config(&chain, &nodes, &[])?;
     }
     let network = Network {
-        chain_id: founding::L2_CHAIN_ID,
+        chain_id: description.spec.l2_chain_id.get(),
         l1: L1Info {
             rpc: l1_url.to_owned(),
             chain_id: client.chain_id().get(),
@@ -218,7 +219,7 @@ impl Network {
     }
 
     /// Checks that L1 has this chain with these members, and that every node's folder is whole.
-    async fn check(&self, args: &TestnetArgs, client: &L1Client) -> anyhow::Result<()> {
+    async fn check(&self, args: &TestnetArgs, description: &Description, client: &L1Client) -> anyhow::Result<()> {
         let hint = "its state is lost or it is another L1: start anew with an empty folder and an empty L1";
         let facts = async {
             loop {
@@ -233,9 +234,10 @@ impl Network {
             .await
             .with_context(|| format!("L1 does not show the chain within {FACTS_WITHIN:?}; {hint}"))?
             .with_context(|| format!("L1 does not have the chain of {}; {hint}", args.output.display()))?;
-        self.expect_spec(&args.network, &facts.spec, args)?;
+        let reward = client.call(self.l1.liveness, &Liveness::REWARD_PER_EPOCHCall {}, At::Latest).await?;
+        self.expect_description(description, Description { spec: facts.spec, reward_per_epoch: reward }, args)?;
         ensure!(
-            (facts.inbox, facts.slasher) == (self.l1.inbox, self.l1.slasher)
+            (facts.inbox, facts.slasher, facts.liveness) == (self.l1.inbox, self.l1.slasher, self.l1.liveness)
                 && client.chain_id().get() == self.l1.chain_id,
             "L1 has other contracts than {} says; {hint}",
             args.output.display()
@@ -255,20 +257,18 @@ impl Network {
         Ok(())
     }
 
-    /// Compares the chain's parameters with those that the arguments ask for.
-    fn expect_spec(
-        &self,
-        network: &NetworkArgs,
-        made: &baton_proto::ChainSpec,
-        args: &TestnetArgs,
-    ) -> anyhow::Result<()> {
-        let asked = founding::spec(network, self.l1.token)?;
-        if *made != asked {
+    /// Compares what the chain was deployed with to what the arguments ask for.
+    fn expect_description(&self, asked: &Description, mut made: Description, args: &TestnetArgs) -> anyhow::Result<()> {
+        if made.spec.bond_token == self.l1.token {
+            // The token was made for this chain.
+            made.spec.bond_token = asked.spec.bond_token;
+        }
+        if made != *asked {
             return Err(NetworkArgsError::OtherNetwork {
                 folder: args.output.clone(),
                 what: "chain parameters",
-                made: serde_json::to_string(made)?,
-                asked: serde_json::to_string(&asked)?,
+                made: format!("{made:?}"),
+                asked: format!("{asked:?}"),
             }
             .into());
         }
@@ -301,10 +301,7 @@ mod tests {
     use super::*;
     use crate::{
         cli::{Cli, CliError, Command},
-        l1::{
-            At,
-            testing::{client_of, start_anvil},
-        },
+        l1::testing::{client_of, start_anvil},
     };
 
     fn args(url: &str, output: &Path, more: &[&str]) -> TestnetArgs {

@@ -537,6 +537,25 @@ impl L1Client {
         self.call_request(request_of(from, call), At::Latest).await.map(|_| ())
     }
 
+    /// Simulates on the newest state how `from` creates the contract at `address`, with `gas`.
+    ///
+    /// # Errors
+    /// [`L1Error::Reverted`] with the constructor's named reason.
+    pub async fn simulate_creation(
+        &self,
+        from: Address,
+        address: Address,
+        code: &Bytes,
+        gas: u64,
+    ) -> Result<(), L1Error> {
+        let request = TransactionRequest::default().with_from(from).with_gas_limit(gas).with_deploy_code(code.clone());
+        let created = self.ask("eth_call", Some(address), |provider| {
+            let request = request.clone();
+            async move { provider.call(request).block(BlockId::Number(BlockNumberOrTag::Latest)).await }
+        });
+        created.await.map(|_| ())
+    }
+
     async fn call_request(&self, request: TransactionRequest, at: At) -> Result<Bytes, L1Error> {
         let to = request.to.and_then(|kind| kind.to().copied());
         self.ask("eth_call", to, |provider| {

@@ -14,12 +14,15 @@ use alloy::{
 use alloy_primitives::{Address, Bytes, TxKind, U256};
 use alloy_sol_types::{SolCall, SolConstructor};
 use baton_consensus::{SecretKey, to_eip2537};
-use baton_proto::{ChainSpec, Domain, ExecutorKind, L2ChainId, OrderingRule};
+use baton_proto::Domain;
+#[cfg(test)]
+use baton_proto::{ChainSpec, L2ChainId};
 use serde::Deserialize;
 
 use super::{
     bindings::{BatchInbox, DevToken, Liveness, RevertReason, SequencerRegistry, Slasher, spec_to_l1},
     client::{At, Broadcast, L1Client, L1Error},
+    description::Description,
     facts::FIRST_EPOCH,
     sender::Call,
 };
@@ -32,9 +35,6 @@ const TOKEN_ARTIFACT: &str = include_str!("../../../contracts/artifacts/DevToken
 
 /// Gas for a deployment: the registry takes about 6 million.
 const DEPLOY_GAS: u64 = 15_000_000;
-
-/// What the pool of a devnet pays for an epoch, in base units of the token: the weight of one unit.
-pub const REWARD_PER_EPOCH: u64 = 1_000_000_000_000;
 
 /// Epochs whose rewards a devnet's pool holds.
 const REWARDED_EPOCHS: u64 = 1_000_000;
@@ -113,50 +113,10 @@ pub enum DeployError {
     Sign(String),
 }
 
-/// Returns the parameters of a devnet (protocol section 14), with epochs of `epoch_blocks` L1 blocks.
-///
-/// A block's payload is bounded so that a block always fits one calldata batch: the batch holds 120 KiB.
-#[must_use]
-pub fn devnet_spec(l2_chain_id: L2ChainId, epoch_blocks: u64, bond_token: Address) -> ChainSpec {
-    ChainSpec {
-        l2_chain_id,
-        epoch_blocks,
-        origin_settle_blocks: 1,
-        min_block_ms: 100,
-        idle_block_ms: 1_000,
-        delta_ms: 100,
-        inactive_views: 20,
-        clock_drift_ms: 500,
-        block_bytes_max: 112 * 1024,
-        block_gas_limit: 120_000_000,
-        exec_lag_max: 32,
-        forced_lag_blocks: 8,
-        abandon_blocks: 2_048,
-        max_origin_age_blocks: 16_384,
-        // A development committee is there as long as its network: each certifies the batches of its own epoch, however late.
-        live_epochs: 1 << 32,
-        batch_bytes_max: 120 * 1024,
-        batch_blobs_max: 6,
-        batch_age_blocks: 5,
-        post_backoff_blocks: 2,
-        correlation_epochs: 8,
-        evidence_blocks: 512,
-        jail_epochs: 2,
-        // Epochs of a development network last seconds, and a node that is away for two would be jailed: nobody has so many
-        // turns in one.
-        jail_min_views: 512,
-        base_slash_bps: 500,
-        reporter_bps: 1_000,
-        jail_miss_bps: 5_000,
-        min_committee: 1,
-        allow_small: true,
-        ordering_rule: OrderingRule::PriorityFee,
-        executor: ExecutorKind::None,
-        weight_unit: 1_000_000_000_000,
-        weight_cap: 1 << 40,
-        min_bond: U256::from(1_000_000_000_000_u64),
-        bond_token,
-    }
+/// Returns the parameters of a devnet, with another chain id, length of epochs and bond token.
+#[cfg(test)]
+pub(crate) fn devnet_spec(l2_chain_id: L2ChainId, epoch_blocks: u64, bond_token: Address) -> ChainSpec {
+    ChainSpec { l2_chain_id, epoch_blocks, bond_token, ..Description::devnet().spec }
 }
 
 /// Deploys the devnet's bond token from `deployer`.
@@ -177,9 +137,10 @@ pub async fn deploy_token(client: &L1Client, deployer: &PrivateKeySigner) -> Res
 pub async fn deploy_contracts(
     client: &L1Client,
     deployer: &PrivateKeySigner,
-    spec: &ChainSpec,
+    description: &Description,
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Deployment, DeployError> {
+    let Description { spec, reward_per_epoch } = description;
     let from = deployer.address();
     let nonce = client.transaction_count(from, At::Latest).await?;
     let [registry, slasher, inbox, liveness] = [0, 1, 2, 3].map(|offset| from.create(nonce.saturating_add(offset)));
@@ -200,8 +161,7 @@ pub async fn deploy_contracts(
     expect("BatchInbox", inbox, create(client, deployer, nonce.saturating_add(2), "BatchInbox", code).await?)?;
     progress(Progress::Deployed("BatchInbox", inbox));
 
-    let arguments =
-        Liveness::constructorCall { registry, inbox, rewardPerEpoch: U256::from(REWARD_PER_EPOCH) }.abi_encode();
+    let arguments = Liveness::constructorCall { registry, inbox, rewardPerEpoch: *reward_per_epoch }.abi_encode();
     let code = [bytecode("Liveness", LIVENESS_ARTIFACT)?, arguments].concat();
     expect("Liveness", liveness, create(client, deployer, nonce.saturating_add(3), "Liveness", code).await?)?;
     progress(Progress::Deployed("Liveness", liveness));
@@ -234,9 +194,7 @@ pub async fn register(
     send(client, founder.owner, domain.registry, register.abi_encode().into(), "a registration").await
 }
 
-/// Deploys token and contracts, registers all founders and activates the registry.
-///
-/// `spec` makes the chain spec from the token's address. The committee of the first epoch is what is registered now.
+/// Deploys contracts, with a new token where the description names none, and [begins](begin) the chain with `founders`.
 ///
 /// # Errors
 /// [`DeployError`].
@@ -244,24 +202,43 @@ pub async fn deploy_chain(
     client: &L1Client,
     deployer: &PrivateKeySigner,
     founders: &[Founder<'_>],
-    spec: impl FnOnce(Address) -> ChainSpec,
+    description: &Description,
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Deployment, DeployError> {
-    let token = deploy_token(client, deployer).await?;
-    progress(Progress::Deployed("DevToken", token));
-    let spec = spec(token);
-    let deployment = deploy_contracts(client, deployer, &spec, progress).await?;
-    let domain =
-        Domain { l1_chain_id: client.chain_id(), registry: deployment.registry, l2_chain_id: spec.l2_chain_id };
+    let mut description = description.clone();
+    if description.spec.bond_token.is_zero() {
+        description.spec.bond_token = deploy_token(client, deployer).await?;
+        progress(Progress::Deployed("DevToken", description.spec.bond_token));
+    }
+    let deployment = deploy_contracts(client, deployer, &description, progress).await?;
+    begin(client, deployer, &deployment, founders, &description, progress).await?;
+    Ok(deployment)
+}
+
+/// Registers all founders of a deployed chain, activates its registry and fills its pool of rewards.
+///
+/// The committee of the first epoch is what is registered now. The bond token must be a `DevToken`, which anybody mints.
+///
+/// # Errors
+/// [`DeployError`].
+pub async fn begin(
+    client: &L1Client,
+    deployer: &PrivateKeySigner,
+    deployment: &Deployment,
+    founders: &[Founder<'_>],
+    description: &Description,
+    progress: &mut (dyn FnMut(Progress) + Send),
+) -> Result<(), DeployError> {
+    let Deployment { registry, token, .. } = *deployment;
+    let domain = Domain { l1_chain_id: client.chain_id(), registry, l2_chain_id: description.spec.l2_chain_id };
     for founder in founders {
         register(client, &domain, token, founder).await?;
         progress(Progress::Registered(founder.owner.address()));
     }
     let activate = SequencerRegistry::activateCall {}.abi_encode();
-    send(client, deployer, deployment.registry, activate.into(), "the activation").await?;
+    send(client, deployer, registry, activate.into(), "the activation").await?;
     progress(Progress::Activated);
-    fund_rewards(client, deployer, &deployment).await?;
-    Ok(deployment)
+    fund_rewards(client, deployer, deployment, description.reward_per_epoch).await
 }
 
 /// Mints the rewards of [`REWARDED_EPOCHS`] and gives them to the pool.
@@ -269,8 +246,13 @@ async fn fund_rewards(
     client: &L1Client,
     deployer: &PrivateKeySigner,
     deployment: &Deployment,
+    reward_per_epoch: U256,
 ) -> Result<(), DeployError> {
-    let amount = U256::from(REWARD_PER_EPOCH).saturating_mul(U256::from(REWARDED_EPOCHS));
+    // A pool that would be too large is the contract's to refuse, and none is needed where nothing is paid.
+    let amount = reward_per_epoch.saturating_mul(U256::from(REWARDED_EPOCHS));
+    if amount.is_zero() {
+        return Ok(());
+    }
     let Deployment { liveness, token, .. } = *deployment;
     let mint = DevToken::mintCall { to: deployer.address(), amount }.abi_encode();
     send(client, deployer, token, mint.into(), "minting rewards").await?;
@@ -342,8 +324,14 @@ async fn create(
     contract: &'static str,
     code: Vec<u8>,
 ) -> Result<Address, DeployError> {
-    transact(client, from, nonce, TxKind::Create, code.into(), DEPLOY_GAS, contract).await?;
-    Ok(from.address().create(nonce))
+    let (code, address) = (Bytes::from(code), from.address().create(nonce));
+    // A constructor's reason, such as a parameter out of its bounds, is not in a receipt.
+    match client.simulate_creation(from.address(), address, &code, DEPLOY_GAS).await {
+        Err(L1Error::Reverted { reason, .. }) => return Err(refused(contract, &reason)),
+        simulated => simulated?,
+    }
+    transact(client, from, nonce, TxKind::Create, code, DEPLOY_GAS, contract).await?;
+    Ok(address)
 }
 
 /// Sends one call from `from` and waits until it succeeded.

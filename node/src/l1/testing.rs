@@ -34,6 +34,7 @@ use super::{
     bindings::{BatchInbox, SequencerRegistry},
     client::{At, L1Client},
     deploy::{self, Deployment, Founder},
+    description::Description,
     epoch_facts::read_epoch_facts,
     facts::{ChainFacts, read_chain_facts},
     origins::Noted,
@@ -341,12 +342,11 @@ impl TestChain {
                 bond: U256::from(*share) * U256::from(10_u64.pow(18)),
             })
             .collect();
-        let spec = |token| {
-            let mut spec = deploy::devnet_spec(L2ChainId::new(L2_CHAIN), 16, token);
-            adjust(&mut spec);
-            spec
-        };
-        let deployment = deploy::deploy_chain(&client, &account(0), &founders, spec, &mut |_| {}).await.unwrap();
+        let mut description = Description::devnet();
+        description.spec.l2_chain_id = L2ChainId::new(L2_CHAIN);
+        adjust(&mut description.spec);
+        let deployer = account(0);
+        let deployment = deploy::deploy_chain(&client, &deployer, &founders, &description, &mut |_| {}).await.unwrap();
         let joiner = SecretKey::generate(&[5; 32]);
         if grows {
             // What is changed in epoch 1 counts from epoch 3 on.

@@ -1,6 +1,7 @@
 //! Tests with a real anvil, which `npm ci` in `contracts/` brings.
 
 mod contracts;
+mod deployment;
 mod facts;
 mod forced;
 mod inbox;

@@ -15,7 +15,7 @@ use crate::{
     duties::count,
     epoch::{EpochBook, EpochContext},
     l1::{
-        AccountConfig, AccountContext, At, LivenessView, Watcher,
+        AccountConfig, AccountContext, At, Description, LivenessView, Watcher,
         bindings::{Liveness, SequencerRegistry, post_call},
         deploy, spawn_liveness_watcher, spawn_reporter,
         testing::{POLL, TestChain, account, anvil_call, eventually, finalize},
@@ -237,7 +237,7 @@ async fn a_closed_epoch_is_settled_by_one_of_many_with_one_transaction() {
     for member in 0..4 {
         paid += history.standing(member).await.pending;
     }
-    let all = U256::from(deploy::REWARD_PER_EPOCH);
+    let all = Description::devnet().reward_per_epoch;
     assert!(paid <= all && paid + U256::from(4) > all, "{paid} of {all}");
 
     // Everybody shows what was settled: the table of its own chain.
