@@ -1,4 +1,4 @@
-//! Tests with a real anvil, which `npm ci` in `contracts/` brings.
+//! Tests with a real anvil, which `npm ci` in `contracts/` brings, and vectors that the contracts' own tests read.
 
 mod contracts;
 mod deployment;
@@ -8,4 +8,5 @@ mod inbox;
 mod reporter;
 mod sender;
 mod settler;
+mod vectors;
 mod watcher;
