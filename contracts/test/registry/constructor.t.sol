@@ -8,6 +8,10 @@ import {BatonTest} from "../support/BatonTest.sol";
 import {vm} from "../support/Vm.sol";
 
 contract RegistryConstructorTest is BatonTest {
+    uint64 private constant LARGEST_IN_CALLDATA = 117_864;
+    uint64 private constant LARGEST_IN_A_BLOB = 121_923;
+    uint64 private constant LARGEST_IN_BLOBS = 751_881;
+
     function test_RevertWhen_AFieldOfTheSpecIsOutOfItsBounds() external {
         ChainSpec memory spec;
         (spec = _sound()).l2ChainId = 0;
@@ -37,7 +41,11 @@ contract RegistryConstructorTest is BatonTest {
         (spec = _sound()).jailEpochs = 2 ** 48 + 1;
         _assertRefused(spec, "jailEpochs", 2 ** 48 + 1, 0, 2 ** 48);
         (spec = _sound()).batchBytesMax = 0;
-        _assertRefused(spec, "batchBytesMax", 0, 1, type(uint64).max);
+        _assertRefused(spec, "batchBytesMax", 0, 1, 122_880);
+        (spec = _sound()).batchBytesMax = 122_881;
+        _assertRefused(spec, "batchBytesMax", 122_881, 1, 122_880);
+        (spec = _sound()).batchBlobsMax = 7;
+        _assertRefused(spec, "batchBlobsMax", 7, 0, 6);
         (spec = _sound()).baseSlashBps = 0;
         _assertRefused(spec, "baseSlashBps", 0, 1, 10_000);
         (spec = _sound()).baseSlashBps = 10_001;
@@ -67,6 +75,50 @@ contract RegistryConstructorTest is BatonTest {
         _assertRefused(spec, "minBond", UNIT - 1, UNIT, type(uint128).max);
         (spec = _sound()).minBond = 2 ** 128;
         _assertRefused(spec, "minBond", 2 ** 128, UNIT, type(uint128).max);
+    }
+
+    /// The same edges as `a_block_of_the_largest_size_fits_a_batch` of the Rust crate `baton-proto`. That asks whether what a
+    /// block needs fits; this solves the same for the block, and `testFuzz_It_TakesABlockExactlyIfItFitsABatch` compares both.
+    function test_RevertWhen_ABlockOfTheLargestSizeMightFitNoBatch() external {
+        // Blobs of a batch, bytes of its calldata, and the largest blocks that either carries.
+        uint64[3][8] memory edges = [
+            [uint64(0), 122_880, LARGEST_IN_CALLDATA],
+            [uint64(1), 1, LARGEST_IN_A_BLOB],
+            [uint64(1), 122_880, LARGEST_IN_A_BLOB],
+            [uint64(6), 122_880, LARGEST_IN_BLOBS],
+            [uint64(0), 4096, 0],
+            [uint64(0), 4223, 127],
+            [uint64(0), 4224, 127],
+            [uint64(0), 4225, 128]
+        ];
+        for (uint256 i = 0; i < edges.length; ++i) {
+            uint64 largest = edges[i][2];
+            new SequencerRegistry(_sized(edges[i][0], edges[i][1], largest), address(1), address(2), address(3));
+            _assertTooLarge(edges[i][0], edges[i][1], largest + 1, largest);
+            _assertTooLarge(edges[i][0], edges[i][1], type(uint64).max, largest);
+        }
+        _assertTooLarge(6, 122_880, 2 << 20, LARGEST_IN_BLOBS);
+        // Calldata alone that holds not even a block without transactions.
+        _assertRefused(_sized(0, 4095, 0), "batchBytesMax", 4095, 4096, 122_880);
+    }
+
+    /// The rule as `ChainSpec::check_batches` of `baton-proto` has it, with a block next to the edge.
+    /// forge-config: default.fuzz.runs = 512
+    function testFuzz_It_TakesABlockExactlyIfItFitsABatch(uint256 blobs, uint256 bytesMax, uint256 distance) external {
+        blobs %= 7;
+        bytesMax = 4096 + bytesMax % (122_880 - 4096 + 1);
+        uint256 room = blobs == 0 ? bytesMax : blobs * 126_976 - 5;
+        if (room < bytesMax) room = bytesMax;
+        // The edge is less than two bytes from here.
+        uint256 blockBytesMax = (room - 4096) * 128 / 129 + distance % 5;
+        blockBytesMax = blockBytesMax < 2 ? 0 : blockBytesMax - 2;
+        bool fits = blockBytesMax + blockBytesMax / 128 + 4096 <= room;
+        ChainSpec memory spec = _sized(uint64(blobs), uint64(bytesMax), uint64(blockBytesMax));
+        try new SequencerRegistry(spec, address(1), address(2), address(3)) {
+            assertTrue(fits, "was taken");
+        } catch {
+            assertTrue(!fits, "was refused");
+        }
     }
 
     function test_RevertWhen_TheBondTokenIsNoContract() external {
@@ -104,6 +156,15 @@ contract RegistryConstructorTest is BatonTest {
     function _sound() private view returns (ChainSpec memory spec) {
         spec = defaultSpec();
         spec.bondToken = address(token);
+    }
+
+    function _sized(uint64 blobs, uint64 bytesMax, uint64 blockBytesMax) private view returns (ChainSpec memory spec) {
+        spec = _sound();
+        (spec.batchBlobsMax, spec.batchBytesMax, spec.blockBytesMax) = (blobs, bytesMax, blockBytesMax);
+    }
+
+    function _assertTooLarge(uint64 blobs, uint64 bytesMax, uint64 blockBytesMax, uint256 largest) private {
+        _assertRefused(_sized(blobs, bytesMax, blockBytesMax), "blockBytesMax", blockBytesMax, 0, largest);
     }
 
     function _assertRefused(ChainSpec memory spec, string memory field, uint256 got, uint256 least, uint256 most)
