@@ -291,6 +291,19 @@ contract SettleEpochTest is LivenessTest {
         assertEq(jailedOf(5), 0, "one view tells nothing");
     }
 
+    function test_Given_AMemberMissedTooManyOfTheFewestViewsThatCount() external {
+        _start();
+        uint256 index = _indexOf(ownerOf(SMALLEST), 2);
+        for (uint64 epoch = 2; epoch < 5; ++epoch) {
+            (uint64[] memory led_, uint64[] memory missed_) = (_filled(5, 20), _filled(5, 0));
+            (led_[index], missed_[index]) = (0, defaultSpec().jailMinViews);
+            run(epoch, led_, missed_);
+        }
+        settle(2);
+        settle(3);
+        assertTrue(isJailed(ownerOf(SMALLEST)), "as many views as there must be");
+    }
+
     function test_Given_OneOfTheTwoEpochsHadAGeneralOutage() external {
         _start();
         uint256 index = _indexOf(ownerOf(SMALLEST), 2);
