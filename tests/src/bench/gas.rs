@@ -8,7 +8,7 @@ use tokio::process::Command;
 use super::say;
 
 /// What each kind of transaction may cost, by its name in the snapshot.
-pub const BOUNDS: [(&str, u64); 3] = [("post, 4 members", 230_000), ("slash", 300_000), ("register", 450_000)];
+pub const BOUNDS: [(&str, u64); 3] = [("post, 4 members", 190_000), ("slash", 250_000), ("register", 450_000)];
 
 /// Runs the gas tests against their snapshot and returns it.
 ///
