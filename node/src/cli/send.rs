@@ -19,6 +19,10 @@ use crate::{
     signer::{KeyFileError, keyfile},
 };
 
+/// `Stage.Leaving` and `Stage.Left` of `contracts/src/Types.sol`.
+const LEAVING: u8 = 2;
+const LEFT: u8 = 3;
+
 /// Places of a vault's queue that one `withdraw --vault` pays: about 60,000 gas each.
 const TICKETS_AT_ONCE: u64 = 64;
 
@@ -34,7 +38,7 @@ enum Ask {
     /// As the owner: have the sequencer sign with another consensus key from two epochs on. Add the key to the node's
     /// configuration first (`next_consensus_key`), and restart it.
     RotateKey(RotateKey),
-    /// As the owner: leave the committee two epochs on, or once another has come where too few would stay.
+    /// As the owner: leave the committee two epochs on, or once another has come where too few would stay. Says which it is.
     Exit(AsOwner),
     /// As the owner: take the bond back, once nothing that the sequencer signed can be punished any more. With `--vault`, as
     /// anybody: have the vault take what is released, and serve those who wait to leave it.
@@ -208,7 +212,10 @@ pub(super) async fn run(args: SendArgs) -> Result<(), SendCliError> {
         }
         Ask::Exit(owner) => {
             let call = owner.call(SequencerRegistry::exitCall {}.abi_encode());
-            owner.to.through.send(&call, "the exit").await.map(drop)
+            if let Some((client, sender)) = owner.to.through.send(&call, "the exit").await? {
+                print!("{}", exited(&client, owner.to.registry, owner.vault.unwrap_or(sender)).await?);
+            }
+            Ok(())
         }
         Ask::Withdraw(owner) => {
             let call = match owner.vault {
@@ -253,6 +260,24 @@ pub(super) async fn run(args: SendArgs) -> Result<(), SendCliError> {
     }
 }
 
+/// Returns what came of an exit that is mined, to be printed: L1 also takes one that only waits.
+async fn exited(client: &L1Client, registry: Address, owner: Address) -> Result<String, SendCliError> {
+    let standing = client.call(registry, &SequencerRegistry::sequencerCall { owner }, At::Latest).await?;
+    Ok(match standing.stage {
+        LEFT => format!("stage = \"left\"\neffective_epoch = {}\n", standing.effectiveEpoch),
+        LEAVING => "# Nobody can be spared: it waits in the queue of exits, and is a member until others have come.\n\
+                    # Keep its node running. Once another has registered it leaves by itself; where that one begins\n\
+                    # later than two epochs on, send `exit` again then, or have anybody call `serveExits`.\n\
+                    stage = \"leaving\"\n"
+            .to_owned(),
+        _ => {
+            "# The endpoint does not show it yet: ask the registry's `sequencer(owner)` for its stage, 3 where it has\n\
+              # left, 2 where it waits.\n"
+                .to_owned()
+        }
+    })
+}
+
 /// Returns the public half of `key`, and the proof that `owner` has the other.
 fn proven(key: &SecretKey, to: &ToRegistry, owner: Address) -> Result<(Bytes, Bytes), SendCliError> {
     // A proof of possession holds for every L2 chain of a registry, of which there is one.
@@ -295,15 +320,16 @@ impl Through {
         registry: Address,
         owner: Address,
     ) -> Result<(), SendCliError> {
-        if let Some(client) = self.send(call, what).await? {
+        if let Some((client, _)) = self.send(call, what).await? {
             let standing = client.call(registry, &SequencerRegistry::sequencerCall { owner }, At::Latest).await?;
             println!("effective_epoch = {}", standing.effectiveEpoch);
         }
         Ok(())
     }
 
-    /// Sends a call and waits until it is mined, or prints it where there is no account. Returns the way to L1 if it was sent.
-    async fn send(&self, call: &Call, what: &'static str) -> Result<Option<L1Client>, SendCliError> {
+    /// Sends a call and waits until it is mined, or prints it where there is no account. If it was sent, returns the way to
+    /// L1 and who sent.
+    async fn send(&self, call: &Call, what: &'static str) -> Result<Option<(L1Client, Address)>, SendCliError> {
         let Some(account) = &self.account else {
             println!("to = \"{}\"\ndata = \"{}\"", call.to, hex::encode_prefixed(&call.data));
             return Ok(None);
@@ -315,6 +341,37 @@ impl Through {
         let client = L1Client::new(&self.l1_rpc, self.chain(), CALL_TIMEOUT)?;
         deploy::send(&client, &account, call.to, call.data.clone(), what).await?;
         println!("# {what} is mined");
-        Ok(Some(client))
+        Ok(Some((client, account.address())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::l1::testing::{TestChain, account};
+
+    #[tokio::test]
+    async fn an_exit_that_only_waits_is_told_from_one_that_is_done() {
+        let chain = TestChain::start_with(|spec| spec.min_committee = 3).await;
+        let registry = chain.deployment.registry;
+        let exit = async |index: usize| {
+            let data = SequencerRegistry::exitCall {}.abi_encode();
+            deploy::send(&chain.client, &account(index), registry, data.into(), "an exit").await.unwrap();
+            let said = exited(&chain.client, registry, account(index).address()).await.unwrap();
+            let printed: toml::Table = said.parse().unwrap();
+            (said, printed)
+        };
+        let (_, first) = exit(1).await;
+        assert_eq!(first["stage"].as_str(), Some("left"));
+        assert!(first["effective_epoch"].as_integer().is_some_and(|epoch| epoch > 2), "{first}");
+        // Three must stay. Who asks again still waits.
+        for _ in 0..2 {
+            let (said, second) = exit(2).await;
+            assert_eq!(second["stage"].as_str(), Some("leaving"));
+            assert!(!second.contains_key("effective_epoch"), "{second}");
+            assert!(said.contains("Keep its node running") && said.contains("serveExits"), "{said}");
+        }
+        let nothing = exited(&chain.client, registry, account(3).address()).await.unwrap();
+        assert!(nothing.contains("does not show it yet"), "{nothing}");
     }
 }
