@@ -197,9 +197,10 @@ mod tests {
 
     #[test]
     fn a_block_of_the_largest_size_fits_a_batch() {
-        for (blobs, bytes, largest) in
-            [(0, 122_880, 117_864), (1, 1, 121_923), (1, 122_880, 121_923), (6, 122_880, 751_881), (0, 4_096, 0)]
-        {
+        // The same edges as in `contracts/test/registry/constructor.t.sol`.
+        let alone = [(0, 122_880, 117_864), (0, 4_096, 0), (0, 4_223, 127), (0, 4_224, 127), (0, 4_225, 128)];
+        let with_blobs = [(1, 1, 121_923), (1, 122_880, 121_923), (6, 122_880, 751_881)];
+        for (blobs, bytes, largest) in [&alone[..], &with_blobs].concat() {
             assert_eq!(spec(blobs, bytes, largest).check_batches(), Ok(()));
             for block in [largest + 1, u64::MAX] {
                 let refused = spec(blobs, bytes, block).check_batches();
