@@ -11,7 +11,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use alloy_primitives::Address;
 use baton_proto::{
-    BatchHeader, BatchIndex, DataKind, Epoch, Height, MemberIndex, SignedStatement, wire::ConsensusMessage,
+    BatchHeader, BatchIndex, DataKind, Epoch, Height, L1BlockNumber, MemberIndex, SignedStatement,
+    wire::ConsensusMessage,
 };
 use tokio::{sync::watch, task::JoinHandle, time::MissedTickBehavior};
 use tracing::{debug, info, warn};
@@ -74,6 +75,7 @@ pub(super) fn spawn(
         ahead_votes: Vec::new(),
         kind: DataKind::Calldata,
         proposed_by_me: None,
+        calldata_until: L1BlockNumber::ZERO,
         stuck: false,
         unknown: None,
     };
@@ -106,6 +108,8 @@ struct Work {
     kind: DataKind,
     /// The batch that this process proposed last.
     proposed_by_me: Option<BatchHeader>,
+    /// L1 held blobs back lately: batches are closed for calldata before this L1 block.
+    calldata_until: L1BlockNumber,
     /// Whether the operator was told that a block fits no batch.
     stuck: bool,
     /// The epoch of which the operator was told that it is unknown.

@@ -1,12 +1,17 @@
 //! Four batchers in one process on a real L1: final blocks in, certified batches on L1 out.
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use alloy::{consensus::TxEnvelope, eips::eip2718::Decodable2718 as _, rpc::types::Filter};
-use alloy_primitives::{B256, Bytes, TxHash, U256, keccak256};
+use alloy::{
+    consensus::{TxEnvelope, transaction::SignerRecoverable as _},
+    eips::eip2718::Decodable2718 as _,
+    rpc::types::Filter,
+};
+use alloy_primitives::{Address, B256, Bytes, TxHash, U256, keccak256};
 use alloy_sol_types::{SolCall as _, SolEvent as _};
 use baton_consensus::Verifier;
 use baton_proto::{
@@ -538,6 +543,18 @@ async fn what_l1_holds_back_in_blobs_gets_there_once_as_calldata() {
         let batches = cluster.replay().await.batches;
         assert!(batches.iter().all(|batch| batch.header.data_kind == DataKind::Calldata));
         posters_were_paid_once(&cluster.chain, &batches).await;
+        // For a while nobody sends blobs again: each time they would occupy other members' accounts.
+        let senders = || -> BTreeSet<Address> {
+            let sender = |raw: &Bytes| TxEnvelope::decode_2718(&mut raw.as_ref()).unwrap().recover_signer().unwrap();
+            gate.held.lock().unwrap().iter().map(sender).collect()
+        };
+        let occupied = senders();
+        let more = cluster.chain.blocks_after(&blocks.last().unwrap().header, 6, 1);
+        cluster.finalize(&more);
+        cluster.until_posted(&[blocks, more].concat()).await;
+        assert_eq!(senders(), occupied);
+        let batches = cluster.replay().await.batches;
+        assert!(batches.iter().all(|batch| batch.header.data_kind == DataKind::Calldata));
         cluster.nobody_is_charged();
 
         // L1 changes its mind.

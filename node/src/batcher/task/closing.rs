@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use alloy_primitives::{B256, Bytes};
 use baton_proto::{
-    Block, DataKind, Height,
+    Block, DataKind, Height, L1BlockNumber,
     batch_data::{self, BatchDataError},
     wire::ConsensusMessage,
 };
@@ -131,7 +131,11 @@ impl Work {
         final_height: Height,
     ) -> Result<Option<Candidate>, BatcherError> {
         let instead = self.round.as_ref().is_some_and(|round| round.wants_calldata_since().is_some());
-        let prices = if instead { Some(Prices::Fixed(DataKind::Calldata)) } else { self.prices(facts).await };
+        let avoids_blobs = view.head < self.calldata_until;
+        let prices = match instead || avoids_blobs {
+            true => Some(Prices::Fixed(DataKind::Calldata)),
+            false => self.prices(facts).await,
+        };
         let Some(prices) = prices else { return Ok(None) };
         let (ledger, context) = (Arc::clone(&self.context.ledger), Arc::clone(&self.epoch));
         let (facts, head) = (Arc::clone(facts), view.head);
@@ -166,6 +170,11 @@ impl Work {
                 if let Some(round) = &mut self.round {
                     round.stay_with_blobs();
                 }
+                Ok(None)
+            }
+            Err(error) if avoids_blobs => {
+                warn!(%error, height = %tip.last_height, "the next block does not fit calldata: blobs are tried again");
+                self.calldata_until = L1BlockNumber::ZERO;
                 Ok(None)
             }
             Err(error) => {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use alloy_primitives::Bytes;
-use baton_proto::{BatchHeader, Certificate, DataKind};
+use baton_proto::{BatchHeader, Certificate, DataKind, L1BlockNumber};
 use tracing::{info, warn};
 
 use super::Work;
@@ -37,6 +37,9 @@ pub(super) fn store(
     ledger.put_batch(&BatchRecord { header: header.clone(), data: data.clone(), certificate, l1 })
 }
 
+/// For how many times as long as a batch may wait for its age no more blobs are sent, once L1 held some back.
+const BLOBS_AVOIDED_FOR: u64 = 32;
+
 impl Work {
     pub(super) fn certify(&mut self, view: &InboxView) -> Result<(), BatcherError> {
         let Some(round) = &mut self.round else { return Ok(()) };
@@ -61,6 +64,9 @@ impl Work {
         {
             warn!(index = %round.tip.next_index, patience_blocks,
                 "L1 holds a certified batch in blobs back; the same blocks are offered as calldata");
+            // Each batch in blobs that waits occupies accounts, of other ranks than the one before: soon nobody could post.
+            let avoided = patience_blocks.saturating_mul(BLOBS_AVOIDED_FOR);
+            self.calldata_until = L1BlockNumber::new(view.head.get().saturating_add(avoided));
         }
     }
 
