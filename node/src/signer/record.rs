@@ -345,7 +345,7 @@ impl SignRecord {
     }
 
     /// Ends listening, durably, because the operator vouches that nothing is missing. That it does so now, until this process
-    /// ends, also lets the record [take up](Self::take_up) what others know.
+    /// ends, also lets the record take up what others know.
     ///
     /// # Errors
     /// [`SignRecordError`] if it is not on the disk.
