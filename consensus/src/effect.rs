@@ -17,9 +17,9 @@ use crate::Timer;
 /// the turn must not become durable before the record of it; and the record of a Finalize not before the body of its
 /// block and the notarization that called for it, or a member could come back bound for good to a block that nobody
 /// has, or to one that nobody can notarize again. The driver may run [`Build`](Self::Build),
-/// [`Validate`](Self::Validate), [`Fetch`](Self::Fetch) and catching up beside
-/// the loop: their answers are inputs, and can come late or never. A failed durable write ends the process before
-/// anything later is sent.
+/// [`Validate`](Self::Validate), [`Fetch`](Self::Fetch) and catching up beside the loop:
+/// their answers are inputs, and can come late or never. A failed durable write ends the process before anything later is
+/// sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Record the statement durably, sign it, and answer [`Input::Signed`](crate::Input::Signed); or answer

@@ -2,7 +2,7 @@
 //!
 //! One JSON file, one meaning: `contracts/script/Deploy.s.sol` reads the same files by the same names, those of `ChainSpec`
 //! in `contracts/src/Types.sol`. A field too many or too few is refused by both. Which values a chain may have is the
-//! contracts' to say, and theirs alone: `SpecRules` refuses with field, value and bounds.
+//! contracts' to say: `SpecRules` refuses with field, value and bounds. What a node refuses besides, it says at its start.
 
 use alloy_primitives::{Address, U256};
 use baton_proto::ChainSpec;

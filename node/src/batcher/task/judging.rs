@@ -81,7 +81,7 @@ impl Work {
         .await?
     }
 
-    /// Signs what was judged right, makes the batch durable and tells everybody.
+    /// Signs what was judged right, stores the batch, unless another one of its index has a certificate, and tells everybody.
     pub(super) async fn attest(&mut self, from: MemberIndex, held: &Held) -> Result<(), BatcherError> {
         let Some(signer) = self.by.signer.clone() else {
             if let Some(round) = &mut self.round {

@@ -105,7 +105,8 @@ impl Work {
 /// Whether `rank` of `members` may post such data at all.
 ///
 /// A transaction with blobs that L1 holds back occupies its account: pools take nothing else from there. So only the first half of
-/// the ranks sends blobs; while the chain lives one of them is there, and the accounts of the others are free for calldata.
+/// the ranks sends blobs, and the accounts of the others are free for calldata. Where none of that half is there, the blobs wait
+/// until calldata takes their place.
 const fn posts(kind: DataKind, rank: u64, members: usize) -> bool {
     match kind {
         DataKind::Blobs => rank < members.div_ceil(2) as u64,
