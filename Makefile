@@ -24,7 +24,6 @@ devnet: setup ## Starts a local L1 and four staked nodes; ARGS="…" go to `bato
 test: setup ## Runs every test: Rust, Solidity, and the end-to-end stories
 	cargo build --locked --workspace --all-targets
 	cargo test --locked --workspace --exclude baton-tests
-	cargo test --locked --package baton-execution --features evm
 	$(MAKE) --no-print-directory test-contracts
 	cargo test --locked --package baton-tests -- --test-threads=1
 
@@ -60,9 +59,7 @@ artifacts: setup ## Rebuilds the committed contract artifacts
 check: setup ## Formatting, lints and docs, with warnings denied
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
-	cargo clippy --locked --package baton-execution --features evm --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps --quiet
-	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --package baton-execution --features evm --no-deps --quiet
 
 fmt: ## Formats the Rust code
 	cargo fmt --all

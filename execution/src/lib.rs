@@ -5,8 +5,8 @@
 //! what another transaction does.
 //!
 //! # How the pieces fit
-//! A pure ordering chain runs [`NonceExecutor`]. A chain with a [`genesis`] file runs the embedded EVM (module `evm`, behind
-//! the feature of that name until the node is wired to it), which reads a [`state`] and computes its root over [`trie`]s.
+//! A pure ordering chain runs [`NonceExecutor`]. A chain with a [`genesis`] file runs the embedded EVM ([`evm`]),
+//! which reads a [`state`] and computes its root over [`trie`]s.
 //!
 //! ```text
 //!  genesis file ──▶ Genesis::changes ──┐
@@ -39,7 +39,6 @@ use alloy_primitives::{Address, B256};
 use baton_proto::{Block, ExecutorKind, ForcedFlaw};
 use serde::{Deserialize, Serialize};
 
-#[cfg(feature = "evm")]
 pub mod evm;
 pub mod genesis;
 mod none;
