@@ -85,6 +85,11 @@ impl Account {
         (self.next..=self.end).contains(&nonce)
     }
 
+    /// Returns whether the transaction with `nonce`, which is here, is part of that run.
+    pub(crate) fn runs(&self, nonce: u64) -> bool {
+        nonce < self.end
+    }
+
     /// Returns the first nonce at or above both `from` and the next nonce that is not in the queue.
     pub(crate) fn first_gap(&self, from: u64) -> u64 {
         if from <= self.end { self.end } else { first_gap(&self.queue, from) }
