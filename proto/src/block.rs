@@ -1,6 +1,6 @@
 //! Blocks: what consensus agrees on.
 
-use alloy_primitives::{Address, B256, TxHash, keccak256};
+use alloy_primitives::{Address, B256, Bytes, TxHash, keccak256};
 use alloy_sol_types::SolValue;
 use serde::{Deserialize, Serialize};
 
@@ -86,6 +86,12 @@ impl BlockHeader {
             feeRecipient: self.fee_recipient,
         }
         .abi_encode()
+    }
+
+    /// Returns whether `path` proves that the payload has `item`, raw bytes, at `index`. [`Block::path`] makes it.
+    #[must_use]
+    pub fn holds(&self, index: u32, item: &[u8], path: &[B256]) -> bool {
+        merkle::root_by_path(keccak256(item), index, self.transaction_count, path) == Some(self.payload_root)
     }
 
     /// Returns the block that every chain starts from: height 0, view 0, in epoch 2, on the last L1 block of epoch 1.
@@ -180,5 +186,21 @@ impl Block {
         let forced = forced.filter_map(|(at, entry)| Some((at, entry.content(self.header.l2_chain_id).ok()?)));
         let first = u32::try_from(self.forced.len()).unwrap_or(u32::MAX);
         forced.chain((first..).zip(&self.transactions))
+    }
+
+    /// Returns the raw bytes of the item at `index` of the payload.
+    #[must_use]
+    pub fn item(&self, index: u32) -> Option<&Bytes> {
+        let index = index as usize;
+        match self.forced.entries.get(index) {
+            Some(entry) => Some(entry.data()),
+            None => self.transactions.get(index.checked_sub(self.forced.len())?).map(Transaction::raw),
+        }
+    }
+
+    /// Returns the path from the item at `index` to the header's payload root, for [`BlockHeader::holds`].
+    #[must_use]
+    pub fn path(&self, index: u32) -> Option<Vec<B256>> {
+        merkle::path(&payload_leaves(&self.forced, self.transactions.iter().map(|tx| *tx.hash())), index as usize)
     }
 }

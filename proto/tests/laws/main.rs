@@ -9,6 +9,7 @@ mod evidence;
 mod forced;
 mod golden;
 mod largest_block;
+mod merkle;
 mod strategies;
 mod transactions;
 mod wire;
