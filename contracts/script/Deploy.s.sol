@@ -91,6 +91,7 @@ contract Deploy {
         spec.weightCap = uint64(_number(fields, "weightCap", 64));
         spec.minBond = _number(fields, "minBond", 256);
         spec.bondToken = vm.parseJsonAddress(json, _take(fields, "bondToken"));
+        spec.genesisHash = vm.parseJsonBytes32(json, _take(fields, "genesisHash"));
         _requireNoOther(fields, "$.spec");
     }
 

@@ -74,6 +74,8 @@ struct ChainSpec {
     uint256 minBond;
     /// The ERC-20 that is bonded.
     address bondToken;
+    /// Hash of the genesis of the chain's state, which nodes are given as a file; zero exactly without an executor.
+    bytes32 genesisHash;
 }
 
 /// @notice A part of a bond that its owner takes back while it stays.

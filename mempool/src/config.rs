@@ -81,56 +81,15 @@ const _: () = assert!(TRANSACTION_GAS_MAX == 1 << 24, "the message of `GasLimitT
 
 #[cfg(test)]
 mod tests {
-    use alloy_primitives::{Address, U256};
-    use baton_proto::{ExecutorKind, L2ChainId};
-
     use super::*;
-
-    fn spec(block_bytes_max: u64) -> ChainSpec {
-        ChainSpec {
-            l2_chain_id: L2ChainId::new(7_777),
-            epoch_blocks: 16,
-            origin_settle_blocks: 1,
-            min_block_ms: 100,
-            idle_block_ms: 1_000,
-            delta_ms: 100,
-            inactive_views: 20,
-            clock_drift_ms: 500,
-            block_bytes_max,
-            block_gas_limit: 120_000_000,
-            exec_lag_max: 32,
-            forced_lag_blocks: 8,
-            abandon_blocks: 2_048,
-            max_origin_age_blocks: 16_384,
-            live_epochs: 16,
-            batch_bytes_max: 122_880,
-            batch_blobs_max: 0,
-            batch_age_blocks: 5,
-            post_backoff_blocks: 2,
-            correlation_epochs: 8,
-            evidence_blocks: 512,
-            jail_epochs: 2,
-            jail_min_views: 2,
-            base_slash_bps: 500,
-            reporter_bps: 1_000,
-            jail_miss_bps: 5_000,
-            min_committee: 4,
-            allow_small: false,
-            ordering_rule: OrderingRule::FirstSeen,
-            executor: ExecutorKind::None,
-            weight_unit: 1_000_000_000_000,
-            weight_cap: u64::MAX,
-            min_bond: U256::ZERO,
-            bond_token: Address::ZERO,
-        }
-    }
 
     #[test]
     fn the_chain_decides_what_its_blocks_can_hold() {
-        let wide = PoolConfig::of(&spec(2 * 1024 * 1024));
+        let of = |block_bytes_max| PoolConfig::of(&ChainSpec { block_bytes_max, ..ChainSpec::example() });
+        let wide = of(2 * 1024 * 1024);
         assert_eq!(wide, PoolConfig::new(7_777, 120_000_000, OrderingRule::FirstSeen));
         assert_eq!(wide.rules.bytes_max, 128 * 1024);
         // No block could ever take more, so the pool does not let it in.
-        assert_eq!(PoolConfig::of(&spec(50_000)).rules.bytes_max, 50_000);
+        assert_eq!(of(50_000).rules.bytes_max, 50_000);
     }
 }

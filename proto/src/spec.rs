@@ -1,6 +1,6 @@
 //! The chain spec: what every node of a chain must agree on, read from `SequencerRegistry.params()` at start.
 
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, B256, U256};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -68,6 +68,8 @@ pub struct ChainSpec {
     pub weight_cap: u64,
     pub min_bond: U256,
     pub bond_token: Address,
+    /// Hash of the genesis of the chain's state; zero exactly without an executor.
+    pub genesis_hash: B256,
 }
 
 impl ChainSpec {
@@ -90,12 +92,19 @@ impl ChainSpec {
         self.batch_bytes_max.max(blobs::data_bytes_max(self.batch_blobs_max) as u64)
     }
 
-    /// Checks that every final block can be posted, with batches that L1 takes: one that fits none would hold up all that come
-    /// after it, for ever.
+    /// Checks that every final block can be posted, with batches that L1 takes (one that fits none would hold up all that come
+    /// after it, for ever), and that a chain with an executor names the genesis that all its nodes must start from.
+    ///
+    /// The registry on L1 is held to the same: `contracts/src/registry/SpecRules.sol`.
     ///
     /// # Errors
     /// [`SpecError`].
-    pub fn check_batches(&self) -> Result<(), SpecError> {
+    pub fn check(&self) -> Result<(), SpecError> {
+        match (self.executor, self.genesis_hash.is_zero()) {
+            (ExecutorKind::None, true) | (ExecutorKind::Embedded, false) => {}
+            (ExecutorKind::None, false) => return Err(SpecError::GenesisUnused { got: self.genesis_hash }),
+            (ExecutorKind::Embedded, true) => return Err(SpecError::NoGenesis),
+        }
         if self.batch_bytes_max > BATCH_DATA_BYTES_MAX as u64 {
             return Err(SpecError::BatchBytes { got: self.batch_bytes_max });
         }
@@ -107,6 +116,50 @@ impl ChainSpec {
             return Err(SpecError::BlockFitsNoBatch { block: self.block_bytes_max, needed, room });
         }
         Ok(())
+    }
+
+    /// Returns a spec that [`ChainSpec::check`] takes, for tests to change one or the other field of: no executor, small
+    /// numbers as in `contracts/deployments/devnet.json`, no bond token.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn example() -> Self {
+        Self {
+            l2_chain_id: L2ChainId::new(7_777),
+            epoch_blocks: 16,
+            origin_settle_blocks: 1,
+            min_block_ms: 100,
+            idle_block_ms: 1_000,
+            delta_ms: 100,
+            inactive_views: 20,
+            clock_drift_ms: 500,
+            block_bytes_max: 114_688,
+            block_gas_limit: 120_000_000,
+            exec_lag_max: 32,
+            forced_lag_blocks: 8,
+            abandon_blocks: 2_048,
+            max_origin_age_blocks: 16_384,
+            live_epochs: 16,
+            batch_bytes_max: 122_880,
+            batch_blobs_max: 6,
+            batch_age_blocks: 5,
+            post_backoff_blocks: 2,
+            correlation_epochs: 8,
+            evidence_blocks: 512,
+            jail_epochs: 2,
+            jail_min_views: 2,
+            base_slash_bps: 500,
+            reporter_bps: 1_000,
+            jail_miss_bps: 5_000,
+            min_committee: 1,
+            allow_small: true,
+            ordering_rule: OrderingRule::FirstSeen,
+            executor: ExecutorKind::None,
+            weight_unit: 1_000_000_000_000,
+            weight_cap: 1 << 40,
+            min_bond: U256::from_limbs([1_000_000_000_000, 0, 0, 0]),
+            bond_token: Address::ZERO,
+            genesis_hash: B256::ZERO,
+        }
     }
 }
 
@@ -120,6 +173,10 @@ pub enum SpecError {
     BatchBlobs { got: u64 },
     #[error("a block of {block} bytes (blockBytesMax) can need {needed} of a batch, which holds {room}")]
     BlockFitsNoBatch { block: u64, needed: u64, room: u64 },
+    #[error("the chain has no executor, but a genesis: {got} (genesisHash)")]
+    GenesisUnused { got: B256 },
+    #[error("the chain has an executor, but no genesis (genesisHash is zero)")]
+    NoGenesis,
 }
 
 /// Which L1 blocks make up which epoch (protocol section 2): `blocks` of them each, from `genesis` on.
@@ -157,42 +214,7 @@ mod tests {
     use super::*;
 
     fn spec(batch_blobs_max: u64, batch_bytes_max: u64, block_bytes_max: u64) -> ChainSpec {
-        ChainSpec {
-            l2_chain_id: L2ChainId::new(1),
-            epoch_blocks: 16,
-            origin_settle_blocks: 1,
-            min_block_ms: 100,
-            idle_block_ms: 1_000,
-            delta_ms: 100,
-            inactive_views: 20,
-            clock_drift_ms: 500,
-            block_bytes_max,
-            block_gas_limit: 120_000_000,
-            exec_lag_max: 32,
-            forced_lag_blocks: 8,
-            abandon_blocks: 2_048,
-            max_origin_age_blocks: 16_384,
-            live_epochs: 16,
-            batch_bytes_max,
-            batch_blobs_max,
-            batch_age_blocks: 5,
-            post_backoff_blocks: 2,
-            correlation_epochs: 8,
-            evidence_blocks: 512,
-            jail_epochs: 2,
-            jail_min_views: 2,
-            base_slash_bps: 500,
-            reporter_bps: 1_000,
-            jail_miss_bps: 5_000,
-            min_committee: 1,
-            allow_small: true,
-            ordering_rule: OrderingRule::FirstSeen,
-            executor: ExecutorKind::None,
-            weight_unit: 1,
-            weight_cap: 1,
-            min_bond: U256::ONE,
-            bond_token: Address::ZERO,
-        }
+        ChainSpec { batch_blobs_max, batch_bytes_max, block_bytes_max, ..ChainSpec::example() }
     }
 
     #[test]
@@ -201,21 +223,32 @@ mod tests {
         let alone = [(0, 122_880, 117_864), (0, 4_096, 0), (0, 4_223, 127), (0, 4_224, 127), (0, 4_225, 128)];
         let with_blobs = [(1, 1, 121_923), (1, 122_880, 121_923), (6, 122_880, 751_881)];
         for (blobs, bytes, largest) in [&alone[..], &with_blobs].concat() {
-            assert_eq!(spec(blobs, bytes, largest).check_batches(), Ok(()));
+            assert_eq!(spec(blobs, bytes, largest).check(), Ok(()));
             for block in [largest + 1, u64::MAX] {
-                let refused = spec(blobs, bytes, block).check_batches();
+                let refused = spec(blobs, bytes, block).check();
                 assert!(
                     matches!(refused, Err(SpecError::BlockFitsNoBatch { .. })),
                     "{blobs} {bytes} {block}: {refused:?}"
                 );
             }
         }
-        let two_mebibytes = spec(6, 122_880, 2 << 20).check_batches();
+        let two_mebibytes = spec(6, 122_880, 2 << 20).check();
         let expected = SpecError::BlockFitsNoBatch { block: 2_097_152, needed: 2_117_632, room: 761_851 };
         assert_eq!(two_mebibytes, Err(expected));
-        assert_eq!(spec(6, 122_881, 1).check_batches(), Err(SpecError::BatchBytes { got: 122_881 }));
-        assert_eq!(spec(7, 122_880, 1).check_batches(), Err(SpecError::BatchBlobs { got: 7 }));
-        assert!(spec(0, 4_095, 0).check_batches().is_err());
+        assert_eq!(spec(6, 122_881, 1).check(), Err(SpecError::BatchBytes { got: 122_881 }));
+        assert_eq!(spec(7, 122_880, 1).check(), Err(SpecError::BatchBlobs { got: 7 }));
+        assert!(spec(0, 4_095, 0).check().is_err());
+    }
+
+    #[test]
+    fn a_chain_has_a_genesis_exactly_if_it_has_an_executor() {
+        let with = |executor, genesis_hash| ChainSpec { executor, genesis_hash, ..ChainSpec::example() }.check();
+        assert_eq!(with(ExecutorKind::None, B256::ZERO), Ok(()));
+        for genesis in [B256::with_last_byte(1), B256::repeat_byte(0xff)] {
+            assert_eq!(with(ExecutorKind::Embedded, genesis), Ok(()));
+            assert_eq!(with(ExecutorKind::None, genesis), Err(SpecError::GenesisUnused { got: genesis }));
+        }
+        assert_eq!(with(ExecutorKind::Embedded, B256::ZERO), Err(SpecError::NoGenesis));
     }
 
     #[test]

@@ -59,6 +59,9 @@ library SpecRules {
         // Otherwise a member could have no weight at all.
         _require("minBond", spec.minBond, spec.weightUnit, type(uint128).max);
         _require("bondToken", spec.bondToken.code.length, 1, type(uint256).max);
+        // Without it nodes could start from different states, and without an executor there is no state to start from.
+        (uint256 least, uint256 most) = spec.executor == 0 ? (uint256(0), uint256(0)) : (1, type(uint256).max);
+        _require("genesisHash", uint256(spec.genesisHash), least, most);
     }
 
     /// @dev Returns the largest `bytesMax` of which `bytesMax + bytesMax / GROWTH + BLOCK_OVERHEAD_BYTES` fits calldata or blobs,

@@ -558,7 +558,7 @@ contract PostTest is BatonTest {
 
     function _deployExecuting() private {
         ChainSpec memory spec = defaultSpec();
-        spec.executor = 1;
+        (spec.executor, spec.genesisHash) = (1, bytes32(uint256(1)));
         deploy(spec);
     }
 

@@ -102,7 +102,7 @@ contract RegistryConstructorTest is BatonTest {
         _assertRefused(_sized(0, 4095, 0), "batchBytesMax", 4095, 4096, 122_880);
     }
 
-    /// The rule as `ChainSpec::check_batches` of `baton-proto` has it, with a block next to the edge.
+    /// The rule as `ChainSpec::check` of `baton-proto` has it, with a block next to the edge.
     /// forge-config: default.fuzz.runs = 512
     function testFuzz_It_TakesABlockExactlyIfItFitsABatch(uint256 blobs, uint256 bytesMax, uint256 distance) external {
         blobs %= 7;
@@ -129,6 +129,20 @@ contract RegistryConstructorTest is BatonTest {
         _assertRefused(spec, "bondToken", 0, 1, type(uint256).max);
     }
 
+    function test_RevertWhen_ThereIsAGenesisHash() external {
+        ChainSpec memory spec = _sound();
+        spec.genesisHash = bytes32(uint256(1));
+        _assertRefused(spec, "genesisHash", 1, 0, 0);
+        spec.genesisHash = bytes32(type(uint256).max);
+        _assertRefused(spec, "genesisHash", type(uint256).max, 0, 0);
+    }
+
+    function test_RevertWhen_TheGenesisHashIsZero() external {
+        ChainSpec memory spec = _sound();
+        spec.executor = 1;
+        _assertRefused(spec, "genesisHash", 0, 1, type(uint256).max);
+    }
+
     function test_RevertWhen_TheSlasherOrTheInboxIsZero() external {
         ChainSpec memory spec = _sound();
         vm.expectRevert(RegistryErrors.SequencerRegistry__ZeroAddress.selector);
@@ -151,6 +165,11 @@ contract RegistryConstructorTest is BatonTest {
         new SequencerRegistry(spec, address(1), address(2), address(3));
         spec.minCommittee = 127;
         new SequencerRegistry(spec, address(1), address(2), address(3));
+        for (uint256 i = 0; i < 256; i += 255) {
+            (spec.executor, spec.genesisHash) = (1, bytes32(1 << i));
+            deployed = new SequencerRegistry(spec, address(1), address(2), address(3));
+            assertEq(deployed.params().genesisHash, spec.genesisHash, "genesis hash");
+        }
     }
 
     function _sound() private view returns (ChainSpec memory spec) {

@@ -16,6 +16,7 @@ contract DeployTest is Deploy, Assertions {
         assertEq(spec.liveEpochs, 2 ** 32, "one beyond 32 bits");
         assertTrue(spec.allowSmall, "the one that is true or false");
         assertEq(spec.minBond, 1e12, "the last number");
+        assertEq(spec.genesisHash, bytes32(0), "without an executor there is no genesis");
         vm.startPrank(DEPLOYER);
         Deployment memory deployed = _deploy(DEPLOYER, spec, reward);
         vm.stopPrank();
@@ -69,6 +70,11 @@ contract DeployTest is Deploy, Assertions {
             abi.encodeWithSelector(RegistryErrors.SequencerRegistry__InvalidSpec.selector, "reporterBps", 5000, 0, 4999)
         );
         this.deploy(spec, reward);
+    }
+
+    function test_When_TheChainHasAGenesis() external view {
+        (ChainSpec memory spec,) = describe(_with("\"genesisHash\": \"0x00", "\"genesisHash\": \"0x7f"));
+        assertEq(spec.genesisHash, bytes32(uint256(0x7f) << 248), "genesis hash");
     }
 
     function test_When_ANumberIsWrittenAsText() external view {

@@ -179,7 +179,7 @@ pub enum BindingError {
 ///
 /// # Errors
 /// [`BindingError::UnknownCode`] for an ordering rule or an executor that this version does not have, [`BindingError::Spec`]
-/// where a final block might fit no batch.
+/// where a final block might fit no batch, or executor and genesis do not go together.
 pub fn spec_from_l1(spec: &SequencerRegistry::ChainSpec) -> Result<ChainSpec, BindingError> {
     let spec = ChainSpec {
         l2_chain_id: L2ChainId::new(spec.l2ChainId),
@@ -224,8 +224,9 @@ pub fn spec_from_l1(spec: &SequencerRegistry::ChainSpec) -> Result<ChainSpec, Bi
         weight_cap: spec.weightCap,
         min_bond: spec.minBond,
         bond_token: spec.bondToken,
+        genesis_hash: spec.genesisHash,
     };
-    spec.check_batches()?;
+    spec.check()?;
     Ok(spec)
 }
 
@@ -273,6 +274,7 @@ pub fn spec_to_l1(spec: &ChainSpec) -> SequencerRegistry::ChainSpec {
         weightCap: spec.weight_cap,
         minBond: spec.min_bond,
         bondToken: spec.bond_token,
+        genesisHash: spec.genesis_hash,
     }
 }
 

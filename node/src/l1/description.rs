@@ -4,7 +4,9 @@
 //! in `contracts/src/Types.sol`. A field too many or too few is refused by both. Which values a chain may have is the
 //! contracts' to say: `SpecRules` refuses with field, value and bounds. What a node refuses besides, it says at its start.
 
-use alloy_primitives::{Address, U256};
+use std::str::FromStr;
+
+use alloy_primitives::{Address, B256, U256};
 use baton_proto::ChainSpec;
 use serde_json::{Map, Value};
 
@@ -119,7 +121,8 @@ impl Description {
             weightUnit: spec.number("weightUnit")?,
             weightCap: spec.number("weightCap")?,
             minBond: spec.number("minBond")?,
-            bondToken: spec.address("bondToken")?,
+            bondToken: spec.hex::<Address>("bondToken", "an address: 0x and 40 hex digits")?,
+            genesisHash: spec.hex::<B256>("genesisHash", "a hash: 0x and 64 hex digits")?,
         };
         spec.end()?;
         let reward_per_epoch = all.number("rewardPerEpoch")?;
@@ -174,11 +177,11 @@ impl Fields {
         value.as_bool().ok_or_else(expected)
     }
 
-    fn address(&mut self, name: &'static str) -> Result<Address, DescriptionError> {
+    fn hex<T: FromStr>(&mut self, name: &'static str, expected: &str) -> Result<T, DescriptionError> {
         let value = self.take(name)?;
-        let expected =
-            || wrong(&format!("{}{name}", self.prefix), &value, "an address: 0x and 40 hex digits".to_owned());
-        value.as_str().and_then(|text| text.parse().ok()).ok_or_else(expected)
+        let text = value.as_str().filter(|text| text.starts_with("0x"));
+        let wrong = || wrong(&format!("{}{name}", self.prefix), &value, expected.to_owned());
+        text.and_then(|text| text.parse().ok()).ok_or_else(wrong)
     }
 
     /// Refuses what was not taken.
@@ -198,6 +201,8 @@ fn wrong(field: &str, got: &Value, expected: String) -> DescriptionError {
 
 #[cfg(test)]
 mod tests {
+    use baton_proto::ExecutorKind;
+
     use super::*;
 
     /// The committed description with `from` replaced by `to`.
@@ -256,13 +261,28 @@ mod tests {
                 "\"0x00\"",
                 "spec.bondToken is \"0x00\", but it must be an address: 0x and 40 hex digits",
             ),
+            (
+                "\"0x0000000000000000000000000000000000000000\"",
+                "\"0000000000000000000000000000000000000000\"",
+                "spec.bondToken is \"0000000000000000000000000000000000000000\", but it must be an address: 0x and 40 hex digits",
+            ),
+            (
+                "\"0x0000000000000000000000000000000000000000000000000000000000000000\"",
+                "0",
+                "spec.genesisHash is 0, but it must be a hash: 0x and 64 hex digits",
+            ),
+            (
+                "\"executor\": 0",
+                "\"executor\": 1",
+                "the chain's parameters are refused: the chain has an executor, but no genesis (genesisHash is zero)",
+            ),
             ("\"executor\": 0", "\"executor\": 2", "executor is 2, which this version does not know"),
         ] {
             assert_eq!(with(from, to).unwrap_err().to_string(), message);
         }
         let unknown = with("\"deltaMs\": 100", "\"deltaMs\": 100, \"deltaMS\": 1").unwrap_err().to_string();
         assert!(
-            unknown.starts_with("there is no spec.deltaMS; there are l2ChainId, ") && unknown.ends_with("bondToken"),
+            unknown.starts_with("there is no spec.deltaMS; there are l2ChainId, ") && unknown.ends_with("genesisHash"),
             "{unknown}"
         );
         let unknown = with("\"spec\": {", "\"owner\": 1, \"spec\": {").unwrap_err();
@@ -285,6 +305,9 @@ mod tests {
         let changed = Description::changed(None, [("deltaMs", "250"), ("allowSmall", "false")]).unwrap();
         let spec = ChainSpec { delta_ms: 250, allow_small: false, ..Description::devnet().spec };
         assert_eq!(changed, Description { spec, ..Description::devnet() });
+        let hash = B256::with_last_byte(7);
+        let changed = Description::changed(None, [("executor", "1"), ("genesisHash", &hash.to_string())]).unwrap();
+        assert_eq!((changed.spec.executor, changed.spec.genesis_hash), (ExecutorKind::Embedded, hash));
         let other = DEVNET.replace("\"l2ChainId\": 2028", "\"l2ChainId\": 7");
         assert_eq!(Description::changed(Some(&other), []).unwrap().spec.l2_chain_id.get(), 7);
     }
