@@ -120,8 +120,8 @@
 //! leaves out, prove that a third of the weight lied. The machine compares every certificate with what it holds of that view,
 //! and every finalization with its final chain, for [`RETENTION_VIEWS`] below the final view; late ones too, those that come
 //! with a range, and at the start those on the disk, so a crash between the second certificate and the driver's mark of the
-//! halt changes nothing. What a restart, a jump or time made it forget, the driver compares with the ledger, and tells it
-//! ([`Input::SafetyBroken`]; `node/src/driver/contradiction.rs`). It then signs nothing more
+//! halt changes nothing. What a restart, a jump, time or the end of an epoch made it forget, the driver compares with the
+//! ledger, and tells it ([`Input::SafetyBroken`]; `node/src/driver/contradiction.rs`). It then signs nothing more
 //! ([`Effect::SafetyBroken`]), sends all of the contradiction to everybody, and again to whoever connects or asks, because
 //! each half may be all that somebody else has, and goes on comparing votes: each conflicting pair names one more of the
 //! guilty (`machine/broken.rs`).

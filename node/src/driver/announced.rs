@@ -14,16 +14,20 @@ use std::{cmp::Ordering, num::NonZeroUsize, sync::Arc};
 
 use baton_consensus::{RETENTION_VIEWS, VerifyError};
 use baton_proto::{
-    Epoch, Evidence, MemberIndex, Offence, Statement, View,
+    Certificate, Epoch, Evidence, MemberIndex, Offence, Statement, View,
     limits::COMMITTEE_MEMBERS_MAX,
     wire::{Announcement, FinalHeader},
 };
 use lru::LruCache;
 use tokio::sync::{mpsc, oneshot};
+use tracing::warn;
 
-use super::{certified::Certified, epoch_end::LaterEpochs, intake::Checked, window::ViewWindow};
+use super::{
+    certified::Certified, contradiction::contradicted, epoch_end::LaterEpochs, intake::Checked, window::ViewWindow,
+};
 use crate::{
     epoch::{EPOCHS_KEPT, EpochBook, EpochContext},
+    ledger::Ledger,
     p2p::{Acceptance, Fault},
 };
 
@@ -48,6 +52,7 @@ pub struct GossipChecks {
     running: Arc<EpochContext>,
     book: EpochBook,
     later: LaterEpochs,
+    ledger: Arc<dyn Ledger>,
     window: Arc<ViewWindow>,
     certified: Arc<Certified>,
     has_followers: Box<dyn Fn() -> bool + Send>,
@@ -58,12 +63,13 @@ pub struct GossipChecks {
 }
 
 impl GossipChecks {
-    /// Makes the stage for the epoch that is running; `book` knows those before it. `has_followers` says whether anybody is
+    /// Makes the stage for the epoch that is running; `book` knows those before it, and `ledger` what was final. `has_followers` says whether anybody is
     /// connected who is no member.
     #[must_use]
     pub fn new(
         running: Arc<EpochContext>,
         book: EpochBook,
+        ledger: Arc<dyn Ledger>,
         window: Arc<ViewWindow>,
         certified: Arc<Certified>,
         has_followers: impl Fn() -> bool + Send + 'static,
@@ -71,6 +77,7 @@ impl GossipChecks {
         Self {
             running,
             book,
+            ledger,
             later: LaterEpochs::default(),
             window,
             certified,
@@ -113,7 +120,10 @@ impl GossipChecks {
         if statement.epoch() > running {
             return (Acceptance::Ignore, self.later.is_news().then_some(Checked::LaterEpoch));
         }
-        if statement.epoch() != running || header.epoch != running || is_past || self.finals.contains(&statement) {
+        if statement.epoch() < running || is_past {
+            return self.past_final(finalization);
+        }
+        if header.epoch != running || self.finals.contains(&statement) {
             return (Acceptance::Ignore, None);
         }
         if self.certified.contains(&statement) && !(self.has_followers)() {
@@ -127,6 +137,21 @@ impl GossipChecks {
                 (Acceptance::Accept, Some(Checked::Certificate(certificate)))
             }
             Err(error) => (rejected(&error), None),
+        }
+    }
+
+    /// There is no end of old ones, and anybody has them: only what the ledger contradicts is worth a check.
+    fn past_final(&self, finalization: Certificate) -> (Acceptance, Option<Checked>) {
+        let epoch = finalization.statement.epoch();
+        // That of an epoch which the book forgot goes elsewhere.
+        let Some(context) = self.book.of(epoch) else { return (Acceptance::Ignore, None) };
+        match contradicted(self.ledger.as_ref(), self.running.epoch, &finalization) {
+            Ok(Some(found)) => found.judge(&context.verifier, finalization),
+            Ok(None) => (Acceptance::Ignore, None),
+            Err(error) => {
+                warn!(%error, "what was final before could not be read");
+                (Acceptance::Ignore, None)
+            }
         }
     }
 

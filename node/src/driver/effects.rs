@@ -132,20 +132,7 @@ impl Driver {
             Effect::SetTimer { timer, after_ms } => self.timers.set(timer, after_ms),
             Effect::Report(evidence) => answers.extend(self.report(evidence)?),
             Effect::SafetyBroken(certificates) => {
-                for certificate in &certificates {
-                    self.turn.store_certificate(certificate)?;
-                }
-                let statements: Vec<&Statement> =
-                    certificates.iter().map(|certificate| &certificate.statement).collect();
-                let why = if statements.is_empty() {
-                    let liars: Vec<String> = self.reported.iter().map(|(_, liar)| liar.to_string()).collect();
-                    format!("evidence against members {}, a third of the weight or more", liars.join(", "))
-                } else {
-                    format!("certificates that contradict each other: {statements:?}")
-                };
-                error!(why, "safety is broken: a third of the stake lied; this node signs nothing more");
-                self.keep_conflict(&certificates)?;
-                self.halt(&why)?;
+                let why = self.safety_broken(&certificates)?;
                 // What is on its way may be of the other chain, and the machine takes nothing any more. No epoch follows.
                 (self.catching_up, self.ended) = (None, None);
                 self.status.halted = Some(why);
@@ -386,6 +373,28 @@ impl Driver {
             blocks.push(block);
         }
         self.commit(blocks, certificate, Came::Live)
+    }
+
+    /// Writes down, for good, that safety is broken and what shows it, and ends attesting and posting. Returns why.
+    pub(super) fn safety_broken(&mut self, certificates: &[Certificate]) -> Result<String, DriverError> {
+        for certificate in certificates {
+            self.turn.store_certificate(certificate)?;
+        }
+        let why = match certificates {
+            [] => {
+                let liars: Vec<String> = self.reported.iter().map(|(_, liar)| liar.to_string()).collect();
+                format!("evidence against members {}, a third of the weight or more", liars.join(", "))
+            }
+            [one] => format!("a certificate that contradicts the final chain: {:?}", one.statement),
+            several => {
+                let statements: Vec<&Statement> = several.iter().map(|certificate| &certificate.statement).collect();
+                format!("certificates that contradict each other: {statements:?}")
+            }
+        };
+        error!(why, "safety is broken: a third of the stake lied; this node signs nothing more");
+        self.keep_conflict(certificates)?;
+        self.halt(&why)?;
+        Ok(why)
     }
 
     /// Writes down what convicts a third of the stake at once. The reporter looks for it when this node halts.

@@ -25,8 +25,8 @@ use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
 use super::{
-    certified::Certified, contradiction::contradicted, epoch_end::LaterEpochs, rebuild::Rebuilder,
-    testimony::Testimony, window::ViewWindow,
+    certified::Certified, contradiction::is_held, epoch_end::LaterEpochs, rebuild::Rebuilder, testimony::Testimony,
+    window::ViewWindow,
 };
 use crate::{
     epoch::EpochContext,
@@ -78,6 +78,8 @@ pub enum Checked {
     Ours(Verified<SignedStatement>),
     /// A certificate of the running epoch.
     Certificate(Verified<Certificate>),
+    /// Certificates of an epoch that has ended which cannot be true beside each other, or one that cannot beside the final chain.
+    Contradiction(Vec<Verified<Certificate>>),
     /// A member asks for the best certificate of a view.
     Wanted {
         /// The view.
@@ -586,9 +588,9 @@ impl Intake {
         if certificate.statement.epoch() != self.epoch || self.certified.covers(certificate) {
             return false;
         }
-        // Old ones are valid, and there is no end of them; but one that contradicts what the ledger holds is worth a check.
+        // Old ones move nothing, but may be half of a lie: each statement is worth one check, and is held from then on.
         let is_past = view.get() < self.window.final_view().get().saturating_sub(RETENTION_VIEWS);
-        !is_past || contradicted(self.ledger.as_ref(), certificate).is_ok_and(|found| found.is_some())
+        !is_past || is_held(self.ledger.as_ref(), certificate).is_ok_and(|is_held| !is_held)
     }
 
     /// Returns whether a statement need not be checked: its signer has made enough others in its place. A member that signs

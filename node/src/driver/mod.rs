@@ -44,11 +44,11 @@ use std::{
     time::Duration,
 };
 
-use baton_consensus::{HeardOut, Input, Machine};
+use baton_consensus::{HeardOut, Input, Machine, Verified};
 use baton_execution::Executor;
 use baton_mempool::Pool;
 use baton_proto::{
-    Block, BlockDigest, BlockHeader, Epoch, Evidence, Height, L1Origin, MemberIndex, TimestampMs, View,
+    Block, BlockDigest, BlockHeader, BlsPublicKey, Epoch, Evidence, Height, L1Origin, MemberIndex, TimestampMs, View,
     wire::{Announcement, ConsensusMessage},
 };
 use tokio::{
@@ -64,6 +64,7 @@ pub(crate) use self::{announced::rejected, blocks::LedgerNonces};
 pub use self::{
     announced::{ANNOUNCED_QUEUE_MAX, GossipChecks, Heard},
     certified::Certified,
+    contradiction::{LateError, contradicted, late_certificate},
     effects::HALTED_KEY,
     intake::{Checked, INTAKE_QUEUE_MAX, Intake, IntakeContext},
     notarized::{Notarized, NotarizedBlocks},
@@ -140,6 +141,8 @@ pub enum DriverError {
     Execution(#[from] baton_execution::StateError),
     #[error("block {digest} at height {height} is final, but its body is gone")]
     BodyLost { height: Height, digest: BlockDigest },
+    #[error("safety is broken: a third of the stake lied ({0})")]
+    SafetyBroken(String),
     #[error("a stage of the node ended: {0}")]
     StageEnded(&'static str),
 }
@@ -153,6 +156,7 @@ impl DriverError {
             | Self::OwnKeyNotGivenUp { .. }
             | Self::StaleSignRecord { .. }
             | Self::AnotherSpeaker { .. }
+            | Self::SafetyBroken(_)
             | Self::Ledger(LedgerError::SafetyBroken { .. }) => true,
             Self::Ledger(_)
             | Self::Signer(_)
@@ -420,6 +424,9 @@ impl Driver {
     }
 
     /// Takes up the evidence that still waits when no more turns follow: who brought it takes it for delivered.
+    ///
+    /// # Errors
+    /// [`DriverError::SafetyBroken`] if certificates that contradict each other are among it: no epoch follows then.
     fn take_last_evidence(&mut self, checked: &mut mpsc::Receiver<Checked>) -> Result<(), DriverError> {
         checked.close();
         while let Ok(message) = checked.try_recv() {
@@ -427,6 +434,11 @@ impl Driver {
                 Checked::Evidence(evidence) => self.report(evidence)?,
                 Checked::BygoneEvidence { evidence, against } => {
                     self.report_unless(self.context.book.signer_of(&against), evidence)?
+                }
+                Checked::Contradiction(broken) => {
+                    let why = self.safety_broken(&broken.into_iter().map(Verified::into_inner).collect::<Vec<_>>())?;
+                    self.end_turn()?;
+                    return Err(DriverError::SafetyBroken(why));
                 }
                 _ => None,
             };
@@ -499,11 +511,19 @@ impl Driver {
             Checked::Certificate(certificate) => {
                 self.key_watch.on_certificate(&certificate, self.machine.final_view())?;
                 let broken = self.contradictions(&certificate)?;
-                if broken.is_empty() {
-                    return self.input(Input::Certificate(certificate)).await;
+                if !broken.is_empty() {
+                    return self.input(Input::SafetyBroken(broken)).await;
                 }
+                // The machine keeps what is of use to it. One of a view that is over may be half of a lie that is told later.
+                if certificate.statement.view().is_some_and(|view| view <= self.machine.final_view()) {
+                    self.turn.store_certificate(&certificate)?;
+                }
+                self.input(Input::Certificate(certificate)).await
+            }
+            Checked::Contradiction(broken) if self.status.halted.is_none() => {
                 self.input(Input::SafetyBroken(broken)).await
             }
+            Checked::Contradiction(_) => Ok(()),
             Checked::Wanted { view, from } => {
                 self.show_own_words(from)?;
                 self.input(Input::CertificateWanted { view, from }).await
@@ -636,12 +656,21 @@ impl Driver {
     }
 }
 
+/// Under which the ledger keeps that a key is given up: of which epoch the evidence is may be known no more at the next start.
+#[must_use]
+pub fn given_up_key(key: &BlsPublicKey) -> String {
+    format!("given_up/{key}")
+}
+
 /// Sees to it that the key of `signer` is never used again, also not after a restart; returns why the node ends. Either of the
-/// two files is enough for that: a node refuses to start with a key that its ledger holds evidence against.
+/// two files is enough for that: a node refuses to start with a key that its ledger says is given up.
 fn give_up_key(ledger: &dyn Ledger, signer: &Signer, evidence: Evidence) -> DriverError {
     let (view, why) = (evidence.view(), signer::reason_to_condemn(&evidence));
     let record = EvidenceRecord { evidence, l1: EvidenceOnL1::Open };
-    let (kept, condemned) = tokio::task::block_in_place(|| (ledger.put_evidence(&record), signer.condemn(&why)));
+    let (kept, condemned) = tokio::task::block_in_place(|| {
+        let given_up = ledger.put_l1_fact(&given_up_key(&signer.public_key()), why.as_bytes());
+        (ledger.put_evidence(&record).and(given_up), signer.condemn(&why))
+    });
     match (kept, condemned) {
         (Err(kept), Err(condemned)) => DriverError::OwnKeyNotGivenUp { view, why: format!("{kept}; {condemned}") },
         (kept, condemned) => {

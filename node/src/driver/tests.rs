@@ -464,6 +464,8 @@ async fn a_key_that_contradicted_itself_never_signs_again() {
     // Whichever of the two files outlives the other.
     let kept = stage.driver.context.ledger.evidence().unwrap();
     assert_eq!(kept.iter().map(|kept| kept.evidence.signer()).collect::<Vec<_>>(), [me]);
+    let own = stage.driver.context.epoch.signer.as_ref().unwrap().public_key();
+    assert!(stage.driver.context.ledger.l1_fact(&given_up_key(&own)).unwrap().is_some());
     let block = stage.block();
     let ended = stage.driver.turn.sign(Statement::Nullify { epoch: block.header.epoch, view: View::new(1) });
     assert!(matches!(ended, Err(DriverError::Signer(SignError::Closed))), "not even before the process is gone");
@@ -594,6 +596,65 @@ async fn a_lie_about_a_view_that_the_machine_forgot_is_found_by_what_the_ledger_
     assert_eq!(kept.certificates(), [&finalize, &Certificate::clone(&nullify)]);
     let said = stage.outbox.0.lock().unwrap().clone();
     assert!(kept.certificates().iter().all(|half| said.contains(&ConsensusMessage::Certificate((*half).clone()))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lie_about_an_epoch_that_is_over_halts_the_running_one() {
+    for is_last_moment in [false, true] {
+        let mut stage = Stage::new().await;
+        let view = View::new(9);
+        let [nullify, finalize] = {
+            let epoch = Epoch::new(1);
+            let block = BlockDigest::new(B256::repeat_byte(9));
+            [Statement::Nullify { epoch, view }, Statement::Finalize { epoch, view, block }]
+        };
+        // Who sat in it has checked both.
+        let before = stage.world.epoch_of(1, &[0, 1, 2]);
+        let halves = [nullify, finalize].map(|statement| {
+            let certificate = stage.world.certify(&[0, 1, 2], statement);
+            before.verifier.verify_certificate(certificate).unwrap()
+        });
+        let told = Checked::Contradiction(halves.to_vec());
+        if is_last_moment {
+            let (sender, mut checked) = mpsc::channel(1);
+            sender.send(told).await.unwrap();
+            let ended = stage.driver.take_last_evidence(&mut checked);
+            assert!(matches!(&ended, Err(error @ DriverError::SafetyBroken(_)) if error.is_refusal()), "{ended:?}");
+        } else {
+            stage.driver.on_checked(told).await.unwrap();
+            stage.driver.end_turn().unwrap();
+            assert!(stage.driver.status.halted.is_some());
+        }
+        let ledger = &stage.driver.context.ledger;
+        assert!(ledger.l1_fact(HALTED_KEY).unwrap().is_some() && stage.driver.context.halt.is_cancelled());
+        let kept: Conflict = serde_json::from_slice(&ledger.l1_fact(CONFLICT_KEY).unwrap().unwrap()).unwrap();
+        assert_eq!(kept.certificates(), [&*halves[0], &*halves[1]]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_comes_late_is_kept_for_its_other_half() {
+    let mut stage = Stage::new().await;
+    let others: Vec<u8> = stage.driver.context.epoch.others().map(MemberIndex::get).collect();
+    let mut ours = stage.block();
+    ours.header.view = View::new(400);
+    let (epoch, view) = (ours.header.epoch, ours.header.view);
+    let finalize = Statement::Finalize { epoch, view, block: ours.header.digest() };
+    let finalize = stage.world.certify(&others, finalize);
+    stage.driver.commit(vec![Arc::new(ours)], finalize.clone(), Came::InARange).unwrap();
+    let finalize = stage.world.verifier.verify_certificate(finalize).unwrap();
+    stage.driver.input(Input::Certificate(finalize)).await.unwrap();
+    let halves = [1, 2].map(|fill| {
+        let block = BlockDigest::new(B256::repeat_byte(fill));
+        let certificate = stage.world.certify(&others, Statement::Notarize { epoch, view: View::new(7), block });
+        stage.world.verifier.verify_certificate(certificate).unwrap()
+    });
+    for (half, is_broken) in halves.iter().zip([false, true]) {
+        stage.driver.on_checked(Checked::Certificate(half.clone())).await.unwrap();
+        stage.driver.end_turn().unwrap();
+        assert_eq!(stage.driver.status.halted.is_some(), is_broken);
+        assert!(stage.driver.context.ledger.certificates_of(epoch, View::new(7)).unwrap().contains(half));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,30 +1,34 @@
-//! Evidence of epochs that this node remembers no more: L1 takes it for longer, so it is judged by what L1 knows of them.
+//! What shows a lie in epochs that this node remembers no more: L1 takes it for longer, so it is judged by what L1 knows of them.
 //!
 //! The book keeps some epochs, as many as batches need. L1 takes evidence until EVIDENCE_BLOCKS after it was told how an
 //! epoch went on, a week on a real chain (protocol section 7). Anybody can name any epoch, so L1 is asked seldom, and what it
-//! would not take any more is dropped without asking.
+//! would not take any more is dropped without asking; nor is anybody asked for a finalization that contradicts nothing here.
 
 use std::{convert::Infallible, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use baton_consensus::Verifier;
-use baton_proto::{BlsPublicKey, Epoch, Evidence, MemberIndex};
+use baton_proto::{
+    Certificate, Epoch, Evidence, MemberIndex,
+    wire::{Announcement, FinalHeader},
+};
 use lru::LruCache;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
+use tracing::{debug, warn};
 
-use super::{OpenError, consensus::Stages};
+use super::{OpenError, consensus::Stages, routing::tell};
 use crate::{
-    driver::{Checked, rejected},
+    driver::{Checked, contradicted, rejected},
     epoch::verifier_of,
     l1::{At, ChainFacts, L1Client, bindings::BatchInbox, committee},
+    ledger::Ledger,
     p2p::Acceptance,
 };
 
-/// Pairs that may wait; more are dropped, and gossip brings them again from the next node that learns of them.
+/// Announcements that may wait; more are dropped, and gossip brings them again from the next node that learns of them.
 pub(super) const BYGONE_MAX: usize = 16;
 
 /// Committees that are remembered.
@@ -36,13 +40,14 @@ const OFFENDERS_MAX: NonZeroUsize = NonZeroUsize::new(1_024).expect("not zero");
 /// Least time between two committees that are read, whoever names whatever epochs.
 const READ_EVERY: Duration = Duration::from_secs(1);
 
-/// Evidence, and where its judgement goes.
-pub(super) type Bygone = (Evidence, oneshot::Sender<Acceptance>);
+/// What somebody announced, and where its judgement goes.
+pub(super) type Bygone = (Announcement, oneshot::Sender<Acceptance>);
 
-/// Judges such evidence, one pair after the other, and tells the driver of what is true.
+/// Judges such announcements, one after the other, and tells the driver of what is true.
 pub(super) struct BygoneEvidence {
     client: L1Client,
     facts: Arc<ChainFacts>,
+    ledger: Arc<dyn Ledger>,
     stages: watch::Receiver<Stages>,
     verifiers: LruCache<Epoch, Arc<Verifier>>,
     offenders: LruCache<(Epoch, MemberIndex), ()>,
@@ -52,10 +57,16 @@ pub(super) struct BygoneEvidence {
 }
 
 impl BygoneEvidence {
-    pub(super) fn new(client: L1Client, facts: Arc<ChainFacts>, stages: watch::Receiver<Stages>) -> Self {
+    pub(super) fn new(
+        client: L1Client,
+        facts: Arc<ChainFacts>,
+        ledger: Arc<dyn Ledger>,
+        stages: watch::Receiver<Stages>,
+    ) -> Self {
         Self {
             client,
             facts,
+            ledger,
             stages,
             verifiers: LruCache::new(COMMITTEES_MAX),
             offenders: LruCache::new(OFFENDERS_MAX),
@@ -70,17 +81,18 @@ impl BygoneEvidence {
         mut inbox: mpsc::Receiver<Bygone>,
         stop: CancellationToken,
     ) -> Result<(), Infallible> {
-        while let Some(Some((evidence, verdict))) = stop.run_until_cancelled(inbox.recv()).await {
-            let Some((acceptance, against)) = stop.run_until_cancelled(self.judge(&evidence)).await else { break };
+        while let Some(Some((announcement, verdict))) = stop.run_until_cancelled(inbox.recv()).await {
+            let judging = async {
+                match announcement {
+                    Announcement::Evidence(evidence) => self.judge(evidence).await,
+                    Announcement::Final(FinalHeader { finalization, .. }) => self.judge_final(finalization).await,
+                }
+            };
+            let Some((acceptance, news)) = stop.run_until_cancelled(judging).await else { break };
             // The network may have stopped waiting; what is true is of use all the same.
             let _ = verdict.send(acceptance);
-            if let Some(against) = against {
-                let checked = self.stages.borrow().checked.clone();
-                // Between two epochs nobody listens.
-                let against = Box::new(against);
-                if checked.send(Checked::BygoneEvidence { evidence: evidence.clone(), against }).await.is_err() {
-                    self.offenders.pop(&(evidence.epoch(), evidence.signer()));
-                }
+            if let Some(news) = news {
+                stop.run_until_cancelled(tell(self.stages.clone(), news)).await;
             }
         }
         // Whoever asks after that is told by a closed channel.
@@ -88,29 +100,47 @@ impl BygoneEvidence {
         Ok(())
     }
 
-    /// Returns whether evidence goes on to other peers, and whose key it is against if it is true.
-    async fn judge(&mut self, evidence: &Evidence) -> (Acceptance, Option<BlsPublicKey>) {
+    /// Returns whether evidence goes on to other peers, and what the driver learns if it is true.
+    async fn judge(&mut self, evidence: Evidence) -> (Acceptance, Option<Checked>) {
         let (epoch, signer) = (evidence.epoch(), evidence.signer());
-        let is_known = self.offenders.contains(&(epoch, signer));
-        if is_known || epoch < self.facts.first.epoch || self.too_late.is_some_and(|last| epoch <= last) {
+        if self.offenders.contains(&(epoch, signer)) {
             return (Acceptance::Ignore, None);
         }
-        let verifier = match self.verifier(epoch).await {
-            Ok(Some(verifier)) => verifier,
-            Ok(None) => {
-                debug!(%epoch, "dropped evidence that L1 would not take any more");
-                return (Acceptance::Ignore, None);
-            }
-            Err(error) => {
-                debug!(%epoch, %error, "dropped evidence: L1 does not say who sat in its epoch");
-                return (Acceptance::Ignore, None);
-            }
-        };
-        if let Err(error) = verifier.verify_evidence(evidence) {
+        let Some(verifier) = self.verifier_if_in_time(epoch).await else { return (Acceptance::Ignore, None) };
+        if let Err(error) = verifier.verify_evidence(&evidence) {
             return (rejected(&error), None);
         }
         self.offenders.put((epoch, signer), ());
-        (Acceptance::Accept, verifier.committee().member(signer).map(|member| member.key))
+        let against = verifier.committee().member(signer).map(|member| Box::new(member.key));
+        (Acceptance::Accept, against.map(|against| Checked::BygoneEvidence { evidence, against }))
+    }
+
+    /// The same of a finalization, which only matters if it cannot be true beside our final chain.
+    async fn judge_final(&mut self, finalization: Certificate) -> (Acceptance, Option<Checked>) {
+        let (epoch, running) = (finalization.statement.epoch(), self.stages.borrow().epoch);
+        let found = match contradicted(self.ledger.as_ref(), running, &finalization) {
+            Ok(Some(found)) => found,
+            Ok(None) => return (Acceptance::Ignore, None),
+            Err(error) => {
+                warn!(%error, "what was final before could not be read");
+                return (Acceptance::Ignore, None);
+            }
+        };
+        let Some(verifier) = self.verifier_if_in_time(epoch).await else { return (Acceptance::Ignore, None) };
+        found.judge(&verifier, finalization)
+    }
+
+    /// Returns what checks the signatures of an epoch's committee, if L1 still takes evidence of that epoch and says who sat in it.
+    async fn verifier_if_in_time(&mut self, epoch: Epoch) -> Option<Arc<Verifier>> {
+        if epoch < self.facts.first.epoch || self.too_late.is_some_and(|last| epoch <= last) {
+            return None;
+        }
+        match self.verifier(epoch).await {
+            Ok(Some(verifier)) => return Some(verifier),
+            Ok(None) => debug!(%epoch, "dropped evidence that L1 would not take any more"),
+            Err(error) => debug!(%epoch, %error, "dropped evidence: L1 does not say who sat in its epoch"),
+        }
+        None
     }
 
     /// Returns what checks the signatures of an epoch's committee, or `None` where L1's window for evidence is over.
@@ -139,8 +169,8 @@ impl BygoneEvidence {
 mod tests {
     use alloy_primitives::U256;
     use alloy_sol_types::SolValue;
-    use baton_consensus::SecretKey;
-    use baton_proto::{SignedStatement, Statement, View};
+    use baton_consensus::{SecretKey, Verified, aggregate};
+    use baton_proto::{Height, SignedStatement, Statement, View};
     use tokio::time::timeout;
 
     use super::*;
@@ -149,6 +179,7 @@ mod tests {
             deploy,
             testing::{PATIENCE, TestChain, anvil_call, code_that_returns, mine_to, other_digest},
         },
+        ledger::{ChainIdentity, MemoryLedger},
         p2p::Fault,
     };
 
@@ -163,6 +194,19 @@ mod tests {
         Evidence::new(vote(1), vote(2)).unwrap()
     }
 
+    /// A block of `epoch` that is on no chain of ours, final by the word of `keys`, which are the first members.
+    fn final_header(chain: &TestChain, epoch: u64, keys: &[SecretKey]) -> FinalHeader {
+        let mut header = chain.facts.genesis.clone();
+        (header.epoch, header.view, header.height) = (Epoch::new(epoch), View::new(5), Height::new(1));
+        let statement = Statement::Finalize { epoch: header.epoch, view: header.view, block: header.digest() };
+        let signatures: Vec<_> = keys.iter().map(|key| key.sign(&statement, &chain.facts.domain)).collect();
+        let signers = (0..).take(keys.len()).map(MemberIndex::new).collect();
+        FinalHeader {
+            header,
+            finalization: Certificate { statement, signers, signature: aggregate(&signatures).unwrap() },
+        }
+    }
+
     #[tokio::test]
     async fn evidence_of_a_forgotten_epoch_counts_for_as_long_as_l1_takes_it() {
         let chain = TestChain::start_growing(|_| {}).await;
@@ -174,11 +218,19 @@ mod tests {
         let (_stages, stages) = watch::channel(Stages { epoch: Epoch::new(40), consensus, checked, announced });
         let (bygone, inbox) = mpsc::channel(BYGONE_MAX);
         let stop = CancellationToken::new();
-        let task = BygoneEvidence::new(chain.client.clone(), Arc::new(facts), stages);
+        let identity = ChainIdentity { domain: facts.domain, inbox: facts.inbox, slasher: facts.slasher };
+        let ledger = Arc::new(MemoryLedger::new(&identity).unwrap());
+        ledger.init_genesis(&facts.genesis).unwrap();
+        let task = BygoneEvidence::new(chain.client.clone(), Arc::new(facts), ledger, stages);
         let task = tokio::spawn(task.run(inbox, stop.clone()));
         let judged = async |evidence: &Evidence| {
             let (verdict, judged) = oneshot::channel();
-            bygone.send((evidence.clone(), verdict)).await.unwrap();
+            bygone.send((Announcement::Evidence(evidence.clone()), verdict)).await.unwrap();
+            timeout(PATIENCE, judged).await.expect("in time").unwrap()
+        };
+        let announced = async |header: FinalHeader| {
+            let (verdict, judged) = oneshot::channel();
+            bygone.send((Announcement::Final(header), verdict)).await.unwrap();
             timeout(PATIENCE, judged).await.expect("in time").unwrap()
         };
         let true_one = pair(&chain, 2, 1, &chain.keys[1]);
@@ -193,6 +245,17 @@ mod tests {
         // In epoch 3 another has come in front.
         assert_eq!(judged(&pair(&chain, 3, 0, &chain.joiner)).await, Acceptance::Accept);
         assert!(matches!(driver.recv().await, Some(Checked::BygoneEvidence { .. })));
+
+        // Our chain leaves this block out. That of epoch 40, which runs, may be news of it.
+        let lie = final_header(&chain, 2, &chain.keys);
+        assert_eq!(announced(final_header(&chain, 40, &chain.keys)).await, Acceptance::Ignore);
+        let forged =
+            FinalHeader { finalization: final_header(&chain, 2, &chain.keys[..1]).finalization, ..lie.clone() };
+        assert_eq!(announced(forged).await, Acceptance::Reject(Fault::InvalidSignature));
+        assert_eq!(announced(lie.clone()).await, Acceptance::Accept);
+        let told = timeout(PATIENCE, driver.recv()).await.expect("in time");
+        let Some(Checked::Contradiction(broken)) = told else { panic!("{told:?}") };
+        assert_eq!(broken.into_iter().map(Verified::into_inner).collect::<Vec<_>>(), [lie.finalization]);
 
         // The inbox holds that epochs were closed long ago, and the window is over for all up to the one that was asked about.
         let long_ago = code_that_returns(&U256::from(1).abi_encode());

@@ -133,9 +133,10 @@ impl Consensus {
             rebuilder,
         })
         .counting(self.metrics.clone());
-        let gossip_checks = GossipChecks::new(Arc::clone(&epoch), self.epochs.clone(), window, certified, move || {
-            network.peer_count() > network.connected_members().len()
-        });
+        let has_followers = move || network.peer_count() > network.connected_members().len();
+        let ledger = Arc::clone(&self.ledger);
+        let gossip_checks =
+            GossipChecks::new(Arc::clone(&epoch), self.epochs.clone(), ledger, window, certified, has_followers);
         let stage_ended = run_stages(vec![
             ("intake", {
                 let checked = checked.clone();

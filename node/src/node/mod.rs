@@ -309,7 +309,7 @@ async fn start(
     }
 
     let (bygone, bygone_inbox) = mpsc::channel(BYGONE_MAX);
-    let judge = BygoneEvidence::new(l1_client.clone(), Arc::clone(&facts), stages_seen.clone());
+    let judge = BygoneEvidence::new(l1_client.clone(), Arc::clone(&facts), Arc::clone(&ledger), stages_seen.clone());
     parts.push(part("the judge of old evidence", judge.run(bygone_inbox, inner.clone())));
     let routing = Routing {
         ledger: Arc::clone(&ledger),

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     admission::{Journal, JournalError, Senders, open_pool},
     config::{Config, PeerAddress, account_key},
-    driver::LedgerNonces,
+    driver::{LedgerNonces, given_up_key},
     durable_file,
     epoch::{EpochBook, EpochContext, EpochError},
     l1::{ChainFacts, FactsError, L1Client, L1Error, chain_facts},
@@ -235,6 +235,9 @@ pub(super) async fn open(config: &Config, held: Held) -> Result<(Opened, Journal
     let head = ledger.head()?.height;
     let own = |(key, record)| OwnKey::new(key, record, facts.domain).map(Arc::new);
     let keys: Vec<Arc<OwnKey>> = consensus.into_iter().map(own).collect::<Result<_, _>>()?;
+    for key in &keys {
+        check_given_up(ledger.as_ref(), &key.public_key())?;
+    }
     let opener = Opener {
         facts: Arc::clone(&facts),
         client: l1_client.clone(),
@@ -347,6 +350,14 @@ fn check_evidence(ledger: &dyn Ledger, (epoch, signer): (Epoch, &Arc<Signer>)) -
             signer.condemn(&why)?;
             Err(OpenError::OwnKeyEquivocates { why })
         }
+    }
+}
+
+/// Refuses a key that was given up here, in whichever epoch it signed against itself.
+fn check_given_up(ledger: &dyn Ledger, key: &BlsPublicKey) -> Result<(), OpenError> {
+    match ledger.l1_fact(&given_up_key(key))? {
+        None => Ok(()),
+        Some(why) => Err(OpenError::OwnKeyEquivocates { why: String::from_utf8_lossy(&why).into_owned() }),
     }
 }
 
@@ -534,6 +545,18 @@ mod tests {
         let record = SignRecord::open(&path, &key.public_key()).unwrap();
         let error = OwnKey::new(key, record, world.domain).err().unwrap();
         assert!(matches!(error, SignRecordError::Condemned { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_key_that_was_given_up_stays_so_in_every_epoch() {
+        let world = World::new(&[1]);
+        let (inbox, slasher) = (Address::repeat_byte(1), Address::repeat_byte(2));
+        let ledger = MemoryLedger::new(&ChainIdentity { domain: world.domain, inbox, slasher }).unwrap();
+        let [own, other] = [0, 1].map(|fill| SecretKey::generate(&[fill; 32]).public_key());
+        ledger.put_l1_fact(&given_up_key(&own), b"two blocks").unwrap();
+        check_given_up(&ledger, &other).unwrap();
+        let error = check_given_up(&ledger, &own).unwrap_err();
+        assert!(matches!(&error, OpenError::OwnKeyEquivocates { why } if why == "two blocks"), "{error}");
     }
 
     #[test]

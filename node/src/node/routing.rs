@@ -13,7 +13,7 @@ use tracing::{debug, info, warn};
 use super::{bygone::Bygone, consensus::Stages, early::Early};
 use crate::{
     batcher::BatchMessage,
-    driver::{Checked, accused},
+    driver::{Checked, LateError, accused, late_certificate},
     epoch::EpochBook,
     ledger::{Ledger, end_of_epoch},
     p2p::{Acceptance, Fault, NetworkEvent, Outbound},
@@ -93,11 +93,9 @@ impl Routing {
                 NetworkEvent::Transactions { transactions, .. } => {
                     (self.gossiped)(transactions);
                 }
-                NetworkEvent::Announced { announcement: Announcement::Evidence(evidence), verdict, .. }
-                    if self.is_bygone(evidence.epoch()) =>
-                {
-                    if self.bygone.try_send((evidence, verdict)).is_err() {
-                        debug!("dropped evidence of an epoch that is forgotten");
+                NetworkEvent::Announced { announcement, verdict, .. } if self.is_bygone(epoch_of(&announcement)) => {
+                    if self.bygone.try_send((announcement, verdict)).is_err() {
+                        debug!("dropped an announcement about an epoch that is forgotten");
                     }
                 }
                 NetworkEvent::Announced { announcement, verdict, .. } => {
@@ -155,16 +153,28 @@ impl Routing {
     }
 
     /// Compares what a member says of an epoch that has ended with what was heard in it. Nothing is decided there any more, but
-    /// who says now what contradicts itself has lied all the same.
+    /// who says now what contradicts itself has lied all the same, and so has a quorum whose certificates do.
     fn late_word(&self, epoch: Epoch, from: MemberIndex, message: ConsensusMessage) {
         let Some(context) = self.book.of(epoch).filter(|_| message.epoch() == epoch) else { return };
         // Members say little of what is over; who says much of it crowds out others that do.
         let Ok(permit) = Arc::clone(&self.late).try_acquire_owned() else { return };
         let (ledger, judge) = (Arc::clone(&self.ledger), self.late_judge());
+        let running = self.stages.borrow().epoch;
         tokio::task::spawn_blocking(move || {
-            match accused(ledger.as_ref(), &context, from, &message) {
-                Ok(pairs) => pairs.into_iter().for_each(|evidence| judge.judge(epoch, from, evidence)),
-                Err(error) => warn!(%error, "what was heard in an earlier epoch could not be read"),
+            if let ConsensusMessage::Certificate(certificate) = message {
+                match late_certificate(ledger.as_ref(), &context.verifier, running, certificate) {
+                    Ok(broken) if broken.is_empty() => {}
+                    Ok(broken) => judge.tell(Checked::Contradiction(broken)),
+                    Err(LateError::Invalid(_)) => (judge.charge)(epoch, from, Fault::InvalidSignature),
+                    Err(LateError::Ledger(error)) => {
+                        warn!(%error, "what was certified in an earlier epoch could not be read")
+                    }
+                }
+            } else {
+                match accused(ledger.as_ref(), &context, from, &message) {
+                    Ok(pairs) => pairs.into_iter().for_each(|evidence| judge.judge(epoch, from, evidence)),
+                    Err(error) => warn!(%error, "what was heard in an earlier epoch could not be read"),
+                }
             }
             drop(permit);
         });
@@ -238,6 +248,33 @@ impl LateJudge {
             }
         });
     }
+
+    /// To be called within the runtime.
+    fn tell(&self, news: Checked) {
+        tokio::spawn(tell(self.stages.clone(), news));
+    }
+}
+
+/// Tells the driver something that must not be lost: between two epochs nobody listens, and then the next one is told.
+pub(super) async fn tell(mut stages: watch::Receiver<Stages>, mut news: Checked) {
+    loop {
+        let checked = stages.borrow_and_update().checked.clone();
+        match checked.send(news).await {
+            Ok(()) => return,
+            Err(SendError(unheard)) => news = unheard,
+        }
+        if stages.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Returns the epoch that an announcement is about.
+fn epoch_of(announcement: &Announcement) -> Epoch {
+    match announcement {
+        Announcement::Final(header) => header.finalization.statement.epoch(),
+        Announcement::Evidence(evidence) => evidence.epoch(),
+    }
 }
 
 /// Returns where messages of `epoch` go, or `None` if that one is over. One that the network knows already is about to
@@ -267,7 +304,8 @@ mod tests {
     use std::time::Duration;
 
     use alloy_primitives::{Address, B256};
-    use baton_proto::{BlockDigest, L1BlockNumber, SignedStatement, Statement, View};
+    use baton_consensus::Verified;
+    use baton_proto::{BlockDigest, Certificate, L1BlockNumber, SignedStatement, Statement, View};
     use tokio::time::timeout;
 
     use super::*;
@@ -322,6 +360,7 @@ mod tests {
         events: mpsc::Sender<NetworkEvent>,
         consensus: mpsc::Receiver<(MemberIndex, ConsensusMessage)>,
         announced: mpsc::Receiver<Heard>,
+        checked: mpsc::Receiver<Checked>,
         bygone: mpsc::Receiver<Bygone>,
         sent: mpsc::UnboundedReceiver<(MemberIndex, ConsensusMessage)>,
         charged: mpsc::UnboundedReceiver<(Epoch, MemberIndex, Fault)>,
@@ -350,7 +389,8 @@ mod tests {
         book.add(world.epoch_of(3, &[3, 0]));
         let (consensus, messages) = mpsc::channel(8);
         let (announced, heard) = mpsc::channel(8);
-        let running = Stages { epoch: Epoch::new(3), consensus, checked: mpsc::channel(1).0, announced };
+        let (told, checked) = mpsc::channel(8);
+        let running = Stages { epoch: Epoch::new(3), consensus, checked: told, announced };
         let (running, stages) = watch::channel(running);
         let (outbound, sent) = mpsc::unbounded_channel();
         let (charge, charged) = mpsc::unbounded_channel();
@@ -376,6 +416,7 @@ mod tests {
             events,
             consensus: messages,
             announced: heard,
+            checked,
             bygone: gone,
             sent,
             charged,
@@ -411,7 +452,7 @@ mod tests {
         for epoch in [1, 2, 3, 4] {
             announce(epoch).await;
         }
-        assert_eq!(next(here.bygone.recv()).await.0.epoch(), Epoch::new(1));
+        assert_eq!(epoch_of(&next(here.bygone.recv()).await.0), Epoch::new(1));
         for epoch in [2, 3, 4] {
             let (Announcement::Evidence(evidence), _) = next(here.announced.recv()).await else { panic!("evidence") };
             assert_eq!(evidence.epoch(), Epoch::new(epoch));
@@ -482,6 +523,45 @@ mod tests {
         assert_eq!(next(here.charged.recv()).await, (Epoch::new(2), MemberIndex::new(1), Fault::InvalidSignature));
         assert!(here.charged.try_recv().is_err() && here.announced.try_recv().is_err());
         assert!(here.consensus.try_recv().is_err(), "nothing is decided there any more");
+    }
+
+    #[tokio::test]
+    async fn certificates_of_an_epoch_that_is_over_are_compared_with_each_other() {
+        let mut here = here();
+        let (epoch, view) = (Epoch::new(2), View::new(9));
+        let notarize = |fill| Statement::Notarize { epoch, view, block: BlockDigest::new(B256::repeat_byte(fill)) };
+        let certificate = |statement| here.world.certify(&[0, 1, 2], statement);
+        let forged = Certificate { signature: certificate(notarize(3)).signature, ..certificate(notarize(2)) };
+        let [one, other] = [1, 2].map(|fill| certificate(notarize(fill)));
+        // A view may be given up beside a notarization.
+        for honest in [certificate(Statement::Nullify { epoch, view }), one.clone(), one.clone()] {
+            here.says(0, ConsensusMessage::Certificate(honest)).await;
+        }
+        here.says(1, ConsensusMessage::Certificate(forged)).await;
+        assert_eq!(next(here.charged.recv()).await, (epoch, MemberIndex::new(1), Fault::InvalidSignature));
+        // Each is compared on a thread of its own.
+        timeout(LIMIT, async {
+            while !here.ledger.certificates_of(epoch, view).unwrap().contains(&one) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .expect("it is kept for its other half");
+        assert!(here.checked.try_recv().is_err());
+        here.says(2, ConsensusMessage::Certificate(other.clone())).await;
+        let told = next(here.checked.recv()).await;
+        let Checked::Contradiction(broken) = told else { panic!("{told:?}") };
+        assert_eq!(broken.into_iter().map(Verified::into_inner).collect::<Vec<_>>(), [one, other]);
+    }
+
+    #[tokio::test]
+    async fn what_nobody_hears_between_two_epochs_is_told_in_the_next() {
+        let (begin, begun) = watch::channel(stages(2));
+        let (checked, mut driver) = mpsc::channel(1);
+        tokio::spawn(tell(begun, Checked::LaterEpoch));
+        tokio::task::yield_now().await;
+        begin.send_replace(Stages { checked, ..stages(3) });
+        assert!(matches!(next(driver.recv()).await, Checked::LaterEpoch));
     }
 
     #[tokio::test]

@@ -1,10 +1,14 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256};
 use baton_proto::{BlockDigest, Certificate, SignedStatement};
 
 use super::*;
-use crate::driver::testing::{World, block_of};
+use crate::{
+    driver::testing::{World, block_of, child},
+    l1::testing::finalize,
+    ledger::{ChainIdentity, MemoryLedger},
+};
 
 struct Stage {
     world: World,
@@ -25,11 +29,20 @@ fn stage() -> Stage {
     let stage = GossipChecks::new(
         Arc::clone(&running),
         EpochBook::new(running),
+        ledger(&world),
         Arc::clone(&window),
         Arc::clone(&certified),
         move || asked.load(Ordering::Relaxed),
     );
     Stage { world, window, certified, has_followers, stage }
+}
+
+/// One that holds the genesis block alone.
+fn ledger(world: &World) -> Arc<MemoryLedger> {
+    let identity = ChainIdentity { domain: world.domain, inbox: Address::ZERO, slasher: Address::ZERO };
+    let ledger = Arc::new(MemoryLedger::new(&identity).unwrap());
+    ledger.init_genesis(&world.epoch().root).unwrap();
+    ledger
 }
 
 /// A final header of `view` whose certificate these members signed.
@@ -95,6 +108,31 @@ fn what_is_past_goes_no_further_and_what_may_be_of_another_chain_is_news() {
     assert!(acceptance == Acceptance::Accept && matches!(news, Some(Checked::Certificate(_))));
     window.set(View::new(90_000), View::new(90_001));
     assert_eq!(stage.judge(Announcement::Final(announced(&world, 1_001, &[0, 1, 2]))).0, Acceptance::Ignore);
+}
+
+#[test]
+fn a_final_block_that_our_chain_leaves_out_is_news_however_old() {
+    let Stage { world, window, certified, .. } = stage();
+    let (before, running) = (world.epoch(), world.epoch_of(3, &[3, 0]));
+    let book = EpochBook::new(before);
+    book.add(Arc::clone(&running));
+    let held = ledger(&world);
+    let ours = child(&world.epoch().root, vec![]);
+    finalize(&*held, &[ours.clone()]);
+    let mut stage = GossipChecks::new(running, book, held, window, certified, || true);
+    // In the epoch before, which has ended.
+    let true_one = {
+        let header = ours.header.clone();
+        let statement = Statement::Finalize { epoch: header.epoch, view: header.view, block: header.digest() };
+        FinalHeader { header, finalization: world.certify(&[0, 1, 2], statement) }
+    };
+    let lie = announced(&world, 1_005, &[0, 1, 2]);
+    let forged = FinalHeader { finalization: announced(&world, 1_005, &[0, 1]).finalization, ..lie.clone() };
+    assert_eq!(stage.judge(Announcement::Final(true_one)).0, Acceptance::Ignore, "there is no end of those");
+    assert_eq!(stage.judge(Announcement::Final(forged)).0, Acceptance::Reject(Fault::InvalidSignature));
+    let (acceptance, news) = stage.judge(Announcement::Final(lie.clone()));
+    let Some(Checked::Contradiction(broken)) = news else { panic!("the driver hears of it") };
+    assert_eq!((acceptance, broken.last().map(|got| &**got)), (Acceptance::Accept, Some(&lie.finalization)));
 }
 
 #[test]
@@ -191,7 +229,7 @@ fn evidence_of_an_epoch_that_has_ended_is_judged_by_who_sat_in_it() {
     let book = EpochBook::new(before);
     book.add(Arc::clone(&running));
     window.set(View::new(1), View::new(2));
-    let mut stage = GossipChecks::new(running, book.clone(), window, certified, || true);
+    let mut stage = GossipChecks::new(running, book.clone(), ledger(&world), window, certified, || true);
     let pair = evidence(&world, 3, 1_001, 1);
     let mut forged = pair.second().clone();
     forged.signature = pair.first().signature;
