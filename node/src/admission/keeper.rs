@@ -128,6 +128,7 @@ impl Keeper {
             Ok(Added { executable, replaced, .. }) => {
                 group.has_executable |= executable;
                 self.note_replaced(replaced.as_ref(), group);
+                self.context.arrivals.note([*transaction.hash()]);
             }
             Err(reason) => debug!(%reason, "a gossiped transaction was not admitted"),
         }
@@ -162,6 +163,7 @@ impl Keeper {
         }
         // Not only what the pool took now: what a peer had brought, and a user asks for, is as much this node's to spread.
         self.note_announced(&mut records.iter().map(|(_, transaction)| *transaction.hash()));
+        self.context.arrivals.note(accepted.iter().map(|accepted| *accepted.transaction.hash()));
         if !accepted.is_empty() {
             (self.context.announce)(accepted.iter().map(|accepted| accepted.transaction.clone()).collect());
         }

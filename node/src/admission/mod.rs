@@ -15,6 +15,7 @@
 //!   there, they are refused.
 
 mod again;
+mod arrivals;
 mod error;
 mod journal;
 mod keeper;
@@ -38,6 +39,7 @@ use futures::future::BoxFuture;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+pub use arrivals::{ARRIVALS_MAX, Arrivals};
 pub use error::SubmitError;
 pub use journal::{Journal, JournalBounds, JournalError, Kept};
 pub use restore::open_pool;
@@ -76,6 +78,8 @@ pub struct AdmissionContext {
     pub announce: Box<dyn Fn(Vec<Transaction>) + Send>,
     /// How long such a transaction waits in the pool until others are told of it again.
     pub announce_again_after: Duration,
+    /// What the pool took last, for subscribers.
+    pub arrivals: Arc<Arrivals>,
 }
 
 /// The pool's door.

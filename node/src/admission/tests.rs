@@ -33,6 +33,7 @@ struct Door {
     senders: Arc<Senders>,
     work: Arc<Notify>,
     announced: Arc<Mutex<Vec<TxHash>>>,
+    arrivals: Arc<Arrivals>,
     disk: Arc<Control>,
     stop: CancellationToken,
     task: tokio::task::JoinHandle<Result<(), &'static str>>,
@@ -74,6 +75,7 @@ impl Door {
         let pool = Arc::new(Mutex::new(pool));
         let work = Arc::new(Notify::new());
         let announced = Arc::new(Mutex::new(Vec::new()));
+        let arrivals = Arc::new(Arrivals::default());
         let stop = CancellationToken::new();
         let context = AdmissionContext {
             pool: Arc::clone(&pool),
@@ -85,9 +87,10 @@ impl Door {
                 move |transactions| announced.lock().unwrap().extend(transactions.iter().map(|tx| *tx.hash()))
             }),
             announce_again_after,
+            arrivals: Arc::clone(&arrivals),
         };
         let (admission, task) = Admission::new(context, journal, stop.clone());
-        Self { admission, pool, senders, work, announced, disk, stop, task: tokio::spawn(task) }
+        Self { admission, pool, senders, work, announced, arrivals, disk, stop, task: tokio::spawn(task) }
     }
 
     fn waiting(&self) -> Vec<TxHash> {
@@ -191,6 +194,7 @@ async fn no_sender_is_recovered_twice() {
     let gossiped = known.decode_any(raw.clone());
     door.admission.gossiped(vec![gossiped.clone()]);
     door.work.notified().await;
+    assert_eq!(door.arrivals.since(0, 9), (vec![*gossiped.hash()], 1));
     assert_eq!(door.submit_all([raw.clone()]).await[0].as_ref().unwrap_err().to_string(), "already known");
     assert_eq!(known.decode_any(raw.clone()).raw().as_ptr(), gossiped.raw().as_ptr(), "the pool's own is shared");
     door.pool.lock().unwrap().on_final(&[(gossiped.sender(), 1)].into(), &[*gossiped.hash()]);
@@ -264,6 +268,7 @@ async fn nobody_is_answered_before_the_disk_has_it_and_many_share_a_sync() {
     door.disk.hold(false);
     assert!(futures::future::join_all(waiting).await.iter().all(Result::is_ok));
     assert_eq!(door.announced.lock().unwrap().len(), 300);
+    assert_eq!(door.arrivals.since(0, 999).0, *door.announced.lock().unwrap());
     // While the first sync is held, at most seven batches are on their way; the others are full.
     assert!(door.disk.appends() <= 7 + 300 / 64, "{} syncs for 300 transactions", door.disk.appends());
     door.close().await;
@@ -284,6 +289,7 @@ async fn what_a_failing_disk_cannot_hold_is_refused_and_taken_back() {
     }
     assert_eq!(door.waiting(), before);
     assert_eq!(door.announced.lock().unwrap().len(), 1);
+    assert_eq!(door.arrivals.count(), 1, "told of what was taken back");
     // The next one finds the disk well, and a new file takes the place of what the failure left.
     door.disk.fail(false);
     assert!(door.submit(raw_transfer(1, 1, 7)).await.is_ok());

@@ -37,7 +37,7 @@ use self::{
     status::StatusSources,
 };
 use crate::{
-    admission::{Admission, AdmissionContext, Journal, PoolAndSenders},
+    admission::{Admission, AdmissionContext, Arrivals, Journal, PoolAndSenders},
     batcher::{Batcher, BatcherConfig, BatcherContext},
     config::Config,
     driver::{Checked, DriverError, DriverStatus, MissedLines, NotarizedBlocks},
@@ -218,6 +218,7 @@ async fn start(
 
     let work = Arc::new(Notify::new());
     let forwarder = Forwarder::new();
+    let arrivals = Arc::new(Arrivals::default());
     let (admission, admitting) = Admission::new(
         AdmissionContext {
             pool: Arc::clone(pool),
@@ -232,6 +233,7 @@ async fn start(
                 }
             }),
             announce_again_after: GOSSIP_AGAIN_AFTER,
+            arrivals: Arc::clone(&arrivals),
         },
         journal,
         inner.clone(),
@@ -369,7 +371,7 @@ async fn start(
             status: status_seen,
             liveness,
             metrics: metrics.rpc,
-            announcements: Announcements { heads: heads_seen, notarized, recorded: batcher.recorded.clone() },
+            announcements: Announcements { heads: heads_seen, notarized, recorded: batcher.recorded.clone(), arrivals },
         },
     )
     .await

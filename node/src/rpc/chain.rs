@@ -1,7 +1,5 @@
 //! The chain as it stands: ids, heights, blocks and nonces.
 
-use std::collections::BTreeMap;
-
 use alloy::eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::{Address, U64, U256};
 use baton_mempool::Nonces;
@@ -58,11 +56,6 @@ pub(super) enum Syncing {
     },
 }
 
-/// `rpc_modules`: the namespaces that have methods here.
-pub(super) fn rpc_modules(_: &RpcContext, _: &Arguments) -> Result<BTreeMap<&'static str, &'static str>, RpcError> {
-    Ok(["baton", "eth", "net", "rpc", "web3"].into_iter().map(|namespace| (namespace, "1.0")).collect())
-}
-
 /// `eth_chainId`.
 pub(super) fn chain_id(context: &RpcContext, _: &Arguments) -> Result<U64, RpcError> {
     Ok(U64::from(context.facts.spec.l2_chain_id.get()))
@@ -78,24 +71,21 @@ pub(super) fn block_by_number(
     context: &RpcContext,
     arguments: &Arguments,
 ) -> Result<Option<render::RpcBlock>, RpcError> {
-    let asked = arguments.number_or_tag(0)?;
+    let asked = BlockId::Number(arguments.number_or_tag(0)?);
     let full = arguments.flag(1)?;
-    let head = context.ledger.head()?.height;
-    let height = resolve(context, asked, head);
-    if height > head {
-        return Ok(None);
+    match found(height_of(context, asked))? {
+        Some(height) => rendered(context, height, full),
+        None => Ok(None),
     }
-    rendered(context, height, full)
 }
 
 /// `eth_getBlockByHash`: `null` for a block that is not final, however often it was voted for.
 pub(super) fn block_by_hash(context: &RpcContext, arguments: &Arguments) -> Result<Option<render::RpcBlock>, RpcError> {
-    let digest = BlockDigest::new(arguments.hash(0)?);
+    let asked = BlockId::from(arguments.hash(0)?);
     let full = arguments.flag(1)?;
-    match final_height_of(context, digest) {
-        Ok(height) => rendered(context, height, full),
-        Err(RpcError::HeaderNotFound) => Ok(None),
-        Err(error) => Err(error),
+    match found(height_of(context, asked))? {
+        Some(height) => rendered(context, height, full),
+        None => Ok(None),
     }
 }
 
@@ -146,6 +136,38 @@ impl Nonces for FinalNonce {
     fn nonce(&self, _: Address) -> u64 {
         self.0
     }
+}
+
+/// Returns the final height that a block id means now.
+///
+/// # Errors
+/// [`RpcError::HeaderNotFound`] if no final block is meant.
+pub(super) fn height_of(context: &RpcContext, asked: BlockId) -> Result<Height, RpcError> {
+    let head = context.ledger.head()?.height;
+    let height = match asked {
+        BlockId::Number(tag) => resolve(context, tag, head),
+        BlockId::Hash(hash) => final_height_of(context, BlockDigest::new(hash.block_hash))?,
+    };
+    if height > head { Err(RpcError::HeaderNotFound) } else { Ok(height) }
+}
+
+/// Turns a block that is not found into none, for methods that answer `null` then.
+pub(super) fn found<T>(result: Result<T, RpcError>) -> Result<Option<T>, RpcError> {
+    match result {
+        Ok(found) => Ok(Some(found)),
+        Err(RpcError::HeaderNotFound) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Returns the transactions of a final block as clients see them in it.
+pub(super) fn shown_transactions(
+    context: &RpcContext,
+    height: Height,
+) -> Result<Option<Vec<render::RpcTransaction>>, RpcError> {
+    let Some(block) = final_block(context, height)? else { return Ok(None) };
+    let outcomes = context.ledger.results(height)?.map(|results| results.outcomes).unwrap_or_default();
+    Ok(Some(render::transactions(&block, &outcomes)))
 }
 
 /// Returns the height that a tag means now. L1 may know a batch whose blocks this node still lacks: then it is the head.

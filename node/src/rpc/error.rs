@@ -1,5 +1,7 @@
 //! Errors as clients get them.
 
+use std::time::Duration;
+
 use alloy_primitives::TxHash;
 use baton_proto::Height;
 use jsonrpsee::{
@@ -51,6 +53,14 @@ pub enum RpcError {
     RequestTooLarge(u32),
     #[error("too many requests: {0} calls wait already")]
     TooManyCalls(usize),
+    #[error("too many requests: no turn came within {} seconds", .0.as_secs())]
+    WaitedTooLong(Duration),
+    #[error("execution aborted (timeout = {}s)", .0.as_secs())]
+    RanTooLong(Duration),
+    #[error("too many filters on this node: at most {0}")]
+    TooManyFilters(usize),
+    #[error("filter not found")]
+    FilterNotFound,
     #[error("too many subscriptions on this connection: at most {0}")]
     TooManySubscriptions(u32),
     #[error("too many subscriptions on this node: at most {0}")]
@@ -98,9 +108,13 @@ impl RpcError {
             Self::Submit(SubmitError::Transaction(_) | SubmitError::Pool(_))
             | Self::HeaderNotFound
             | Self::StateNotKept { .. }
-            | Self::SubscriptionNotFound => SERVER_ERROR,
+            | Self::SubscriptionNotFound
+            | Self::FilterNotFound
+            | Self::RanTooLong(_) => SERVER_ERROR,
             Self::Submit(SubmitError::Busy)
             | Self::TooManyCalls(_)
+            | Self::WaitedTooLong(_)
+            | Self::TooManyFilters(_)
             | Self::TooManySubscriptions(_)
             | Self::TooManySubscriptionsOfAll(_)
             | Self::TooMuchUnread => LIMIT_EXCEEDED,

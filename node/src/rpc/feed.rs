@@ -27,13 +27,14 @@ use super::{
     render,
 };
 use crate::{
+    admission::Arrivals,
     batcher::Recorded,
     driver::{Notarized, NotarizedBlocks},
     ledger::{BatchOnL1, BatchRecord, Ledger, LedgerError},
 };
 
 /// Events read at a time.
-const PAGE_MAX: usize = 64;
+pub(super) const PAGE_MAX: usize = 64;
 
 /// Pages being read at a time, of all subscriptions together: they share the disk with votes and calls.
 const READS_MAX: usize = 2;
@@ -53,6 +54,8 @@ pub struct Announcements {
     pub notarized: Arc<NotarizedBlocks>,
     /// How far the batches that L1 holds are in the ledger.
     pub recorded: watch::Receiver<Option<Recorded>>,
+    /// Transactions that the pool took.
+    pub arrivals: Arc<Arrivals>,
 }
 
 /// The chain's events.

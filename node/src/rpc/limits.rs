@@ -1,6 +1,8 @@
 //! Bounds of the server that no operator needs to set.
 
-use std::time::Duration;
+use std::{num::NonZero, thread::available_parallelism, time::Duration};
+
+use super::threads::ThreadBounds;
 
 /// How much, how many and how long; tests narrow them.
 #[derive(Clone, Debug)]
@@ -22,16 +24,22 @@ pub(super) struct Limits {
     pub(super) silence_max: Duration,
     /// Longest that one message may take to be written to a WebSocket.
     pub(super) write_max: Duration,
-    /// Most calls that read at one time. Each may hold one block and its answer: 8 of 25 MiB.
-    pub(super) reads_max: usize,
-    /// Most calls that wait for their turn; more are refused, and client libraries try again a little later.
-    pub(super) waiting_max: usize,
+    /// Calls that look something up. Each may hold one block and its answer: 8 of 25 MiB. Of those that wait, more are refused,
+    /// and client libraries try again a little later.
+    pub(super) reads: ThreadBounds,
+    /// Calls that compute: on threads of their own, at most half of the machine's, so that what looks something up, and
+    /// consensus, never waits for them.
+    pub(super) heavy: ThreadBounds,
     /// Room for answers that their clients have yet to read, of all connections, in answers of the largest size: 400 MiB.
     pub(super) unread_max: usize,
     /// How much of it one connection may take, so that no single one can take all.
     pub(super) unread_of_one_max: usize,
     /// Most subscriptions of all connections together: a task each, and what waits for its socket.
     pub(super) subscriptions_max: usize,
+    /// Most filters of all clients together that were asked for changes within [`Self::filter_life`].
+    pub(super) filters_max: usize,
+    /// Longest that a filter is kept which nobody asks for changes.
+    pub(super) filter_life: Duration,
 }
 
 impl Default for Limits {
@@ -45,11 +53,23 @@ impl Default for Limits {
             ping_every: Duration::from_secs(30),
             silence_max: Duration::from_secs(120),
             write_max: Duration::from_secs(30),
-            reads_max: 8,
-            waiting_max: 2_048,
+            reads: ThreadBounds {
+                running_max: 8,
+                waiting_max: 2_048,
+                wait_max: Duration::from_secs(60),
+                run_max: Duration::from_secs(60),
+            },
+            heavy: ThreadBounds {
+                running_max: (available_parallelism().map_or(1, NonZero::get) / 2).clamp(1, 16),
+                waiting_max: 256,
+                wait_max: Duration::from_secs(10),
+                run_max: Duration::from_secs(5),
+            },
             unread_max: 16,
             unread_of_one_max: 4,
             subscriptions_max: 4_096,
+            filters_max: 4_096,
+            filter_life: Duration::from_secs(300),
         }
     }
 }

@@ -1,23 +1,31 @@
 //! The table of methods, and how each is run.
 //!
 //! Every method that reads is a plain function that may block on the disk, so none runs on the async loop: a few at a time
-//! run on blocking threads, and further calls wait for their turn, as many as [`Limits::waiting_max`]. Submitting only waits: the
-//! node's own admission does the work and bounds it.
+//! run on blocking threads, those that compute or read much on others ([`Threads`]), and further calls wait for their turn.
+//! Submitting only waits: the node's own admission does the work and bounds it.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jsonrpsee::{
     RpcModule,
-    core::{JsonRawValue, RegisterMethodError, to_json_raw_value},
-    types::{ErrorObjectOwned, Params},
+    core::{RegisterMethodError, to_json_raw_value},
+    types::ErrorObjectOwned,
 };
 use serde::Serialize;
-use tokio::sync::Semaphore;
+use serde_json::Value;
 use tracing::error;
 
 use super::{
-    RpcContext, RpcError, arguments::Arguments, chain, duties, feed::Feed, forced, limits::Limits, status,
-    subscriptions, transactions, tx_status,
+    RpcContext, RpcError,
+    arguments::Arguments,
+    bodies, chain, duties,
+    feed::Feed,
+    filters::{self, Filters},
+    forced,
+    limits::Limits,
+    status, subscriptions,
+    threads::{Deadline, Threads},
+    transactions, tx_status, txpool,
 };
 
 pub(super) const SEND_RAW: &str = "eth_sendRawTransaction";
@@ -26,53 +34,74 @@ pub(super) const SEND_RAW: &str = "eth_sendRawTransaction";
 struct Shared {
     context: RpcContext,
     feed: Arc<Feed>,
-    waiting: Semaphore,
-    waiting_max: usize,
-    reads: Arc<Semaphore>,
+    /// For calls that look something up.
+    reads: Threads,
+    /// For calls that compute, or read much.
+    heavy: Threads,
 }
+
+/// Which threads a method runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Weight {
+    Light,
+    Heavy,
+}
+
+use Weight::{Heavy, Light};
 
 /// Builds the table. The names here are all there are: anything else is −32601 at once, on which client libraries rely.
 pub(super) fn table(context: RpcContext, limits: &Limits) -> Result<RpcModule<()>, RegisterMethodError> {
     let feed = Feed::new(Arc::clone(&context.ledger), context.facts.spec.clone(), context.announcements.clone());
-    let shared = Shared {
-        context,
-        feed: Arc::new(feed),
-        waiting: Semaphore::new(limits.waiting_max),
-        waiting_max: limits.waiting_max,
-        reads: Arc::new(Semaphore::new(limits.reads_max)),
-    };
+    let filters = Arc::new(Filters::new(limits.filters_max, limits.filter_life));
+    let shared =
+        Shared { context, feed: Arc::new(feed), reads: Threads::new(limits.reads), heavy: Threads::new(limits.heavy) };
     let mut module = RpcModule::new(shared);
-    add(&mut module, "web3_clientVersion", 0, chain::client_version)?;
-    add(&mut module, "net_version", 0, chain::net_version)?;
-    add(&mut module, "net_listening", 0, chain::net_listening)?;
-    add(&mut module, "net_peerCount", 0, chain::net_peer_count)?;
-    add(&mut module, "rpc_modules", 0, chain::rpc_modules)?;
-    add(&mut module, "eth_accounts", 0, chain::accounts)?;
-    add(&mut module, "eth_syncing", 0, chain::syncing)?;
-    add(&mut module, "eth_chainId", 0, chain::chain_id)?;
-    add(&mut module, "eth_blockNumber", 0, chain::block_number)?;
-    add(&mut module, "eth_getBlockByNumber", 2, chain::block_by_number)?;
-    add(&mut module, "eth_getBlockByHash", 2, chain::block_by_hash)?;
-    add(&mut module, "eth_getTransactionByHash", 1, transactions::by_hash)?;
-    add(&mut module, "eth_getTransactionCount", 2, chain::transaction_count)?;
-    module.register_async_method(SEND_RAW, |params, shared, _| async move {
+    let table = &mut module;
+    add(table, "web3_clientVersion", Light, 0, chain::client_version)?;
+    add(table, "web3_sha3", Light, 1, bodies::sha3)?;
+    add(table, "net_version", Light, 0, chain::net_version)?;
+    add(table, "net_listening", Light, 0, chain::net_listening)?;
+    add(table, "net_peerCount", Light, 0, chain::net_peer_count)?;
+    add(table, "eth_accounts", Light, 0, chain::accounts)?;
+    add(table, "eth_syncing", Light, 0, chain::syncing)?;
+    add(table, "eth_chainId", Light, 0, chain::chain_id)?;
+    add(table, "eth_blockNumber", Light, 0, chain::block_number)?;
+    add(table, "eth_getBlockByNumber", Light, 2, chain::block_by_number)?;
+    add(table, "eth_getBlockByHash", Light, 2, chain::block_by_hash)?;
+    add(table, "eth_getBlockTransactionCountByNumber", Light, 1, bodies::count_by_number)?;
+    add(table, "eth_getBlockTransactionCountByHash", Light, 1, bodies::count_by_hash)?;
+    add(table, "eth_getTransactionByBlockNumberAndIndex", Light, 2, bodies::transaction_by_number)?;
+    add(table, "eth_getTransactionByBlockHashAndIndex", Light, 2, bodies::transaction_by_hash)?;
+    add(table, "eth_getUncleCountByBlockNumber", Light, 1, bodies::uncles_by_number)?;
+    add(table, "eth_getUncleCountByBlockHash", Light, 1, bodies::uncles_by_hash)?;
+    add(table, "eth_getUncleByBlockNumberAndIndex", Light, 2, bodies::uncle_by_number)?;
+    add(table, "eth_getUncleByBlockHashAndIndex", Light, 2, bodies::uncle_by_hash)?;
+    add(table, "eth_getTransactionByHash", Light, 1, transactions::by_hash)?;
+    add(table, "eth_getTransactionCount", Light, 2, chain::transaction_count)?;
+    table.register_async_method(SEND_RAW, |params, shared, _| async move {
         transactions::send_raw(&shared.context, &params).await.map_err(|error| refusal(SEND_RAW, error))
     })?;
-    add(&mut module, "baton_status", 0, status::status)?;
-    add(&mut module, "baton_committee", 0, status::committee)?;
-    add(&mut module, "baton_leaderSchedule", 2, status::leader_schedule)?;
-    add(&mut module, "baton_duties", 0, duties::duties)?;
-    add(&mut module, "baton_txStatus", 1, tx_status::tx_status)?;
-    add(&mut module, "baton_forcedStatus", 1, forced::forced_status)?;
-    module.register_subscription(
+    add(table, "txpool_status", Light, 0, txpool::status)?;
+    add(table, "txpool_content", Heavy, 0, txpool::content)?;
+    add(table, "txpool_contentFrom", Light, 1, txpool::content_from)?;
+    add(table, "txpool_inspect", Heavy, 0, txpool::inspect)?;
+    add_filters(table, filters)?;
+    add(table, "baton_status", Light, 0, status::status)?;
+    add(table, "baton_committee", Light, 0, status::committee)?;
+    add(table, "baton_leaderSchedule", Light, 2, status::leader_schedule)?;
+    add(table, "baton_duties", Light, 0, duties::duties)?;
+    add(table, "baton_txStatus", Light, 1, tx_status::tx_status)?;
+    add(table, "baton_forcedStatus", Light, 1, forced::forced_status)?;
+    table.register_subscription(
         "eth_subscribe",
         "eth_subscription",
         "eth_unsubscribe",
         |params, pending, shared, extensions| {
-            subscriptions::holding(extensions, subscriptions::eth(params, pending, Arc::clone(&shared.feed)))
+            let (feed, context) = (Arc::clone(&shared.feed), shared.context.clone());
+            subscriptions::holding(extensions, subscriptions::eth(params, pending, feed, context))
         },
     )?;
-    module.register_subscription(
+    table.register_subscription(
         "baton_subscribe",
         "baton_subscription",
         "baton_unsubscribe",
@@ -80,17 +109,67 @@ pub(super) fn table(context: RpcContext, limits: &Limits) -> Result<RpcModule<()
             subscriptions::holding(extensions, subscriptions::baton(params, pending, Arc::clone(&shared.feed)))
         },
     )?;
+    add_modules(table)?;
     Ok(module.remove_context())
 }
 
+/// Filters, which remember what their client was told.
+fn add_filters(module: &mut RpcModule<Shared>, filters: Arc<Filters>) -> Result<(), RegisterMethodError> {
+    let with = |method: fn(&Filters, &RpcContext, &Arguments, &Deadline) -> Result<Value, RpcError>| {
+        let filters = Arc::clone(&filters);
+        move |context: &RpcContext, arguments: &Arguments, deadline: &Deadline| {
+            method(&filters, context, arguments, deadline)
+        }
+    };
+    add_within(module, "eth_newBlockFilter", Light, 0, with(filters::new_block_filter))?;
+    add_within(module, "eth_newPendingTransactionFilter", Light, 1, with(filters::new_transaction_filter))?;
+    add_within(module, "eth_getFilterChanges", Heavy, 1, with(filters::changes))?;
+    add_within(module, "eth_uninstallFilter", Light, 1, with(filters::uninstall))
+}
+
+/// `rpc_modules`: the namespaces that have methods here.
+fn add_modules(module: &mut RpcModule<Shared>) -> Result<(), RegisterMethodError> {
+    const NAME: &str = "rpc_modules";
+    let names = module.method_names().chain([NAME]).filter_map(|name| name.split_once('_'));
+    let modules: BTreeMap<&'static str, &'static str> = names.map(|(namespace, _)| (namespace, "1.0")).collect();
+    add(module, NAME, Light, 0, move |_: &RpcContext, _: &Arguments| Ok(modules.clone()))
+}
+
+/// Adds a method that needs no more time than it takes.
 fn add<R: Serialize + 'static>(
     module: &mut RpcModule<Shared>,
     name: &'static str,
+    weight: Weight,
     arguments_max: usize,
-    method: fn(&RpcContext, &Arguments) -> Result<R, RpcError>,
+    method: impl Fn(&RpcContext, &Arguments) -> Result<R, RpcError> + Clone + Send + Sync + 'static,
 ) -> Result<(), RegisterMethodError> {
-    module.register_async_method(name, move |params, shared, _| async move {
-        run(params, &shared, arguments_max, method).await.map_err(|error| refusal(name, error))
+    add_within(module, name, weight, arguments_max, move |context: &RpcContext, arguments: &Arguments, _: &Deadline| {
+        method(context, arguments)
+    })
+}
+
+/// Adds a method that minds its [`Deadline`].
+fn add_within<R: Serialize + 'static>(
+    module: &mut RpcModule<Shared>,
+    name: &'static str,
+    weight: Weight,
+    arguments_max: usize,
+    method: impl Fn(&RpcContext, &Arguments, &Deadline) -> Result<R, RpcError> + Clone + Send + Sync + 'static,
+) -> Result<(), RegisterMethodError> {
+    module.register_async_method(name, move |params, shared, _| {
+        let method = method.clone();
+        async move {
+            let threads = match weight {
+                Light => &shared.reads,
+                Heavy => &shared.heavy,
+            };
+            let context = shared.context.clone();
+            let answer = threads.run(move |deadline| {
+                let result = method(&context, &Arguments::read(&params, arguments_max)?, deadline)?;
+                to_json_raw_value(&result).map_err(|error| RpcError::Internal(error.to_string()))
+            });
+            answer.await.map_err(|error| refusal(name, error))
+        }
     })?;
     Ok(())
 }
@@ -101,24 +180,4 @@ fn refusal(method: &'static str, error: RpcError) -> ErrorObjectOwned {
         error!(method, %error, cause = ?error, "rpc call failed");
     }
     error.into()
-}
-
-async fn run<R: Serialize + 'static>(
-    params: Params<'static>,
-    shared: &Shared,
-    arguments_max: usize,
-    method: fn(&RpcContext, &Arguments) -> Result<R, RpcError>,
-) -> Result<Box<JsonRawValue>, RpcError> {
-    let internal = |error: &dyn std::fmt::Display| RpcError::Internal(error.to_string());
-    let Ok(waiting) = shared.waiting.try_acquire() else { return Err(RpcError::TooManyCalls(shared.waiting_max)) };
-    let permit = Arc::clone(&shared.reads).acquire_owned().await.map_err(|error| internal(&error))?;
-    drop(waiting);
-    let context = shared.context.clone();
-    let work = move || {
-        // Held by the thread, not by the call: a client that hangs up does not make room for one thread more.
-        let _permit = permit;
-        let result = method(&context, &Arguments::read(&params, arguments_max)?)?;
-        to_json_raw_value(&result).map_err(|error| RpcError::Internal(error.to_string()))
-    };
-    tokio::task::spawn_blocking(work).await.map_err(|error| internal(&error))?
 }

@@ -7,7 +7,7 @@
 //!                  socket     one WebSocket: messages in flight, pings, clients that do not read
 //!      request ──▶ gate       size and time of a batch, size of an answer, room for those not read yet
 //!         call ──▶ calls      unknown methods, subscriptions where they can be had
-//!                     ├──▶ methods        one blocking function per method, off the async loop, a few at a time
+//!                     ├──▶ methods        one blocking function per method, off the async loop, a few at a time (threads)
 //!                     │       ├──▶ ledger, pool, status: what is true     (chain, transactions, tx_status, status)
 //!                     │       └──▶ Submit: the node takes a transaction
 //!                     └──▶ subscriptions ──▶ feed: what became true, in order, from a cursor on
@@ -25,6 +25,7 @@
 //! Source: protocol section 10.
 
 mod arguments;
+mod bodies;
 mod calls;
 mod chain;
 mod context;
@@ -32,6 +33,7 @@ mod cursor;
 mod duties;
 mod error;
 mod feed;
+mod filters;
 mod forced;
 mod gate;
 mod host;
@@ -42,8 +44,10 @@ mod render;
 mod socket;
 mod status;
 mod subscriptions;
+mod threads;
 mod transactions;
 mod tx_status;
+mod txpool;
 mod unread;
 
 pub use context::{RpcContext, Submit};

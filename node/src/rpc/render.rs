@@ -91,13 +91,8 @@ impl Place {
 /// `gasUsed` is 0; the base fee is 0 because none is charged.
 pub(super) fn block(block: &Block, spec: &ChainSpec, full: bool, outcomes: &[Outcome]) -> RpcBlock {
     let header = &block.header;
-    let digest = header.digest();
     let transactions = if full {
-        let rendered = block.ordered().map(|(index, transaction)| {
-            let place = Place { number: header.height, hash: digest, index, timestamp_s: timestamp_s(header) };
-            included(transaction, &place, outcomes.get(index as usize).copied())
-        });
-        BlockTransactions::Full(rendered.collect())
+        BlockTransactions::Full(transactions(block, outcomes))
     } else {
         BlockTransactions::Hashes(block.ordered().map(|(_, transaction)| *transaction.hash()).collect())
     };
@@ -105,6 +100,17 @@ pub(super) fn block(block: &Block, spec: &ChainSpec, full: bool, outcomes: &[Out
         block: EthBlock { header: eth_header(header, spec), uncles: Vec::new(), transactions, withdrawals: None },
         baton: extra(header),
     }
+}
+
+/// Renders the transactions of a final block, as [`block`] does.
+pub(super) fn transactions(block: &Block, outcomes: &[Outcome]) -> Vec<RpcTransaction> {
+    let header = &block.header;
+    let digest = header.digest();
+    let rendered = block.ordered().map(|(index, transaction)| {
+        let place = Place { number: header.height, hash: digest, index, timestamp_s: timestamp_s(header) };
+        included(transaction, &place, outcomes.get(index as usize).copied())
+    });
+    rendered.collect()
 }
 
 /// Renders the header of a final block as [`block`] does.

@@ -13,10 +13,11 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tracing::error;
 
 use super::{
-    RpcError,
+    RpcContext, RpcError,
     arguments::Arguments,
     cursor::{Cursor, CursorError},
-    feed::{Announcements, Available, Event, Feed, Then, notarized},
+    feed::{Announcements, Available, Event, Feed, PAGE_MAX, Then, notarized},
+    filters,
 };
 use crate::driver::Notarized;
 
@@ -38,27 +39,80 @@ struct Options {
     from: Option<String>,
 }
 
-/// `eth_subscribe`: `newHeads`, every final block in order from the next one on.
+/// What `eth_subscribe` can be asked for.
+#[derive(Debug)]
+enum Asked {
+    /// Every final block in order, from the next one on.
+    Heads,
+    /// What the pool takes, whole or as hashes.
+    Transactions { full: bool },
+}
+
+/// `eth_subscribe`: `newHeads` or `newPendingTransactions`.
 pub(super) async fn eth(
     params: Params<'static>,
     pending: PendingSubscriptionSink,
     feed: Arc<Feed>,
+    context: RpcContext,
 ) -> Result<(), SubscriptionError> {
-    if let Err(error) = new_heads_asked(&params) {
-        pending.reject(ErrorObjectOwned::from(error)).await;
-        return Ok(());
-    }
-    let mut heads = feed.announcements().heads;
-    let from = *heads.borrow_and_update();
+    let asked = match asked(&params) {
+        Ok(asked) => asked,
+        Err(error) => {
+            pending.reject(ErrorObjectOwned::from(error)).await;
+            return Ok(());
+        }
+    };
+    let Announcements { mut heads, arrivals, .. } = feed.announcements();
+    let (head, next) = (*heads.borrow_and_update(), arrivals.count());
     let Ok(sink) = pending.accept().await else { return Ok(()) };
-    ended(tell_heads(&feed, &sink, from).await)
+    ended(match asked {
+        Asked::Heads => tell_heads(&feed, &sink, head).await,
+        Asked::Transactions { full } => tell_transactions(&context, &sink, next, full).await,
+    })
 }
 
-fn new_heads_asked(params: &Params<'_>) -> Result<(), RpcError> {
-    // Further arguments are filters of other subscriptions.
+fn asked(params: &Params<'_>) -> Result<Asked, RpcError> {
     let arguments = Arguments::read(params, 2)?;
     let name = arguments.text(0).map_err(|_| RpcError::NoSubscriptionName)?;
-    if name == "newHeads" { Ok(()) } else { Err(RpcError::UnknownSubscription { name, namespace: "eth" }) }
+    match name.as_str() {
+        // Some clients send empty options with it.
+        "newHeads" => Ok(Asked::Heads),
+        "newPendingTransactions" => Ok(Asked::Transactions { full: arguments.options(1)? }),
+        _ => Err(RpcError::UnknownSubscription { name, namespace: "eth" }),
+    }
+}
+
+/// Tells what the pool takes. Who falls behind what [`crate::admission::Arrivals`] remembers misses some.
+async fn tell_transactions(
+    context: &RpcContext,
+    sink: &SubscriptionSink,
+    mut next: u64,
+    full: bool,
+) -> Result<(), RpcError> {
+    let arrivals = &context.announcements.arrivals;
+    let mut changed = arrivals.subscribe();
+    loop {
+        changed.borrow_and_update();
+        let (hashes, then) = arrivals.since(next, PAGE_MAX);
+        next = then;
+        let told: Vec<_> = match full {
+            true => filters::whole(context, &hashes).iter().map(to_json_raw_value).collect(),
+            false => hashes.iter().map(to_json_raw_value).collect(),
+        };
+        for json in told {
+            let json = json.map_err(|error| RpcError::Internal(error.to_string()))?;
+            if sink.send(json).await.is_err() {
+                return Ok(());
+            }
+        }
+        if hashes.len() == PAGE_MAX {
+            continue;
+        }
+        tokio::select! {
+            () = sink.closed() => return Ok(()),
+            changed = changed.changed() => if changed.is_err() { return Ok(()) },
+        }
+    }
 }
 
 async fn tell_heads(feed: &Arc<Feed>, sink: &SubscriptionSink, mut at: Height) -> Result<(), RpcError> {
@@ -110,7 +164,7 @@ async fn resumed(feed: &Arc<Feed>, cursor: &str, head: Height) -> Result<Cursor,
 }
 
 async fn tell_events(feed: &Arc<Feed>, sink: &SubscriptionSink, mut cursor: Cursor) -> Result<(), RpcError> {
-    let Announcements { mut heads, notarized: announced, mut recorded } = feed.announcements();
+    let Announcements { mut heads, notarized: announced, mut recorded, .. } = feed.announcements();
     let mut announced = announced.subscribe();
     let mut judged = None;
     loop {

@@ -170,7 +170,7 @@ async fn what_wallets_ask_of_any_node_is_answered_honestly() {
     assert_eq!(node.call("net_peerCount", json!([])).await, "0x11");
     assert_eq!(node.call("eth_accounts", json!([])).await, json!([]));
     assert_eq!(node.call("eth_syncing", json!([])).await, false);
-    let modules = json!({"baton": "1.0", "eth": "1.0", "net": "1.0", "rpc": "1.0", "web3": "1.0"});
+    let modules = json!({"baton": "1.0", "eth": "1.0", "net": "1.0", "rpc": "1.0", "txpool": "1.0", "web3": "1.0"});
     assert_eq!(node.call("rpc_modules", json!([])).await, modules);
     node.status.send_modify(|status| {
         status.syncing = Some(SyncProgress { current: Height::new(3), target: Height::new(31) });

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::{
-    admission::SubmitError,
+    admission::{Arrivals, SubmitError},
     batcher::Recorded,
     config::RpcConfig,
     driver::{NotarizedBlocks, testing::child},
@@ -44,6 +44,7 @@ pub(super) struct TestNode {
     pub(super) recorded: watch::Sender<Option<Recorded>>,
     pub(super) liveness: watch::Sender<Option<LivenessView>>,
     pub(super) heads: watch::Sender<Height>,
+    pub(super) arrivals: Arc<Arrivals>,
     pub(super) metrics: RpcMetrics,
     client: reqwest::Client,
 }
@@ -112,10 +113,12 @@ impl TestNode {
         let mut config = RpcConfig { listen: "127.0.0.1:0".parse().unwrap(), ..RpcConfig::default() };
         let mut limits = Limits::default();
         change(&mut config, &mut limits);
+        let arrivals = Arc::new(Arrivals::default());
         let submit = {
-            let (pool, ledger) = (Arc::clone(&pool), Arc::clone(&ledger));
+            let (pool, ledger, arrivals) = (Arc::clone(&pool), Arc::clone(&ledger), Arc::clone(&arrivals));
             move |raw: Bytes| -> Result<_, SubmitError> {
                 let added = pool.lock().unwrap().add(Transaction::decode(raw)?, 0, &LedgerNonces(ledger.as_ref()))?;
+                arrivals.note([added.hash]);
                 Ok(added.hash)
             }
         };
@@ -149,11 +152,12 @@ impl TestNode {
                 heads: heads_seen,
                 notarized: Arc::clone(&notarized),
                 recorded: recorded_seen,
+                arrivals: Arc::clone(&arrivals),
             },
         };
         let server = serve_within(&config, limits, context).await.unwrap();
         let client = reqwest::Client::new();
-        Self { server, ledger, pool, status, notarized, recorded, liveness, heads, metrics, client }
+        Self { server, ledger, pool, status, notarized, recorded, liveness, heads, arrivals, metrics, client }
     }
 
     /// Makes a block with `transactions` final and returns its digest.

@@ -12,7 +12,7 @@ use jsonrpsee::{
 use serde_json::{Value, json};
 
 use super::{
-    node::{TestNode, header, spec},
+    node::{TestNode, header, spec, tx},
     websocket::{EVENTUALLY, connect, refused},
 };
 use crate::{
@@ -79,7 +79,7 @@ async fn new_heads_are_the_final_blocks_in_order_without_their_bodies() {
 async fn what_cannot_be_subscribed_to_is_said_in_geths_words() {
     let node = TestNode::start().await;
     let client = connect(&node).await;
-    for name in ["logs", "newPendingTransactions", "syncing", ""] {
+    for name in ["logs", "syncing", ""] {
         let error = refused(client.request::<Value, _>("eth_subscribe", rpc_params![name]).await);
         assert_eq!(error, (-32_601, format!("no \"{name}\" subscription in eth namespace")));
     }
@@ -128,12 +128,35 @@ async fn events_come_in_the_order_in_which_they_can_be_relied_on() {
 }
 
 #[tokio::test]
+async fn pending_transactions_are_told_as_the_pool_takes_them() {
+    let node = TestNode::start().await;
+    node.send(&tx(1, 0, 1)).await;
+    let client = connect(&node).await;
+    let subscribe = async |params| -> Subscription<Value> {
+        client.subscribe("eth_subscribe", params, "eth_unsubscribe").await.unwrap()
+    };
+    let mut hashes = subscribe(rpc_params!["newPendingTransactions"]).await;
+    let mut whole = subscribe(rpc_params!["newPendingTransactions", true]).await;
+    // More than a page, one that waits for an earlier nonce among them.
+    let sent: Vec<_> = (1..100).chain([200]).map(|nonce| tx(1, nonce, 1)).collect();
+    for transaction in &sent {
+        node.send(transaction).await;
+    }
+    for transaction in &sent {
+        assert_eq!(next(&mut hashes).await, json!(transaction.hash()));
+        let shown = next(&mut whole).await;
+        assert_eq!((&shown["hash"], &shown["blockHash"]), (&json!(transaction.hash()), &Value::Null));
+    }
+}
+
+#[tokio::test]
 async fn a_short_page_says_that_nothing_follows() {
     let node = TestNode::start().await;
     let announcements = Announcements {
         heads: node.heads.subscribe(),
         notarized: Arc::clone(&node.notarized),
         recorded: node.recorded.subscribe(),
+        arrivals: Arc::clone(&node.arrivals),
     };
     let feed = Feed::new(Arc::<MemoryLedger>::clone(&node.ledger), spec(), announcements);
     let available = |head| Available { head: Height::new(head), recorded: None };

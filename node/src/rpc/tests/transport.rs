@@ -181,7 +181,7 @@ async fn connections_beyond_the_limit_are_closed_and_room_is_found_again() {
 
 #[tokio::test]
 async fn a_call_beyond_those_that_may_wait_is_429_and_the_others_are_answered() {
-    let node = TestNode::within(|_, limits| (limits.reads_max, limits.waiting_max) = (1, 1)).await;
+    let node = TestNode::within(|_, limits| (limits.reads.running_max, limits.reads.waiting_max) = (1, 1)).await;
     let pool = node.hold_pool();
     let body = request(1, "eth_getTransactionCount", &json!([account(1), "pending"])).to_string();
     // One is under way, one waits for its turn, and for one there is no place.
