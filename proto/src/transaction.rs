@@ -5,7 +5,9 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use alloy_consensus::{Transaction as _, TxEnvelope, TxType, transaction::SignerRecoverable};
+use alloy_consensus::{
+    Transaction as _, TxEnvelope, TxType, crypto::secp256k1::recover_signer, transaction::SignerRecoverable,
+};
 use alloy_eips::eip2718::{Decodable2718, Encodable2718};
 use alloy_primitives::{Address, Bytes, TxHash};
 
@@ -42,6 +44,8 @@ struct Inner {
     raw: Bytes,
     /// Set from the start, unless the transaction comes from storage.
     sender: OnceLock<Address>,
+    /// Set when somebody asks.
+    authorities: OnceLock<Box<[Address]>>,
 }
 
 impl Transaction {
@@ -73,7 +77,7 @@ impl Transaction {
             Some(sender) => sender,
             None => envelope.recover_signer().map_err(|_| TransactionError::InvalidSender)?,
         };
-        Ok(Self(Arc::new(Inner { envelope, raw, sender: sender.into() })))
+        Ok(Self(Arc::new(Inner { envelope, raw, sender: sender.into(), authorities: OnceLock::new() })))
     }
 
     /// Decodes an encoding that [`Self::decode`] accepted before it was stored, and recovers its sender when somebody asks.
@@ -85,7 +89,7 @@ impl Transaction {
     /// See [`Self::decode`]; never [`TransactionError::InvalidSender`].
     pub fn decode_stored(raw: Bytes) -> Result<Self, TransactionError> {
         let envelope = decode_form(&raw)?;
-        Ok(Self(Arc::new(Inner { envelope, raw, sender: OnceLock::new() })))
+        Ok(Self(Arc::new(Inner { envelope, raw, sender: OnceLock::new(), authorities: OnceLock::new() })))
     }
 
     /// Returns the canonical EIP-2718 encoding.
@@ -110,6 +114,22 @@ impl Transaction {
         let recover =
             || self.0.envelope.recover_signer().expect("the signature was checked before the bytes were stored");
         *self.0.sender.get_or_init(recover)
+    }
+
+    /// Returns the accounts that signed its authorizations (EIP-7702), each once, in the order in which they stand first; those
+    /// that nobody signed are left out, as executing them does. The first call recovers them (about 40 µs each, and at most
+    /// 670 fit the gas of a transaction).
+    #[must_use]
+    pub fn authorities(&self) -> &[Address] {
+        self.0.authorities.get_or_init(|| {
+            let mut authorities = Vec::new();
+            for authorization in self.0.envelope.authorization_list().unwrap_or_default() {
+                let signed = authorization.signature().ok();
+                let authority = signed.and_then(|it| recover_signer(&it, authorization.signature_hash()).ok());
+                authorities.extend(authority.filter(|authority| !authorities.contains(authority)));
+            }
+            authorities.into()
+        })
     }
 
     /// Returns the decoded transaction.

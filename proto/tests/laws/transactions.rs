@@ -1,9 +1,13 @@
 //! Which bytes are a transaction that Baton orders.
 
 use alloy_consensus::{
-    SignableTransaction, TxEip1559, TxEip4844, TxEnvelope, TxLegacy, crypto::secp256k1::sign_message,
+    SignableTransaction, TxEip1559, TxEip4844, TxEip7702, TxEnvelope, TxLegacy,
+    crypto::secp256k1::{recover_signer, sign_message},
 };
-use alloy_eips::eip2718::Encodable2718;
+use alloy_eips::{
+    eip2718::Encodable2718,
+    eip7702::{Authorization, SignedAuthorization},
+};
 use alloy_primitives::{Address, Bytes, Signature, TxKind, U256, address, b256, hex, keccak256, uint};
 use baton_proto::{Transaction, TransactionError, limits::TRANSACTION_BYTES_MAX};
 use proptest::prelude::*;
@@ -171,4 +175,28 @@ fn signatures_have_a_low_s() {
     for (r, s) in [(U256::ZERO, low.s()), (low.r(), U256::ZERO), (N, low.s()), (U256::MAX, low.s())] {
         assert_eq!(with(Signature::new(r, s, low.v())), Err(TransactionError::InvalidSender));
     }
+}
+
+#[test]
+fn authorizations_name_each_account_that_signed_one_once() {
+    let authorization = |key: u64, nonce: u64| {
+        let inner = Authorization { chain_id: U256::from(7), address: Address::repeat_byte(5), nonce };
+        let signature = sign_message(U256::from(key).into(), inner.signature_hash()).unwrap();
+        inner.into_signed(signature)
+    };
+    let (first, second) = (authorization(1, 0), authorization(2, 0));
+    // The other root of the same signature is somebody's too, but not valid (EIP-2); a third has no signer at all.
+    let high = N - first.s();
+    let malleated = SignedAuthorization::new_unchecked(first.inner().clone(), 1 - first.y_parity(), first.r(), high);
+    let nobodys = SignedAuthorization::new_unchecked(first.inner().clone(), 0, U256::ZERO, U256::ZERO);
+    let authorization_list = vec![second.clone(), malleated, first.clone(), nobodys, authorization(2, 1)];
+    let unsigned = TxEip7702 { chain_id: 7, authorization_list, ..TxEip7702::default() };
+    let signature = sign_message(U256::from(3).into(), unsigned.signature_hash()).unwrap();
+    let transaction = decode(TxEnvelope::from(unsigned.into_signed(signature)).encoded_2718()).unwrap();
+    let signer = |it: &SignedAuthorization| recover_signer(&it.signature().unwrap(), it.signature_hash()).unwrap();
+    assert_eq!(transaction.authorities(), [signer(&second), signer(&first)]);
+    let plain = TxEip1559 { chain_id: 7, ..TxEip1559::default() };
+    let signature = sign_message(U256::from(3).into(), plain.signature_hash()).unwrap();
+    let transaction = decode(TxEnvelope::from(plain.into_signed(signature)).encoded_2718()).unwrap();
+    assert!(transaction.authorities().is_empty());
 }
