@@ -1,7 +1,7 @@
 //! What a pool is allowed to hold, and why these numbers.
 
 use baton_proto::{
-    ChainSpec, OrderingRule,
+    ChainSpec, ExecutorKind, OrderingRule,
     limits::{TRANSACTION_BYTES_MAX, TRANSACTION_GAS_MAX},
 };
 
@@ -14,6 +14,9 @@ pub struct PoolConfig {
     pub rules: TransactionRules,
     /// In which order blocks stand, from the chain spec.
     pub ordering_rule: OrderingRule,
+    /// What executes blocks, from the chain spec. Where nothing does, nobody has a balance and nobody is charged: money is not
+    /// asked for.
+    pub executor: ExecutorKind,
     /// Least `maxPriorityFeePerGas` (or gas price), in wei.
     pub priority_fee_min: u128,
     /// Most transactions in the pool.
@@ -22,7 +25,7 @@ pub struct PoolConfig {
     pub bytes_max: usize,
     /// Most transactions of one account.
     pub account_transactions_max: usize,
-    /// Most gapped transactions of one account.
+    /// Most transactions of one account that wait for a nonce or for money.
     pub account_gapped_max: usize,
     /// How long a transaction may wait, in milliseconds.
     pub lifetime_ms: u64,
@@ -48,7 +51,7 @@ impl PoolConfig {
     /// 3 hours, as in geth and reth.
     pub const LIFETIME_MS: u64 = 3 * 60 * 60 * 1_000;
 
-    /// 0: as long as no base fee exists, a chain need not charge anything.
+    /// 0: what a chain charges besides is its base fee, which every block asks for by itself.
     pub const PRIORITY_FEE_MIN: u128 = 0;
 
     /// Returns the configuration of a chain with the default bounds.
@@ -56,16 +59,18 @@ impl PoolConfig {
     pub fn of(spec: &ChainSpec) -> Self {
         Self {
             rules: TransactionRules::of(spec),
+            executor: spec.executor,
             ..Self::new(spec.l2_chain_id.get(), spec.block_gas_limit, spec.ordering_rule)
         }
     }
 
-    /// Returns the default bounds under these rules.
+    /// Returns the default bounds under these rules, for a chain that only orders.
     #[must_use]
     pub fn new(chain_id: u64, block_gas_limit: u64, ordering_rule: OrderingRule) -> Self {
         Self {
             rules: TransactionRules { chain_id, block_gas_limit, bytes_max: TRANSACTION_BYTES_MAX },
             ordering_rule,
+            executor: ExecutorKind::None,
             priority_fee_min: Self::PRIORITY_FEE_MIN,
             transactions_max: Self::TRANSACTIONS_MAX,
             bytes_max: Self::BYTES_MAX,
@@ -91,5 +96,7 @@ mod tests {
         assert_eq!(wide.rules.bytes_max, 128 * 1024);
         // No block could ever take more, so the pool does not let it in.
         assert_eq!(of(50_000).rules.bytes_max, 50_000);
+        let charging = ChainSpec { executor: ExecutorKind::Embedded, ..ChainSpec::example() };
+        assert_eq!(PoolConfig::of(&charging).executor, ExecutorKind::Embedded);
     }
 }

@@ -15,6 +15,8 @@ pub struct PoolCounts {
     pub evicted: u64,
     /// Transactions that waited too long.
     pub expired: u64,
+    /// Transactions that their account could not pay for any more.
+    pub unfunded: u64,
 }
 
 impl PoolCounts {

@@ -19,6 +19,8 @@ pub enum Fate {
     Evicted,
     /// It waited for its whole lifetime, or had no place any more once one that did had left.
     Expired,
+    /// After a block its account could not pay for it any more, or for so many of those before it that it had no place left.
+    Unfunded,
 }
 
 /// The last [`DEPARTED_MAX`] of them.

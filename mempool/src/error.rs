@@ -1,11 +1,12 @@
 //! Why the pool refuses.
 
+use alloy_primitives::{Address, U256};
 use baton_proto::limits::TRANSACTION_GAS_MAX;
 
 /// Why a transaction is not admitted; the pool is then as it was before.
 ///
 /// Wallets and libraries match these strings, not codes, so each begins with geth's text for the case (`core/error.go`,
-/// `core/txpool/errors.go`). Over JSON-RPC all of them have code −32000.
+/// `core/txpool/errors.go`, `core/txpool/legacypool`). Over JSON-RPC all of them have code −32000.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages are the documentation")]
 pub enum PoolError {
@@ -37,6 +38,26 @@ pub enum PoolError {
     AlreadyKnown,
     #[error("nonce too low: next nonce {next}, tx nonce {got}")]
     NonceTooLow { next: u64, got: u64 },
+    #[error("sender not an eoa: address {sender}")]
+    SenderNotEoa { sender: Address },
+    #[error("insufficient funds for gas * price + value: balance {balance}, tx cost {cost}, overshot {}", cost - balance)]
+    InsufficientFunds { balance: U256, cost: U256 },
+    #[error(
+        "insufficient funds for gas * price + value: balance {balance}, queued cost {queued}, tx cost {cost}, overshot {overshot}"
+    )]
+    Overdraft { balance: U256, queued: U256, cost: U256, overshot: U256 },
+    #[error(
+        "insufficient funds for gas * price + value: balance {balance}, queued cost {queued}, tx bumped {bump}, overshot {overshot}"
+    )]
+    OverdraftByReplacement { balance: U256, queued: U256, bump: U256, overshot: U256 },
+    #[error("in-flight transaction limit reached for delegated accounts")]
+    InflightLimit,
+    #[error("gapped-nonce tx from delegated accounts")]
+    GappedFromDelegated,
+    #[error("authority already reserved")]
+    AuthorityReserved,
+    #[error("the state of the sender cannot be read at the moment")]
+    StateUnreadable,
     #[error(
         "replacement transaction underpriced: gas tip cap {priority_fee_needed} and fee cap {max_fee_needed} needed"
     )]
@@ -52,7 +73,15 @@ impl PoolError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::AccountLimit { .. } | Self::Full => true,
+            Self::AccountLimit { .. }
+            | Self::Full
+            | Self::InsufficientFunds { .. }
+            | Self::Overdraft { .. }
+            | Self::OverdraftByReplacement { .. }
+            | Self::InflightLimit
+            | Self::GappedFromDelegated
+            | Self::AuthorityReserved
+            | Self::StateUnreadable => true,
             Self::ChainId { .. }
             | Self::Oversized { .. }
             | Self::InitcodeTooLarge { .. }
@@ -66,6 +95,7 @@ impl PoolError {
             | Self::Underpriced { .. }
             | Self::AlreadyKnown
             | Self::NonceTooLow { .. }
+            | Self::SenderNotEoa { .. }
             | Self::ReplacementUnderpriced { .. } => false,
         }
     }

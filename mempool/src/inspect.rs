@@ -8,9 +8,10 @@ use crate::{Pool, account::Account};
 /// How a transaction waits, in geth's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
-    /// Every nonce before it is used or waits too: it is executable.
+    /// Every nonce before it is used or waits too, and the balance covers all of them: it is executable, if not at today's
+    /// base fee.
     Pending,
-    /// It waits for an earlier nonce.
+    /// It waits for an earlier nonce or for money.
     Queued,
 }
 

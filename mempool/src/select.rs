@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BinaryHeap};
 
-use alloy_primitives::{Address, TxHash};
+use alloy_primitives::{Address, TxHash, U256};
 use baton_proto::{OrderingRule, Transaction};
 
 use crate::{
-    Nonces, Pool,
-    account::Queued,
+    Accounts, Pool,
+    account::Account,
     order::{Rank, priority_fee_order},
 };
 
@@ -23,11 +23,22 @@ pub struct Selection<'a> {
     pub gas_max: u64,
     /// Most transactions.
     pub count_max: usize,
-    /// Next nonces after the unfinalized ancestors of the block, for the accounts that these change.
-    pub ahead: &'a BTreeMap<Address, u64>,
+    /// The most that each unit of gas can cost at least in that block, in wei.
+    pub base_fee: u64,
+    /// What the unfinalized ancestors of the block leave of the accounts that send in them.
+    pub ahead: &'a BTreeMap<Address, InFlight>,
     /// Which transactions must not be taken: those in an unfinalized ancestor or in the last `DUP_WINDOW` final blocks.
     /// What follows one in its account is not taken either.
     pub skip: &'a dyn Fn(&TxHash) -> bool,
+}
+
+/// What blocks that are not final hold of an account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InFlight {
+    /// Its next nonce after them.
+    pub next: u64,
+    /// What its transactions in them can cost together, in wei.
+    pub spent: U256,
 }
 
 /// An account's next transaction. The derived order is the order of ranks, for no two ranks are equal.
@@ -36,25 +47,28 @@ struct Turn {
     rank: Rank,
     sender: Address,
     nonce: u64,
+    /// What those before it can cost.
+    spent: U256,
     /// Whether the nonce has been compared with final state.
     is_checked: bool,
 }
 
 impl Pool {
     /// Returns transactions for a block, within its bounds and in the chain's ordering rule; each sender's begin at its
-    /// next nonce after `ahead` and are consecutive. Those that offer more are taken first, and of equals the oldest.
+    /// next nonce after `ahead` and are consecutive, and its balance covers all of them and those ahead. Those that offer more
+    /// are taken first, and of equals the oldest.
     ///
-    /// One that does not fit leaves room for smaller ones of others. O(accounts + n log accounts), and one read of final
-    /// state for each sender that comes to its turn. Accounts for which final state is ahead of [`Pool::on_final`] sit out
-    /// until the pool has heard of it.
+    /// One that does not fit leaves room for smaller ones of others; one that offers less than the base fee waits, and what
+    /// follows it in its account with it. O(accounts + n log accounts), and one read of final state for each sender that comes
+    /// to its turn. Accounts for which final state is ahead of [`Pool::on_final`] sit out until the pool has heard of it.
     #[must_use]
-    pub fn select(&self, selection: &Selection<'_>, nonces: &dyn Nonces) -> Vec<Transaction> {
+    pub fn select(&self, selection: &Selection<'_>, accounts: &dyn Accounts) -> Vec<Transaction> {
         let mut turns: BinaryHeap<Turn> = self
             .accounts
             .iter()
             .filter_map(|(sender, account)| {
-                let ahead = selection.ahead.get(sender).copied().unwrap_or_default();
-                self.turn(*sender, account.next().max(ahead), false)
+                let InFlight { next, spent } = selection.ahead.get(sender).copied().unwrap_or_default();
+                self.turn(*sender, account, account.next().max(next), spent, false)
             })
             .collect();
         let (mut bytes_left, mut gas_left) = (selection.bytes_max, selection.gas_max);
@@ -66,20 +80,29 @@ impl Pool {
             // An account whose nonce has moved since we last heard of it competed with the fee of a used transaction. Its
             // right next one may have belonged before what is selected already, so it sits this block out. Reading final
             // state for every account beforehand would cost more than all the rest.
-            if !turn.is_checked && nonces.nonce(turn.sender) > turn.nonce {
+            if !turn.is_checked && accounts.account(turn.sender).is_none_or(|facts| facts.nonce > turn.nonce) {
                 continue;
             }
-            let Some(Queued { transaction, .. }) = self.queued_at(turn.sender, turn.nonce) else {
+            let Some(account) = self.accounts.get(&turn.sender) else { continue };
+            let Some(queued) = account.get(turn.nonce) else { continue };
+            let transaction = &queued.transaction;
+            let (bytes, gas) = (transaction.raw().len(), transaction.gas_limit());
+            // Each of these would be skipped when the block is executed.
+            let Some(spent) = turn.spent.checked_add(queued.cost).filter(|spent| *spent <= account.facts().balance)
+            else {
                 continue;
             };
-            let (bytes, gas) = (transaction.raw().len(), transaction.gas_limit());
+            if transaction.max_fee() < u128::from(selection.base_fee) {
+                continue;
+            }
             if bytes > bytes_left || gas > gas_left || (selection.skip)(transaction.hash()) {
                 continue;
             }
             bytes_left -= bytes;
             gas_left -= gas;
             selected.push(transaction.clone());
-            turns.extend(turn.nonce.checked_add(1).and_then(|nonce| self.turn(turn.sender, nonce, true)));
+            let next = turn.nonce.checked_add(1);
+            turns.extend(next.and_then(|nonce| self.turn(turn.sender, account, nonce, spent, true)));
         }
         match self.config.ordering_rule {
             OrderingRule::PriorityFee => priority_fee_order(selected),
@@ -87,13 +110,9 @@ impl Pool {
         }
     }
 
-    fn turn(&self, sender: Address, nonce: u64, is_checked: bool) -> Option<Turn> {
-        let queued = self.queued_at(sender, nonce)?;
+    fn turn(&self, sender: Address, account: &Account, nonce: u64, spent: U256, is_checked: bool) -> Option<Turn> {
+        let queued = account.get(nonce)?;
         let rank = Rank::for_choice(self.config.ordering_rule, &queued.transaction, queued.arrival);
-        Some(Turn { rank, sender, nonce, is_checked })
-    }
-
-    fn queued_at(&self, sender: Address, nonce: u64) -> Option<&Queued> {
-        self.accounts.get(&sender)?.get(nonce)
+        Some(Turn { rank, sender, nonce, spent, is_checked })
     }
 }

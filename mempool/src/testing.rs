@@ -13,7 +13,7 @@ use alloy_eips::{
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256};
 use baton_proto::Transaction;
 
-use crate::{Nonces, Selection};
+use crate::{AccountCode, AccountFacts, Accounts, InFlight, Pool, Selection, Settled};
 
 pub(crate) const CHAIN_ID: u64 = 7_777;
 
@@ -29,10 +29,12 @@ pub(crate) struct Draft {
     pub(crate) fee: Option<u128>,
     pub(crate) gas: u64,
     pub(crate) to: Option<Address>,
-    pub(crate) value: u64,
+    pub(crate) value: U256,
     pub(crate) input: Vec<u8>,
     pub(crate) access_list: Vec<(Address, Vec<B256>)>,
     pub(crate) authorizations: usize,
+    /// The account that signs them.
+    pub(crate) authority: u64,
 }
 
 impl Default for Draft {
@@ -46,10 +48,11 @@ impl Default for Draft {
             fee: None,
             gas: 21_000,
             to: Some(Address::repeat_byte(0xee)),
-            value: 0,
+            value: U256::ZERO,
             input: Vec::new(),
             access_list: Vec::new(),
             authorizations: 1,
+            authority: 99,
         }
     }
 }
@@ -59,7 +62,7 @@ impl Draft {
         let Self { chain_id, nonce, tip, gas, .. } = *self;
         let fee = self.fee.unwrap_or(tip);
         let to = self.to.map_or(TxKind::Create, TxKind::Call);
-        let value = U256::from(self.value);
+        let value = self.value;
         let input = Bytes::from(self.input.clone());
         let access_list = AccessList(
             self.access_list
@@ -100,7 +103,7 @@ impl Draft {
                 to: self.to.unwrap(),
                 value,
                 access_list,
-                authorization_list: vec![authorization(chain_id); self.authorizations],
+                authorization_list: vec![authorization(chain_id, self.authority); self.authorizations],
                 input,
             }),
             other => panic!("no transaction type {other}"),
@@ -121,9 +124,9 @@ fn secret(key: u64) -> B256 {
     U256::from(key).into()
 }
 
-fn authorization(chain_id: u64) -> SignedAuthorization {
+fn authorization(chain_id: u64, key: u64) -> SignedAuthorization {
     let inner = Authorization { chain_id: U256::from(chain_id), address: Address::repeat_byte(5), nonce: 0 };
-    let signature = sign_message(secret(99), inner.signature_hash()).unwrap();
+    let signature = sign_message(secret(key), inner.signature_hash()).unwrap();
     inner.into_signed(signature)
 }
 
@@ -137,19 +140,41 @@ pub(crate) fn account(key: u64) -> Address {
     tx(key, 0, 0).sender()
 }
 
-/// A final state: next nonces, 0 where none is given.
+/// A final state: nonce 0, no code, and more than anything costs, where nothing else is said.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct State(pub(crate) BTreeMap<Address, u64>);
+pub(crate) struct State {
+    pub(crate) nonces: BTreeMap<Address, u64>,
+    pub(crate) balances: BTreeMap<Address, U256>,
+    pub(crate) code: BTreeMap<Address, AccountCode>,
+}
 
-impl Nonces for State {
-    fn nonce(&self, account: Address) -> u64 {
-        self.0.get(&account).copied().unwrap_or_default()
+impl State {
+    pub(crate) fn nonce(&self, account: Address) -> u64 {
+        self.nonces.get(&account).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn balance(&self, account: Address) -> U256 {
+        self.balances.get(&account).copied().unwrap_or(U256::MAX)
+    }
+
+    /// Tells `pool` of all that is said here.
+    pub(crate) fn tell(&self, pool: &mut Pool) {
+        let touched: Vec<_> = self.nonces.keys().chain(self.balances.keys()).chain(self.code.keys()).copied().collect();
+        pool.on_final(&Settled { touched: &touched, refused: &[], base_fee: 0 }, self);
+    }
+}
+
+impl Accounts for State {
+    fn account(&self, account: Address) -> Option<AccountFacts> {
+        let code = self.code.get(&account).copied().unwrap_or_default();
+        Some(AccountFacts { nonce: self.nonce(account), balance: self.balance(account), code })
     }
 }
 
 impl<'a> Selection<'a> {
     /// A block with room for all.
-    pub(crate) fn everything(ahead: &'a BTreeMap<Address, u64>) -> Self {
-        Self { bytes_max: usize::MAX, gas_max: u64::MAX, count_max: usize::MAX, ahead, skip: &|_| false }
+    pub(crate) fn everything(ahead: &'a BTreeMap<Address, InFlight>) -> Self {
+        let (bytes_max, gas_max, count_max) = (usize::MAX, u64::MAX, usize::MAX);
+        Self { bytes_max, gas_max, count_max, base_fee: 0, ahead, skip: &|_| false }
     }
 }

@@ -7,7 +7,7 @@ use alloy_eips::{
     eip7702::{Authorization, SignedAuthorization},
 };
 use alloy_primitives::{Address, B256, Signature, TxKind, U256};
-use baton_mempool::{Nonces, Pool, PoolConfig};
+use baton_mempool::{AccountFacts, Accounts, Pool, PoolConfig};
 use baton_proto::{OrderingRule, Transaction, limits::TRANSACTION_GAS_MAX};
 
 const CHAIN_ID: u64 = 7_777;
@@ -19,9 +19,9 @@ const MIB: usize = 1 << 20;
 
 struct Fresh;
 
-impl Nonces for Fresh {
-    fn nonce(&self, _: Address) -> u64 {
-        0
+impl Accounts for Fresh {
+    fn account(&self, _: Address) -> Option<AccountFacts> {
+        Some(AccountFacts::default())
     }
 }
 

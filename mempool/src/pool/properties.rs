@@ -33,8 +33,15 @@ impl Pool {
         let by_worth: BTreeMap<_, _> =
             self.accounts.iter().map(|(address, account)| (account.worth().unwrap(), *address)).collect();
         assert_eq!(by_worth, self.by_worth);
-        let executable = self.accounts.values().filter(|account| account.len() > account.gapped_len()).count();
-        assert_eq!(executable, self.executable_accounts);
+        let executable = self.accounts.iter().filter(|(_, account)| account.len() > account.gapped_len());
+        let heads =
+            executable.map(|(address, account)| (account.get(account.next()).unwrap().transaction.max_fee(), *address));
+        assert_eq!(heads.collect::<BTreeSet<_>>(), self.heads);
+        let mut authorities = BTreeMap::new();
+        for authority in self.transactions().flat_map(Transaction::authorities) {
+            *authorities.entry(*authority).or_insert(0) += 1;
+        }
+        assert_eq!(authorities, self.authorities);
         assert!(self.len() <= self.config.transactions_max && self.bytes <= self.config.bytes_max);
     }
 
@@ -45,6 +52,9 @@ impl Pool {
 }
 
 const BYTES_MAX: usize = 3_000;
+
+/// What the dearest run of an account's bound costs.
+const BALANCE_MAX: u64 = 7 * 50_000 * 17;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -61,9 +71,14 @@ enum Step {
         stranger: u64,
         tell: bool,
     },
-    /// A leader includes any transaction of ours, in turn or not.
-    Misplace {
+    /// Execution refuses a transaction of ours at its turn.
+    Refuse {
         which: prop::sample::Index,
+    },
+    /// An account gains or loses money.
+    Fund {
+        key: u64,
+        balance: u64,
     },
     Wait {
         ms: u64,
@@ -80,17 +95,25 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(key, nonce, tip, more, input)| Step::Add { key, nonce, tip, fee: tip + more, input }),
         2 => (0usize..5, 0u64..2, any::<bool>())
             .prop_map(|(count, stranger, tell)| Step::Finalize { count, stranger, tell }),
-        1 => any::<prop::sample::Index>().prop_map(|which| Step::Misplace { which }),
+        1 => any::<prop::sample::Index>().prop_map(|which| Step::Refuse { which }),
+        2 => (1u64..6, prop_oneof![0..BALANCE_MAX / 10, 0..BALANCE_MAX])
+            .prop_map(|(key, balance)| Step::Fund { key, balance }),
         1 => (0u64..700).prop_map(|ms| Step::Wait { ms }),
         1 => any::<prop::sample::Index>().prop_map(|which| Step::Discard { which }),
     ]
 }
 
-/// The nonces that are executable by the definition: in the pool, with all between them and the next one.
+/// The nonces that are executable by the definition: in the pool, with all between them and the next one, and all together
+/// covered by the balance.
 fn executable(pool: &Pool, state: &State) -> BTreeSet<(Address, u64)> {
-    let held: BTreeSet<_> = pool.transactions().map(|tx| (tx.sender(), tx.nonce())).collect();
-    let runs = |sender: &Address, nonce: u64| (state.nonce(*sender)..=nonce).all(|n| held.contains(&(*sender, n)));
-    held.iter().filter(|(sender, nonce)| state.nonce(*sender) <= *nonce && runs(sender, *nonce)).copied().collect()
+    let held: BTreeMap<_, _> = pool.transactions().map(|tx| ((tx.sender(), tx.nonce()), pool.cost(tx))).collect();
+    let is_covered = |sender: Address, nonce: u64| {
+        let costs: Option<Vec<_>> = (state.nonce(sender)..=nonce).map(|n| held.get(&(sender, n)).copied()).collect();
+        let has_all_its_money = pool.config.executor == ExecutorKind::None;
+        costs.is_some_and(|costs| has_all_its_money || costs.into_iter().sum::<U256>() <= state.balance(sender))
+    };
+    let all = held.keys().copied();
+    all.filter(|(sender, nonce)| state.nonce(*sender) <= *nonce && is_covered(*sender, *nonce)).collect()
 }
 
 struct World {
@@ -126,49 +149,74 @@ impl World {
         }
     }
 
+    /// Tells the pool what final state says now of these accounts.
+    fn tell(&mut self, touched: &[Address]) {
+        self.pool.on_final(&Settled { touched, refused: &[], base_fee: 0 }, &self.state);
+    }
+
     fn finalize(&mut self, count: usize, stranger: u64, tell: bool) {
         let none = BTreeMap::new();
         let block = self.pool.select(&Selection { count_max: count, ..Selection::everything(&none) }, &self.state);
         let mut nonces = BTreeMap::new();
         for tx in &block {
             nonces.insert(tx.sender(), tx.nonce() + 1);
+            // It spends all that it can.
+            let left = self.state.balance(tx.sender()) - self.pool.cost(tx);
+            self.state.balances.insert(tx.sender(), left);
         }
         if stranger > 0 {
             let account = crate::testing::account(1);
             let next = nonces.get(&account).copied().unwrap_or_else(|| self.state.nonce(account));
             nonces.insert(account, next + stranger);
         }
-        self.state.0.extend(&nonces);
+        self.state.nonces.extend(&nonces);
+        let touched: Vec<_> = nonces.keys().copied().collect();
         if tell {
             let expected: Vec<_> = self
                 .pool
                 .transactions()
                 .filter(|tx| nonces.get(&tx.sender()).is_none_or(|next| tx.nonce() >= *next))
+                .filter(|tx| !block.contains(tx))
                 .cloned()
                 .collect();
-            let included: Vec<_> = block.iter().map(|tx| *tx.hash()).collect();
-            self.pool.on_final(&nonces, &included);
-            assert_eq!(
-                self.pool.transactions().cloned().collect::<Vec<_>>(),
-                expected,
-                "not exactly the used nonces left"
-            );
+            self.tell(&touched);
+            // What a block took was covered beside those before it, so what follows still is.
+            let left: Vec<_> = self.pool.transactions().cloned().collect();
+            let is_unfunded =
+                |tx: &Transaction| touched.contains(&tx.sender()) && self.pool.fate(tx.hash()) == Some(Fate::Unfunded);
+            assert!(expected.iter().all(|tx| left.contains(tx) || is_unfunded(tx)), "more than the used nonces left");
+            assert!(left.iter().all(|tx| expected.contains(tx)), "a used nonce is still here");
         } else {
             // The ledger is ahead of the pool until the next block; catch up as the driver does, with what changed since.
             self.check_selection(false);
-            self.pool.on_final(&nonces, &[]);
+            self.tell(&touched);
         }
     }
 
-    fn misplace(&mut self, which: &prop::sample::Index) {
+    fn refuse(&mut self, which: &prop::sample::Index) {
         let all: Vec<_> = self.pool.transactions().cloned().collect();
         if all.is_empty() {
             return;
         }
-        let tx = which.get(&all);
-        let next = self.state.nonce(tx.sender());
-        self.pool.on_final(&BTreeMap::new(), &[*tx.hash()]);
-        assert_eq!(self.pool.contains(tx.hash()), tx.nonce() > next);
+        let hash = *which.get(&all).hash();
+        self.pool.on_final(&Settled { touched: &[], refused: &[hash], base_fee: 0 }, &self.state);
+        assert!(!self.pool.contains(&hash));
+    }
+
+    fn fund(&mut self, key: u64, balance: u64) {
+        let account = crate::testing::account(key);
+        let before: Vec<_> = self.pool.transactions().cloned().collect();
+        self.state.balances.insert(account, U256::from(balance));
+        self.tell(&[account]);
+        // Only what alone costs too much leaves, and of the others what finds no place beyond the run.
+        let gapped_max = self.pool.config.account_gapped_max;
+        let (mut left, mut stayed) = (0, 0);
+        for tx in before.iter().filter(|tx| !self.pool.contains(tx.hash())) {
+            assert_eq!((tx.sender(), self.pool.fate(tx.hash())), (account, Some(Fate::Unfunded)));
+            left += usize::from(self.pool.cost(tx) <= U256::from(balance));
+        }
+        stayed += self.pool.accounts.get(&account).map_or(0, Account::gapped_len);
+        assert!(left == 0 || stayed == gapped_max, "{left} left that had a place beside {stayed}");
     }
 
     fn discard(&mut self, which: &prop::sample::Index) {
@@ -209,6 +257,7 @@ impl World {
         for bounded in [
             Selection { gas_max: 500_000, count_max: 7, ..Selection::everything(&none) },
             Selection { bytes_max: 900, count_max: 9, ..Selection::everything(&none) },
+            Selection { base_fee: 9, ..Selection::everything(&none) },
             Selection { skip: &|hash| hash[0].is_multiple_of(3), ..Selection::everything(&none) },
         ] {
             let selected = self.pool.select(&bounded, &self.state);
@@ -216,15 +265,17 @@ impl World {
             assert!(selected.len() <= bounded.count_max);
             assert!(selected.iter().map(Transaction::gas_limit).sum::<u64>() <= bounded.gas_max);
             assert!(selected.iter().map(|tx| tx.raw().len()).sum::<usize>() <= bounded.bytes_max);
-            assert!(selected.iter().all(|tx| !(bounded.skip)(tx.hash())));
+            assert!(
+                selected.iter().all(|tx| !(bounded.skip)(tx.hash()) && tx.max_fee() >= u128::from(bounded.base_fee))
+            );
             let mut next = self.state.clone();
             for tx in &selected {
                 assert_eq!(next.nonce(tx.sender()), tx.nonce(), "a selected transaction is not next");
-                next.0.insert(tx.sender(), tx.nonce() + 1);
+                next.nonces.insert(tx.sender(), tx.nonce() + 1);
             }
         }
         for (sender, pending) in
-            self.state.0.keys().map(|sender| (sender, self.pool.pending_nonce(*sender, &self.state)))
+            self.state.nonces.keys().map(|sender| (sender, self.pool.pending_nonce(*sender, self.state.nonce(*sender))))
         {
             assert!(!executable.contains(&(*sender, pending)));
             assert!((self.state.nonce(*sender)..pending).all(|nonce| executable.contains(&(*sender, nonce))));
@@ -232,34 +283,58 @@ impl World {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
-
-    #[test]
-    fn any_history_keeps_the_laws(steps in prop::collection::vec(step(), 1..120), first_seen in any::<bool>()) {
-        let ordering_rule = if first_seen { OrderingRule::FirstSeen } else { OrderingRule::PriorityFee };
+impl World {
+    fn new(ordering_rule: OrderingRule, executor: ExecutorKind) -> Self {
         let config = PoolConfig {
             transactions_max: 16,
             bytes_max: BYTES_MAX,
             account_transactions_max: 7,
             account_gapped_max: 3,
             lifetime_ms: 1_000,
+            executor,
             ..PoolConfig::new(CHAIN_ID, 120_000_000, ordering_rule)
         };
-        let mut world = World { pool: Pool::new(config), state: State::default(), now_ms: 0 };
-        for step in steps {
-            match step {
-                Step::Add { key, nonce, tip, fee, input } => {
-                    let draft = Draft { key, nonce, tip, fee: Some(fee), input: vec![0; input], gas: 50_000, ..Draft::default() };
-                    world.add(&draft);
-                }
-                Step::Finalize { count, stranger, tell } => world.finalize(count, stranger, tell),
-                Step::Misplace { which } => world.misplace(&which),
-                Step::Wait { ms } => world.wait(ms),
-                Step::Discard { which } => world.discard(&which),
+        Self { pool: Pool::new(config), state: State::default(), now_ms: 0 }
+    }
+
+    fn take(&mut self, step: &Step) {
+        match step {
+            Step::Add { key, nonce, tip, fee, input } => {
+                let (key, nonce, tip, fee) = (*key, *nonce, *tip, Some(*fee));
+                let draft = Draft { key, nonce, tip, fee, input: vec![0; *input], gas: 50_000, ..Draft::default() };
+                self.add(&draft);
             }
-            world.pool.assert_consistent();
-            world.check_selection(true);
+            Step::Finalize { count, stranger, tell } => self.finalize(*count, *stranger, *tell),
+            Step::Refuse { which } => self.refuse(which),
+            Step::Fund { key, balance } => self.fund(*key, *balance),
+            Step::Wait { ms } => self.wait(*ms),
+            Step::Discard { which } => self.discard(which),
         }
+        self.pool.assert_consistent();
+        self.check_selection(true);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn any_history_keeps_the_laws(
+        steps in prop::collection::vec(step(), 1..120),
+        first_seen in any::<bool>(),
+        charges in any::<bool>(),
+    ) {
+        let ordering_rule = if first_seen { OrderingRule::FirstSeen } else { OrderingRule::PriorityFee };
+        let executor = if charges { ExecutorKind::Embedded } else { ExecutorKind::None };
+        let mut world = World::new(ordering_rule, executor);
+        for step in &steps {
+            world.take(step);
+        }
+        // Equal calls give equal pools.
+        let mut again = World::new(ordering_rule, executor);
+        for step in &steps {
+            again.take(step);
+        }
+        prop_assert_eq!(format!("{:?}", again.pool), format!("{:?}", world.pool));
     }
 }

@@ -4,7 +4,7 @@ use baton_proto::OrderingRule;
 
 use super::*;
 use crate::{
-    Selection,
+    InFlight, Selection,
     order::{consecutive_nonces, obeys},
     testing::{CHAIN_ID, Draft, State, account, tx},
 };
@@ -22,7 +22,11 @@ fn fresh() -> State {
 }
 
 fn at(key: u64, next: u64) -> State {
-    State(BTreeMap::from([(account(key), next)]))
+    State { nonces: BTreeMap::from([(account(key), next)]), ..State::default() }
+}
+
+fn settled(refused: &[TxHash]) -> Settled<'_> {
+    Settled { touched: &[], refused, base_fee: 0 }
 }
 
 fn add(pool: &mut Pool, transaction: &Transaction) -> Result<Added, PoolError> {
@@ -56,7 +60,8 @@ fn what_comes_and_goes_is_counted() {
     assert_eq!(refusal(&mut pool, &tx(1, 0, 5)), "already known");
     refusal(&mut pool, &tx(4, 0, 1));
     assert_eq!(pool.expire(u64::MAX).len(), 2);
-    let counts = PoolCounts { admitted: 3, replaced: 0, rejected: 1, already_known: 1, evicted: 1, expired: 2 };
+    let counts =
+        PoolCounts { admitted: 3, replaced: 0, rejected: 1, already_known: 1, evicted: 1, expired: 2, unfunded: 0 };
     assert_eq!(pool.counts(), counts);
 }
 
@@ -102,20 +107,20 @@ fn a_used_nonce_is_too_low() {
 fn a_pool_that_knows_of_a_later_final_state_judges_by_it() {
     let mut pool = pool();
     fill(&mut pool, [tx(1, 0, 5), tx(1, 1, 5)]);
-    pool.on_final(&BTreeMap::from([(account(1), 1)]), &[*tx(1, 0, 5).hash()]);
+    at(1, 1).tell(&mut pool);
     // The caller reads a state from before that block.
     let error = pool.add(tx(1, 0, 50), 0, &fresh()).unwrap_err();
     assert_eq!(error.to_string(), "nonce too low: next nonce 1, tx nonce 0");
-    assert_eq!(pool.pending_nonce(account(1), &fresh()), 2);
+    assert_eq!(pool.pending_nonce(account(1), 0), 2);
 }
 
 #[test]
 fn the_state_is_asked_only_about_accounts_that_are_not_here() {
     struct OnlyOf(Address);
-    impl Nonces for OnlyOf {
-        fn nonce(&self, account: Address) -> u64 {
+    impl Accounts for OnlyOf {
+        fn account(&self, account: Address) -> Option<AccountFacts> {
             assert_eq!(account, self.0);
-            0
+            Some(AccountFacts::default())
         }
     }
     let mut pool = pool();
@@ -123,7 +128,9 @@ fn the_state_is_asked_only_about_accounts_that_are_not_here() {
     assert!(pool.add(tx(1, 1, 5), 0, &OnlyOf(account(2))).unwrap().executable);
     pool.add(tx(2, 0, 5), 0, &OnlyOf(account(2))).unwrap();
     // What became final meanwhile is told, and with its last transaction an account goes.
-    pool.on_final(&BTreeMap::from([(account(1), 2)]), &[*tx(1, 0, 5).hash(), *tx(1, 1, 5).hash()]);
+    at(1, 2).tell(&mut pool);
+    // Of those that it touched, too, only what is here is asked about.
+    pool.on_final(&Settled { touched: &[account(1), account(3)], ..settled(&[]) }, &OnlyOf(account(2)));
     pool.add(tx(1, 0, 5), 0, &OnlyOf(account(1))).unwrap();
     pool.assert_consistent();
 }
@@ -134,24 +141,24 @@ fn gapped_transactions_wait_until_the_gap_closes() {
     assert!(!add(&mut pool, &tx(1, 2, 9)).unwrap().executable);
     assert!(add(&mut pool, &tx(1, 0, 5)).unwrap().executable);
     assert_eq!(select_all(&pool, &fresh()), [tx(1, 0, 5)]);
-    assert_eq!(pool.pending_nonce(account(1), &fresh()), 1);
+    assert_eq!(pool.pending_nonce(account(1), 0), 1);
     assert!(add(&mut pool, &tx(1, 1, 1)).unwrap().executable);
     assert_eq!(select_all(&pool, &fresh()).iter().map(Transaction::nonce).collect::<Vec<_>>(), [0, 1, 2]);
-    assert_eq!(pool.pending_nonce(account(1), &fresh()), 3);
+    assert_eq!(pool.pending_nonce(account(1), 0), 3);
 }
 
 #[test]
 fn pending_nonce_of_a_stranger_is_the_final_one() {
-    assert_eq!(pool().pending_nonce(account(9), &at(9, 41)), 41);
+    assert_eq!(pool().pending_nonce(account(9), 41), 41);
 }
 
 #[test]
 fn pending_nonce_looks_beyond_what_final_state_used() {
     let mut pool = pool();
     fill(&mut pool, [tx(1, 0, 5), tx(1, 7, 5), tx(1, 8, 5)]);
-    assert_eq!(pool.pending_nonce(account(1), &at(1, 6)), 6);
-    assert_eq!(pool.pending_nonce(account(1), &at(1, 7)), 9);
-    assert_eq!(pool.pending_nonce(account(1), &at(1, 20)), 20);
+    assert_eq!(pool.pending_nonce(account(1), 6), 6);
+    assert_eq!(pool.pending_nonce(account(1), 7), 9);
+    assert_eq!(pool.pending_nonce(account(1), 20), 20);
 }
 
 #[test]
@@ -175,7 +182,7 @@ fn a_replacement_pays_a_tenth_more_in_both_fees() {
 
 #[test]
 fn a_replacement_of_a_tiny_or_huge_fee_must_still_pay_more() {
-    let draft = |tip, value| Draft { tip, value, ..Draft::default() }.signed();
+    let draft = |tip, value| Draft { tip, value: U256::from(value), ..Draft::default() }.signed();
     for (old, refused, accepted) in [(0, 0, Some(1)), (1, 1, Some(2)), (15, 15, Some(16)), (u128::MAX, u128::MAX, None)]
     {
         let mut pool = pool();
@@ -210,7 +217,7 @@ fn the_default_bounds_take_five_hundred_in_a_row_from_one_account() {
     for start in (0..512).step_by(64) {
         fill(&mut pool, (start..start + 64).rev().map(|nonce| tx(1, nonce, 5)));
     }
-    assert_eq!(pool.pending_nonce(account(1), &fresh()), 512);
+    assert_eq!(pool.pending_nonce(account(1), 0), 512);
     assert_eq!(select_all(&pool, &fresh()).len(), 512);
 }
 
@@ -244,9 +251,9 @@ fn an_eviction_takes_the_end_of_a_queue_and_tears_no_gap() {
     fill(&mut pool, [tx(1, 0, 1), tx(1, 1, 90), tx(1, 2, 90), tx(2, 0, 5)]);
     // The rich end waits behind a poor head, so it is worth no more than that.
     add(&mut pool, &tx(3, 0, 2)).unwrap();
-    assert_eq!(pool.pending_nonce(account(1), &fresh()), 2);
+    assert_eq!(pool.pending_nonce(account(1), 0), 2);
     add(&mut pool, &tx(4, 0, 2)).unwrap();
-    assert_eq!(pool.pending_nonce(account(1), &fresh()), 1);
+    assert_eq!(pool.pending_nonce(account(1), 0), 1);
     assert!(pool.contains(tx(2, 0, 5).hash()));
 }
 
@@ -345,7 +352,7 @@ fn selection_is_bounded_by_count_bytes_and_gas() {
 fn selection_continues_where_unfinalized_ancestors_end() {
     let mut pool = pool();
     fill(&mut pool, [tx(1, 0, 5), tx(1, 1, 5), tx(1, 2, 5), tx(2, 0, 1)]);
-    let ahead = BTreeMap::from([(account(1), 2)]);
+    let ahead = BTreeMap::from([(account(1), InFlight { next: 2, spent: U256::ZERO })]);
     let pick = |state: &State| pool.select(&Selection::everything(&ahead), state);
     assert_eq!(pick(&fresh()), [tx(1, 2, 5), tx(2, 0, 1)]);
     // Final state beyond the ancestors wins.
@@ -369,7 +376,7 @@ fn an_account_whose_final_nonce_the_pool_has_not_heard_of_sits_out() {
     // By the head that we know of, account 1 would come last; by its real next one, first.
     fill(&mut pool, [tx(1, 0, 1), tx(1, 1, 9), tx(2, 0, 5)]);
     assert_eq!(select_all(&pool, &at(1, 1)), [tx(2, 0, 5)]);
-    pool.on_final(&at(1, 1).0, &[]);
+    at(1, 1).tell(&mut pool);
     assert_eq!(select_all(&pool, &at(1, 1)), [tx(1, 1, 9), tx(2, 0, 5)]);
 }
 
@@ -378,7 +385,8 @@ fn finality_takes_used_nonces_out_whoever_used_them() {
     let mut pool = pool();
     fill(&mut pool, [tx(1, 0, 5), tx(1, 1, 5), tx(1, 2, 5), tx(2, 0, 5)]);
     // Nonce 0 was used by another transaction than ours.
-    pool.on_final(&BTreeMap::from([(account(1), 2), (account(7), 3)]), &[*tx(1, 0, 77).hash(), *tx(1, 1, 5).hash()]);
+    at(1, 2).tell(&mut pool);
+    at(7, 3).tell(&mut pool);
     pool.assert_consistent();
     assert_eq!(pool.len(), 2);
     assert_eq!(select_all(&pool, &at(1, 2)).len(), 2);
@@ -388,20 +396,20 @@ fn finality_takes_used_nonces_out_whoever_used_them() {
 fn an_earlier_final_state_changes_nothing() {
     let mut pool = pool();
     fill(&mut pool, [tx(1, 0, 5), tx(1, 1, 5)]);
-    pool.on_final(&BTreeMap::from([(account(1), 1)]), &[]);
-    pool.on_final(&BTreeMap::from([(account(1), 0)]), &[]);
+    at(1, 1).tell(&mut pool);
+    at(1, 0).tell(&mut pool);
     pool.assert_consistent();
     assert_eq!(pool.transactions().cloned().collect::<Vec<_>>(), [tx(1, 1, 5)]);
 }
 
 #[test]
-fn what_was_included_before_its_turn_stays_and_what_was_refused_at_its_turn_leaves() {
+fn what_was_refused_at_its_turn_leaves_and_what_follows_waits() {
     let mut pool = pool();
     fill(&mut pool, [tx(1, 0, 5), tx(1, 1, 5), tx(2, 0, 5)]);
-    pool.on_final(&BTreeMap::new(), &[*tx(1, 1, 5).hash(), *tx(2, 0, 5).hash()]);
+    pool.on_final(&settled(&[*tx(1, 0, 5).hash(), *tx(9, 0, 5).hash()]), &fresh());
     pool.assert_consistent();
-    assert!(pool.contains(tx(1, 1, 5).hash()), "gapped at its inclusion, executable after nonce 0");
-    assert!(!pool.contains(tx(2, 0, 5).hash()), "next, and yet its nonce is not used");
+    assert!(!pool.contains(tx(1, 0, 5).hash()));
+    assert_eq!(select_all(&pool, &fresh()), [tx(2, 0, 5)]);
 }
 
 #[test]
@@ -450,10 +458,10 @@ fn a_thousand_are_selected_from_a_full_pool() {
     for tx in &selected {
         next.insert(tx.sender(), tx.nonce() + 1);
     }
-    let included: Vec<_> = selected.iter().map(|tx| *tx.hash()).collect();
+    let state = State { nonces: next, ..State::default() };
     let mut settled = pool.clone();
     let started = std::time::Instant::now();
-    settled.on_final(&next, &included);
+    state.tell(&mut settled);
     println!("a final block with 1,000 of them taken out in {:?}", started.elapsed());
     assert_eq!(settled.len(), 9_000);
     let outbids = tx(200, 0, 1_000);
@@ -474,7 +482,7 @@ fn what_is_restored_keeps_its_age_and_may_wait_beyond_a_gap() {
     }
     assert_eq!(pool.add(tx(1, 9, 5), 0, &fresh()).unwrap_err(), PoolError::AccountLimit { pooled: 5 });
     assert_eq!(pool.added_ms(tx(1, 3, 5).hash()), Some(300));
-    pool.on_final(&at(1, 1).0, &[]);
+    at(1, 1).tell(&mut pool);
     pool.assert_consistent();
     assert_eq!(select_all(&pool, &at(1, 1)).len(), 5);
     assert_eq!(pool.expire(1_100), [*tx(1, 1, 5).hash(), *tx(1, 5, 5).hash(), *tx(1, 4, 5).hash()]);
@@ -515,3 +523,6 @@ fn what_is_discarded_leaves_a_gap() {
     assert!(pool.discard(tx(1, 0, 5).hash()));
     assert!(!pool.has_executable());
 }
+
+// Money, code and authorizations.
+mod funds;

@@ -5,6 +5,7 @@ use std::{
     time::Instant,
 };
 
+use alloy_consensus::Transaction as _;
 use alloy_primitives::TxHash;
 use baton_mempool::{Added, Pool, PoolError, Waiting};
 use baton_proto::Transaction;
@@ -237,10 +238,15 @@ impl Keeper {
         }
     }
 
-    /// Adds one transaction. Its sender's nonce is read under the pool's lock: a block that becomes final meanwhile is
+    /// Adds one transaction. Its sender's state is read under the pool's lock: a block that becomes final meanwhile is
     /// either seen by this read or told to the pool after it, so nothing that is final is ever let in again.
     fn add(&self, transaction: &Transaction, now_ms: u64) -> Result<Added, PoolError> {
-        self.pool().add(transaction.clone(), now_ms, &LedgerNonces(self.context.ledger.as_ref()))
+        let accounts = LedgerNonces(self.context.ledger.as_ref());
+        // Who signed hundreds of authorizations takes many milliseconds to find out: not under the lock, and not for nothing.
+        if transaction.envelope().authorization_list().is_some() && self.pool().check(transaction, &accounts).is_ok() {
+            let _ = transaction.authorities();
+        }
+        self.pool().add(transaction.clone(), now_ms, &accounts)
     }
 
     fn pool(&self) -> MutexGuard<'_, Pool> {

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, path::Path};
 
 use alloy_primitives::{Address, TxHash};
-use baton_mempool::{Nonces, Pool, PoolConfig, Waiting};
+use baton_mempool::{Accounts, Pool, PoolConfig, Waiting};
 use baton_proto::L2ChainId;
 use tracing::{debug, info};
 
@@ -25,11 +25,11 @@ pub fn open_pool(
     data_dir: &Path,
     chain: L2ChainId,
     config: PoolConfig,
-    nonces: &dyn Nonces,
+    accounts: &dyn Accounts,
     senders: &Senders,
 ) -> Result<(Pool, Journal), JournalError> {
     let (mut journal, kept) = Journal::open(&data_dir.join(FILE), chain, JournalBounds::of(&config))?;
-    let pool = restore(&mut journal, kept, config, nonces, senders)?;
+    let pool = restore(&mut journal, kept, config, accounts, senders)?;
     Ok((pool, journal))
 }
 
@@ -38,7 +38,7 @@ pub(super) fn restore(
     journal: &mut Journal,
     kept: Vec<Kept>,
     config: PoolConfig,
-    nonces: &dyn Nonces,
+    accounts: &dyn Accounts,
     senders: &Senders,
 ) -> Result<Pool, JournalError> {
     let (now_ms, found) = (now_ms(), kept.len());
@@ -63,7 +63,7 @@ pub(super) fn restore(
         if !is_last || now_ms.saturating_sub(at_ms) >= lifetime_ms {
             continue;
         }
-        match pool.restore(waiting, nonces) {
+        match pool.restore(waiting, accounts) {
             Ok(_) => live.push((at_ms, transaction)),
             Err(reason) => debug!(%reason, hash = %transaction.hash(), "a transaction of the journal is left out"),
         }

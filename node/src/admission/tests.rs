@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path, sync::Mutex, time::Duration};
 
 use alloy_primitives::Address;
-use baton_mempool::{Nonces, PoolConfig};
+use baton_mempool::{AccountFacts, Accounts, PoolConfig, Settled};
 use baton_proto::{Domain, L1ChainId, L2ChainId, OrderingRule};
 use futures::FutureExt as _;
 use tempfile::TempDir;
@@ -21,9 +21,10 @@ const CHAIN: L2ChainId = L2ChainId::new(CHAIN_ID);
 #[derive(Default)]
 struct Final(BTreeMap<Address, u64>);
 
-impl Nonces for Final {
-    fn nonce(&self, account: Address) -> u64 {
-        self.0.get(&account).copied().unwrap_or_default()
+impl Accounts for Final {
+    fn account(&self, account: Address) -> Option<AccountFacts> {
+        let nonce = self.0.get(&account).copied().unwrap_or_default();
+        Some(AccountFacts { nonce, ..AccountFacts::default() })
     }
 }
 
@@ -91,6 +92,12 @@ impl Door {
         };
         let (admission, task) = Admission::new(context, journal, stop.clone());
         Self { admission, pool, senders, work, announced, arrivals, disk, stop, task: tokio::spawn(task) }
+    }
+
+    /// Makes it final that the next nonce of `account` is `next`.
+    fn settle(&self, account: Address, next: u64) {
+        let settled = Settled { touched: &[account], refused: &[], base_fee: 0 };
+        self.pool.lock().unwrap().on_final(&settled, &Final([(account, next)].into()));
     }
 
     fn waiting(&self) -> Vec<TxHash> {
@@ -175,7 +182,7 @@ async fn peers_hear_of_what_users_sent_again_while_it_waits() {
     };
     again(&settled).await;
     again(&both).await;
-    door.pool.lock().unwrap().on_final(&[(settled.sender(), 1)].into(), &[*settled.hash()]);
+    door.settle(settled.sender(), 1);
     again(&waits).await;
     door.announced.lock().unwrap().clear();
     again(&waits).await;
@@ -197,7 +204,7 @@ async fn no_sender_is_recovered_twice() {
     assert_eq!(door.arrivals.since(0, 9), (vec![*gossiped.hash()], 1));
     assert_eq!(door.submit_all([raw.clone()]).await[0].as_ref().unwrap_err().to_string(), "already known");
     assert_eq!(known.decode_any(raw.clone()).raw().as_ptr(), gossiped.raw().as_ptr(), "the pool's own is shared");
-    door.pool.lock().unwrap().on_final(&[(gossiped.sender(), 1)].into(), &[*gossiped.hash()]);
+    door.settle(gossiped.sender(), 1);
     assert_eq!(known.decode_any(raw), gossiped);
     assert_eq!(door.senders.recovered(), 1);
     // Nor of one that the pool refused.
@@ -387,7 +394,7 @@ async fn a_journal_that_outgrows_its_bounds_is_written_anew_with_what_still_wait
         door.submit(raw_transfer(1, nonce, 5)).await.unwrap();
         // All but the last three become final.
         let next = nonce.saturating_sub(2);
-        door.pool.lock().unwrap().on_final(&[(sender, next)].into(), &[]);
+        door.settle(sender, next);
     }
     let size = std::fs::metadata(folder.path().join("transactions.journal")).unwrap().len();
     assert!(size < 16 * 200, "{size} bytes for three transactions that wait");

@@ -6,7 +6,7 @@ use std::{
 };
 
 use alloy_primitives::{Address, TxHash};
-use baton_mempool::Nonces;
+use baton_mempool::{AccountFacts, Accounts};
 use baton_proto::{Block, BlockDigest, BlockHeader, Height, limits::RANGE_TAIL_MAX};
 
 use crate::{
@@ -172,12 +172,13 @@ impl Blocks {
     }
 }
 
-/// Nonces of the final state. A read that fails gives a nonce that selects nothing; the next write ends the node.
+/// The final state as the pool asks for it. A read that fails tells nothing; the next write ends the node.
 pub(crate) struct LedgerNonces<'a>(pub &'a dyn Ledger);
 
-impl Nonces for LedgerNonces<'_> {
-    fn nonce(&self, account: Address) -> u64 {
-        self.0.nonce(account).unwrap_or(u64::MAX)
+impl Accounts for LedgerNonces<'_> {
+    fn account(&self, account: Address) -> Option<AccountFacts> {
+        let nonce = self.0.nonce(account).ok()?;
+        Some(AccountFacts { nonce, ..AccountFacts::default() })
     }
 }
 

@@ -5,13 +5,14 @@ use std::{
     sync::{Arc, PoisonError},
 };
 
-use alloy_primitives::{Address, TxHash};
+use alloy_primitives::Address;
 use baton_execution::{Executed, StateError, StateView};
+use baton_mempool::Settled;
 use baton_proto::{Block, BlockHeader, Certificate};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use super::{Driver, DriverError, own_turns::Missed, turn::Said};
+use super::{Driver, DriverError, blocks::LedgerNonces, own_turns::Missed, turn::Said};
 use crate::{
     epoch::EpochContext,
     ledger::{FinalStep, Ledger, LedgerError},
@@ -81,8 +82,10 @@ impl Driver {
         let (pool, me) = (Arc::clone(&self.context.pool), self.context.epoch.me());
         let mut missed = Vec::new();
         for (block, nonces) in blocks.iter().zip(&nonces) {
-            let included: Vec<TxHash> = block.transactions.iter().map(|transaction| *transaction.hash()).collect();
-            pool.lock().unwrap_or_else(PoisonError::into_inner).on_final(nonces, &included);
+            let touched: Vec<Address> = nonces.keys().copied().collect();
+            let settled = Settled { touched: &touched, refused: &[], base_fee: 0 };
+            let accounts = LedgerNonces(ledger.as_ref());
+            pool.lock().unwrap_or_else(PoisonError::into_inner).on_final(&settled, &accounts);
             self.blocks.on_final(block);
             let EpochContext { leaders, .. } = self.context.epoch.as_ref();
             self.context.metrics.block_final(&block.header, |view| {

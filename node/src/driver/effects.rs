@@ -238,6 +238,7 @@ impl Driver {
                 ahead: &ahead,
                 recently_final: &|hash| self.blocks.recently_final(hash),
                 origin,
+                base_fee: 0,
                 forced,
                 now: self.now(),
                 proposer: me,

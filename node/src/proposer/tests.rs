@@ -2,7 +2,7 @@
 
 use alloy_consensus::TxEip1559;
 use alloy_primitives::{B256, Bytes};
-use baton_mempool::PoolConfig;
+use baton_mempool::{AccountFacts, PoolConfig};
 use baton_proto::L1BlockNumber;
 
 use super::*;
@@ -11,9 +11,9 @@ use crate::driver::testing::{L2, signed, spec};
 /// Everybody's next nonce is 0.
 struct Fresh;
 
-impl Nonces for Fresh {
-    fn nonce(&self, _: Address) -> u64 {
-        0
+impl Accounts for Fresh {
+    fn account(&self, _: Address) -> Option<AccountFacts> {
+        Some(AccountFacts::default())
     }
 }
 
@@ -50,6 +50,7 @@ fn built(spec: &ChainSpec, forced: Vec<ForcedEntry>, pooled: &[Transaction]) -> 
         ahead: &Ahead::default(),
         recently_final: &|_| false,
         origin,
+        base_fee: 0,
         forced,
         now: TimestampMs::new(9_000),
         proposer: MemberIndex::new(0),

@@ -2,7 +2,6 @@
 
 use alloy::eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::{Address, U64, U256};
-use baton_mempool::Nonces;
 use baton_proto::{Block, BlockDigest, ExecutorKind, Forced, Height};
 use serde::Serialize;
 
@@ -112,7 +111,7 @@ pub(super) fn transaction_count(context: &RpcContext, arguments: &Arguments) -> 
     let nonce = context.ledger.nonce(account)?;
     let asked = match asked {
         BlockId::Number(BlockNumberOrTag::Pending) => {
-            return Ok(U256::from(context.pool().pending_nonce(account, &FinalNonce(nonce))));
+            return Ok(U256::from(context.pool().pending_nonce(account, nonce)));
         }
         BlockId::Number(BlockNumberOrTag::Latest) => return Ok(U256::from(nonce)),
         BlockId::Number(tag) => resolve(context, tag, head),
@@ -126,15 +125,6 @@ pub(super) fn transaction_count(context: &RpcContext, arguments: &Arguments) -> 
         // Still the head, so the nonce read above is of this very block.
         _ if asked == head && context.ledger.head()?.height == head => Ok(U256::from(nonce)),
         _ => Err(RpcError::StateNotKept { asked, kept: context.ledger.head()?.height }),
-    }
-}
-
-/// One account's nonce that was read already.
-pub(super) struct FinalNonce(pub(super) u64);
-
-impl Nonces for FinalNonce {
-    fn nonce(&self, _: Address) -> u64 {
-        self.0
     }
 }
 

@@ -9,7 +9,6 @@ use serde::Serialize;
 use super::{
     RpcContext, RpcError,
     arguments::Arguments,
-    chain::FinalNonce,
     feed::{BatchPlace, placed},
 };
 use crate::ledger::{BatchOnL1, BatchRecord};
@@ -44,9 +43,9 @@ pub(super) struct TxStatus {
 enum Stage {
     /// This node has never seen it, or has forgotten it.
     Unknown,
-    /// It waits for a block; every nonce before it is used or waits too.
+    /// It waits for a block; every nonce before it is used or waits too, and the balance covers all of them.
     Pending,
-    /// It waits for an earlier nonce of its sender.
+    /// It waits for an earlier nonce of its sender, or for money.
     Gapped,
     /// It is in a block that a quorum voted for; another block may become final instead.
     Notarized,
@@ -64,6 +63,8 @@ enum Stage {
     Evicted,
     /// It waited too long.
     Expired,
+    /// Its account could not pay for it any more.
+    Unfunded,
 }
 
 impl TxStatus {
@@ -119,6 +120,7 @@ const fn departed(fate: Option<Fate>) -> TxStatus {
         Some(Fate::Replaced { by }) => TxStatus { replaced_by: Some(by), ..TxStatus::of(Stage::Replaced) },
         Some(Fate::Evicted) => TxStatus::of(Stage::Evicted),
         Some(Fate::Expired) => TxStatus::of(Stage::Expired),
+        Some(Fate::Unfunded) => TxStatus::of(Stage::Unfunded),
         None => TxStatus::of(Stage::Unknown),
     }
 }
@@ -126,8 +128,8 @@ const fn departed(fate: Option<Fate>) -> TxStatus {
 /// Returns how a transaction waits, if it does.
 fn waits(context: &RpcContext, hash: &TxHash) -> Result<Option<Stage>, RpcError> {
     let Some(transaction) = context.pool().get(hash) else { return Ok(None) };
-    let nonce = FinalNonce(context.ledger.nonce(transaction.sender())?);
-    let next = context.pool().pending_nonce(transaction.sender(), &nonce);
+    let nonce = context.ledger.nonce(transaction.sender())?;
+    let next = context.pool().pending_nonce(transaction.sender(), nonce);
     Ok(Some(if transaction.nonce() < next { Stage::Pending } else { Stage::Gapped }))
 }
 

@@ -1,7 +1,6 @@
 //! A node in miniature behind the server, and a client that says exactly what it is told.
 
 use std::{
-    collections::BTreeMap,
     ops::RangeInclusive,
     sync::{Arc, Mutex, mpsc},
 };
@@ -11,7 +10,7 @@ use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, hex};
 use baton_consensus::{CommitteeMember, SecretKey};
 use baton_execution::{Executor, NonceExecutor};
-use baton_mempool::{Nonces, Pool, PoolConfig};
+use baton_mempool::{Pool, PoolConfig, Settled};
 use baton_proto::{
     BatchHash, BatchHeader, BatchIndex, Block, BlockDigest, BlockHeader, BlsSignature, Certificate, ChainSpec,
     DataKind, Domain, Epoch, Forced, ForcedEntry, Height, L1BlockNumber, L1ChainId, L1Origin, L2ChainId, MemberIndex,
@@ -24,7 +23,7 @@ use crate::{
     admission::{Arrivals, SubmitError},
     batcher::Recorded,
     config::RpcConfig,
-    driver::{NotarizedBlocks, testing::child},
+    driver::{LedgerNonces, NotarizedBlocks, testing::child},
     epoch::{EpochBook, EpochContext},
     l1::{ChainFacts, EpochFacts, LivenessView, deploy::devnet_spec},
     ledger::{BatchOnL1, BatchRecord, ChainIdentity, FinalState, FinalStep, Ledger, MemoryLedger},
@@ -47,14 +46,6 @@ pub(super) struct TestNode {
     pub(super) arrivals: Arc<Arrivals>,
     pub(super) metrics: RpcMetrics,
     client: reqwest::Client,
-}
-
-struct LedgerNonces<'a>(&'a dyn Ledger);
-
-impl Nonces for LedgerNonces<'_> {
-    fn nonce(&self, account: Address) -> u64 {
-        self.0.nonce(account).unwrap()
-    }
 }
 
 pub(super) fn spec() -> ChainSpec {
@@ -179,12 +170,12 @@ impl TestNode {
         let statement = Statement::Finalize { epoch: header.epoch, view: header.view, block: digest };
         let block = Block { header, forced, transactions };
         let executed = NonceExecutor.execute(&block, &FinalState::new(self.ledger.as_ref())).unwrap();
-        let included: Vec<_> = block.transactions.iter().map(|transaction| *transaction.hash()).collect();
-        let nonces: BTreeMap<Address, u64> = executed.nonces.clone();
+        let touched: Vec<Address> = executed.nonces.keys().copied().collect();
         let signers = SignerSet::from_bits(0b111);
         let certificate = Certificate { statement, signers, signature: BlsSignature::new([1; 48]) };
         self.ledger.finalize(&FinalStep { blocks: vec![block], certificate, results: vec![executed] }).unwrap();
-        self.pool.lock().unwrap().on_final(&nonces, &included);
+        let settled = Settled { touched: &touched, refused: &[], base_fee: 0 };
+        self.pool.lock().unwrap().on_final(&settled, &LedgerNonces(self.ledger.as_ref()));
         self.notarized.on_final(self.ledger.head().unwrap().height);
         self.heads.send_replace(self.ledger.head().unwrap().height);
         digest

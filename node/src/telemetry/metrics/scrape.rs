@@ -187,6 +187,7 @@ impl Collector for PoolSource {
             ("mempool_already_known", "Transactions that came again while they waited", counts.already_known),
             ("mempool_evicted", "Transactions that made room for what is worth more", counts.evicted),
             ("mempool_expired", "Transactions that waited too long", counts.expired),
+            ("mempool_unfunded", "Transactions that their accounts could not pay for any more", counts.unfunded),
         ] {
             s.counter(name, help, count)?;
         }
