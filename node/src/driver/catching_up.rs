@@ -32,6 +32,18 @@ impl CatchingUp {
         self.ranges.recv().await
     }
 
+    /// A run that has learnt that `target_height` is final, and nothing more.
+    #[cfg(test)]
+    pub(super) fn aiming_at(target_height: Height) -> Self {
+        Self {
+            ranges: mpsc::channel(RANGES_MAX).1,
+            target: watch::channel(BlockDigest::ZERO).0,
+            target_height: watch::channel(target_height).1,
+            pace: Pace::new(Height::ZERO, Instant::now()),
+            run: tokio::spawn(async { BlockDigest::ZERO }),
+        }
+    }
+
     /// Returns the highest height that is proven to be final.
     pub(super) fn target_height(&self) -> Height {
         *self.target_height.borrow()

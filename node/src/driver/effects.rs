@@ -4,15 +4,15 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use baton_consensus::{Effect, Input, Outgoing, Verdict};
 use baton_proto::{
-    Block, BlockDigest, BlockHeader, Certificate, Conflict, MemberIndex, SignedStatement, Statement, View,
+    Block, BlockDigest, BlockHeader, Certificate, Conflict, Height, MemberIndex, SignedStatement, Statement, View,
     limits::COMPACT_ABOVE_BYTES, wire::ConsensusMessage,
 };
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use super::{
-    Driver, DriverEnd, DriverError, FETCHED_QUEUE_MAX, blocks::LedgerNonces, commit::Came, fetch, testimony,
-    turn::Said, waiting::Proposed,
+    Driver, DriverEnd, DriverError, FETCHED_QUEUE_MAX, blocks::LedgerNonces, catching_up::CatchingUp, commit::Came,
+    fetch, testimony, turn::Said, waiting::Proposed,
 };
 use crate::{
     l1::{CONFLICT_KEY, OriginVerdict, forced_due},
@@ -207,12 +207,26 @@ impl Driver {
         }))
     }
 
+    /// Returns whether execution is too far behind finality to build on or vote for a block (protocol section 4,
+    /// EXEC_LAG_MAX).
+    ///
+    /// A block becomes final on this node in the step that executes it ([`Self::commit`]), so the state is never older than
+    /// the ledger's head. What can lag is that step, behind what a certificate proves to be final: while ranges are fetched.
+    fn execution_lags(&self) -> bool {
+        let proven = self.catching_up.as_ref().map_or(Height::ZERO, CatchingUp::target_height);
+        proven.get().saturating_sub(self.status.final_height.get()) > self.context.facts.spec.exec_lag_max
+    }
+
     fn build(&mut self, view: View, parent: &BlockHeader, ancestors: &[BlockHeader]) -> Result<Input, DriverError> {
         let Some((me, member)) =
             self.context.epoch.me().and_then(|me| Some((me, self.context.epoch.committee.member(me)?)))
         else {
             return Ok(Input::NotBuilt { view });
         };
+        if self.execution_lags() {
+            self.own_turns.not_built(view, "execution is too far behind finality".into());
+            return Ok(Input::NotBuilt { view });
+        }
         let ahead = match self.blocks.ahead(ancestors) {
             Ok(ahead) => ahead,
             Err(reason) => {
@@ -262,6 +276,11 @@ impl Driver {
             debug!(view = %proposed.header.view, "the body of a proposal is gone before it was judged");
             return Ok(None);
         };
+        if self.execution_lags() {
+            debug!(view = %proposed.header.view, "a proposal waits: execution is too far behind finality");
+            self.waiting.insert(proposed);
+            return Ok(None);
+        }
         let ahead = match self.blocks.ahead(&proposed.ancestors) {
             Ok(ahead) => ahead,
             Err(reason) => {

@@ -182,7 +182,12 @@ pub(crate) fn transaction(chain_id: u64, nonce: u64, data_bytes: usize) -> Trans
 
 /// `tx`, signed by always the same account.
 pub(crate) fn signed(tx: TxEip1559) -> Transaction {
-    let signer = PrivateKeySigner::from_bytes(&B256::repeat_byte(7)).unwrap();
+    signed_by(7, tx)
+}
+
+/// `tx`, signed by account `key`, which is not 0.
+pub(crate) fn signed_by(key: u8, tx: TxEip1559) -> Transaction {
+    let signer = PrivateKeySigner::from_bytes(&B256::repeat_byte(key)).unwrap();
     let signature = signer.sign_hash_sync(&tx.signature_hash()).unwrap();
     Transaction::decode(TxEnvelope::from(tx.into_signed(signature)).encoded_2718().into()).unwrap()
 }

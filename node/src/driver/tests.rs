@@ -2,18 +2,20 @@
 
 use std::{path::Path, sync::Mutex};
 
+use alloy_consensus::TxEip1559;
 use alloy_primitives::{Address, B256};
 use baton_consensus::{Config, HeardOut, Recovered, Timer};
 use baton_execution::NonceExecutor;
 use baton_mempool::PoolConfig;
 use baton_proto::{
-    BlsPublicKey, Certificate, Conflict, Forced, ForcedEntry, L1BlockNumber, L1Origin, SignedStatement, Statement,
-    wire::FinalRange,
+    BlsPublicKey, Certificate, ChainSpec, Conflict, Forced, ForcedEntry, L1BlockNumber, L1Origin, OrderingRule,
+    SignedStatement, Statement, Transaction, wire::FinalRange,
 };
 
 use super::{
+    catching_up::CatchingUp,
     commit::Came,
-    testing::{World, child, spec},
+    testing::{L2, World, child, signed_by, spec, transfer},
     *,
 };
 use crate::{
@@ -239,6 +241,84 @@ async fn an_invalid_block_gets_no_vote_and_is_charged_to_the_leader_that_signed_
     bad.header.forced_position = 1;
     stage.proposes(1, &bad).await;
     assert_eq!((stage.voted_for(), stage.counts()), (vec![], (1, 1)));
+}
+
+/// Transaction number `nonce` of account `key` with this tip.
+fn offer(key: u8, nonce: u64, tip: u128) -> Transaction {
+    signed_by(
+        key,
+        TxEip1559 {
+            chain_id: L2.get(),
+            nonce,
+            gas_limit: 21_000,
+            max_fee_per_gas: 1_000,
+            max_priority_fee_per_gas: tip,
+            ..TxEip1559::default()
+        },
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_voter_checks_order_nonces_and_gas() {
+    let (poor, rich) = (offer(1, 0, 5), offer(2, 0, 9));
+    // Of one account, each with as much gas as a transaction can have: seven fit a block.
+    let large = |count| (0..count).map(|nonce| transfer(nonce, 0)).collect::<Vec<_>>();
+    let cases = [
+        ("the rule's order", vec![rich.clone(), poor.clone()], true),
+        ("a leader's own order", vec![poor.clone(), rich.clone()], false),
+        ("consecutive nonces", vec![rich.clone(), offer(1, 0, 5), offer(1, 1, 50)], true),
+        ("a gap", vec![rich, offer(1, 0, 5), offer(1, 2, 5)], false),
+        ("all of a block's gas", large(7), true),
+        ("more gas than a block has", large(8), false),
+    ];
+    let mut wrong = Vec::new();
+    for (what, transactions, is_valid) in cases {
+        let mut stage = Stage::new().await;
+        let spec = ChainSpec { ordering_rule: OrderingRule::PriorityFee, ..spec() };
+        stage.driver.context.facts = Arc::new(ChainFacts { spec, ..ChainFacts::clone(&stage.driver.context.facts) });
+        let mut block = child(&stage.driver.context.epoch.root, transactions);
+        block.header.proposer = MemberIndex::new(stage.leaders[0]);
+        stage.proposes(1, &block).await;
+        let (voted, charged) = if is_valid { (vec![block.header.digest()], (0, 0)) } else { (vec![], (1, 1)) };
+        if (stage.voted_for(), stage.counts()) != (voted, charged) {
+            wrong.push(what);
+        }
+    }
+    assert!(wrong.is_empty(), "judged wrongly: {wrong:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_votes_while_execution_is_too_far_behind_finality() {
+    let mut stage = Stage::new().await;
+    let most = stage.driver.context.facts.spec.exec_lag_max;
+    stage.driver.catching_up = Some(CatchingUp::aiming_at(Height::new(most + 1)));
+    let block = stage.block();
+    stage.proposes(1, &block).await;
+    stage.driver.judge_waiting().await.unwrap();
+    stage.driver.end_turn().unwrap();
+    assert_eq!((stage.voted_for(), stage.counts()), (vec![], (0, 0)), "it waits, and nobody is at fault");
+    stage.driver.catching_up = Some(CatchingUp::aiming_at(Height::new(most)));
+    stage.driver.judge_waiting().await.unwrap();
+    stage.driver.end_turn().unwrap();
+    assert_eq!(stage.voted_for(), vec![block.header.digest()]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_final_here_is_executed() {
+    let mut stage = Stage::new().await;
+    let transaction = offer(1, 0, 5);
+    let mut block = child(&stage.driver.context.epoch.root, vec![transaction.clone()]);
+    block.header.proposer = MemberIndex::new(stage.leaders[0]);
+    let finalize =
+        Statement::Finalize { epoch: block.header.epoch, view: block.header.view, block: block.header.digest() };
+    let others: Vec<u8> = stage.driver.context.epoch.others().map(MemberIndex::get).collect();
+    let certificate = stage.world.certify(&others, finalize);
+    stage.driver.commit(vec![Arc::new(block)], certificate, Came::Live).unwrap();
+    // Before anybody hears of it, even.
+    let ledger = &stage.driver.context.ledger;
+    assert_eq!((stage.driver.status.final_height, ledger.head().unwrap().height), (Height::new(1), Height::new(1)));
+    assert_eq!(ledger.nonce(transaction.sender()).unwrap(), 1);
+    assert!(ledger.results(Height::new(1)).unwrap().is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]
