@@ -10,10 +10,10 @@ use alloy::signers::local::PrivateKeySigner;
 use alloy_primitives::{Address, U256, uint};
 use anyhow::{Context as _, ensure};
 use baton_consensus::{Committee, Schedule, SecretKey};
-use baton_execution::{Executed, Executor as _, NonceExecutor};
+use baton_execution::{NonceExecutor, execute_all};
 use baton_node::{
     l1::ChainFacts,
-    ledger::{ChainIdentity, FinalState, FinalStep, Ledger as _, RocksLedger},
+    ledger::{ChainIdentity, FinalStep, Ledger as _, RocksLedger},
 };
 use baton_proto::{
     Block, BlockHeader, Certificate, Domain, Forced, Height, L1Origin, MemberIndex, PayloadCommitment, SignerSet,
@@ -193,12 +193,8 @@ fn certify(
 /// Stores blocks whose last one is finalized, in steps that each end with a finalized one.
 fn store(ledger: &RocksLedger, blocks: &[Block], certificates: &[Certificate]) -> anyhow::Result<()> {
     let mut certificates = certificates.iter().peekable();
-    let mut state = FinalState::new(ledger);
-    let (mut step, mut results, mut passed): (Vec<Block>, Vec<Executed>, Vec<Certificate>) = Default::default();
+    let (mut step, mut passed): (Vec<Block>, Vec<Certificate>) = Default::default();
     for block in blocks {
-        let executed = NonceExecutor.execute(block, &state)?;
-        state.absorb(&executed);
-        results.push(executed);
         step.push(block.clone());
         let digest = block.header.digest();
         let Some(certificate) = certificates.next_if(|next| next.statement.block() == Some(digest)) else { continue };
@@ -207,9 +203,9 @@ fn store(ledger: &RocksLedger, blocks: &[Block], certificates: &[Certificate]) -
             continue;
         }
         ledger.persist(&[], &std::mem::take(&mut passed))?;
-        let (blocks, results) = (std::mem::take(&mut step), std::mem::take(&mut results));
+        let blocks = std::mem::take(&mut step);
+        let results = execute_all(&NonceExecutor, &blocks, ledger.state()?.as_ref())?;
         ledger.finalize(&FinalStep { blocks, certificate: certificate.clone(), results })?;
-        state = FinalState::new(ledger);
     }
     ensure!(step.is_empty(), "{} blocks without a finalization above them", step.len());
     Ok(())

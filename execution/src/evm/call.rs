@@ -16,11 +16,12 @@ use revm::{
 };
 
 use super::{
-    Checks, Environment, EvmContext, EvmExecutor, ExecuteError, SkipReason, WorkingState,
+    Checks, Environment, EvmContext, EvmExecutor, WorkingState,
     execute::fault,
+    skip,
     watch::{Records, Stop, Watch},
 };
-use crate::{StateError, state::EvmState};
+use crate::{ExecuteError, SkipReason, StateError, state::EvmState};
 
 /// A call as `eth_call`, `eth_estimateGas` and `eth_createAccessList` have it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -202,7 +203,7 @@ impl<'a> Reader<'a> {
         match done {
             Ok(done) => Ok((done.result.into(), inspector)),
             Err(EVMError::Transaction(invalid)) => {
-                Err(CallError::Refused(SkipReason::of(invalid, max_fee, self.environment.base_fee)))
+                Err(CallError::Refused(skip::reason(invalid, max_fee, self.environment.base_fee)))
             }
             Err(error) => Err(fault(error).into()),
         }

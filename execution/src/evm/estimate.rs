@@ -6,7 +6,8 @@ use baton_proto::limits::TRANSACTION_GAS_MAX;
 use revm::{Database, inspector::NoOpInspector};
 use revm_inspectors::access_list::AccessListInspector;
 
-use super::{CallError, CallOutcome, CallRequest, CallStatus, Overrides, Reader, SkipReason, WorkingState};
+use super::{CallError, CallOutcome, CallRequest, CallStatus, Overrides, Reader, WorkingState};
+use crate::SkipReason;
 
 /// Gas of a transfer to an account without code.
 const TRANSFER_GAS: u64 = 21_000;

@@ -1,66 +1,28 @@
 //! One block, in order.
 
 use alloy_consensus::proofs::calculate_receipt_root;
-use alloy_primitives::{B256, Bloom, Bytes, U256};
-use baton_proto::{Block, Transaction};
+use alloy_primitives::{Bloom, Bytes, U256};
+use baton_proto::{Block, ExecutorKind, Transaction};
 use revm::{
     DatabaseCommit, ExecuteEvm, SystemCallEvm,
     context_interface::{ContextTr, result::EVMError},
 };
-use serde::{Deserialize, Serialize};
 
-use super::{
-    Environment, Evm, EvmExecutor, ExecuteError, SkipReason, TransactionReceipt, WorkingState, transaction::signed,
-};
+use super::{Environment, Evm, EvmExecutor, WorkingState, receipt, skip, transaction::signed};
 use crate::{
+    ExecuteError, ExecutedBlock, Executor, Outcome, SkipReason, TransactionReceipt,
+    executor::items,
     genesis::{BEACON_ROOTS, HISTORY},
-    state::{ChangeSet, EvmState, Head},
+    state::{EvmState, Head},
 };
 
-/// What became of one item of a block's payload.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", tag = "status")]
-pub enum ItemOutcome {
-    /// It took its turn; its receipt says whether it succeeded.
-    #[serde(rename_all = "camelCase")]
-    Executed {
-        /// Which receipt of the block is its own.
-        receipt: u32,
-    },
-    /// It was not valid at its turn.
-    Skipped(SkipReason),
-}
+impl Executor for EvmExecutor {
+    fn kind(&self) -> ExecutorKind {
+        ExecutorKind::Embedded
+    }
 
-/// The results of one block.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExecutedBlock {
-    /// What its code saw.
-    pub environment: Environment,
-    /// One for each item of the payload, forced entries first.
-    pub outcomes: Vec<ItemOutcome>,
-    /// Those of the executed ones, in order.
-    pub receipts: Vec<TransactionReceipt>,
-    /// Gas that they used.
-    pub gas_used: u64,
-    /// Root of the trie over the receipts, as Ethereum's headers have it.
-    pub receipts_root: B256,
-    /// Bloom over all logs.
-    pub logs_bloom: Bloom,
-    /// Root of the trie over all accounts after the block.
-    pub state_root: B256,
-    /// What changes; to be applied with the block.
-    pub changes: ChangeSet,
-}
-
-impl EvmExecutor {
-    /// Executes `block`, which is final, on the state after its parent, changing neither.
-    ///
-    /// The same block on the same state gives the same results, everywhere. First the contracts of EIP-2935 and EIP-4788 are
-    /// told of the block; then each item takes its turn, in order, forced entries first.
-    ///
-    /// # Errors
-    /// [`ExecuteError`] when the state cannot be read or is not the parent's. No transaction causes one.
-    pub fn execute(&self, block: &Block, state: &dyn EvmState) -> Result<ExecutedBlock, ExecuteError> {
+    /// First the contracts of EIP-2935 and EIP-4788 are told of the block; then each item takes its turn.
+    fn execute(&self, block: &Block, state: &dyn EvmState) -> Result<ExecutedBlock, ExecuteError> {
         let parent = self.parent_of(block, state)?;
         let environment = self.environment(&block.header, self.next_base_fee(&parent));
         let mut working = WorkingState::new(state);
@@ -69,7 +31,7 @@ impl EvmExecutor {
         for item in items(block) {
             outcomes.push(match item {
                 Ok(transaction) => turns.take(transaction, outcomes.len())?,
-                Err(reason) => ItemOutcome::Skipped(reason),
+                Err(reason) => Outcome::Skipped(reason),
             });
         }
         let (receipts, gas_used) = turns.end();
@@ -84,8 +46,8 @@ impl EvmExecutor {
         let changes = working.into_changes(parent, head)?;
         let envelopes: Vec<_> = receipts.iter().map(|receipt| &receipt.envelope).collect();
         Ok(ExecutedBlock {
-            environment,
             outcomes,
+            base_fee: environment.base_fee,
             gas_used,
             receipts_root: calculate_receipt_root(&envelopes),
             logs_bloom: envelopes.iter().fold(Bloom::ZERO, |bloom, envelope| bloom | *envelope.logs_bloom()),
@@ -94,14 +56,6 @@ impl EvmExecutor {
             receipts,
         })
     }
-}
-
-/// Returns a block's items in order: transactions, or why there is none.
-pub(super) fn items(block: &Block) -> impl Iterator<Item = Result<&Transaction, SkipReason>> {
-    let chain = block.header.l2_chain_id;
-    let forced = block.forced.entries.iter();
-    let forced = forced.map(move |entry| entry.content(chain).map_err(|flaw| SkipReason::from(&flaw)));
-    forced.chain(block.transactions.iter().map(Ok))
 }
 
 /// A block in the middle of its execution.
@@ -138,18 +92,18 @@ impl<'a, 'b> Turns<'a, 'b> {
     }
 
     /// Executes the payload's item number `at`, or says why not.
-    pub(super) fn take(&mut self, transaction: &Transaction, at: usize) -> Result<ItemOutcome, ExecuteError> {
+    pub(super) fn take(&mut self, transaction: &Transaction, at: usize) -> Result<Outcome, ExecuteError> {
         let Environment { base_fee, gas_limit, recipient, .. } = self.environment;
         if self.lacks_room(transaction) {
             let left = gas_limit.saturating_sub(self.gas_used);
-            return Ok(ItemOutcome::Skipped(SkipReason::GasLimitReached { got: transaction.gas_limit(), left }));
+            return Ok(Outcome::Skipped(SkipReason::GasLimitReached { got: transaction.gas_limit(), left }));
         }
         // Also after a refusal this clears what the EVM has loaded, so that nothing stays warm for the next one.
         let done = match self.evm.transact(signed(transaction)) {
             Ok(done) => done,
             Err(EVMError::Transaction(invalid)) => {
-                let reason = SkipReason::of(invalid, transaction.max_fee(), base_fee);
-                return Ok(ItemOutcome::Skipped(reason));
+                let reason = skip::reason(invalid, transaction.max_fee(), base_fee);
+                return Ok(Outcome::Skipped(reason));
             }
             Err(error) => return Err(fault(error)),
         };
@@ -159,11 +113,10 @@ impl<'a, 'b> Turns<'a, 'b> {
         state.credit(recipient, U256::from(base_fee).saturating_mul(U256::from(done.result.tx_gas_used())))?;
 
         let item = u32::try_from(at).unwrap_or(u32::MAX);
-        let receipt = TransactionReceipt::new(transaction, item, base_fee, self.gas_used, done.result);
+        let receipt = receipt::receipt(transaction, item, base_fee, self.gas_used, done.result);
         self.gas_used = self.gas_used.saturating_add(receipt.gas_used);
-        let at = u32::try_from(self.receipts.len()).unwrap_or(u32::MAX);
         self.receipts.push(receipt);
-        Ok(ItemOutcome::Executed { receipt: at })
+        Ok(Outcome::Executed)
     }
 }
 

@@ -15,7 +15,7 @@
 //! - **Fees.** The block's recipient receives all of what a transaction pays, base fee included: what is locked on L1 for
 //!   the native token must never burn on L2.
 //! - **Invalid transactions.** A block is ordered before it is executed, so it may hold transactions that are not valid at
-//!   their turn. Each is skipped with its reason ([`SkipReason`]), is charged nothing and leaves nothing behind, not even warm
+//!   their turn. Each is skipped with its reason ([`crate::SkipReason`]), is charged nothing and leaves nothing behind, not even warm
 //!   accounts: what it would have touched costs the next transaction what it costs a fresh one.
 //! - **Block hashes** are digests of Baton's headers, in `BLOCKHASH` and in the contract of EIP-2935.
 //! - **EIP-4788** has no beacon block to speak of. Baton's headers name a finalized L1 block instead, and its hash is what the
@@ -33,7 +33,7 @@ use revm::{
 };
 
 use crate::{
-    StateError,
+    ExecuteError, executor,
     genesis::{FeeRule, Genesis},
     state::{EvmState, Head},
 };
@@ -51,30 +51,9 @@ mod working;
 pub use alloy_rpc_types_trace::geth::{CallConfig, GethDefaultTracingOptions, GethTrace};
 pub use call::{AccountOverride, CallError, CallLimits, CallOutcome, CallRequest, CallStatus, Overrides, Reader};
 pub use estimate::Estimate;
-pub use execute::{ExecutedBlock, ItemOutcome};
-pub use receipt::TransactionReceipt;
-pub use skip::SkipReason;
 pub use trace::Tracer;
 
 use working::WorkingState;
-
-/// Why a block cannot be executed. Nothing of it was.
-#[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages are the documentation")]
-pub enum ExecuteError {
-    #[error(transparent)]
-    State(#[from] StateError),
-    #[error("there is no genesis state yet")]
-    NoGenesis,
-    #[error("block {got} does not follow block {head}, which the state is the state after")]
-    NotNext { got: Height, head: Height },
-    #[error("block {height} has parent {parent}, but the state is the state after {head}")]
-    OtherParent { height: Height, parent: B256, head: B256 },
-    #[error("a block of chain {got}, the genesis is that of chain {expected}")]
-    OtherChain { got: u64, expected: u64 },
-    #[error("the EVM failed: {0}")]
-    Fault(String),
-}
 
 /// What a block's code sees of its block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,15 +135,7 @@ impl EvmExecutor {
         if header.l2_chain_id.get() != self.chain_id {
             return Err(ExecuteError::OtherChain { got: header.l2_chain_id.get(), expected: self.chain_id });
         }
-        let head = state.head()?.ok_or(ExecuteError::NoGenesis)?;
-        if head.height.next() != Some(header.height) {
-            return Err(ExecuteError::NotNext { got: header.height, head: head.height });
-        }
-        if head.digest != header.parent {
-            let (parent, head) = (header.parent.get(), head.digest.get());
-            return Err(ExecuteError::OtherParent { height: header.height, parent, head });
-        }
-        Ok(head)
+        executor::parent_of(block, state)
     }
 
     /// Sets up an EVM on `state`.

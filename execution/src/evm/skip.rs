@@ -1,89 +1,34 @@
-//! Why a transaction was skipped.
+//! Why the EVM refuses a transaction.
 
 use alloy_primitives::U256;
-use baton_proto::{ForcedFlaw, limits::FORCED_ENTRY_GAS};
 use revm::context_interface::result::InvalidTransaction;
-use serde::{Deserialize, Serialize};
 
-/// Why an item of a block was not executed. It was charged nothing and changed nothing, nonces included.
-///
-/// The texts begin as those of geth's `core/error.go`, which clients match.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[serde(rename_all = "camelCase", tag = "reason")]
-#[expect(missing_docs, reason = "the messages are the documentation")]
-pub enum SkipReason {
-    #[error("a forced entry that holds no transaction")]
-    Malformed,
-    #[error("invalid chain id: a forced transaction of chain {got}")]
-    ForeignChain { got: u64 },
-    #[error("a forced transaction that declares {got} gas, at most {FORCED_ENTRY_GAS} are allowed")]
-    TooMuchForcedGas { got: u64 },
-    #[error("nonce too low: next nonce {expected}, tx nonce {got}")]
-    NonceTooLow { got: u64, expected: u64 },
-    #[error("nonce too high: next nonce {expected}, tx nonce {got}")]
-    NonceTooHigh { got: u64, expected: u64 },
-    #[error("nonce has max value")]
-    NonceMax,
-    #[error("insufficient funds for gas * price + value: have {have} want {want}")]
-    InsufficientFunds { have: U256, want: U256 },
-    #[error("max fee per gas less than block base fee: maxFeePerGas: {got}, baseFee: {base_fee}")]
-    FeeCapTooLow { got: U256, base_fee: u64 },
-    #[error("max priority fee per gas higher than max fee per gas")]
-    TipAboveFeeCap,
-    #[error("gas limit reached: the block has {left} left, the transaction declares {got}")]
-    GasLimitReached { got: u64, left: u64 },
-    #[error("transaction gas limit too high: {got}, at most {most} (EIP-7825)")]
-    GasLimitTooHigh { got: u64, most: u64 },
-    #[error("intrinsic gas too low: have {have}, want {want}")]
-    IntrinsicGas { have: u64, want: u64 },
-    #[error("insufficient gas for floor data gas cost: have {have}, want {want}")]
-    FloorDataGas { have: u64, want: u64 },
-    #[error("max initcode size exceeded")]
-    InitCodeTooLong,
-    #[error("sender not an eoa")]
-    SenderNotEoa,
-    #[error("EIP-7702 transaction with empty auth list")]
-    EmptyAuthorizationList,
-    #[error("transaction type not supported")]
-    UnsupportedType,
-    #[error("invalid transaction: {what}")]
-    Other { what: String },
-}
+use crate::SkipReason;
 
-impl From<&ForcedFlaw> for SkipReason {
-    fn from(flaw: &ForcedFlaw) -> Self {
-        match *flaw {
-            ForcedFlaw::UnknownKind { .. } | ForcedFlaw::NotATransaction(_) => Self::Malformed,
-            ForcedFlaw::ForeignChain { got, .. } => Self::ForeignChain { got },
-            ForcedFlaw::TooMuchGas { got } => Self::TooMuchForcedGas { got },
+/// Says in our words why the EVM refuses a transaction that offers `max_fee` per gas.
+pub(super) fn reason(invalid: InvalidTransaction, max_fee: u128, base_fee: u64) -> SkipReason {
+    use InvalidTransaction as Invalid;
+    match invalid {
+        Invalid::NonceTooLow { tx, state } => SkipReason::NonceTooLow { got: tx, expected: state },
+        Invalid::NonceTooHigh { tx, state } => SkipReason::NonceTooHigh { got: tx, expected: state },
+        Invalid::NonceOverflowInTransaction => SkipReason::NonceMax,
+        Invalid::LackOfFundForMaxFee { fee, balance } => SkipReason::InsufficientFunds { have: *balance, want: *fee },
+        Invalid::OverflowPaymentInTransaction => SkipReason::InsufficientFunds { have: U256::MAX, want: U256::MAX },
+        Invalid::GasPriceLessThanBasefee => SkipReason::FeeCapTooLow { got: U256::from(max_fee), base_fee },
+        Invalid::PriorityFeeGreaterThanMaxFee => SkipReason::TipAboveFeeCap,
+        Invalid::TxGasLimitGreaterThanCap { gas_limit, cap } => {
+            SkipReason::GasLimitTooHigh { got: gas_limit, most: cap }
         }
-    }
-}
-
-impl SkipReason {
-    /// Says in our words why the EVM refuses a transaction that offers `max_fee` per gas.
-    pub(super) fn of(invalid: InvalidTransaction, max_fee: u128, base_fee: u64) -> Self {
-        use InvalidTransaction as Invalid;
-        match invalid {
-            Invalid::NonceTooLow { tx, state } => Self::NonceTooLow { got: tx, expected: state },
-            Invalid::NonceTooHigh { tx, state } => Self::NonceTooHigh { got: tx, expected: state },
-            Invalid::NonceOverflowInTransaction => Self::NonceMax,
-            Invalid::LackOfFundForMaxFee { fee, balance } => Self::InsufficientFunds { have: *balance, want: *fee },
-            Invalid::OverflowPaymentInTransaction => Self::InsufficientFunds { have: U256::MAX, want: U256::MAX },
-            Invalid::GasPriceLessThanBasefee => Self::FeeCapTooLow { got: U256::from(max_fee), base_fee },
-            Invalid::PriorityFeeGreaterThanMaxFee => Self::TipAboveFeeCap,
-            Invalid::TxGasLimitGreaterThanCap { gas_limit, cap } => Self::GasLimitTooHigh { got: gas_limit, most: cap },
-            Invalid::CallGasCostMoreThanGasLimit { initial_gas, gas_limit } => {
-                Self::IntrinsicGas { have: gas_limit, want: initial_gas }
-            }
-            Invalid::GasFloorMoreThanGasLimit { gas_floor, gas_limit } => {
-                Self::FloorDataGas { have: gas_limit, want: gas_floor }
-            }
-            Invalid::CreateInitCodeSizeLimit => Self::InitCodeTooLong,
-            Invalid::RejectCallerWithCode => Self::SenderNotEoa,
-            Invalid::EmptyAuthorizationList => Self::EmptyAuthorizationList,
-            Invalid::Eip4844NotSupported | Invalid::BlobVersionedHashesNotSupported => Self::UnsupportedType,
-            other => Self::Other { what: other.to_string() },
+        Invalid::CallGasCostMoreThanGasLimit { initial_gas, gas_limit } => {
+            SkipReason::IntrinsicGas { have: gas_limit, want: initial_gas }
         }
+        Invalid::GasFloorMoreThanGasLimit { gas_floor, gas_limit } => {
+            SkipReason::FloorDataGas { have: gas_limit, want: gas_floor }
+        }
+        Invalid::CreateInitCodeSizeLimit => SkipReason::InitCodeTooLong,
+        Invalid::RejectCallerWithCode => SkipReason::SenderNotEoa,
+        Invalid::EmptyAuthorizationList => SkipReason::EmptyAuthorizationList,
+        Invalid::Eip4844NotSupported | Invalid::BlobVersionedHashesNotSupported => SkipReason::UnsupportedType,
+        other => SkipReason::Other { what: other.to_string() },
     }
 }

@@ -10,12 +10,12 @@ use revm::{
 use revm_inspectors::tracing::{TracingInspector, TracingInspectorConfig};
 
 use super::{
-    CallError, CallLimits, CallRequest, CallStatus, Checks, EvmExecutor, ItemOutcome, Overrides, Reader, WorkingState,
-    execute::{Turns, fault, items},
+    CallError, CallLimits, CallRequest, CallStatus, Checks, EvmExecutor, Overrides, Reader, WorkingState,
+    execute::{Turns, fault},
     transaction::signed,
     watch::{Records, Stop, Watch},
 };
-use crate::state::EvmState;
+use crate::{Outcome, executor::items, state::EvmState};
 
 /// Which of geth's tracers.
 #[derive(Clone, Copy, Debug)]
@@ -84,7 +84,7 @@ impl EvmExecutor {
                 return Err(CallError::Stopped);
             }
             if let Ok(transaction) = before {
-                let _: ItemOutcome = turns.take(transaction, at)?;
+                let _: Outcome = turns.take(transaction, at)?;
             }
         }
         if turns.lacks_room(wanted) {

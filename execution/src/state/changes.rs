@@ -18,8 +18,8 @@ pub struct Change<T> {
 
 /// What one block changes. Every value differs from the one before it.
 ///
-/// It can be taken back ([`Self::reversed`]): a store that keeps the change sets of its last blocks can answer for the
-/// states after each of them, through an [`super::Overlay`].
+/// It can be taken back ([`Self::reversed`]): a store that keeps as much of its last blocks as that needs ([`Self::undo`]) can
+/// answer for the states after each of them, through an [`super::Overlay`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChangeSet {
     /// The head; none before the genesis.
@@ -44,6 +44,40 @@ impl ChangeSet {
         self.nodes.values_mut().for_each(Change::reverse);
         self
     }
+
+    /// Returns what was there before.
+    #[must_use]
+    pub fn undo(&self) -> Undo {
+        Undo {
+            head: self.head,
+            accounts: self.accounts.iter().map(|(address, change)| (*address, change.before)).collect(),
+            storage: self.storage.iter().map(|(place, change)| (*place, change.before)).collect(),
+            nodes: self.nodes.iter().map(|(key, change)| (key.clone(), change.before.clone())).collect(),
+        }
+    }
+
+    /// Returns the next nonces of the accounts that have others than before.
+    pub fn nonces(&self) -> impl Iterator<Item = (Address, u64)> {
+        let nonce = |account: Option<Account>| account.map_or(0, |account| account.nonce);
+        let nonces = self.accounts.iter().map(move |(address, Change { before, after })| {
+            let after = nonce(*after);
+            (nonce(*before) != after).then_some((*address, after))
+        });
+        nonces.flatten()
+    }
+}
+
+/// What was there before one block: all that it takes to get from the state after it to the one before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Undo {
+    /// The heads that it leads between, as the block changed them.
+    pub head: Change<Option<Head>>,
+    /// Accounts as they were; none is one that did not exist.
+    pub accounts: BTreeMap<Address, Option<Account>>,
+    /// Storage slots as they were, by account and slot.
+    pub storage: BTreeMap<(Address, U256), U256>,
+    /// Trie nodes as they were, as RLP.
+    pub nodes: BTreeMap<NodeKey, Option<Bytes>>,
 }
 
 impl<T> Change<T> {

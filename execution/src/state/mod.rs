@@ -14,7 +14,7 @@ mod changes;
 mod memory;
 mod overlay;
 
-pub use changes::{Change, ChangeSet};
+pub use changes::{Change, ChangeSet, Undo};
 pub use memory::MemoryState;
 pub use overlay::Overlay;
 
@@ -106,6 +106,32 @@ pub trait EvmState: Send + Sync {
     /// # Errors
     /// [`StateError`] when the state cannot be read.
     fn node(&self, key: &NodeKey) -> Result<Option<Bytes>, StateError>;
+}
+
+impl<S: EvmState + ?Sized> EvmState for &S {
+    fn head(&self) -> Result<Option<Head>, StateError> {
+        (**self).head()
+    }
+
+    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
+        (**self).account(address)
+    }
+
+    fn storage(&self, address: Address, slot: U256) -> Result<U256, StateError> {
+        (**self).storage(address, slot)
+    }
+
+    fn code(&self, hash: B256) -> Result<Option<Bytes>, StateError> {
+        (**self).code(hash)
+    }
+
+    fn block_digest(&self, height: Height) -> Result<Option<BlockDigest>, StateError> {
+        (**self).block_digest(height)
+    }
+
+    fn node(&self, key: &NodeKey) -> Result<Option<Bytes>, StateError> {
+        (**self).node(key)
+    }
 }
 
 /// A state that blocks are applied to.

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use baton_proto::{BlockDigest, Height};
 
-use super::{Account, ChangeSet, EvmState, Head};
+use super::{Account, ChangeSet, EvmState, Head, Undo};
 use crate::{StateError, trie::NodeKey};
 
 /// A state as it is after change sets that are not applied to it.
 ///
-/// Blocks that become final in one step are executed each on the overlay of those before. With reversed change sets, the
-/// newest first, it is an older state: all of it but [`EvmState::block_digest`], which may then know later blocks too.
-pub struct Overlay<'a> {
-    base: &'a dyn EvmState,
+/// Blocks that become final in one step are executed each on the overlay of those before. With blocks taken back, the newest
+/// first, it is an older state: all of it but [`EvmState::block_digest`], which may then know later blocks too.
+pub struct Overlay<B> {
+    base: B,
     head: Option<Option<Head>>,
     accounts: BTreeMap<Address, Option<Account>>,
     storage: BTreeMap<(Address, U256), U256>,
@@ -22,10 +22,10 @@ pub struct Overlay<'a> {
     nodes: BTreeMap<NodeKey, Option<Bytes>>,
 }
 
-impl<'a> Overlay<'a> {
+impl<B: EvmState> Overlay<B> {
     /// Starts from `base` as it is.
     #[must_use]
-    pub fn new(base: &'a dyn EvmState) -> Self {
+    pub const fn new(base: B) -> Self {
         Self {
             base,
             head: None,
@@ -59,9 +59,28 @@ impl<'a> Overlay<'a> {
         self.nodes.extend(changes.nodes.iter().map(|(key, change)| (key.clone(), change.after.clone())));
         Ok(())
     }
+
+    /// Goes back to the state before a block, from the one after it.
+    ///
+    /// # Errors
+    /// [`StateError`] when this is another block's, or the base cannot be read; the overlay is then as it was.
+    pub fn take_back(&mut self, undo: Undo) -> Result<(), StateError> {
+        let head = self.head()?;
+        if undo.head.after != head {
+            return Err(StateError(format!(
+                "changes that lead to {:?} cannot be taken back from {head:?}",
+                undo.head.after
+            )));
+        }
+        self.head = Some(undo.head.before);
+        self.accounts.extend(undo.accounts);
+        self.storage.extend(undo.storage);
+        self.nodes.extend(undo.nodes);
+        Ok(())
+    }
 }
 
-impl EvmState for Overlay<'_> {
+impl<B: EvmState> EvmState for Overlay<B> {
     fn head(&self) -> Result<Option<Head>, StateError> {
         match self.head {
             Some(head) => Ok(head),

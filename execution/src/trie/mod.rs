@@ -45,6 +45,20 @@ impl NodeKey {
         bytes.extend(self.path.to_vec());
         bytes
     }
+
+    /// Reads what [`Self::to_bytes`] writes.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (account, nibbles) = match bytes.split_first()? {
+            (0, nibbles) => (None, nibbles),
+            (1, rest) => {
+                rest.split_at_checked(32).map(|(account, nibbles)| (Some(B256::from_slice(account)), nibbles))?
+            }
+            _ => return None,
+        };
+        let is_path = nibbles.len() <= 64 && nibbles.iter().all(|nibble| *nibble < 16);
+        is_path.then(|| Self { account, path: Nibbles::from_nibbles(nibbles) })
+    }
 }
 
 /// Changes of trie nodes.

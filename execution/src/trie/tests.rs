@@ -127,10 +127,10 @@ proptest! {
         let base = state.clone();
         let mut older = Overlay::new(&base);
         for (before, changes) in history.into_iter().rev() {
-            let reversed = changes.reversed();
-            state.apply(&reversed).unwrap();
+            older.take_back(changes.undo()).unwrap();
+            prop_assert!(older.take_back(changes.undo()).is_err(), "taken back already");
+            state.apply(&changes.reversed()).unwrap();
             prop_assert_eq!(&state, &before);
-            older.absorb(&reversed).unwrap();
             prop_assert_eq!(older.head().unwrap(), before.head().unwrap());
             for of in (0..24).map(address) {
                 let slot = U256::from(at.1 % 40);

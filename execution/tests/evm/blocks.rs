@@ -4,8 +4,8 @@ use alloy_consensus::{ReceiptEnvelope, proofs::calculate_receipt_root};
 use alloy_eips::eip2718::{Decodable2718, Encodable2718};
 use alloy_primitives::{Address, B256, Bloom, BloomInput, Bytes, U256, keccak256};
 use baton_execution::{
-    StateError,
-    evm::{CallRequest, ExecuteError, ItemOutcome, SkipReason},
+    ExecuteError, Executor as _, Outcome, SkipReason, StateError,
+    evm::CallRequest,
     genesis::{BEACON_ROOTS, HISTORY},
     state::{Account, EvmState, Head, MemoryState},
     trie::NodeKey,
@@ -109,7 +109,7 @@ fn code_sees_its_block() {
     chain.run(Vec::new());
     let parent = chain.head.clone();
     let executed = chain.run(Vec::new());
-    let environment = executed.environment;
+    let environment = chain.executor.environment(&chain.head, executed.base_fee);
 
     let call = |to| {
         let request = CallRequest { to: Some(to), ..CallRequest::default() };
@@ -244,18 +244,18 @@ fn forced_entries_take_their_turn_first() {
     ];
     let block = Block { forced: Forced::new(B256::ZERO, entries), ..block };
     let executed = chain.run_block(&block);
-    let skipped = ItemOutcome::Skipped;
+    let skipped = Outcome::Skipped;
     assert_eq!(
         executed.outcomes[..4],
         [
-            ItemOutcome::Executed { receipt: 0 },
+            Outcome::Executed,
             skipped(SkipReason::Malformed),
             skipped(SkipReason::Malformed),
             skipped(SkipReason::TooMuchForcedGas { got: FORCED_ENTRY_GAS + 1 }),
         ]
     );
-    assert!(matches!(&executed.outcomes[4], ItemOutcome::Skipped(SkipReason::ForeignChain { .. })));
-    assert_eq!(executed.outcomes[5], ItemOutcome::Executed { receipt: 1 });
+    assert!(matches!(&executed.outcomes[4], Outcome::Skipped(SkipReason::ForeignChain { .. })));
+    assert_eq!(executed.outcomes[5], Outcome::Executed);
     assert_eq!(executed.outcomes[6], skipped(SkipReason::NonceTooLow { got: 0, expected: 2 }));
     assert_eq!(executed.receipts.iter().map(|receipt| receipt.item).collect::<Vec<_>>(), [0, 5]);
     assert_eq!(chain.balance(friend), U256::from(3));

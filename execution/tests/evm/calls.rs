@@ -7,7 +7,8 @@ use std::{
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use baton_execution::{
-    evm::{AccountOverride, CallError, CallLimits, CallRequest, CallStatus, Estimate, Overrides, Reader, SkipReason},
+    SkipReason,
+    evm::{AccountOverride, CallError, CallLimits, CallRequest, CallStatus, Estimate, Overrides, Reader},
     genesis::{DETERMINISTIC_DEPLOYER, MULTICALL3},
     trie::prove,
 };

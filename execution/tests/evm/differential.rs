@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use alloy_eips::eip2930::{AccessList, AccessListItem};
 use alloy_primitives::{Address, B256, Bytes, TxHash, U256, hex};
 use baton_execution::{
-    evm::{CallConfig, CallRequest, CallStatus, ExecutedBlock, ItemOutcome, Tracer},
+    ExecutedBlock, Outcome,
+    evm::{CallConfig, CallRequest, CallStatus, Tracer},
     genesis::{BEACON_ROOTS, DETERMINISTIC_DEPLOYER, HISTORY, MULTICALL3},
     state::EvmState,
 };
@@ -369,7 +370,7 @@ impl Twins {
     }
 
     fn compare(&mut self, executed: &ExecutedBlock, block: &Value) {
-        assert!(executed.outcomes.iter().all(|outcome| matches!(outcome, ItemOutcome::Executed { .. })));
+        assert!(executed.outcomes.iter().all(|outcome| matches!(outcome, Outcome::Executed)));
         let theirs = self.anvil.ask("eth_getBlockReceipts", json!(["latest"]));
         for (ours, theirs) in executed.receipts.iter().zip(theirs.as_array().unwrap()) {
             let number = |name: &str| serde_json::from_value::<U256>(theirs[name].clone()).unwrap();
@@ -399,7 +400,7 @@ impl Twins {
         assert_eq!(json!(executed.logs_bloom), block["logsBloom"]);
         assert_eq!(json!(U256::from(executed.gas_used)), block["gasUsed"]);
 
-        self.burned += U256::from(executed.environment.base_fee) * U256::from(executed.gas_used);
+        self.burned += U256::from(executed.base_fee) * U256::from(executed.gas_used);
         let mut changed: BTreeSet<Address> = executed.changes.accounts.keys().copied().collect();
         // Whom a receipt names may have changed on anvil alone.
         for receipt in &executed.receipts {

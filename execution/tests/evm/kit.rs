@@ -14,7 +14,8 @@ use alloy_trie::{
     root::{state_root_unhashed, storage_root_unhashed},
 };
 use baton_execution::{
-    evm::{CallLimits, EvmExecutor, ExecutedBlock, ItemOutcome, Reader, SkipReason, TransactionReceipt},
+    ExecutedBlock, Executor as _, Outcome, SkipReason, TransactionReceipt,
+    evm::{CallLimits, EvmExecutor, Reader},
     genesis::Genesis,
     state::{EvmState, EvmStore, MemoryState},
 };
@@ -267,7 +268,7 @@ impl Chain {
     /// Runs a block of one transaction that takes its turn.
     pub(crate) fn one(&mut self, transaction: Draft) -> TransactionReceipt {
         let executed = self.run(vec![transaction]);
-        assert_eq!(executed.outcomes, [ItemOutcome::Executed { receipt: 0 }]);
+        assert_eq!(executed.outcomes, [Outcome::Executed]);
         executed.receipts.into_iter().next().unwrap()
     }
 
@@ -275,7 +276,7 @@ impl Chain {
     pub(crate) fn skipped(&mut self, transaction: Draft) -> SkipReason {
         let executed = self.run(vec![transaction]);
         match executed.outcomes.into_iter().next() {
-            Some(ItemOutcome::Skipped(reason)) => reason,
+            Some(Outcome::Skipped(reason)) => reason,
             other => panic!("{other:?}"),
         }
     }

@@ -2,10 +2,7 @@
 
 use alloy_eips::eip2930::{AccessList, AccessListItem};
 use alloy_primitives::{Address, B256, U256};
-use baton_execution::{
-    evm::{ItemOutcome, SkipReason},
-    state::EvmState,
-};
+use baton_execution::{Outcome, SkipReason, state::EvmState};
 
 use crate::{
     code,
@@ -90,9 +87,9 @@ fn an_invalid_transaction_changes_nothing_of_a_valid_one_after_it() {
     all.extend(refused(2));
     all.extend(valid().drain(1..));
     let among = chain.execute(&chain.block(signed(all)));
-    let executed = among.outcomes.iter().filter(|outcome| matches!(outcome, ItemOutcome::Executed { .. })).count();
+    let executed = among.outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Executed)).count();
     assert_eq!((executed, among.outcomes.len()), (2, 14));
-    let plain = |receipts: &[baton_execution::evm::TransactionReceipt]| {
+    let plain = |receipts: &[baton_execution::TransactionReceipt]| {
         receipts.iter().map(|receipt| (receipt.hash, receipt.gas_used, receipt.envelope.clone())).collect::<Vec<_>>()
     };
     assert_eq!(plain(&among.receipts), plain(&alone.receipts));
@@ -112,9 +109,9 @@ fn a_transaction_that_no_longer_fits_is_skipped_and_a_smaller_one_still_fits() {
     assert_eq!(
         executed.outcomes,
         [
-            ItemOutcome::Executed { receipt: 0 },
-            ItemOutcome::Skipped(SkipReason::GasLimitReached { got: 777_217, left: 777_216 }),
-            ItemOutcome::Executed { receipt: 1 },
+            Outcome::Executed,
+            Outcome::Skipped(SkipReason::GasLimitReached { got: 777_217, left: 777_216 }),
+            Outcome::Executed,
         ]
     );
 }
@@ -125,6 +122,6 @@ fn a_skipped_transaction_executes_when_its_turn_comes() {
     let later = draft(1, 1, RECIPIENT).value(1);
     assert_eq!(chain.skipped(later.clone()), SkipReason::NonceTooHigh { got: 1, expected: 0 });
     let executed = chain.run(vec![draft(1, 0, FRIEND), later.clone(), later]);
-    let last = ItemOutcome::Skipped(SkipReason::NonceTooLow { got: 1, expected: 2 });
-    assert_eq!(executed.outcomes[1..], [ItemOutcome::Executed { receipt: 1 }, last]);
+    let last = Outcome::Skipped(SkipReason::NonceTooLow { got: 1, expected: 2 });
+    assert_eq!(executed.outcomes[1..], [Outcome::Executed, last]);
 }

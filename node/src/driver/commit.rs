@@ -1,12 +1,9 @@
 //! Making blocks final: execute in order, store in one step, and tell everybody at the end of the turn.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, PoisonError},
-};
+use std::sync::{Arc, PoisonError};
 
 use alloy_primitives::Address;
-use baton_execution::{Executed, StateError, StateView};
+use baton_execution::{ExecutedBlock, execute_all};
 use baton_mempool::Settled;
 use baton_proto::{Block, BlockHeader, Certificate};
 use tokio::time::Instant;
@@ -15,23 +12,8 @@ use tracing::{debug, info, warn};
 use super::{Driver, DriverError, blocks::LedgerNonces, own_turns::Missed, turn::Said};
 use crate::{
     epoch::EpochContext,
-    ledger::{FinalStep, Ledger, LedgerError},
+    ledger::{FinalStep, Head, LedgerError},
 };
-
-/// The ledger's state with the results of blocks that are about to be stored with it.
-struct Overlay<'a> {
-    ledger: &'a dyn Ledger,
-    nonces: BTreeMap<Address, u64>,
-}
-
-impl StateView for Overlay<'_> {
-    fn nonce(&self, account: Address) -> Result<u64, StateError> {
-        match self.nonces.get(&account) {
-            Some(nonce) => Ok(*nonce),
-            None => self.ledger.nonce(account).map_err(|error| StateError(error.to_string())),
-        }
-    }
-}
 
 /// How blocks that become final came to this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,15 +44,10 @@ impl Driver {
     ) -> Result<(), DriverError> {
         let Some(last) = blocks.last().map(|block| block.header.clone()) else { return Ok(()) };
         let ledger = Arc::clone(&self.context.ledger);
-        let mut overlay = Overlay { ledger: ledger.as_ref(), nonces: BTreeMap::new() };
-        let mut results: Vec<Executed> = Vec::with_capacity(blocks.len());
-        for block in &blocks {
-            let executed = self.context.executor.execute(block, &overlay)?;
-            overlay.nonces.extend(executed.nonces.iter().map(|(account, nonce)| (*account, *nonce)));
-            results.push(executed);
-        }
+        let results = self.execute(&blocks, ledger.head()?)?;
         let signers = certificate.signers.len();
-        let nonces: Vec<_> = results.iter().map(|executed| executed.nonces.clone()).collect();
+        let touched: Vec<Vec<Address>> =
+            results.iter().map(|executed| executed.changes.accounts.keys().copied().collect()).collect();
         let step = FinalStep { blocks: blocks.iter().map(|block| Block::clone(block)).collect(), certificate, results };
         if let Err(error) = self.turn.finalize(&step) {
             if let DriverError::Ledger(error @ LedgerError::SafetyBroken { .. }) = &error {
@@ -81,9 +58,8 @@ impl Driver {
 
         let (pool, me) = (Arc::clone(&self.context.pool), self.context.epoch.me());
         let mut missed = Vec::new();
-        for (block, nonces) in blocks.iter().zip(&nonces) {
-            let touched: Vec<Address> = nonces.keys().copied().collect();
-            let settled = Settled { touched: &touched, refused: &[], base_fee: 0 };
+        for (block, touched) in blocks.iter().zip(&touched) {
+            let settled = Settled { touched, refused: &[], base_fee: 0 };
             let accounts = LedgerNonces(ledger.as_ref());
             pool.lock().unwrap_or_else(PoisonError::into_inner).on_final(&settled, &accounts);
             self.blocks.on_final(block);
@@ -102,6 +78,22 @@ impl Driver {
         let headers = blocks.iter().map(|block| block.header.clone()).collect();
         self.turn.say(Said::Final(NewlyFinal { headers, came, signers }));
         Ok(())
+    }
+
+    /// Executes what is above `head`, in order. What is final already, or does not build on it, has results that mean nothing: the
+    /// ledger passes over the one and says what the other breaks.
+    fn execute(&self, blocks: &[Arc<Block>], head: Head) -> Result<Vec<ExecutedBlock>, DriverError> {
+        let known = blocks.iter().take_while(|block| block.header.height <= head.height).count();
+        let new = blocks.get(known..).unwrap_or_default();
+        let builds_on =
+            |block: &Arc<Block>| (Some(block.header.height), block.header.parent) == (head.height.next(), head.digest);
+        if !new.first().is_some_and(builds_on) {
+            return Ok(vec![ExecutedBlock::default(); blocks.len()]);
+        }
+        let state = self.context.ledger.state()?;
+        let mut results = vec![ExecutedBlock::default(); known];
+        results.extend(execute_all(self.context.executor.as_ref(), new.iter().map(Arc::as_ref), state.as_ref())?);
+        Ok(results)
     }
 
     /// Tells everybody in this process of blocks that are final, now that the disk has them.

@@ -156,10 +156,8 @@ impl super::Driver {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use alloy_primitives::{Address, B256};
-    use baton_execution::Executed;
+    use baton_execution::{NonceExecutor, execute_all};
     use baton_proto::{Block, Epoch, StatementKind};
 
     use super::*;
@@ -183,8 +181,7 @@ mod tests {
             blocks.push(block);
         }
         let certificate = certify(world, StatementKind::Finalize, 4, blocks[2].header.digest());
-        let nothing = || Executed { outcomes: vec![], nonces: BTreeMap::new(), state_root: B256::ZERO };
-        let results = blocks.iter().map(|_| nothing()).collect();
+        let results = execute_all(&NonceExecutor, &blocks, ledger.state().unwrap().as_ref()).unwrap();
         ledger.finalize(&FinalStep { blocks: blocks.clone(), certificate, results }).unwrap();
         (ledger, blocks)
     }

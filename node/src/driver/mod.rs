@@ -138,7 +138,7 @@ pub enum DriverError {
     )]
     AnotherSpeaker { view: View },
     #[error("execution failed: {0}")]
-    Execution(#[from] baton_execution::StateError),
+    Execution(#[from] baton_execution::ExecuteError),
     #[error("block {digest} at height {height} is final, but its body is gone")]
     BodyLost { height: Height, digest: BlockDigest },
     #[error("safety is broken: a third of the stake lied ({0})")]

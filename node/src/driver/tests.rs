@@ -5,7 +5,7 @@ use std::{path::Path, sync::Mutex};
 use alloy_consensus::TxEip1559;
 use alloy_primitives::{Address, B256};
 use baton_consensus::{Config, HeardOut, Recovered, Timer};
-use baton_execution::NonceExecutor;
+use baton_execution::ChainExecutor;
 use baton_mempool::PoolConfig;
 use baton_proto::{
     BlsPublicKey, Certificate, ChainSpec, Conflict, Forced, ForcedEntry, L1BlockNumber, L1Origin, OrderingRule,
@@ -135,7 +135,7 @@ impl Stage {
         let context = DriverContext {
             facts: Arc::new(facts),
             ledger,
-            executor: Arc::new(NonceExecutor),
+            executor: Arc::new(ChainExecutor::None),
             pool: Arc::new(Mutex::new(Pool::new(PoolConfig::of(&spec())))),
             work: Arc::default(),
             outbound: Arc::<Outbox>::clone(&outbox),

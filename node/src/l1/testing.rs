@@ -41,7 +41,7 @@ use super::{
 };
 use crate::{
     epoch::{EpochBook, EpochContext},
-    ledger::{ChainIdentity, FinalState, FinalStep, Ledger, MemoryLedger},
+    ledger::{ChainIdentity, FinalStep, Ledger, MemoryLedger},
     signer::{OwnKey, SignRecord},
 };
 
@@ -496,7 +496,7 @@ pub(crate) async fn mine_to(client: &L1Client, number: u64) {
 /// Makes `blocks` final in `ledger`, as consensus would.
 pub(crate) fn finalize(ledger: &dyn Ledger, blocks: &[Block]) -> Height {
     for block in blocks {
-        let results = vec![NonceExecutor.execute(block, &FinalState::new(ledger)).unwrap()];
+        let results = vec![NonceExecutor.execute(block, ledger.state().unwrap().as_ref()).unwrap()];
         let certificate = Certificate {
             statement: Statement::Finalize {
                 epoch: block.header.epoch,

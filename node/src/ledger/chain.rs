@@ -2,10 +2,14 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{Mutex, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 use alloy_primitives::{Address, TxHash};
+use baton_execution::{
+    ExecutedBlock, TransactionReceipt,
+    state::{ChangeSet, EvmState, Undo},
+};
 use baton_proto::{
     BatchIndex, Block, BlockDigest, BlockHeader, BlsPublicKey, Certificate, Epoch, Forced, ForcedEntry, Height,
     MemberIndex, SignedStatement, View,
@@ -15,8 +19,14 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     BatchRecord, BlockResults, ChainIdentity, Change, Durability, EvidenceRecord, Family, FinalStep, ForcedCursor,
-    Head, KeptVote, Ledger, LedgerError, Order, PostIntent, Store, TransactionRecord, cache::BlockCache, forced, keys,
+    Head, KeptVote, Ledger, LedgerError, Order, PostIntent, Store, TransactionRecord,
+    cache::BlockCache,
+    forced, keys,
+    receipts::receipts_from_bytes,
     records,
+    state::{Version, add_changes},
+    state_records,
+    steps::add_block_results,
 };
 
 /// Certificates that a machine recovers from: three of each view over 16,384 views without finality, an hour of them.
@@ -27,11 +37,13 @@ const UNFINAL_HEADERS_MAX: usize = 4_096;
 
 /// The ledger over a store.
 pub struct StoreLedger<S> {
-    pub(super) store: S,
+    pub(super) store: Arc<S>,
     identity: ChainIdentity,
     /// Held by every step that writes what it has read.
     writer: Mutex<()>,
     head: RwLock<Option<Head>>,
+    /// The version of the state after the head.
+    pub(super) newest: RwLock<Arc<Version>>,
     cache: BlockCache,
 }
 
@@ -48,11 +60,21 @@ impl<S: Store> StoreLedger<S> {
                     .ok_or_else(|| corrupt(Family::Meta, keys::HEAD, "the head does not decode"))?,
             ),
         };
+        let state_head = store.get(Family::State, keys::STATE_HEAD)?;
+        let state_head = state_head.map(|bytes| {
+            state_records::head_from_bytes(&bytes)
+                .ok_or_else(|| corrupt(Family::State, keys::STATE_HEAD, "the state's head does not decode"))
+        });
+        let state_head = state_head.transpose()?;
+        if head != state_head.map(|head| Head { height: head.height, digest: head.digest }) {
+            return Err(corrupt(Family::State, keys::STATE_HEAD, "the state is not that after the final head"));
+        }
         let ledger = Self {
-            store,
+            store: Arc::new(store),
             identity: *identity,
             writer: Mutex::new(()),
             head: RwLock::new(head),
+            newest: RwLock::new(Arc::new(Version::new(state_head, Undo::default()))),
             cache: BlockCache::new(),
         };
         if let Some(head) = head {
@@ -150,11 +172,25 @@ impl<S: Store> Ledger for StoreLedger<S> {
         &self.identity
     }
 
-    fn init_genesis(&self, genesis: &BlockHeader) -> Result<(), LedgerError> {
+    fn init_genesis_with(&self, genesis: &BlockHeader, changes: &ChangeSet) -> Result<(), LedgerError> {
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let digest = genesis.digest();
+        let Some(after) = changes.head.after.filter(|after| (after.height, after.digest) == (Height::ZERO, digest))
+        else {
+            return Err(LedgerError::OtherState { height: Height::ZERO });
+        };
         if let Some(stored) = self.final_digest(Height::ZERO)? {
-            return if stored == digest { Ok(()) } else { Err(LedgerError::OtherGenesis { stored, got: digest }) };
+            if stored != digest {
+                return Err(LedgerError::OtherGenesis { stored, got: digest });
+            }
+            let results = self.results(Height::ZERO)?;
+            let results = results.ok_or_else(|| {
+                corrupt(Family::Receipts, &keys::results(Height::ZERO), "the genesis block has no results")
+            })?;
+            return match (results.state_root, results.base_fee) == (after.state_root, after.base_fee) {
+                true => Ok(()),
+                false => Err(LedgerError::OtherGenesisState { stored: results.state_root, got: after.state_root }),
+            };
         }
         let head = Head { height: Height::ZERO, digest };
         let mut batch = Vec::new();
@@ -165,8 +201,17 @@ impl<S: Store> Ledger for StoreLedger<S> {
         );
         batch.push(Change::Put(Family::Blocks, keys::final_digest(Height::ZERO), digest.get().to_vec()));
         batch.push(Change::Put(Family::Meta, keys::HEAD.into(), records::head_to_bytes(head)));
+        let (state_root, base_fee) = (after.state_root, after.base_fee);
+        add_block_results(
+            Height::ZERO,
+            &ExecutedBlock { state_root, base_fee, ..ExecutedBlock::default() },
+            &mut batch,
+        );
+        let version = Arc::new(add_changes(changes, &mut batch));
+        self.newest().link(&version)?;
         self.store.write(batch, Durability::Synced)?;
         self.set_head(head);
+        self.set_newest(version);
         Ok(())
     }
 
@@ -292,10 +337,13 @@ impl<S: Store> Ledger for StoreLedger<S> {
         let newly_final: BTreeSet<BlockDigest> = digests.iter().copied().skip(known).collect();
         let mut batch = Vec::new();
         let mut indexed = HashMap::new();
+        let mut versions = vec![self.newest()];
         self.add_certificate(&step.certificate, &mut batch)?;
         for ((block, digest), executed) in new().zip(step.results.iter().skip(known)) {
             self.add_final_block(block, digest, &step.certificate, &mut batch)?;
-            self.add_results(block, executed, &mut indexed, &mut batch)?;
+            let before = versions.last().and_then(|version: &Arc<Version>| version.head());
+            let version = self.add_results(block, digest, executed, before, &mut indexed, &mut batch)?;
+            versions.push(Arc::new(version));
         }
         let mut dropped = Vec::new();
         let last = new().last();
@@ -303,6 +351,10 @@ impl<S: Store> Ledger for StoreLedger<S> {
         if let Some((new_head, (block, _))) = new_head.zip(last) {
             dropped = self.add_dropped_bodies(head.height, &block.header, &newly_final, &mut batch)?;
             batch.push(Change::Put(Family::Meta, keys::HEAD.into(), records::head_to_bytes(new_head)));
+        }
+        // The last link first: whoever sees one version sees all of the step.
+        for pair in versions.windows(2).rev() {
+            pair[0].link(&pair[1])?;
         }
         if batch.is_empty() {
             self.store.sync()?;
@@ -315,7 +367,8 @@ impl<S: Store> Ledger for StoreLedger<S> {
         for (block, digest) in new() {
             self.cache.insert(digest, block);
         }
-        if let Some(head) = new_head {
+        if let Some((head, version)) = new_head.zip(versions.pop()) {
+            self.set_newest(version);
             self.set_head(head);
         }
         Ok(())
@@ -341,6 +394,25 @@ impl<S: Store> Ledger for StoreLedger<S> {
         results.map(Some).ok_or_else(|| corrupt(Family::Receipts, &key, "results do not decode"))
     }
 
+    fn receipts(&self, height: Height) -> Result<Option<Vec<TransactionReceipt>>, LedgerError> {
+        let key = keys::receipts(height);
+        let Some(bytes) = self.store.get(Family::Receipts, &key)? else {
+            // A block without any has no record of them.
+            let is_final = self.store.get(Family::Receipts, &keys::results(height))?.is_some();
+            return Ok(is_final.then(Vec::new));
+        };
+        let receipts = receipts_from_bytes(&bytes);
+        receipts.map(Some).ok_or_else(|| corrupt(Family::Receipts, &key, "receipts do not decode"))
+    }
+
+    fn state(&self) -> Result<Arc<dyn EvmState>, LedgerError> {
+        Ok(self.newest_state())
+    }
+
+    fn state_at(&self, height: Height) -> Result<Option<Arc<dyn EvmState>>, LedgerError> {
+        self.older_state(height)
+    }
+
     fn transaction(&self, hash: &TxHash) -> Result<Option<TransactionRecord>, LedgerError> {
         let Some(bytes) = self.store.get(Family::TxIndex, hash.as_slice())? else { return Ok(None) };
         let record = records::transaction_from_bytes(&bytes);
@@ -348,9 +420,10 @@ impl<S: Store> Ledger for StoreLedger<S> {
     }
 
     fn nonce(&self, account: Address) -> Result<u64, LedgerError> {
-        let key = keys::nonce(account);
+        let key = keys::account(account);
         let Some(bytes) = self.store.get(Family::State, &key)? else { return Ok(0) };
-        records::number(&bytes).ok_or_else(|| corrupt(Family::State, &key, "a nonce has 8 bytes"))
+        let account = state_records::account_from_bytes(&bytes);
+        account.map(|account| account.nonce).ok_or_else(|| corrupt(Family::State, &key, "an account does not decode"))
     }
 
     fn put_batch(&self, batch: &BatchRecord) -> Result<(), LedgerError> {

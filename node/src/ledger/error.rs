@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use alloy_primitives::B256;
 use baton_proto::{BlockDigest, Height};
 
 use super::{ChainIdentity, EngineError};
@@ -37,6 +38,14 @@ pub enum LedgerError {
     ResultCount { blocks: usize, results: usize },
     #[error("block {height} has {transactions} transactions, but its result has {outcomes} outcomes")]
     OutcomeCount { height: Height, transactions: usize, outcomes: usize },
+    #[error("the result of block {height} is not that of this block on the state before it")]
+    OtherState { height: Height },
+    #[error(
+        "the chain starts from state {stored}, not from {got}: the genesis file is not the one that this ledger was made with"
+    )]
+    OtherGenesisState { stored: B256, got: B256 },
+    #[error("the ledger could not be written before, so what it holds is not known; it must be opened again")]
+    AfterFailedWrite,
     #[error("{what} cannot be written as JSON: {detail}")]
     Unwritable { what: &'static str, detail: String },
 }
@@ -57,6 +66,9 @@ impl LedgerError {
             | Self::NotAFinalization
             | Self::ResultCount { .. }
             | Self::OutcomeCount { .. }
+            | Self::OtherState { .. }
+            | Self::OtherGenesisState { .. }
+            | Self::AfterFailedWrite
             | Self::Unwritable { .. } => false,
         }
     }

@@ -10,8 +10,14 @@
 //! | | `d` digest | epoch view: the finalization of that block |
 //! | | `h` height | epoch view digest: the finalization of that final block |
 //! | tx_index | hash | height, index, outcome |
-//! | receipts | height | state root, outcomes |
-//! | state | `n` address | next nonce |
+//! | receipts | `o` height | roots, fees, bloom, outcomes; see the records module |
+//! | | `r` height | receipts, where there are any |
+//! | state | `a` address | account |
+//! | | `s` address slot | value, where it is not zero |
+//! | | `h` | the block that this is the state after, and what the next one needs of it |
+//! | code | keccak256 | code |
+//! | trie_nodes | account path | RLP of the node there |
+//! | undo | height | what was there before that block, of the last ones |
 //! | batches | `r` index | record without data |
 //! | | `d` index | data |
 //! | | `a` index key | what the member with that key attested, see the attested module |
@@ -21,7 +27,7 @@
 //! | l1_view | name | as given |
 //! | meta | `schema`, `identity`, `head` | |
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, U256};
 use baton_proto::{
     BatchIndex, BlockDigest, BlsPublicKey, Certificate, Epoch, Evidence, Height, MemberIndex, Offence, StatementKind,
     View,
@@ -29,6 +35,9 @@ use baton_proto::{
 
 pub(super) const HEAD: &[u8] = b"head";
 pub(super) const IDENTITY: &[u8] = b"identity";
+
+/// In the family of the state.
+pub(super) const STATE_HEAD: &[u8] = b"h";
 
 /// Above every key of a family: keys start with a letter or are shorter than this.
 pub(super) const END: &[u8] = &[0xff; 64];
@@ -112,11 +121,23 @@ pub(super) fn finalization_at_end() -> Vec<u8> {
 }
 
 pub(super) fn results(height: Height) -> Vec<u8> {
-    be(height.get()).to_vec()
+    join(b'o', &[&be(height.get())])
 }
 
-pub(super) fn nonce(account: Address) -> Vec<u8> {
-    join(b'n', &[account.as_slice()])
+pub(super) fn receipts(height: Height) -> Vec<u8> {
+    join(b'r', &[&be(height.get())])
+}
+
+pub(super) fn account(address: Address) -> Vec<u8> {
+    join(b'a', &[address.as_slice()])
+}
+
+pub(super) fn slot(address: Address, slot: U256) -> Vec<u8> {
+    join(b's', &[address.as_slice(), &slot.to_be_bytes::<32>()])
+}
+
+pub(super) fn undo(height: Height) -> Vec<u8> {
+    be(height.get()).to_vec()
 }
 
 pub(super) fn batch(index: BatchIndex) -> Vec<u8> {

@@ -7,7 +7,9 @@
 //!          ╱        ╲
 //!   MemoryStore   RocksStore   ordered bytes: get, scan, one atomic batch
 //! ```
-//! - A step is one atomic batch: after a crash it happened whole or not at all.
+//! - A step is one atomic batch: after a crash it happened whole or not at all. What blocks change of the state, their receipts
+//!   and how to get back to the state before are in the batch that makes them final.
+//! - A state that somebody reads stays what it is, and neither waits for a step nor makes one wait (the state module).
 //! - Writes on which safety rests are on the disk before the call returns, or before [`Ledger::sync`] does where a method
 //!   only stages them; each says which it is.
 //! - A folder belongs to one chain and one process, and is opened only whole: a torn last record, which nobody was ever
@@ -16,15 +18,18 @@
 mod attested;
 mod cache;
 mod chain;
+mod encoding;
 pub(crate) mod engine;
 mod epochs;
 mod error;
 mod forced;
 mod keys;
 mod memory;
+mod receipts;
 mod records;
 mod rocks;
 mod state;
+mod state_records;
 mod steps;
 mod store;
 #[cfg(test)]
@@ -32,9 +37,13 @@ pub(crate) mod tests;
 mod types;
 mod votes;
 
-use std::slice;
+use std::{slice, sync::Arc};
 
 use alloy_primitives::{Address, TxHash};
+use baton_execution::{
+    NonceExecutor, TransactionReceipt,
+    state::{ChangeSet, EvmState},
+};
 use baton_proto::{
     BatchIndex, Block, BlockDigest, BlockHeader, BlsPublicKey, Certificate, Epoch, ForcedEntry, Height, MemberIndex,
     SignedStatement, View,
@@ -48,7 +57,7 @@ pub use error::LedgerError;
 pub use forced::ForcedCursor;
 pub use memory::{MemoryLedger, MemoryStore};
 pub use rocks::{RocksLedger, RocksStore};
-pub use state::FinalState;
+pub use state::STATES_MAX;
 pub use store::{Change, Durability, Entry, Family, Order, Store};
 pub use types::{
     BatchOnL1, BatchRecord, BlockResults, ChainIdentity, EvidenceOnL1, EvidenceRecord, FinalStep, Head, IntentState,
@@ -63,16 +72,26 @@ pub trait Ledger: Send + Sync {
     /// Returns the chain whose data this is.
     fn identity(&self) -> &ChainIdentity;
 
-    /// Writes the block that the chain starts from, durably. Writing the same one again changes nothing.
+    /// Writes the block that the chain starts from, and the state after it, durably, in one step. Writing the same again changes
+    /// nothing. `changes` make an empty state the one after `genesis`.
     ///
     /// # Errors
-    /// [`LedgerError::OtherGenesis`] if the chain already starts from another one.
-    fn init_genesis(&self, genesis: &BlockHeader) -> Result<(), LedgerError>;
+    /// [`LedgerError::OtherGenesis`] if the chain already starts from another block, [`LedgerError::OtherGenesisState`] if it does
+    /// from another state, [`LedgerError::OtherState`] if `changes` do not lead to `genesis`.
+    fn init_genesis_with(&self, genesis: &BlockHeader, changes: &ChangeSet) -> Result<(), LedgerError>;
+
+    /// [`Self::init_genesis_with`] for a pure ordering chain.
+    ///
+    /// # Errors
+    /// See there.
+    fn init_genesis(&self, genesis: &BlockHeader) -> Result<(), LedgerError> {
+        self.init_genesis_with(genesis, &NonceExecutor::genesis(genesis))
+    }
 
     /// Returns the last final block.
     ///
     /// # Errors
-    /// [`LedgerError::NoGenesis`] before [`Self::init_genesis`].
+    /// [`LedgerError::NoGenesis`] before [`Self::init_genesis_with`].
     fn head(&self) -> Result<Head, LedgerError>;
 
     /// Returns the header of the final block at `height`.
@@ -212,8 +231,8 @@ pub trait Ledger: Send + Sync {
     /// [`LedgerError`] if it cannot be written.
     fn forget_attestations(&self, before: BatchIndex) -> Result<(), LedgerError>;
 
-    /// Makes blocks final with their results, durably, in one step: head, transaction index, outcomes and nonces. No read sees
-    /// any of it before the disk has it all, and all that was staged before.
+    /// Makes blocks final with their results, durably, in one step: head, transaction index, outcomes, receipts and what they
+    /// change of the state. No read sees any of it before the disk has it all, and all that was staged before.
     ///
     /// Blocks at or below the head with the digests that are final already are passed over with their results, so a step
     /// that a crash interrupted may be repeated.
@@ -221,8 +240,8 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     /// [`LedgerError::SafetyBroken`] if another block is final at one of the heights, or the first new block does not build on
     /// the head: two quorums contradict each other. [`LedgerError::Gap`], [`LedgerError::Unlinked`],
-    /// [`LedgerError::NotAFinalization`] and [`LedgerError::ResultCount`] name a step that is wrong in itself. Nothing is changed
-    /// then.
+    /// [`LedgerError::NotAFinalization`], [`LedgerError::ResultCount`], [`LedgerError::OutcomeCount`] and
+    /// [`LedgerError::OtherState`] name a step that is wrong in itself. Nothing is changed then.
     fn finalize(&self, step: &FinalStep) -> Result<(), LedgerError>;
 
     /// Returns the lowest final block at or above `height` whose own finalization is stored, and that finalization.
@@ -231,11 +250,34 @@ pub trait Ledger: Send + Sync {
     /// See [`Self::header`].
     fn finalization_from(&self, height: Height) -> Result<Option<(Height, Certificate)>, LedgerError>;
 
-    /// Returns the results of the final block at `height`; the genesis block has none.
+    /// Returns the results of the final block at `height`; those of the genesis block tell the state that the chain starts from.
     ///
     /// # Errors
     /// See [`Self::header`].
     fn results(&self, height: Height) -> Result<Option<BlockResults>, LedgerError>;
+
+    /// Returns the receipts of the final block at `height`, in order: one for each item of its payload that was executed, none
+    /// where the executor makes none.
+    ///
+    /// # Errors
+    /// See [`Self::header`].
+    fn receipts(&self, height: Height) -> Result<Option<Vec<TransactionReceipt>>, LedgerError>;
+
+    /// Returns the state after the final head. It stays as it is while blocks become final, at the price of what they change being
+    /// kept in memory for as long as it is held: hold it for a request, not for longer.
+    ///
+    /// # Errors
+    /// See [`Self::header`].
+    fn state(&self) -> Result<Arc<dyn EvmState>, LedgerError>;
+
+    /// Returns the state after the final block at `height`, as [`Self::state`] does. None where there is no such block, where it is
+    /// more than [`STATES_MAX`] blocks below the head, and where the blocks since changed more than 64 MiB.
+    ///
+    /// What the blocks since changed is read at once: it costs as much as they changed.
+    ///
+    /// # Errors
+    /// See [`Self::header`].
+    fn state_at(&self, height: Height) -> Result<Option<Arc<dyn EvmState>>, LedgerError>;
 
     /// Returns where a transaction is in the final chain: where it was executed, or else where it was first skipped.
     ///

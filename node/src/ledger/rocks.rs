@@ -10,7 +10,7 @@ use super::{
 };
 
 /// Version of keys and values. A change to either raises it, and comes with the step that migrates the one before.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 
 const LAYOUT: Layout = Layout {
     what: "ledger",
@@ -21,6 +21,9 @@ const LAYOUT: Layout = Layout {
         Family::TxIndex.name(),
         Family::Receipts.name(),
         Family::State.name(),
+        Family::Code.name(),
+        Family::TrieNodes.name(),
+        Family::Undo.name(),
         Family::Batches.name(),
         Family::PostIntents.name(),
         Family::Evidence.name(),

@@ -3,13 +3,16 @@
 use std::collections::{BTreeSet, HashMap};
 
 use alloy_primitives::TxHash;
-use baton_execution::{Executed, Outcome};
+use baton_execution::{ExecutedBlock, Outcome, state};
 use baton_proto::{Block, BlockDigest, BlockHeader, Certificate, Height, Statement, wire::certificate_to_bytes};
 
 use super::{
     Change, Family, FinalStep, Head, Ledger as _, LedgerError, Order, Store, StoreLedger, TransactionRecord,
     chain::{add_body, corrupt, finalization_at, unfinal_in},
-    keys, records,
+    keys,
+    receipts::receipts_to_bytes,
+    records,
+    state::{Version, add_changes},
 };
 
 /// Bodies that one step looks at, and drops at most; what is left over goes with the next steps.
@@ -79,20 +82,27 @@ impl<S: Store> StoreLedger<S> {
         Ok(())
     }
 
-    /// Adds the writes for a block's results: outcomes, nonces, and the first inclusion of each transaction.
+    /// Adds the writes for a block's results: outcomes, receipts, what it changes, and the first inclusion of each transaction.
+    /// `before` is the head of the state before it. Returns the version of the state after it.
     pub(super) fn add_results(
         &self,
         block: &Block,
-        executed: &Executed,
+        digest: BlockDigest,
+        executed: &ExecutedBlock,
+        before: Option<state::Head>,
         indexed: &mut HashMap<TxHash, TransactionRecord>,
         batch: &mut Vec<Change>,
-    ) -> Result<(), LedgerError> {
+    ) -> Result<Version, LedgerError> {
         let height = block.header.height;
+        let head = &executed.changes.head;
+        if head.before != before || head.after.is_none_or(|after| (after.height, after.digest) != (height, digest)) {
+            return Err(LedgerError::OtherState { height });
+        }
         for (index, transaction) in block.ordered() {
             let Some(outcome) = executed.outcomes.get(index as usize) else { continue };
             let hash = transaction.hash();
             let before = match indexed.get(hash) {
-                Some(record) => Some(*record),
+                Some(record) => Some(record.clone()),
                 None => self.transaction(hash)?,
             };
             // An executed inclusion is the one that counts; where there is none, the first skipped one tells why.
@@ -101,17 +111,13 @@ impl<S: Store> StoreLedger<S> {
                 Some(before) => *outcome == Outcome::Executed && before.outcome != Outcome::Executed,
             };
             if counts {
-                let record = TransactionRecord { block: height, index, outcome: *outcome };
-                indexed.insert(*hash, record);
+                let record = TransactionRecord { block: height, index, outcome: outcome.clone() };
                 batch.push(Change::Put(Family::TxIndex, hash.to_vec(), records::transaction_to_bytes(&record)));
+                indexed.insert(*hash, record);
             }
         }
-        let results = records::results_to_bytes(executed.state_root, &executed.outcomes);
-        batch.push(Change::Put(Family::Receipts, keys::results(height), results));
-        for (account, nonce) in &executed.nonces {
-            batch.push(Change::Put(Family::State, keys::nonce(*account), keys::be(*nonce).to_vec()));
-        }
-        Ok(())
+        add_block_results(height, executed, batch);
+        Ok(add_changes(&executed.changes, batch))
     }
 
     /// Adds the writes that drop bodies which can never be final once the block of `head` is, and returns their digests: what
@@ -195,5 +201,13 @@ impl<S: Store> StoreLedger<S> {
             }
         }
         Ok(known)
+    }
+}
+
+/// Adds the writes for a block's roots, fees, outcomes and receipts.
+pub(super) fn add_block_results(height: Height, executed: &ExecutedBlock, batch: &mut Vec<Change>) {
+    batch.push(Change::Put(Family::Receipts, keys::results(height), records::results_to_bytes(executed)));
+    if !executed.receipts.is_empty() {
+        batch.push(Change::Put(Family::Receipts, keys::receipts(height), receipts_to_bytes(&executed.receipts)));
     }
 }

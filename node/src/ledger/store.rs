@@ -11,6 +11,9 @@ pub enum Family {
     TxIndex,
     Receipts,
     State,
+    Code,
+    TrieNodes,
+    Undo,
     Batches,
     PostIntents,
     Evidence,
@@ -29,6 +32,9 @@ impl Family {
             Self::TxIndex => "tx_index",
             Self::Receipts => "receipts",
             Self::State => "state",
+            Self::Code => "code",
+            Self::TrieNodes => "trie_nodes",
+            Self::Undo => "undo",
             Self::Batches => "batches",
             Self::PostIntents => "post_intents",
             Self::Evidence => "evidence",
@@ -72,7 +78,7 @@ pub enum Order {
 pub type Entry = (Vec<u8>, Vec<u8>);
 
 /// Where the ledger's bytes are. A batch is applied whole or not at all, in order, and is seen by every read after it.
-pub trait Store: Send + Sync {
+pub trait Store: Send + Sync + 'static {
     /// Returns the value of `key`.
     ///
     /// # Errors

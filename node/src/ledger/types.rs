@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use alloy_primitives::{Address, B256, Bytes, TxHash};
-use baton_execution::{Executed, Outcome};
+use alloy_primitives::{Address, B256, Bloom, Bytes, TxHash};
+use baton_execution::{ExecutedBlock, Outcome};
 use baton_proto::{
     BatchHeader, Block, BlockDigest, Certificate, Domain, Evidence, Height, L1BlockNumber, SignedStatement,
 };
@@ -49,7 +49,7 @@ pub struct FinalStep {
     /// A Finalize certificate of the last block or of a descendant.
     pub certificate: Certificate,
     /// One result per block. Those of blocks that are final already are ignored.
-    pub results: Vec<Executed>,
+    pub results: Vec<ExecutedBlock>,
 }
 
 /// What executing one final block gave.
@@ -57,12 +57,20 @@ pub struct FinalStep {
 pub struct BlockResults {
     /// State root after the block; zero for the executor `none`.
     pub state_root: B256,
-    /// One outcome per transaction, in block order.
+    /// Root of the trie over the receipts; zero for the executor `none`.
+    pub receipts_root: B256,
+    /// Wei that each unit of gas cost at least.
+    pub base_fee: u64,
+    /// Gas that was used.
+    pub gas_used: u64,
+    /// Bloom over all logs.
+    pub logs_bloom: Bloom,
+    /// One for each item of the payload, forced entries first.
     pub outcomes: Vec<Outcome>,
 }
 
 /// Where a transaction is in the final chain, and what became of it there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransactionRecord {
     /// Height of the block.
     pub block: Height,

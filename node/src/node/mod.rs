@@ -17,7 +17,7 @@ mod status;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use baton_execution::NonceExecutor;
+use baton_execution::ChainExecutor;
 use baton_proto::{Evidence, MemberIndex};
 use tokio::{
     sync::{Notify, Semaphore, mpsc, watch},
@@ -243,7 +243,7 @@ async fn start(
         epochs: epochs.clone(),
         opener: opener.clone(),
         ledger: Arc::clone(&ledger),
-        executor: Arc::new(NonceExecutor),
+        executor: Arc::new(ChainExecutor::None),
         pool: Arc::clone(pool),
         known,
         work,

@@ -9,7 +9,7 @@ use super::{RpcContext, RpcError, arguments::Arguments};
 use crate::ledger::Ledger;
 
 /// What `baton_forcedStatus` returns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ForcedStatus {
     position: u64,
@@ -74,7 +74,7 @@ pub(super) fn forced_status(context: &RpcContext, arguments: &Arguments) -> Resu
         // The block has the entry even if this node never read L1 so far.
         entry = block.forced.entries.get(index as usize).cloned().or(entry);
         let outcomes = ledger.results(height)?.map(|results| results.outcomes).unwrap_or_default();
-        let outcome = outcomes.get(index as usize).copied();
+        let outcome = outcomes.get(index as usize).cloned();
         status.status = if outcome == Some(Outcome::Executed) { Stage::Executed } else { Stage::Skipped };
         (status.height, status.digest) = (Some(height), Some(block.header.digest()));
         (status.index, status.outcome) = (Some(index), outcome);

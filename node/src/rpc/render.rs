@@ -108,7 +108,7 @@ pub(super) fn transactions(block: &Block, outcomes: &[Outcome]) -> Vec<RpcTransa
     let digest = header.digest();
     let rendered = block.ordered().map(|(index, transaction)| {
         let place = Place { number: header.height, hash: digest, index, timestamp_s: timestamp_s(header) };
-        included(transaction, &place, outcomes.get(index as usize).copied())
+        included(transaction, &place, outcomes.get(index as usize).cloned())
     });
     rendered.collect()
 }

@@ -37,10 +37,6 @@ pub(super) fn by_hash(context: &RpcContext, arguments: &Arguments) -> Result<Opt
     let place = Place::of(&block.header, record.index);
     Ok(Some(match record.outcome {
         Outcome::Executed => render::included(transaction, &place, Some(record.outcome)),
-        Outcome::SkippedReplay { .. }
-        | Outcome::SkippedGap { .. }
-        | Outcome::SkippedMalformed
-        | Outcome::SkippedForeignChain { .. }
-        | Outcome::SkippedTooMuchGas { .. } => render::skipped(transaction, &place, record.outcome),
+        Outcome::Skipped(_) => render::skipped(transaction, &place, record.outcome),
     }))
 }

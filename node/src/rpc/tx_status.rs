@@ -14,7 +14,7 @@ use super::{
 use crate::ledger::{BatchOnL1, BatchRecord};
 
 /// What `baton_txStatus` returns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct TxStatus {
     status: Stage,
@@ -115,7 +115,7 @@ pub(super) fn tx_status(context: &RpcContext, arguments: &Arguments) -> Result<T
 }
 
 /// The status of one that neither waits nor is in a block.
-const fn departed(fate: Option<Fate>) -> TxStatus {
+fn departed(fate: Option<Fate>) -> TxStatus {
     match fate {
         Some(Fate::Replaced { by }) => TxStatus { replaced_by: Some(by), ..TxStatus::of(Stage::Replaced) },
         Some(Fate::Evicted) => TxStatus::of(Stage::Evicted),

@@ -41,8 +41,11 @@ async fn a_transaction_that_no_leader_was_given_is_final_once_by_way_of_l1() -> 
         let became: Vec<&Value> = told.iter().map(|status| &status["status"]).collect();
         ensure!(became == ["executed", "skipped", "skipped"], "node {index}: {told:?}");
         ensure!(told[0]["hash"] == json!(hash), "node {index}: {told:?}");
-        ensure!(told[1]["outcome"] == json!({"status": "skippedMalformed"}), "node {index}: {told:?}");
-        ensure!(told[2]["outcome"] == json!({"status": "skippedReplay", "expected": 1}), "node {index}: {told:?}");
+        ensure!(told[1]["outcome"] == json!({"status": "skipped", "reason": "malformed"}), "node {index}: {told:?}");
+        ensure!(
+            told[2]["outcome"] == json!({"status": "skipped", "reason": "nonceTooLow", "got": 0, "expected": 1}),
+            "node {index}: {told:?}"
+        );
 
         // The bound: no block before it named an L1 block that knew of it.
         for status in &told {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock, Mutex};
 
 use alloy_primitives::{Address, B256};
-use baton_execution::Executed;
+use baton_execution::{Executor as _, NonceExecutor};
 use baton_proto::{
     BlockHeader, Domain, Epoch, Forced, L1BlockNumber, L1ChainId, L1Origin, View,
     wire::{block_from_bytes, certificate_from_bytes},
@@ -311,7 +311,7 @@ fn blocks_are_durable_when_they_are_final() {
     let mut fixture = fixture(&world(), usize::MAX);
     let block = child(&genesis().header, Vec::new());
     let finalize = Statement::Finalize { epoch: Epoch::new(2), view: View::new(1), block: block.header.digest() };
-    let results = vec![Executed { outcomes: Vec::new(), nonces: Default::default(), state_root: B256::ZERO }];
+    let results = vec![NonceExecutor.execute(&block, fixture.turn.ledger.state().unwrap().as_ref()).unwrap()];
     fixture.run(Step::Sign(1)).unwrap();
     fixture.turn.store_block(&block).unwrap();
     let certificate = fixture.world.certify(&[0, 1, 2], finalize);

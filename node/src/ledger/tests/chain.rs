@@ -1,6 +1,7 @@
 //! Blocks, certificates and results.
 
-use baton_execution::{Outcome, StateView as _};
+use alloy_primitives::Bloom;
+use baton_execution::SkipReason;
 use baton_proto::Height;
 
 use super::*;
@@ -38,7 +39,7 @@ fn genesis_is_the_first_head_and_cannot_be_replaced(fixture: &mut dyn Fixture) {
     assert!(matches!(error, LedgerError::OtherGenesis { stored, got }
         if stored == genesis().header.digest() && got == other.digest()));
     assert_eq!(fixture.ledger().block(Height::ZERO).unwrap(), Some(genesis()));
-    assert_eq!(fixture.ledger().results(Height::ZERO).unwrap(), None);
+    assert_eq!(fixture.ledger().results(Height::ZERO).unwrap().unwrap().outcomes, []);
 }
 
 fn a_stored_block_is_found_by_digest_and_is_not_final(fixture: &mut dyn Fixture) {
@@ -73,16 +74,26 @@ fn a_step_writes_head_results_index_and_nonces(fixture: &mut dyn Fixture) {
     fixture.reopen();
     let ledger = fixture.ledger();
     assert_eq!(ledger.head().unwrap(), head_of(&second));
-    let skipped = Outcome::SkippedGap { expected: 0 };
+    let skipped = Outcome::Skipped(SkipReason::NonceTooHigh { got: 5, expected: 0 });
     let results = ledger.results(Height::new(2)).unwrap().unwrap();
-    assert_eq!(results, BlockResults { state_root: B256::ZERO, outcomes: vec![skipped, Outcome::Executed] });
+    let expected = BlockResults {
+        state_root: B256::ZERO,
+        receipts_root: B256::ZERO,
+        base_fee: 0,
+        gas_used: 0,
+        logs_bloom: Bloom::ZERO,
+        outcomes: vec![skipped.clone(), Outcome::Executed],
+    };
+    assert_eq!(results, expected);
+    assert_eq!(ledger.receipts(Height::new(2)).unwrap(), Some(Vec::new()));
+    assert_eq!(ledger.receipts(Height::new(3)).unwrap(), None);
     let at = |block, index, outcome| Some(TransactionRecord { block: Height::new(block), index, outcome });
     assert_eq!(ledger.transaction(a.hash()).unwrap(), at(1, 0, Outcome::Executed));
     assert_eq!(ledger.transaction(b.hash()).unwrap(), at(2, 1, Outcome::Executed));
     assert_eq!(ledger.transaction(late.hash()).unwrap(), at(2, 0, skipped));
     assert_eq!(ledger.nonce(a.sender()).unwrap(), 2);
     assert_eq!(ledger.nonce(late.sender()).unwrap(), 0);
-    assert_eq!(FinalState::new(ledger).nonce(a.sender()).unwrap(), 2);
+    assert_eq!(ledger.state().unwrap().account(a.sender()).unwrap().unwrap().nonce, 2);
 }
 
 fn a_repeated_step_changes_nothing(fixture: &mut dyn Fixture) {
@@ -145,6 +156,10 @@ fn a_step_that_does_not_hang_together_is_refused(fixture: &mut dyn Fixture) {
     more.results[1].outcomes.push(Outcome::Executed);
     let error = ledger.finalize(&more).unwrap_err();
     assert!(matches!(error, LedgerError::OutcomeCount { transactions: 0, outcomes: 1, .. }), "{error}");
+    let mut swapped = whole.clone();
+    swapped.results.swap(0, 1);
+    let error = ledger.finalize(&swapped).unwrap_err();
+    assert!(matches!(error, LedgerError::OtherState { height } if height == Height::new(1)), "{error}");
     assert_eq!(ledger.head().unwrap(), head_of(&genesis()));
     ledger.finalize(&whole).unwrap();
 }
@@ -224,13 +239,16 @@ fn the_executed_inclusion_counts(fixture: &mut dyn Fixture) {
     let ledger = fixture.ledger();
     let executed = TransactionRecord { block: Height::new(1), index: 0, outcome: Outcome::Executed };
     assert_eq!(ledger.transaction(tx.hash()).unwrap(), Some(executed));
-    assert_eq!(ledger.results(Height::new(2)).unwrap().unwrap().outcomes, [Outcome::SkippedReplay { expected: 1 }]);
+    assert_eq!(
+        ledger.results(Height::new(2)).unwrap().unwrap().outcomes,
+        [Outcome::Skipped(SkipReason::NonceTooLow { got: 0, expected: 1 })]
+    );
 }
 
 fn the_first_skipped_inclusion_is_found_until_one_executes(fixture: &mut dyn Fixture) {
     let (zero, one) = (transaction(1, 0), transaction(1, 1));
-    let skipped =
-        |block| TransactionRecord { block: Height::new(block), index: 0, outcome: Outcome::SkippedGap { expected: 0 } };
+    let outcome = Outcome::Skipped(SkipReason::NonceTooHigh { got: 1, expected: 0 });
+    let skipped = |block| TransactionRecord { block: Height::new(block), index: 0, outcome: outcome.clone() };
     let first = child(&genesis(), 1, vec![one.clone()]);
     let second = child(&first, 2, vec![one.clone()]);
     make_final(fixture.ledger(), std::slice::from_ref(&first));

@@ -112,6 +112,8 @@ fn damage_in_a_table_is_noticed_when_it_is_read_and_never_panics() {
             for height in 0..=30 {
                 ledger.block(Height::new(height))?;
                 ledger.results(Height::new(height))?;
+                ledger.receipts(Height::new(height))?;
+                drop(ledger.state_at(Height::new(height))?);
                 ledger.finalization_from(Height::new(height))?;
             }
             ledger.certificates(EPOCH).map(drop)
@@ -170,13 +172,13 @@ fn another_chains_folder_is_refused_with_both_names() {
 #[test]
 fn a_newer_schema_is_refused_even_with_families_that_are_not_known() {
     let folder = tempfile::tempdir().unwrap();
-    let newer = Layout { what: "ledger", schema: 2, families: &["blocks", "witnesses"], remedy: "" };
+    let newer = Layout { what: "ledger", schema: 3, families: &["blocks", "witnesses"], remedy: "" };
     let mut engine = Engine::open(folder.path(), newer, Expect::Any).unwrap();
     engine.write(vec![Edit::Put(META, b"identity".to_vec(), b"?".to_vec())], Durability::Synced).unwrap();
     engine.complete().unwrap();
     drop(engine);
     let error = error_of(open(folder.path()));
-    assert!(matches!(error, LedgerError::Engine(EngineError::NewerSchema { stored: 2, known: 1, .. })), "{error}");
+    assert!(matches!(error, LedgerError::Engine(EngineError::NewerSchema { stored: 3, known: 2, .. })), "{error}");
     assert!(error.to_string().contains("newer version"));
 }
 
@@ -202,7 +204,7 @@ fn a_body_that_is_not_the_one_its_key_names_is_an_error() {
             Change::Put(Family::Blocks, keys::height_of(digest), keys::be(1).to_vec()),
             Change::Put(Family::Blocks, keys::body(Height::new(1), digest), wrong),
             Change::Put(Family::Blocks, keys::unfinal(Height::new(1), digest), Vec::new()),
-            Change::Put(Family::State, keys::nonce(Address::ZERO), vec![1]),
+            Change::Put(Family::State, keys::account(Address::ZERO), vec![1]),
         ];
         store.write(changes, Durability::Synced).unwrap();
         let ledger = MemoryLedger::over(store, &identity()).unwrap();

@@ -3,6 +3,7 @@
 mod chain;
 mod disk;
 mod records;
+mod state;
 mod votes;
 
 use std::{fs, path::Path};
@@ -10,7 +11,7 @@ use std::{fs, path::Path};
 use alloy_consensus::{SignableTransaction as _, TxEip1559, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718 as _;
 use alloy_primitives::{Address, B256, Signature, TxKind};
-use baton_execution::{Executed, Executor as _, NonceExecutor};
+use baton_execution::{ExecutedBlock, NonceExecutor, Outcome, execute_all};
 use baton_proto::{
     Block, BlockDigest, BlockHeader, BlsSignature, Certificate, Domain, Epoch, Forced, L1BlockNumber, L1ChainId,
     L1Origin, L2ChainId, PayloadCommitment, SignerSet, Statement, TimestampMs, Transaction, View,
@@ -25,6 +26,10 @@ const L2_CHAIN: u64 = 7_001;
 pub(super) trait Fixture {
     fn ledger(&self) -> &dyn Ledger;
     fn reopen(&mut self);
+    /// Takes a ledger without a genesis block in its place.
+    fn empty(&mut self);
+    /// How many blocks can be taken back.
+    fn undo_records(&self) -> usize;
 }
 
 struct InMemory(MemoryLedger);
@@ -40,6 +45,14 @@ impl Fixture for InMemory {
     }
 
     fn reopen(&mut self) {}
+
+    fn empty(&mut self) {
+        self.0 = MemoryLedger::new(&identity()).unwrap();
+    }
+
+    fn undo_records(&self) -> usize {
+        undo_records(&self.0)
+    }
 }
 
 impl Fixture for OnDisk {
@@ -51,6 +64,20 @@ impl Fixture for OnDisk {
         drop(self.ledger.take());
         self.ledger = Some(RocksLedger::open(self.folder.path(), &identity()).unwrap());
     }
+
+    fn empty(&mut self) {
+        drop(self.ledger.take());
+        self.folder = tempfile::tempdir().unwrap();
+        self.reopen();
+    }
+
+    fn undo_records(&self) -> usize {
+        undo_records(self.ledger.as_ref().unwrap())
+    }
+}
+
+fn undo_records<S: Store>(ledger: &StoreLedger<S>) -> usize {
+    ledger.store.scan(Family::Undo, &[], keys::END, Order::Ascending, usize::MAX).unwrap().len()
 }
 
 fn in_memory() -> InMemory {
@@ -169,13 +196,15 @@ fn head_of(block: &Block) -> Head {
 
 /// The step that makes `blocks` final on what `ledger` holds, certified by the finalization of `certified`.
 fn step(ledger: &dyn Ledger, blocks: &[Block], certified: &Block) -> FinalStep {
-    let mut state = FinalState::new(ledger);
-    let mut results: Vec<Executed> = Vec::new();
-    for block in blocks {
-        let executed = NonceExecutor.execute(block, &state).unwrap();
-        state.absorb(&executed);
-        results.push(executed);
-    }
+    let known = blocks.iter().take_while(|block| block.header.height <= ledger.head().unwrap().height).count();
+    let new = execute_all(&NonceExecutor, &blocks[known..], ledger.state().unwrap().as_ref());
+    // What does not build on the head is refused before anybody looks at its results.
+    let none = |block: &Block| ExecutedBlock {
+        outcomes: vec![Outcome::Executed; block.forced.len() + block.transactions.len()],
+        ..ExecutedBlock::default()
+    };
+    let mut results: Vec<ExecutedBlock> = blocks[..known].iter().map(none).collect();
+    results.extend(new.unwrap_or_else(|_| blocks[known..].iter().map(none).collect()));
     FinalStep { blocks: blocks.to_vec(), certificate: finalization(certified), results }
 }
 

@@ -84,7 +84,10 @@ async fn a_block_shows_its_transactions_as_hashes_or_whole() {
         assert_eq!(shown["transactionIndex"], format!("0x{index:x}"));
     }
     assert_eq!(full["transactions"][0]["baton"], json!({"status": "executed"}));
-    assert_eq!(full["transactions"][1]["baton"], json!({"status": "skippedGap", "expected": 1}));
+    assert_eq!(
+        full["transactions"][1]["baton"],
+        json!({"status": "skipped", "reason": "nonceTooHigh", "got": 2, "expected": 1})
+    );
     assert_eq!(full["transactions"][0]["gasPrice"], "0x7");
     serde_json::from_value::<alloy::rpc::types::Block>(full).unwrap();
 }
@@ -233,11 +236,11 @@ async fn the_status_of_a_transaction_goes_from_unknown_to_settled() {
     // It waits for another turn, and why it was passed over is told with it.
     let skipped = status(&third).await;
     assert_eq!((&skipped["status"], &skipped["height"], &skipped["index"]), (&json!("gapped"), &json!(5), &json!(2)));
-    assert_eq!(skipped["outcome"], json!({"status": "skippedGap", "expected": 1}));
+    assert_eq!(skipped["outcome"], json!({"status": "skipped", "reason": "nonceTooHigh", "got": 2, "expected": 1}));
     let replayed = tx(2, 0, 2);
     node.finalize(vec![replayed.clone()]);
     let skipped = status(&replayed).await;
-    assert_eq!((&skipped["status"], &skipped["outcome"]["status"]), (&json!("skipped"), &json!("skippedReplay")));
+    assert_eq!((&skipped["status"], &skipped["outcome"]["reason"]), (&json!("skipped"), &json!("nonceTooLow")));
 
     node.record_batch(0, 1..=4, 30, true);
     node.record_batch(1, 5..=6, 31, false);
@@ -281,11 +284,11 @@ async fn what_became_of_a_forced_entry_is_told() {
     node.finalize(vec![]);
     let told = async |position: u64| {
         let status = status(position).await;
-        json!([status["status"], status["height"], status["digest"], status["index"], status["outcome"]["status"]])
+        json!([status["status"], status["height"], status["digest"], status["index"], status["outcome"]["reason"]])
     };
-    assert_eq!(told(0).await, json!(["skipped", 2, digest, 0, "skippedMalformed"]));
-    assert_eq!(told(1).await, json!(["executed", 2, digest, 1, "executed"]));
-    assert_eq!(told(2).await, json!(["skipped", 3, second, 0, "skippedReplay"]));
+    assert_eq!(told(0).await, json!(["skipped", 2, digest, 0, "malformed"]));
+    assert_eq!(told(1).await, json!(["executed", 2, digest, 1, null]));
+    assert_eq!(told(2).await, json!(["skipped", 3, second, 0, "nonceTooLow"]));
     assert_eq!(told(3).await, json!(["waiting", null, null, null, null]));
     assert_eq!(told(4).await, json!(["unknown", null, null, null, null]));
 
@@ -361,7 +364,7 @@ async fn a_skipped_transaction_is_found_but_never_looks_done() {
     }
     assert_eq!(
         skipped["baton"],
-        json!({"status": "skippedGap", "expected": 0, "block": {"number": 1, "hash": digest, "index": 1}})
+        json!({"status": "skipped", "reason": "nonceTooHigh", "got": 5, "expected": 0, "block": {"number": 1, "hash": digest, "index": 1}})
     );
 
     // Waiting for another turn, and at last taking it.

@@ -26,7 +26,7 @@ use crate::{
     driver::{LedgerNonces, NotarizedBlocks, testing::child},
     epoch::{EpochBook, EpochContext},
     l1::{ChainFacts, EpochFacts, LivenessView, deploy::devnet_spec},
-    ledger::{BatchOnL1, BatchRecord, ChainIdentity, FinalState, FinalStep, Ledger, MemoryLedger},
+    ledger::{BatchOnL1, BatchRecord, ChainIdentity, FinalStep, Ledger, MemoryLedger},
     rpc::{Announcements, RpcContext, RpcServer, limits::Limits, listener::serve_within},
     telemetry::{Metrics, NodeStatus, metrics::RpcMetrics},
 };
@@ -169,8 +169,8 @@ impl TestNode {
         let digest = header.digest();
         let statement = Statement::Finalize { epoch: header.epoch, view: header.view, block: digest };
         let block = Block { header, forced, transactions };
-        let executed = NonceExecutor.execute(&block, &FinalState::new(self.ledger.as_ref())).unwrap();
-        let touched: Vec<Address> = executed.nonces.keys().copied().collect();
+        let executed = NonceExecutor.execute(&block, self.ledger.state().unwrap().as_ref()).unwrap();
+        let touched: Vec<Address> = executed.changes.accounts.keys().copied().collect();
         let signers = SignerSet::from_bits(0b111);
         let certificate = Certificate { statement, signers, signature: BlsSignature::new([1; 48]) };
         self.ledger.finalize(&FinalStep { blocks: vec![block], certificate, results: vec![executed] }).unwrap();

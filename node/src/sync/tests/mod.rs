@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
 use baton_consensus::{Committee, CommitteeMember, SecretKey, Verifier, aggregate};
-use baton_execution::{Executor as _, NonceExecutor};
+use baton_execution::{ExecutedBlock, NonceExecutor, execute_all};
 use baton_proto::{
     Block, BlockDigest, BlockHeader, Certificate, Domain, Epoch, Epochs, Height, L1BlockNumber, L1ChainId, L1Origin,
     L2ChainId, MemberIndex, SignerSet, Statement, Weight, wire::FinalRange,
@@ -19,7 +19,7 @@ use baton_proto::{
 
 use crate::{
     driver::testing::{child, transaction},
-    ledger::{ChainIdentity, FinalState, FinalStep, Ledger, LedgerError},
+    ledger::{ChainIdentity, FinalStep, Ledger, LedgerError},
     p2p::{Keypair, PeerId},
 };
 
@@ -119,13 +119,9 @@ impl Chain {
 
 /// What the driver does with a range: execute and store in one step.
 fn take(ledger: &dyn Ledger, blocks: &[Block], certificate: Certificate) -> Result<(), LedgerError> {
-    let mut state = FinalState::new(ledger);
-    let mut results = Vec::new();
-    for block in blocks {
-        let executed = NonceExecutor.execute(block, &state).unwrap();
-        state.absorb(&executed);
-        results.push(executed);
-    }
+    // Of what does not build on the head the ledger says what it breaks, whatever its results.
+    let results = execute_all(&NonceExecutor, blocks, ledger.state()?.as_ref());
+    let results = results.unwrap_or_else(|_| vec![ExecutedBlock::default(); blocks.len()]);
     ledger.finalize(&FinalStep { blocks: blocks.to_vec(), certificate, results })
 }
 

@@ -1,11 +1,9 @@
 //! What a node answers to those who catch up.
 
-use std::collections::BTreeMap;
-
 use alloy_consensus::{SignableTransaction as _, TxEip1559, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718 as _;
-use alloy_primitives::{B256, Signature, U256};
-use baton_execution::{Executed, Outcome};
+use alloy_primitives::{Signature, U256};
+use baton_execution::{ExecutedBlock, Executor as _, NonceExecutor, Outcome};
 use baton_proto::{
     Block, Certificate, Epoch, Height, Transaction, TransactionError,
     limits::RANGE_BLOCKS_MAX,
@@ -125,8 +123,9 @@ fn blocks_are_read_and_served_without_recovering_a_sender_and_whoever_gets_them_
     let folder = tempfile::tempdir().unwrap();
     let ledger = RocksLedger::open(folder.path(), &identity()).unwrap();
     ledger.init_genesis(&genesis()).unwrap();
-    let executed = Executed { outcomes: vec![Outcome::Executed], nonces: BTreeMap::new(), state_root: B256::ZERO };
-    let results = vec![executed];
+    let empty = Block { transactions: Vec::new(), ..block.clone() };
+    let executed = NonceExecutor.execute(&empty, ledger.state().unwrap().as_ref()).unwrap();
+    let results = vec![ExecutedBlock { outcomes: vec![Outcome::Executed], ..executed }];
     let certificate = finalization(&block.header);
     ledger.finalize(&FinalStep { blocks: vec![block.clone()], certificate, results }).unwrap();
     drop(ledger);
