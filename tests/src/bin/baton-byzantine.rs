@@ -1,12 +1,17 @@
-//! A sequencer that equivocates: whenever it leads, it signs two blocks and shows each to another half of the others.
+//! A sequencer that lies whenever it leads. Everything else about it is an honest node. It exists to be caught.
 //!
-//! Everything else about it is an honest node, its sign record included: the second signature is made behind the record's
-//! back. It exists to be caught.
+//! - It *equivocates*: it signs two blocks and shows each to another half of the others. The second signature is made behind
+//!   the back of its sign record.
+//! - Or it *reorders*: whatever the chain's rule is, its blocks stand in the order in which transactions came to it.
 
-use std::{process::ExitCode, sync::Arc};
+use std::{
+    process::ExitCode,
+    sync::{Arc, PoisonError},
+};
 
 use anyhow::Context as _;
 use baton_consensus::{Committee, SecretKey};
+use baton_mempool::{Pool, PoolConfig};
 use baton_node::{
     cli::node::NodeArgs,
     config::Config,
@@ -15,12 +20,13 @@ use baton_node::{
     signer::keyfile,
 };
 use baton_proto::{
-    Block, BlockHeader, Domain, MemberIndex, SignedStatement, Statement, TimestampMs, wire::ConsensusMessage,
+    Block, BlockHeader, Domain, MemberIndex, OrderingRule, SignedStatement, Statement, TimestampMs,
+    wire::ConsensusMessage,
 };
 use clap::Parser;
 
 #[derive(Parser)]
-#[command(name = "baton-byzantine", about = "An equivocating sequencer, for tests")]
+#[command(name = "baton-byzantine", about = "A lying sequencer, for tests")]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -29,7 +35,19 @@ struct Cli {
 #[derive(clap::Subcommand)]
 enum Verb {
     /// Takes the arguments of `baton node`.
-    Node(Box<NodeArgs>),
+    Node {
+        #[command(flatten)]
+        node: Box<NodeArgs>,
+        /// How it lies.
+        #[arg(long, value_enum, default_value_t = Lie::Equivocate)]
+        lie: Lie,
+    },
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Lie {
+    Equivocate,
+    Reorder,
 }
 
 /// Sends what it is given, except proposals: those it splits.
@@ -90,8 +108,8 @@ impl Outbound for Equivocator {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Verb::Node(arguments) = Cli::parse().verb;
-    match run(*arguments).await {
+    let Verb::Node { node, lie } = Cli::parse().verb;
+    match run(*node, lie).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("baton-byzantine: {error:#}");
@@ -100,7 +118,7 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(arguments: NodeArgs) -> anyhow::Result<()> {
+async fn run(arguments: NodeArgs, lie: Lie) -> anyhow::Result<()> {
     let config = Config::load(arguments.config.as_deref(), arguments.keys)?;
     let options = NodeOptions {
         accept_missing_sign_record: arguments.accept_missing_sign_record,
@@ -111,10 +129,20 @@ async fn run(arguments: NodeArgs) -> anyhow::Result<()> {
     let key = config.consensus_key.as_deref().context("it equivocates with a consensus key")?;
     let key = keyfile::load(key)?;
     let wrap = move |inner: Arc<dyn Outbound>, opened: &Opened| -> Arc<dyn Outbound> {
-        let epoch = opened.epochs.running();
-        let Some(me) = epoch.me() else { return inner };
-        let committee = Arc::clone(&epoch.committee);
-        Arc::new(Equivocator { inner, key, domain: opened.facts.domain, committee, me })
+        match lie {
+            Lie::Equivocate => {
+                let epoch = opened.epochs.running();
+                let Some(me) = epoch.me() else { return inner };
+                let committee = Arc::clone(&epoch.committee);
+                Arc::new(Equivocator { inner, key, domain: opened.facts.domain, committee, me })
+            }
+            Lie::Reorder => {
+                let bounds = PoolConfig::of(&opened.facts.spec);
+                let pool = Pool::new(PoolConfig { ordering_rule: OrderingRule::FirstSeen, ..bounds });
+                *opened.pool.lock().unwrap_or_else(PoisonError::into_inner) = pool;
+                inner
+            }
+        }
     };
     node::run_with(config, options, Box::new(wrap)).await?;
     Ok(())

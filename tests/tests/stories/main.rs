@@ -15,6 +15,7 @@ mod l1_outage;
 mod late_evidence;
 mod load;
 mod membership;
+mod ordering;
 mod owners;
 mod proposals;
 mod refusals;
