@@ -45,6 +45,9 @@ contract DelegationVault is ERC4626, Commission, ExitQueue, ReentrancyGuardTrans
     SequencerRegistry public immutable REGISTRY;
     /// Parts of the bond that one call collects, each for about 60,000 gas; more wait for the next.
     uint256 private constant PARTS_AT_ONCE = 64;
+    /// Of the gas before a call that failed, one part in so many must be left, or it may have failed for want of gas: that
+    /// leaves one in 64 for each call within a call (EIP-150), and no call of the registry or the token goes eight deep.
+    uint256 private constant GAS_LEFT_PART = 8;
     uint256 private immutable MIN_BOND;
     /// L1 blocks for which the queue must have been short before anyone may make the sequencer leave.
     uint256 private immutable SHORT_BLOCKS;
@@ -69,6 +72,7 @@ contract DelegationVault is ERC4626, Commission, ExitQueue, ReentrancyGuardTrans
     error DelegationVault__NothingToRedeem();
     error DelegationVault__ZeroReceiver();
     error DelegationVault__TransferMismatch(uint256 expected, uint256 received);
+    error DelegationVault__TooLittleGas(uint256 gasLeft);
 
     /// @param registry Whose bond token is the vault's asset.
     /// @param operator_ Who runs the sequencer.
@@ -289,12 +293,15 @@ contract DelegationVault is ERC4626, Commission, ExitQueue, ReentrancyGuardTrans
         if (amount == 0) return;
         (,, Stage stage,,,) = REGISTRY.sequencer(address(this));
         if (stage == Stage.None || stage == Stage.Left) return;
+        uint256 gasBefore = gasleft();
         // Refused to an offender.
         try REGISTRY.addBond(amount) {
             idle = 0;
             _held += amount;
             emit Bonded(amount);
-        } catch {}
+        } catch {
+            _requireRefused(gasBefore);
+        }
     }
 
     /// @dev Asks for what the queue is owed and does not unbond yet, as far as the registry lets it.
@@ -305,8 +312,14 @@ contract DelegationVault is ERC4626, Commission, ExitQueue, ReentrancyGuardTrans
         needed = needed > unbonding ? needed - unbonding : 0;
         uint256 most = bond > MIN_BOND ? bond - MIN_BOND : 0;
         if (needed > most) needed = most;
+        uint256 gasBefore = gasleft();
         // Refused to an offender, and to one that has left, whose bond is released without.
-        if (needed != 0) try REGISTRY.reduceBond(needed) {} catch {}
+        if (needed != 0) {
+            try REGISTRY.reduceBond(needed) {}
+            catch {
+                _requireRefused(gasBefore);
+            }
+        }
         _noteShortage();
     }
 
@@ -323,16 +336,28 @@ contract DelegationVault is ERC4626, Commission, ExitQueue, ReentrancyGuardTrans
     function _collect() private {
         for (uint256 i = 0; i < PARTS_AT_ONCE; ++i) {
             uint256 balance = _balance();
+            uint256 gasOfPart = gasleft();
             try REGISTRY.withdrawUnbonded() {
                 _takeIn(balance);
             } catch {
+                _requireRefused(gasOfPart);
                 break;
             }
         }
         uint256 before = _balance();
+        uint256 gasBefore = gasleft();
         try REGISTRY.withdraw() {
             _takeIn(before);
-        } catch {}
+        } catch {
+            _requireRefused(gasBefore);
+        }
+    }
+
+    /// @dev Reverts where a call that failed may have had too little gas: its caller would go on without what it could have done,
+    /// and whoever estimates gas by what does not revert would find just that.
+    function _requireRefused(uint256 gasBefore) private view {
+        uint256 gasLeft = gasleft();
+        if (gasLeft < gasBefore / GAS_LEFT_PART) revert DelegationVault__TooLittleGas(gasLeft);
     }
 
     /// @dev Takes in what the registry paid. What is missing of it is lost: to others, by an offender, or to a token that keeps

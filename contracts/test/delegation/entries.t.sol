@@ -185,6 +185,50 @@ contract EntriesTest is VaultTest {
         assertEq(vault.owed() + vault.collected(), 0, "nothing is owed any more");
     }
 
+    /// Each call with ever less gas: with any of it, it does the whole or reverts. So a wallet's estimate, the least gas with
+    /// which a call does not revert, is enough, and nobody makes a call of another's half.
+    function test_When_ACallHasTooLittleGasForWhatItAsksOfTheRegistry() external {
+        join();
+        rollToEpoch(4);
+        token.mint(CAROL, 10 * UNIT);
+        vm.prank(CAROL);
+        token.approve(address(vault), 10 * UNIT);
+        assertTrue(_assertWholeOrNothing(CAROL, abi.encodeCall(vault.deposit, (5 * UNIT, CAROL))) != 0, "deposit");
+        assertTrue(_assertWholeOrNothing(CAROL, abi.encodeCall(vault.mint, (5000 * UNIT, CAROL))) != 0, "mint");
+        bytes memory input = abi.encodeCall(vault.requestRedeem, (20_000 * UNIT, ALICE));
+        assertTrue(_assertWholeOrNothing(ALICE, input) != 0, "request");
+        request(ALICE, 30_000 * UNIT);
+        rollToEpoch(5);
+        request(BOB, 20_000 * UNIT);
+        reward(10 * UNIT);
+        passWindows();
+        // Here what comes after takes more than the little that is left to go on with.
+        _assertWholeOrNothing(CAROL, abi.encodeCall(vault.advance, (9)));
+        vm.prank(OPERATOR);
+        vault.exit();
+        passWindows();
+        _assertWholeOrNothing(CAROL, abi.encodeCall(vault.advance, (9)));
+    }
+
+    /// What an offender has left is the dearest that a vault asks for: the slasher looks at every epoch around the offence.
+    function test_When_ACallHasTooLittleGasForWhatAnOffenderHasLeft() external {
+        ChainSpec memory spec = defaultSpec();
+        spec.correlationEpochs = 64;
+        deploy(spec);
+        startDevnet();
+        createVault();
+        deposit(ALICE, 60 * UNIT);
+        join();
+        rollToEpoch(4);
+        slashDoubleNotarize(address(vault), 4);
+        passWindows();
+        rollToEpoch(100);
+        post(100);
+        closeIfSkipped(5 + 64);
+        vm.roll(block.number + WINDOWS + 64 * EPOCH_BLOCKS);
+        assertTrue(_assertWholeOrNothing(CAROL, abi.encodeCall(vault.advance, (9))) != 0, "advance");
+    }
+
     function test_It_TellsOfEverythingInEvents() external {
         vm.expectEmit(address(vault));
         emit DelegationVault.Bonded(100 * UNIT);
@@ -229,5 +273,35 @@ contract EntriesTest is VaultTest {
         vm.expectEmit(address(vault));
         emit DelegationVault.MadeToLeave(since);
         vault.makeLeave();
+    }
+
+    /// @return guarded How often the vault itself refused to go on.
+    function _assertWholeOrNothing(address caller, bytes memory input) private returns (uint256 guarded) {
+        uint256 start = vm.snapshotState();
+        bytes32 untouched = _books();
+        uint256 ample = gasleft();
+        vm.prank(caller);
+        (bool ok,) = address(vault).call(input);
+        uint256 spent = ample - gasleft();
+        bytes32 whole = _books();
+        assertTrue(ok && whole != untouched, "with ample gas");
+        for (uint256 given = spent * 5 / 4; given > spent / 4; given -= spent / 100) {
+            vm.revertToState(start);
+            vm.prank(caller);
+            bytes memory reason;
+            (ok, reason) = address(vault).call{gas: given}(input);
+            assertEq(_books(), ok ? whole : untouched, string.concat("with gas ", vm.toString(given)));
+            assertTrue(ok || given < spent * 8 / 7, "little more than it takes is enough");
+            if (bytes4(reason) == DelegationVault.DelegationVault__TooLittleGas.selector) ++guarded;
+        }
+        vm.revertToState(start);
+    }
+
+    /// Everything that a call of the vault moves.
+    function _books() private view returns (bytes32) {
+        address who = address(vault);
+        uint256[2] memory registered = [registry.bondOf(who), registry.unbondingOf(who)];
+        uint256[4] memory queue = [vault.owed(), vault.collected(), vault.served(), vault.tickets()];
+        return keccak256(abi.encode(registered, queue, vault.idle(), vault.totalSupply(), token.balanceOf(who)));
     }
 }
