@@ -7,6 +7,7 @@ mod blobs;
 mod catch_up;
 mod correlation;
 mod crash;
+mod delegation;
 mod epochs;
 mod equivocation;
 mod forced;

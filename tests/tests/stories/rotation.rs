@@ -52,15 +52,20 @@ fn configure(config: &Path, change: impl FnOnce(&mut toml::Table)) -> anyhow::Re
     Ok(std::fs::write(config, table.to_string())?)
 }
 
-/// Stops the node in order and starts it again as its configuration has it now, once its folders are free.
-async fn restart(devnet: &mut Devnet, pid: u32) -> anyhow::Result<u32> {
+/// Stops a node in order, and returns once its folders are free.
+pub(crate) async fn stop(devnet: &Devnet, pid: u32) -> anyhow::Result<()> {
     devnet.signal(pid, "TERM").await?;
     until("the node to end", || async {
         let state = Command::new("ps").args(["-o", "stat=", "-p", &pid.to_string()]).output().await?.stdout;
         // Who has ended stays in the table until its parent looks.
         Ok((state.trim_ascii().is_empty() || state.starts_with(b"Z")).then_some(()))
     })
-    .await?;
+    .await
+}
+
+/// Stops the node in order and starts it again as its configuration has it now.
+async fn restart(devnet: &mut Devnet, pid: u32) -> anyhow::Result<u32> {
+    stop(devnet, pid).await?;
     devnet.restart(CHANGES)
 }
 
