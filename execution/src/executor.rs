@@ -62,6 +62,9 @@ pub trait Executor: Send + Sync {
     /// # Errors
     /// [`ExecuteError`] when the state cannot be read or is not the parent's. No transaction causes one.
     fn execute(&self, block: &Block, state: &dyn EvmState) -> Result<ExecutedBlock, ExecuteError>;
+
+    /// Returns the wei that each unit of gas costs at least in the block after `head`; 0 where gas costs nothing.
+    fn next_base_fee(&self, head: &Head) -> u64;
 }
 
 /// The executor that a chain's spec names.
@@ -96,6 +99,13 @@ impl Executor for ChainExecutor {
         match self {
             Self::None => NonceExecutor.execute(block, state),
             Self::Embedded(evm) => evm.execute(block, state),
+        }
+    }
+
+    fn next_base_fee(&self, head: &Head) -> u64 {
+        match self {
+            Self::None => NonceExecutor.next_base_fee(head),
+            Self::Embedded(evm) => evm.next_base_fee(head),
         }
     }
 }

@@ -47,6 +47,10 @@ impl Executor for NonceExecutor {
         let changes = ChangeSet { head, accounts, ..ChangeSet::default() };
         Ok(ExecutedBlock { outcomes, changes, ..ExecutedBlock::default() })
     }
+
+    fn next_base_fee(&self, _: &Head) -> u64 {
+        0
+    }
 }
 
 /// Gas costs nothing, and there is no trie.

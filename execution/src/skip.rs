@@ -58,3 +58,30 @@ impl From<&ForcedFlaw> for SkipReason {
         }
     }
 }
+
+impl SkipReason {
+    /// Returns whether the same transaction may be valid at a later turn.
+    #[must_use]
+    pub const fn can_pass(&self) -> bool {
+        match self {
+            Self::NonceTooHigh { .. }
+            | Self::InsufficientFunds { .. }
+            | Self::FeeCapTooLow { .. }
+            | Self::GasLimitReached { .. }
+            | Self::SenderNotEoa => true,
+            Self::Malformed
+            | Self::ForeignChain { .. }
+            | Self::TooMuchForcedGas { .. }
+            | Self::NonceTooLow { .. }
+            | Self::NonceMax
+            | Self::TipAboveFeeCap
+            | Self::GasLimitTooHigh { .. }
+            | Self::IntrinsicGas { .. }
+            | Self::FloorDataGas { .. }
+            | Self::InitCodeTooLong
+            | Self::EmptyAuthorizationList
+            | Self::UnsupportedType
+            | Self::Other { .. } => false,
+        }
+    }
+}

@@ -82,6 +82,9 @@ pub struct Config {
     /// File of the secp256k1 key that pays for evidence and for settling epochs; without it this node does neither.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence_key: Option<PathBuf>,
+    /// Genesis file of a chain with an executor, whose hash the chain spec on L1 names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub genesis: Option<PathBuf>,
     /// The rollup's chain id that the operator expects; the chain spec on L1 decides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub l2_chain_id: Option<L2ChainId>,
@@ -204,7 +207,7 @@ impl Config {
 
     fn resolve(keys: NodeKeys) -> Result<Self, ConfigError> {
         let NodeKeys { data_dir, sign_record_dir, consensus_key, poster_key, evidence_key, l2_chain_id, .. } = keys;
-        let NodeKeys { next_sign_record_dir, next_consensus_key, .. } = keys;
+        let NodeKeys { next_sign_record_dir, next_consensus_key, genesis, .. } = keys;
         let data_dir = required(data_dir, "data_dir", "data-dir", "BATON_DATA_DIR")?;
         if consensus_key.is_none() && sign_record_dir.is_some() {
             let why = "is set, but `consensus_key` is not: a node that signs nothing has nothing to record".into();
@@ -227,6 +230,7 @@ impl Config {
             next_consensus_key,
             poster_key,
             evidence_key,
+            genesis,
             l2_chain_id: l2_chain_id.map(L2ChainId::new),
             l1: L1Config::resolve(keys.l1)?,
             p2p: P2pConfig::resolve(keys.p2p)?,

@@ -56,6 +56,10 @@ impl Executor for EvmExecutor {
             receipts,
         })
     }
+
+    fn next_base_fee(&self, head: &Head) -> u64 {
+        Self::next_base_fee(self, head)
+    }
 }
 
 /// A block in the middle of its execution.

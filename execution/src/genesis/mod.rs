@@ -236,6 +236,25 @@ impl Genesis {
         Ok(ChangeSet { head: Change { before: None, after: Some(head) }, accounts, storage, code, nodes })
     }
 
+    /// Returns what the chain spec on L1 must name: keccak256 over the ABI encoding of ten words, which are keccak256 of
+    /// `"BATON_GENESIS_V1"`, the chain id, the gas limit, the base fee's start, floor, elasticity and denominator, keccak256 of
+    /// the token's name and of its symbol (UTF-8), and the state root at the start.
+    ///
+    /// Two files that say the same in other spellings have the same hash.
+    ///
+    /// # Errors
+    /// Never: see [`Self::state_root`].
+    pub fn hash(&self) -> Result<B256, StateError> {
+        let Self { chain_id, native_token, gas_limit, fees, .. } = self;
+        let FeeRule { initial, least, elasticity, denominator } = *fees;
+        let numbers = [chain_id.get(), *gas_limit, initial, least, elasticity, denominator];
+        let mut words = vec![keccak256("BATON_GENESIS_V1")];
+        words.extend(numbers.map(|number| B256::from(U256::from(number))));
+        words.extend([&native_token.name, &native_token.symbol].map(keccak256));
+        words.push(self.state_root()?);
+        Ok(keccak256(words.concat()))
+    }
+
     /// Returns the state root at the start.
     ///
     /// # Errors

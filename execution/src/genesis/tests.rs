@@ -197,3 +197,30 @@ fn the_base_fee_moves_as_eip_1559_says() {
     let steep = FeeRule { initial: 0, least: 0, elasticity: 120_000_000, denominator: 1 };
     assert_eq!(steep.next(u64::MAX / 2, 120_000_000, 120_000_000), u64::MAX);
 }
+
+/// What L1 names commits to all that nodes must agree on, and to nothing of how it is written.
+#[test]
+fn the_hash_tells_every_difference_and_no_other_spelling() {
+    let hash = |change: &dyn Fn(&mut Value)| Genesis::parse(&file(|file| change(file))).unwrap().hash().unwrap();
+    let plain = hash(&|_| {});
+    assert_eq!(plain, HASH);
+    assert_eq!(plain, hash(&|file| file["chainId"] = json!("0x1e61")));
+    let changes: [&dyn Fn(&mut Value); 9] = [
+        &|file| file["chainId"] = json!(7778),
+        &|file| file["gasLimit"] = json!(120_000_001),
+        &|file| file["eip1559"]["baseFeePerGas"] = json!(1_000_000_001),
+        &|file| file["eip1559"]["minBaseFeePerGas"] = json!(1_000_001),
+        &|file| file["eip1559"]["elasticityMultiplier"] = json!(7),
+        &|file| file["eip1559"]["baseFeeChangeDenominator"] = json!(251),
+        &|file| file["nativeToken"]["name"] = json!("Aether"),
+        &|file| file["nativeToken"]["symbol"] = json!("AETH"),
+        &|file| file["alloc"]["0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"]["balance"] = json!(1),
+    ];
+    let mut seen = std::collections::BTreeSet::from([plain]);
+    for (at, change) in changes.into_iter().enumerate() {
+        assert!(seen.insert(hash(change)), "change {at}");
+    }
+}
+
+/// The hash of [`file`] without a change. Registries on L1 hold such hashes: it never changes.
+const HASH: B256 = b256!("0x87df5dd5e6c067d0b8b24349f9c9964d36bbc38a39bd4655f38a96af83d3bee5");

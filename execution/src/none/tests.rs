@@ -102,7 +102,7 @@ fn execute(transactions: Vec<Transaction>, state: &MemoryState) -> ExecutedBlock
 }
 
 fn nonces(executed: &ExecutedBlock) -> Vec<(Address, u64)> {
-    executed.changes.nonces().collect()
+    executed.changes.accounts.iter().map(|(address, change)| (*address, change.after.unwrap().nonce)).collect()
 }
 
 const fn too_low(got: u64, expected: u64) -> Outcome {

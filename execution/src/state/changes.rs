@@ -55,16 +55,6 @@ impl ChangeSet {
             nodes: self.nodes.iter().map(|(key, change)| (key.clone(), change.before.clone())).collect(),
         }
     }
-
-    /// Returns the next nonces of the accounts that have others than before.
-    pub fn nonces(&self) -> impl Iterator<Item = (Address, u64)> {
-        let nonce = |account: Option<Account>| account.map_or(0, |account| account.nonce);
-        let nonces = self.accounts.iter().map(move |(address, Change { before, after })| {
-            let after = nonce(*after);
-            (nonce(*before) != after).then_some((*address, after))
-        });
-        nonces.flatten()
-    }
 }
 
 /// What was there before one block: all that it takes to get from the state after it to the one before.

@@ -1,5 +1,6 @@
 //! What of the final chain goes into a batch.
 
+use alloy_primitives::B256;
 use baton_proto::{
     Block, Epoch, Height,
     limits::{BATCH_BLOCKS_MAX, BATCH_DECODED_BYTES_MAX},
@@ -16,6 +17,12 @@ pub(super) fn final_blocks(ledger: &dyn Ledger, first: Height, last: Height) -> 
             ledger.block(height)?.ok_or(BatcherError::MissingBlock(height))
         })
         .collect()
+}
+
+/// Returns the root of the state after the final block at `height`.
+pub(super) fn state_root(ledger: &dyn Ledger, height: Height) -> Result<B256, BatcherError> {
+    let results = ledger.results(height)?;
+    results.map(|results| results.state_root).ok_or(BatcherError::MissingBlock(height))
 }
 
 /// Returns as many final blocks of `epoch` from `first` to `last` as one batch can hold decompressed; at least one if the first
@@ -43,7 +50,7 @@ pub(super) fn unposted_blocks(
 
 #[cfg(test)]
 mod tests {
-    use alloy_primitives::{Address, B256};
+    use alloy_primitives::Address;
     use baton_proto::{BlockHeader, L1BlockNumber, L1Origin};
 
     use super::*;

@@ -42,7 +42,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use recorder::Recording;
-pub use rules::{ProposalError, Situation, block_count, rank};
+pub use rules::{ProposalError, Roots, Situation, block_count, rank};
 
 use crate::{
     epoch::EpochBook,

@@ -8,7 +8,7 @@ use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
-use super::{BatcherContext, BatcherError, Recorded};
+use super::{BatcherContext, BatcherError, Recorded, blocks::state_root};
 use crate::{
     l1::{ChainFacts, Had, InboxView, L1Client, L1Error, PostedBatch, ReplayError, posted_batches},
     ledger::{BatchOnL1, BatchRecord, Ledger},
@@ -175,7 +175,7 @@ impl Recorder {
     }
 
     /// L1 only accepts what a quorum certified. If that differs from what is final here, more than a third of the weight
-    /// signed both.
+    /// signed both; if it names another state, this node or that quorum executed wrongly, whoever came by its blocks how ever.
     fn compare(&mut self, head: Height) -> Result<(), BatcherError> {
         let (ready, later) = self.uncompared.drain(..).partition(|header: &BatchHeader| header.last_height <= head);
         self.uncompared = later;
@@ -183,6 +183,17 @@ impl Recorder {
         for header in ready {
             let Some(own) = self.ledger.header(header.last_height)? else { continue };
             let own = own.digest();
+            let root = state_root(&*self.ledger, header.last_height)?;
+            if own == header.last_digest && root != header.state_root {
+                error!(
+                    index = %header.index, height = %header.last_height, posted = %header.state_root, own = %root,
+                    "L1 accepted a batch that names another state than its blocks lead to here: either this node or a quorum executes wrongly"
+                );
+                self.broken.send_replace(format!(
+                    "batch {} on L1 names state root {} after block {}, but execution here leads to {root}",
+                    header.index, header.state_root, header.last_height
+                ));
+            }
             if own != header.last_digest {
                 error!(
                     index = %header.index, height = %header.last_height, posted = %header.last_digest, %own,

@@ -35,6 +35,15 @@ pub struct Situation<'a> {
     pub complete_since: Option<L1BlockNumber>,
 }
 
+/// What a node computes of a batch's blocks, and attests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Roots {
+    /// Root of the state after the last block; zero without an executor.
+    pub state: B256,
+    /// Root over the duties that were counted.
+    pub duties: B256,
+}
+
 /// Why a proposed batch is not attested.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages are the documentation")]
@@ -187,7 +196,7 @@ impl<'a> Situation<'a> {
         &self,
         (data_kind, data_hash): (DataKind, B256),
         blocks: &[Block],
-        duties_root: B256,
+        roots: Roots,
     ) -> Option<BatchHeader> {
         let first = &blocks.first()?.header;
         let last = &blocks.last()?.header;
@@ -199,13 +208,12 @@ impl<'a> Situation<'a> {
             last_height: last.height,
             last_digest: last.digest(),
             last_origin: last.origin,
-            // The executor is `none`; an embedded one puts its root here.
-            state_root: B256::ZERO,
+            state_root: roots.state,
             forced_position: last.forced_position,
             forced_hash: last.forced_hash,
             data_kind,
             data_hash,
-            duties_root,
+            duties_root: roots.duties,
         })
     }
 
@@ -268,7 +276,8 @@ impl<'a> Situation<'a> {
     /// Checks that `header` and its data say what is final here, and that the header commits to this data: only to what is true
     /// is a commitment computed, which for blobs takes some 50 ms each.
     ///
-    /// `own` are this node's final blocks of the header's heights, in order.
+    /// `own` are this node's final blocks of the header's heights, in order, and `roots` what it has found out itself: whoever
+    /// executed to another state gets no attestation.
     ///
     /// # Errors
     /// [`ProposalError`].
@@ -277,9 +286,9 @@ impl<'a> Situation<'a> {
         header: &BatchHeader,
         data: &[u8],
         own: &[Block],
-        duties_root: B256,
+        roots: Roots,
     ) -> Result<(), ProposalError> {
-        let Some(expected) = self.header((header.data_kind, header.data_hash), own, duties_root) else {
+        let Some(expected) = self.header((header.data_kind, header.data_hash), own, roots) else {
             return Err(ProposalError::WrongLength { first: header.first_height, last: header.last_height });
         };
         first_difference(&expected, header)?;

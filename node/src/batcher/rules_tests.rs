@@ -8,7 +8,7 @@ use baton_proto::{
     batch_data,
 };
 
-use super::rules::{ProposalError, Situation, rank};
+use super::rules::{ProposalError, Roots, Situation, rank};
 use crate::l1::{InboxTip, data_hash, deploy::devnet_spec};
 
 const ACCEPTED_AT: u64 = 100;
@@ -155,10 +155,11 @@ fn a_proposal_must_say_what_is_final_here() {
     let now = situation(&spec, &tip, ACCEPTED_AT + 5);
     let own = blocks(6);
     let data = batch_data::encode(&own[..5]).unwrap();
-    let root = B256::repeat_byte(9);
+    let root = Roots { state: B256::repeat_byte(8), duties: B256::repeat_byte(9) };
     let header = now.header((DataKind::Calldata, keccak256(&data)), &own[..5], root).unwrap();
     assert_eq!((header.first_height, header.last_height), (Height::new(1), Height::new(5)));
     assert_eq!(header.last_digest, own[4].header.digest());
+    assert_eq!((header.state_root, header.duties_root), (root.state, root.duties));
     now.check_header(&header, &data).unwrap();
     now.check_content(&header, &data, &own[..5], root).unwrap();
 

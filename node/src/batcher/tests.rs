@@ -23,7 +23,7 @@ use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{BatchMessage, BatchStatus, Batcher, BatcherConfig, BatcherContext, Situation, rank};
+use super::{BatchMessage, BatchStatus, Batcher, BatcherConfig, BatcherContext, Roots, Situation, rank};
 use crate::{
     epoch::{EPOCHS_KEPT, EpochBook},
     l1::{
@@ -199,7 +199,9 @@ impl Cluster {
         let (chain, other) = (&self.chain, Epoch::new(3));
         let tip = InboxTip::genesis(&chain.facts);
         let situation = Situation::new(&chain.facts, other, &tip, tip.accepted_at, None);
-        let header = situation.header((DataKind::Calldata, keccak256(b"one")), blocks, B256::ZERO).unwrap();
+        let header = situation
+            .header((DataKind::Calldata, keccak256(b"one")), blocks, Roots { state: B256::ZERO, duties: B256::ZERO })
+            .unwrap();
         let statement = Statement::Attest(Attestation::of(other, &header));
         let signature = chain.keys[1].sign(&statement, &chain.facts.domain);
         let attestation = SignedStatement { statement, signer: MemberIndex::new(1), signature };

@@ -66,6 +66,9 @@ layer! {
         /// account than the poster's, so that evidence never waits behind a stuck batch. Default: none, and the node stores
         /// and gossips evidence but never submits any, and settles nothing.
         evidence_key: PathBuf, "evidence-key", "BATON_EVIDENCE_KEY";
+        /// Genesis file of a chain with an executor: the accounts, code and fees that it starts from. The chain spec on L1 names
+        /// its hash, so all nodes have the same. Default: none, which a chain that only orders must have.
+        genesis: PathBuf, "genesis", "BATON_GENESIS";
         /// The rollup's chain id that you expect. Default: not checked. The chain spec on L1 decides; a difference
         /// refuses to start.
         l2_chain_id: u64, "l2-chain-id", "BATON_L2_CHAIN_ID";

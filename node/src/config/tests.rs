@@ -50,6 +50,7 @@ fn the_smallest_file_gets_every_default() {
     assert_eq!((config.l1.beacon, config.l1.batch_data), (vec![], DataChoice::Auto));
     assert_eq!((config.log.level.as_str(), config.log.format), ("info", LogFormat::Text));
     assert_eq!((config.poster_key, config.evidence_key, config.l2_chain_id), (None, None, None));
+    assert_eq!(config.genesis, None);
 }
 
 #[test]
@@ -71,6 +72,7 @@ fn the_shipped_example_parses_and_its_comments_show_the_defaults() {
     let text = include_str!("../../../docker/node.toml");
     let shipped = Config::resolve(parse(text).unwrap()).unwrap();
     assert_eq!(shipped.p2p.peers.len(), 1);
+    assert_eq!(shipped.genesis.as_deref(), Some(Path::new("/keys/genesis.json")));
 
     // Every commented `# key = value` line is the default: setting it changes nothing.
     let spelled_out: String = text

@@ -5,8 +5,8 @@ use std::{
     sync::Arc,
 };
 
-use alloy_primitives::{Address, TxHash};
-use baton_mempool::{AccountFacts, Accounts};
+use alloy_primitives::{Address, KECCAK256_EMPTY, TxHash};
+use baton_mempool::{AccountCode, AccountFacts, Accounts};
 use baton_proto::{Block, BlockDigest, BlockHeader, Height, limits::RANGE_TAIL_MAX};
 
 use crate::{
@@ -177,8 +177,14 @@ pub(crate) struct LedgerNonces<'a>(pub &'a dyn Ledger);
 
 impl Accounts for LedgerNonces<'_> {
     fn account(&self, account: Address) -> Option<AccountFacts> {
-        let nonce = self.0.nonce(account).ok()?;
-        Some(AccountFacts { nonce, ..AccountFacts::default() })
+        let state = self.0.state().ok()?;
+        let Some(account) = state.account(account).ok()? else { return Some(AccountFacts::default()) };
+        let code = match account.code_hash {
+            KECCAK256_EMPTY => AccountCode::Absent,
+            // An account whose code is not there is damage.
+            hash => AccountCode::of(&state.code(hash).ok()??),
+        };
+        Some(AccountFacts { nonce: account.nonce, balance: account.balance, code })
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, PoisonError};
 
-use alloy_primitives::Address;
-use baton_execution::{ExecutedBlock, execute_all};
+use alloy_primitives::{Address, TxHash};
+use baton_execution::{ExecutedBlock, Outcome, execute_all};
 use baton_mempool::Settled;
 use baton_proto::{Block, BlockHeader, Certificate};
 use tokio::time::Instant;
@@ -46,8 +46,8 @@ impl Driver {
         let ledger = Arc::clone(&self.context.ledger);
         let results = self.execute(&blocks, ledger.head()?)?;
         let signers = certificate.signers.len();
-        let touched: Vec<Vec<Address>> =
-            results.iter().map(|executed| executed.changes.accounts.keys().copied().collect()).collect();
+        let settled: Vec<_> =
+            blocks.iter().zip(&results).map(|(block, executed)| self.settled(block, executed)).collect();
         let step = FinalStep { blocks: blocks.iter().map(|block| Block::clone(block)).collect(), certificate, results };
         if let Err(error) = self.turn.finalize(&step) {
             if let DriverError::Ledger(error @ LedgerError::SafetyBroken { .. }) = &error {
@@ -58,8 +58,8 @@ impl Driver {
 
         let (pool, me) = (Arc::clone(&self.context.pool), self.context.epoch.me());
         let mut missed = Vec::new();
-        for (block, touched) in blocks.iter().zip(&touched) {
-            let settled = Settled { touched, refused: &[], base_fee: 0 };
+        for (block, (touched, refused, base_fee)) in blocks.iter().zip(&settled) {
+            let settled = Settled { touched, refused, base_fee: *base_fee };
             let accounts = LedgerNonces(ledger.as_ref());
             pool.lock().unwrap_or_else(PoisonError::into_inner).on_final(&settled, &accounts);
             self.blocks.on_final(block);
@@ -78,6 +78,19 @@ impl Driver {
         let headers = blocks.iter().map(|block| block.header.clone()).collect();
         self.turn.say(Said::Final(NewlyFinal { headers, came, signers }));
         Ok(())
+    }
+
+    /// Returns what the pool is told of a block: accounts that it changed, transactions that can never take a turn, and what gas
+    /// costs in the block after.
+    fn settled(&self, block: &Block, executed: &ExecutedBlock) -> (Vec<Address>, Vec<TxHash>, u64) {
+        let touched = executed.changes.accounts.keys().copied().collect();
+        let refused =
+            block.ordered().filter_map(|(index, transaction)| match executed.outcomes.get(index as usize)? {
+                Outcome::Skipped(reason) if !reason.can_pass() => Some(*transaction.hash()),
+                Outcome::Skipped(_) | Outcome::Executed => None,
+            });
+        let base_fee = executed.changes.head.after.map_or(0, |head| self.context.executor.next_base_fee(&head));
+        (touched, refused.collect(), base_fee)
     }
 
     /// Executes what is above `head`, in order. What is final already, or does not build on it, has results that mean nothing: the

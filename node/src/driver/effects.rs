@@ -3,6 +3,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use baton_consensus::{Effect, Input, Outgoing, Verdict};
+use baton_execution::ExecuteError;
 use baton_proto::{
     Block, BlockDigest, BlockHeader, Certificate, Conflict, Height, MemberIndex, SignedStatement, Statement, View,
     limits::COMPACT_ABOVE_BYTES, wire::ConsensusMessage,
@@ -243,6 +244,8 @@ impl Driver {
             self.own_turns.not_built(view, reason.into());
             return Ok(Input::NotBuilt { view });
         };
+        let state_head = self.context.ledger.state()?.head().map_err(ExecuteError::State)?;
+        let base_fee = state_head.map_or(0, |head| self.context.executor.next_base_fee(&head));
         let block = proposer::build(
             &Proposal {
                 spec: &self.context.facts.spec,
@@ -252,7 +255,7 @@ impl Driver {
                 ahead: &ahead,
                 recently_final: &|hash| self.blocks.recently_final(hash),
                 origin,
-                base_fee: 0,
+                base_fee,
                 forced,
                 now: self.now(),
                 proposer: me,

@@ -8,6 +8,7 @@ mod bygone;
 mod consensus;
 mod early;
 mod forward;
+mod genesis;
 mod halted;
 mod open;
 mod opener;
@@ -26,6 +27,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+pub use self::genesis::StartError;
 pub use self::open::{OpenError, Opened};
 use self::{
     bygone::{BYGONE_MAX, BygoneEvidence},
@@ -243,7 +245,7 @@ async fn start(
         epochs: epochs.clone(),
         opener: opener.clone(),
         ledger: Arc::clone(&ledger),
-        executor: Arc::new(ChainExecutor::None),
+        executor: Arc::<ChainExecutor>::clone(&opened.execution),
         pool: Arc::clone(pool),
         known,
         work,

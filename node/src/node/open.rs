@@ -8,12 +8,14 @@ use std::{
 
 use alloy::signers::local::PrivateKeySigner;
 use baton_consensus::{Recovered, SecretKey};
+use baton_execution::{ChainExecutor, Executor as _, genesis::Genesis};
 use baton_mempool::Pool;
-use baton_proto::{BlsPublicKey, Certificate, Epoch, Evidence, ExecutorKind, Height, L2ChainId, View};
+use baton_proto::{BlsPublicKey, Certificate, Epoch, Evidence, Height, L2ChainId, View};
 use tracing::{info, warn};
 
 use super::{
     NodeOptions, account_config,
+    genesis::{Start, StartError},
     halted::{self, why_halted},
     opener::Opener,
 };
@@ -69,8 +71,8 @@ pub enum OpenError {
     OtherL2Chain { expected: L2ChainId, got: L2ChainId },
     #[error("the configuration names {got} as {what}, but the registry says {expected}")]
     OtherContract { what: &'static str, expected: alloy_primitives::Address, got: alloy_primitives::Address },
-    #[error("the chain needs an executor that this version does not have: {0:?}")]
-    UnknownExecutor(ExecutorKind),
+    #[error(transparent)]
+    Start(#[from] StartError),
     #[error("the registry's committee cannot be used: {0}")]
     Epoch(#[from] EpochError),
     #[error(
@@ -106,7 +108,7 @@ impl OpenError {
             | Self::Identity(_)
             | Self::OtherL2Chain { .. }
             | Self::OtherContract { .. }
-            | Self::UnknownExecutor(_)
+            | Self::Start(_)
             | Self::SameKeyTwice
             | Self::NotInCommittee { .. } => 2,
             Self::Journal(error) if error.is_refusal() => 2,
@@ -135,6 +137,10 @@ pub struct Opened {
     pub(super) opener: Opener,
     /// Blocks, certificates and state.
     pub ledger: Arc<dyn Ledger>,
+    /// What executes its blocks.
+    pub execution: Arc<ChainExecutor>,
+    /// What its state started from; none on a chain that only orders.
+    pub genesis: Option<Arc<Genesis>>,
     /// Transactions that wait.
     pub pool: Arc<Mutex<Pool>>,
     /// Senders seen before.
@@ -225,13 +231,11 @@ pub(super) async fn open(config: &Config, held: Held) -> Result<(Opened, Journal
         l1_client = l1_client.with_beacon(&beacon)?;
     }
     let facts = Arc::new(facts(config, &l1_client).await?);
-    if facts.spec.executor != ExecutorKind::None {
-        return Err(OpenError::UnknownExecutor(facts.spec.executor));
-    }
+    let start = Start::read(config.genesis.as_deref(), &facts.spec)?;
 
     let chain = ChainIdentity { domain: facts.domain, inbox: facts.inbox, slasher: facts.slasher };
     let ledger: Arc<dyn Ledger> = Arc::new(RocksLedger::open(&config.data_dir.join(LEDGER_DIR), &chain)?);
-    ledger.init_genesis(&facts.genesis)?;
+    ledger.init_genesis_with(&facts.genesis, &start.changes(&facts.genesis)?)?;
     let head = ledger.head()?.height;
     let own = |(key, record)| OwnKey::new(key, record, facts.domain).map(Arc::new);
     let keys: Vec<Arc<OwnKey>> = consensus.into_iter().map(own).collect::<Result<_, _>>()?;
@@ -265,11 +269,17 @@ pub(super) async fn open(config: &Config, held: Held) -> Result<(Opened, Journal
 
     let senders = Arc::new(Senders::new());
     let (chain, bounds) = (facts.spec.l2_chain_id, config.pool.of(&facts.spec));
-    let (pool, journal) = tokio::task::block_in_place(|| {
+    let (mut pool, journal) = tokio::task::block_in_place(|| {
         open_pool(&config.data_dir, chain, bounds, &LedgerNonces(ledger.as_ref()), &senders)
     })?;
 
+    let state = ledger.state()?.head().map_err(StartError::State)?;
+    pool.set_base_fee(state.map_or(0, |head| start.execution.next_base_fee(&head)));
+
+    let Start { execution, genesis } = start;
     let opened = Opened {
+        execution,
+        genesis,
         pool: Arc::new(Mutex::new(pool)),
         senders,
         facts,

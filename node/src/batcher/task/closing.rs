@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use alloy_primitives::{B256, Bytes};
+use alloy_primitives::Bytes;
 use baton_proto::{
     Block, DataKind, Height, L1BlockNumber,
     batch_data::{self, BatchDataError},
@@ -15,10 +15,10 @@ use super::{Work, posting::store};
 use crate::{
     batcher::{
         BatcherError,
-        blocks::unposted_blocks,
+        blocks::{state_root, unposted_blocks},
         duties::Counted,
         round::Held,
-        rules::{BLOCK_OVERHEAD_BYTES, Situation, rank},
+        rules::{BLOCK_OVERHEAD_BYTES, Roots, Situation, rank},
     },
     l1::{At, ChainFacts, DataChoice, DataPrices, InboxTip, InboxView, KzgError, cheaper, data_hash},
 };
@@ -153,11 +153,13 @@ impl Work {
                 Some(next) if next <= final_height => ledger.header(next)?,
                 _ => None,
             };
-            let root = counted.root_with(&context.leaders, own.iter().map(|block| &block.header))?;
+            let duties = counted.root_with(&context.leaders, own.iter().map(|block| &block.header))?;
+            let last = own.last().map_or(tip.last_height, |last| last.header.height);
+            let roots = Roots { state: state_root(&*ledger, last)?, duties };
             let is_complete = own.last().is_some_and(|last| {
                 situation.is_complete((kind, data.len()), own.len() as u64, &last.header, next.as_ref())
             });
-            Ok(Ok(Candidate { kind, data: data.into(), own, root, is_complete }))
+            Ok(Ok(Candidate { kind, data: data.into(), own, roots, is_complete }))
         })
         .await??;
         match built {
@@ -219,10 +221,10 @@ impl Work {
         view: &InboxView,
     ) -> Result<Option<Held>, BatcherError> {
         let (facts, epoch, head) = (Arc::clone(facts), self.epoch.epoch, view.head);
-        let Candidate { kind, data, own, root, .. } = candidate;
+        let Candidate { kind, data, own, roots, .. } = candidate;
         let closed = spawn_blocking(move || {
             let hash = data_hash(kind, &data)?;
-            let header = Situation::new(&facts, epoch, &tip, head, None).header((kind, hash), &own, root);
+            let header = Situation::new(&facts, epoch, &tip, head, None).header((kind, hash), &own, roots);
             Ok::<_, KzgError>(header.map(|header| Held::new(header, data)))
         })
         .await?;
@@ -253,8 +255,8 @@ struct Candidate {
     data: Bytes,
     /// Its blocks.
     own: Vec<Block>,
-    /// Of the duties up to its last block.
-    root: B256,
+    /// Of the state after its last block, and of the duties up to it.
+    roots: Roots,
     is_complete: bool,
 }
 

@@ -11,9 +11,9 @@ use super::{Work, posting::store};
 use crate::{
     batcher::{
         BatcherError, Charge, block_count,
-        blocks::final_blocks,
+        blocks::{final_blocks, state_root},
         round::{Held, Progress, Round},
-        rules::{ProposalError, Situation, rank},
+        rules::{ProposalError, Roots, Situation, rank},
     },
     l1::InboxView,
 };
@@ -74,9 +74,10 @@ impl Work {
         let (context, held, head) = (Arc::clone(&self.epoch), held.clone(), view.head);
         spawn_blocking(move || {
             let own = final_blocks(&*ledger, held.header.first_height, held.header.last_height)?;
-            let root = counted.root_with(&context.leaders, own.iter().map(|block| &block.header))?;
+            let duties = counted.root_with(&context.leaders, own.iter().map(|block| &block.header))?;
+            let roots = Roots { state: state_root(&*ledger, held.header.last_height)?, duties };
             let situation = Situation::new(&facts, epoch, &tip, head, None);
-            Ok(situation.check_content(&held.header, &held.data, &own, root))
+            Ok(situation.check_content(&held.header, &held.data, &own, roots))
         })
         .await?
     }

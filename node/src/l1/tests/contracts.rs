@@ -8,7 +8,7 @@ use baton_proto::{
 };
 
 use crate::{
-    batcher::Situation,
+    batcher::{Roots, Situation},
     l1::{
         At, Call, Had, InboxTip, L1Error, ReplayError, RevertReason,
         bindings::{BatchInbox, SequencerRegistry, post_call},
@@ -30,7 +30,9 @@ fn batch(chain: &TestChain, tip: &InboxTip, blocks: &[Block], duties: &mut DutyT
     }
     let situation = Situation::new(&chain.facts, chain.facts.first.epoch, tip, tip.accepted_at, None);
     Candidate {
-        header: situation.header((DataKind::Calldata, keccak256(&data)), blocks, duties.root()).unwrap(),
+        header: situation
+            .header((DataKind::Calldata, keccak256(&data)), blocks, Roots { state: B256::ZERO, duties: duties.root() })
+            .unwrap(),
         data: data.into(),
     }
 }

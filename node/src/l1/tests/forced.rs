@@ -12,7 +12,7 @@ use baton_proto::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    batcher::Situation,
+    batcher::{Roots, Situation},
     l1::{
         At, InboxTip, L1Client, L1Error, OriginVerdict, Watcher,
         bindings::{BatchInbox, SequencerRegistry, post_call},
@@ -139,7 +139,9 @@ async fn batches_with_forced_entries_are_rebuilt_from_l1_alone() {
         blocks.iter().for_each(|block| assert!(duties.extend(&chain.leaders, &block.header)));
         let tip = InboxTip::genesis(facts);
         let situation = Situation::new(facts, facts.first.epoch, &tip, tip.accepted_at, None);
-        let header = situation.header((DataKind::Calldata, keccak256(&data)), blocks, duties.root()).unwrap();
+        let header = situation
+            .header((DataKind::Calldata, keccak256(&data)), blocks, Roots { state: B256::ZERO, duties: duties.root() })
+            .unwrap();
         let call = post_call(&header, &chain.attested(&header), data.into()).unwrap();
         send(call.abi_encode(), facts.inbox).await
     };
