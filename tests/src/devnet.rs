@@ -130,6 +130,9 @@ pub fn contracts_tool(name: &str) -> PathBuf {
 /// compares views has to stay in one.
 pub const ONE_EPOCH: [&str; 2] = ["--spec", "epochBlocks=512"];
 
+/// Arguments for a devnet that orders transactions and executes none.
+pub const ORDERING_ONLY: [&str; 2] = ["--spec", "executor=0"];
+
 impl Devnet {
     /// Starts `baton devnet --headless` with more arguments and waits until all nodes are ready.
     ///

@@ -13,6 +13,9 @@ pub const TRANSFER_GAS: u64 = 21_000;
 /// Gas of a byte of calldata at the floor of EIP-7623, which is all that a transfer to an account without code pays.
 const DATA_BYTE_GAS: u64 = 40;
 
+/// Wei that a unit of gas may cost besides the tip: ten times what it costs on a fresh devnet.
+const BASE_FEE_MAX: u128 = 10_000_000_000;
+
 /// Signs a transfer of one wei and returns its raw bytes.
 ///
 /// # Panics
@@ -32,7 +35,7 @@ pub fn transfer_with(key: &PrivateKeySigner, chain_id: u64, nonce: u64, tip: u12
         chain_id,
         nonce,
         gas_limit: TRANSFER_GAS + DATA_BYTE_GAS * data_bytes as u64,
-        max_fee_per_gas: tip.saturating_add(1_000_000_000),
+        max_fee_per_gas: tip.saturating_add(BASE_FEE_MAX),
         max_priority_fee_per_gas: tip,
         to: TxKind::Call(Address::repeat_byte(0x42)),
         value: U256::ONE,

@@ -16,7 +16,7 @@ contract DeployTest is Deploy, Assertions {
         assertEq(spec.liveEpochs, 2 ** 32, "one beyond 32 bits");
         assertTrue(spec.allowSmall, "the one that is true or false");
         assertEq(spec.minBond, 1e12, "the last number");
-        assertEq(spec.genesisHash, bytes32(0), "without an executor there is no genesis");
+        assertTrue(spec.genesisHash != bytes32(0), "a chain with an executor has a genesis");
         vm.startPrank(DEPLOYER);
         Deployment memory deployed = _deploy(DEPLOYER, spec, reward);
         vm.stopPrank();
@@ -73,8 +73,8 @@ contract DeployTest is Deploy, Assertions {
     }
 
     function test_When_TheChainHasAGenesis() external view {
-        (ChainSpec memory spec,) = describe(_with("\"genesisHash\": \"0x00", "\"genesisHash\": \"0x7f"));
-        assertEq(spec.genesisHash, bytes32(uint256(0x7f) << 248), "genesis hash");
+        (ChainSpec memory spec,) = describe(_with("\"genesisHash\": \"0x14", "\"genesisHash\": \"0x7f"));
+        assertEq(uint256(spec.genesisHash) >> 248, 0x7f, "genesis hash");
     }
 
     function test_When_ANumberIsWrittenAsText() external view {

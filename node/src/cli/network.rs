@@ -2,11 +2,14 @@
 
 use std::{path::PathBuf, str::FromStr};
 
-use alloy_primitives::{Address, U256};
-use baton_proto::limits::COMMITTEE_MEMBERS_MAX;
+use alloy_primitives::{Address, B256, U256};
+use baton_proto::{ChainSpec, ExecutorKind, limits::COMMITTEE_MEMBERS_MAX};
 use clap::Args;
 
-use crate::l1::{Description, DescriptionError};
+use crate::{
+    devnet::genesis,
+    l1::{Description, DescriptionError},
+};
 
 /// Stakes of the default network, in whole tokens: unequal, and any one of the four may die.
 const STAKES_DEFAULT: [u64; 4] = [32, 28, 22, 18];
@@ -35,6 +38,10 @@ pub struct NetworkArgs {
     /// `epochBlocks=64`. Repeatable.
     #[arg(long = "spec", value_name = "KEY=VALUE")]
     pub spec: Vec<SpecOverride>,
+    /// Start the chain's state from this genesis file. Default: ten accounts of public knowledge with 10,000 tokens each. With
+    /// `--spec executor=0` there is no state, and the chain only orders.
+    #[arg(long, value_name = "FILE")]
+    pub genesis: Option<PathBuf>,
 }
 
 /// Why arguments do not make a network.
@@ -55,6 +62,12 @@ pub enum NetworkArgsError {
     Spec(#[from] DescriptionError),
     #[error("{} describes no chain: {why}", file.display())]
     Description { file: PathBuf, why: String },
+    #[error("the genesis file {}: {why}", file.display())]
+    Genesis { file: PathBuf, why: String },
+    #[error("a chain without an executor has no genesis: take --genesis out, or --spec executor=0")]
+    GenesisUnused,
+    #[error("genesisHash is {named}, but {what} has hash {got}: name the file with that hash by --genesis")]
+    OtherGenesis { named: B256, what: &'static str, got: B256 },
     #[error("a network for development mints its bonds, so bondToken must be zero, not {0}")]
     ForeignToken(Address),
     #[error("{} holds a network with {what} {made}, not {asked}: remove it or name another folder", folder.display())]
@@ -114,11 +127,11 @@ impl NetworkArgs {
         Ok(self.stakes()?.into_iter().map(|stake| U256::from(stake) * U256::from(TOKEN_UNIT)).collect())
     }
 
-    /// Returns the description of the chain, with the overrides of `--spec`.
+    /// Returns the description of the chain, with the overrides of `--spec` and the hash of its genesis.
     ///
     /// # Errors
     /// [`NetworkArgsError`] for a file that describes no chain, a parameter that does not exist, a value that does not fit
-    /// it, or a bond token that cannot be minted.
+    /// it, a bond token that cannot be minted, or a genesis that is not the chain's.
     pub fn description(&self) -> Result<Description, NetworkArgsError> {
         let text = self.deployment.as_ref().map(|file| {
             let refused = |why: String| NetworkArgsError::Description { file: file.clone(), why };
@@ -127,16 +140,62 @@ impl NetworkArgs {
             Ok::<_, NetworkArgsError>(text)
         });
         let text = text.transpose()?;
-        let changes = self.spec.iter().map(|change| (change.key.as_str(), change.value.as_str()));
-        let description = Description::changed(text.as_deref(), changes)?;
+        let mut changes: Vec<_> = self.spec.iter().map(|change| (change.key.as_str(), change.value.as_str())).collect();
+        // With the executor goes whether there is a genesis; which one is found out below.
+        let (none, some) = (B256::ZERO.to_string(), B256::with_last_byte(1).to_string());
+        if !self.overrides("genesisHash") && self.overrides("executor") {
+            let is_none = changes.iter().any(|change| *change == ("executor", "0"));
+            changes.push(("genesisHash", if is_none { &none } else { &some }));
+        }
+        let mut description = Description::changed(text.as_deref(), changes)?;
         let token = description.spec.bond_token;
-        if token.is_zero() { Ok(description) } else { Err(NetworkArgsError::ForeignToken(token)) }
+        if !token.is_zero() {
+            return Err(NetworkArgsError::ForeignToken(token));
+        }
+        description.spec.genesis_hash = self.genesis_hash(&description.spec)?;
+        Ok(description)
+    }
+
+    /// Returns the genesis file of a chain with these parameters; none if it only orders.
+    ///
+    /// # Errors
+    /// [`NetworkArgsError::Genesis`] for a file that cannot be read, [`NetworkArgsError::GenesisUnused`] for one too many.
+    pub fn genesis(&self, spec: &ChainSpec) -> Result<Option<String>, NetworkArgsError> {
+        match (spec.executor, &self.genesis) {
+            (ExecutorKind::None, None) => Ok(None),
+            (ExecutorKind::None, Some(_)) => Err(NetworkArgsError::GenesisUnused),
+            (ExecutorKind::Embedded, None) => Ok(Some(genesis::text(spec))),
+            (ExecutorKind::Embedded, Some(file)) => match std::fs::read_to_string(file) {
+                Ok(text) => Ok(Some(text)),
+                Err(error) => Err(NetworkArgsError::Genesis { file: file.clone(), why: error.to_string() }),
+            },
+        }
+    }
+
+    fn overrides(&self, name: &str) -> bool {
+        self.spec.iter().any(|change| change.key == name)
+    }
+
+    /// Returns what the chain's spec names as the hash of its genesis. A spec that names another one than the file has is a
+    /// mistake, unless what the default genesis depends on was overridden.
+    fn genesis_hash(&self, spec: &ChainSpec) -> Result<B256, NetworkArgsError> {
+        let named = spec.genesis_hash;
+        let Some(text) = self.genesis(spec)? else { return Ok(named) };
+        let file = self.genesis.clone().unwrap_or_else(|| "of a devnet".into());
+        let hash = genesis::hash(&text, spec).map_err(|why| NetworkArgsError::Genesis { file, why })?;
+        let follows = ["executor", "l2ChainId", "blockGasLimit"].into_iter().any(|name| self.overrides(name));
+        let is_named = self.overrides("genesisHash") || self.deployment.is_some() && !follows;
+        if is_named && named != hash {
+            let what = if self.genesis.is_some() { "the given file" } else { "that of a devnet" };
+            return Err(NetworkArgsError::OtherGenesis { named, what, got: hash });
+        }
+        Ok(hash)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use baton_proto::{ChainSpec, OrderingRule};
+    use baton_proto::OrderingRule;
     use clap::Parser;
 
     use super::*;
@@ -199,6 +258,36 @@ mod tests {
             assert!(error.starts_with(named), "{wrong}: {error}");
         }
         assert!(Line::try_parse_from(["network", "--spec", "deltaMs"]).is_err());
+    }
+
+    #[test]
+    fn a_chain_names_the_genesis_that_it_starts_from() {
+        let ordering = args(&["--spec", "executor=0"]);
+        let spec = ordering.description().unwrap().spec;
+        assert_eq!((spec.genesis_hash, ordering.genesis(&spec).unwrap()), (B256::ZERO, None));
+        // What the default genesis depends on changes it.
+        let other = args(&["--spec", "l2ChainId=9"]);
+        let spec = other.description().unwrap().spec;
+        assert_eq!(genesis::hash(&other.genesis(&spec).unwrap().unwrap(), &spec).unwrap(), spec.genesis_hash);
+        assert_ne!(spec.genesis_hash, Description::devnet().spec.genesis_hash);
+
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("genesis.json");
+        let text = genesis::text(&Description::devnet().spec).replace("Ether", "Gold");
+        std::fs::write(&file, text).unwrap();
+        let path = file.to_str().unwrap();
+        let spec = args(&["--genesis", path]).description().unwrap().spec;
+        assert_ne!(spec.genesis_hash, Description::devnet().spec.genesis_hash);
+        let hash = format!("genesisHash={}", spec.genesis_hash);
+        let error = args(&["--spec", &hash]).description().unwrap_err().to_string();
+        assert!(error.contains("that of a devnet has hash 0x") && error.contains("--genesis"), "{error}");
+        args(&["--spec", &hash, "--genesis", path]).description().unwrap();
+        let error = args(&["--spec", "executor=0", "--genesis", path]).description().unwrap_err();
+        assert_eq!(error, NetworkArgsError::GenesisUnused);
+        let error = args(&["--spec", "l2ChainId=9", "--genesis", path]).description().unwrap_err().to_string();
+        assert!(error.contains("chainId is 2028"), "{error}");
+        let error = args(&["--genesis", "/no/such/file"]).description().unwrap_err().to_string();
+        assert!(error.contains("/no/such/file"), "{error}");
     }
 
     #[test]

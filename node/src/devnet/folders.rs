@@ -19,6 +19,9 @@ use crate::{
     l1::deploy::Deployment,
 };
 
+/// Name of the genesis file in a node's folder.
+const GENESIS_FILE: &str = "genesis.json";
+
 /// Name of the keys' folder in a node's folder.
 pub(super) const KEYS_DIR: &str = "keys";
 
@@ -33,6 +36,8 @@ pub(super) struct ChainOfNodes<'a> {
     pub(super) l1_url: &'a str,
     pub(super) l1_chain_id: L1ChainId,
     pub(super) deployment: &'a Deployment,
+    /// The genesis file; none of a chain that only orders.
+    pub(super) genesis: Option<&'a str>,
 }
 
 /// Where a node runs: its folder as it sees it itself, what it listens on, and where its peers find it.
@@ -143,7 +148,7 @@ impl NodeFolder {
         self.folder.join("node.log")
     }
 
-    /// Writes the node's configuration; `nodes` are all nodes, this one among them.
+    /// Writes the node's configuration and genesis file; `nodes` are all nodes, this one among them.
     pub(super) fn write_config(
         &self,
         chain: &ChainOfNodes<'_>,
@@ -163,7 +168,7 @@ impl NodeFolder {
         let (place, keys) = (&self.place, self.place.keys());
         let hosts = std::iter::once("localhost").chain(place.hostname.as_deref());
         let hosts = hosts.map(|host| text(&host)).collect();
-        let config = table([
+        let mut config = table([
             ("data_dir", path(&place.data_dir())),
             ("consensus_key", path(&keys.consensus)),
             ("sign_record_dir", path(&keys.sign_record)),
@@ -196,6 +201,11 @@ impl NodeFolder {
             ("rpc", Value::Table(table([("listen", text(&place.rpc)), ("allowed_hosts", list(hosts))]))),
             ("health", Value::Table(table([("listen", text(&place.health))]))),
         ]);
+        if let Some(genesis) = chain.genesis {
+            let file = self.folder.join(GENESIS_FILE);
+            std::fs::write(&file, genesis).with_context(|| format!("cannot write {}", file.display()))?;
+            config.insert("genesis".to_owned(), path(&place.home().join(GENESIS_FILE)));
+        }
         std::fs::write(&self.config, toml::to_string_pretty(&config)?)
             .with_context(|| format!("cannot write {}", self.config.display()))
     }

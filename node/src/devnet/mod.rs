@@ -9,6 +9,7 @@ mod banner;
 mod child;
 mod folders;
 mod founding;
+pub(crate) mod genesis;
 mod info;
 mod live;
 mod table;
@@ -85,6 +86,7 @@ pub async fn run(args: DevnetArgs) -> anyhow::Result<()> {
 
 async fn start(args: &DevnetArgs) -> anyhow::Result<Devnet> {
     let (bonds, description) = (args.bonds()?, args.network.description()?);
+    let genesis = args.network.genesis(&description.spec)?;
     let (folder, temporary) = match &args.data_dir {
         Some(folder) => (folder.clone(), None),
         None => {
@@ -126,7 +128,8 @@ async fn start(args: &DevnetArgs) -> anyhow::Result<Devnet> {
             .context("anvil does not take a block time")?;
     }
 
-    let chain = folders::ChainOfNodes { l1_url: &l1_url, l1_chain_id, deployment: &deployment };
+    let chain =
+        folders::ChainOfNodes { l1_url: &l1_url, l1_chain_id, deployment: &deployment, genesis: genesis.as_deref() };
     let mut children = Vec::with_capacity(nodes.len());
     let mut pids = vec![None; nodes.len()];
     for (index, node) in nodes.iter().enumerate() {

@@ -56,7 +56,7 @@ pub struct Network {
     pub l1: L1Info,
     /// The nodes, in the order of `--stakes`.
     pub nodes: Vec<NetworkNode>,
-    /// Accounts for users, of public knowledge; the executor `none` asks for no funds.
+    /// Accounts for users, of public knowledge: rich in the default genesis.
     pub accounts: Vec<AccountInfo>,
 }
 
@@ -127,7 +127,7 @@ async fn make(
 ) -> anyhow::Result<Network> {
     let owners = args.output.join(OWNERS_DIR);
     std::fs::create_dir_all(&owners).with_context(|| format!("cannot make {}", owners.display()))?;
-    let bonds = args.network.bonds()?;
+    let (bonds, genesis) = (args.network.bonds()?, args.network.genesis(&description.spec)?);
     let mut nodes = Vec::with_capacity(bonds.len());
     for index in 0..bonds.len() {
         let name = format!("{}{index}", args.hostname_prefix);
@@ -137,7 +137,8 @@ async fn make(
     }
     let deployment = founding::found(client, &nodes, &args.network, description, say).await?;
     let l1_url = args.node_l1_rpc.as_ref().unwrap_or(&args.l1_rpc).expose().as_str().trim_end_matches('/');
-    let chain = ChainOfNodes { l1_url, l1_chain_id: client.chain_id(), deployment: &deployment };
+    let chain =
+        ChainOfNodes { l1_url, l1_chain_id: client.chain_id(), deployment: &deployment, genesis: genesis.as_deref() };
     for node in &nodes {
         node.write_config(&chain, &nodes, &[])?;
     }
@@ -342,6 +343,10 @@ mod tests {
                 let named = peers.contains(&format!("/dns4/node{other}/tcp/30303")) && peers.contains(&peer.peer_id);
                 assert_eq!(named, other != index, "{peers}");
             }
+            assert_eq!(config.genesis.as_deref(), Some(Path::new("/node/genesis.json")));
+            let genesis = std::fs::read_to_string(output.join(format!("node{index}/genesis.json"))).unwrap();
+            let spec = made_with.network.description().unwrap().spec;
+            assert_eq!(super::super::genesis::hash(&genesis, &spec), Ok(spec.genesis_hash));
             let owner = account_key::load(&output.join(format!("owners/node{index}.key"))).unwrap();
             assert_eq!(owner.address(), node.owner);
         }

@@ -113,10 +113,11 @@ pub enum DeployError {
     Sign(String),
 }
 
-/// Returns the parameters of a devnet, with another chain id, length of epochs and bond token.
+/// Returns the parameters of a devnet that only orders, with another chain id, length of epochs and bond token.
 #[cfg(test)]
 pub(crate) fn devnet_spec(l2_chain_id: L2ChainId, epoch_blocks: u64, bond_token: Address) -> ChainSpec {
-    ChainSpec { l2_chain_id, epoch_blocks, bond_token, ..Description::devnet().spec }
+    let (executor, genesis_hash) = (baton_proto::ExecutorKind::None, alloy_primitives::B256::ZERO);
+    ChainSpec { l2_chain_id, epoch_blocks, bond_token, executor, genesis_hash, ..Description::devnet().spec }
 }
 
 /// Deploys the devnet's bond token from `deployer`.

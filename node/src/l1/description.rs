@@ -267,16 +267,16 @@ mod tests {
                 "spec.bondToken is \"0000000000000000000000000000000000000000\", but it must be an address: 0x and 40 hex digits",
             ),
             (
-                "\"0x0000000000000000000000000000000000000000000000000000000000000000\"",
+                "\"0x14538a888dc834cd3e2a77429030ad31fcbc8e5ab8afe71ea720da0a097a3fce\"",
                 "0",
                 "spec.genesisHash is 0, but it must be a hash: 0x and 64 hex digits",
             ),
             (
-                "\"executor\": 0",
-                "\"executor\": 1",
+                "0x14538a888dc834cd3e2a77429030ad31fcbc8e5ab8afe71ea720da0a097a3fce",
+                "0x0000000000000000000000000000000000000000000000000000000000000000",
                 "the chain's parameters are refused: the chain has an executor, but no genesis (genesisHash is zero)",
             ),
-            ("\"executor\": 0", "\"executor\": 2", "executor is 2, which this version does not know"),
+            ("\"executor\": 1", "\"executor\": 2", "executor is 2, which this version does not know"),
         ] {
             assert_eq!(with(from, to).unwrap_err().to_string(), message);
         }
@@ -306,7 +306,10 @@ mod tests {
         let spec = ChainSpec { delta_ms: 250, allow_small: false, ..Description::devnet().spec };
         assert_eq!(changed, Description { spec, ..Description::devnet() });
         let hash = B256::with_last_byte(7);
-        let changed = Description::changed(None, [("executor", "1"), ("genesisHash", &hash.to_string())]).unwrap();
+        let changed =
+            Description::changed(None, [("executor", "0"), ("genesisHash", &B256::ZERO.to_string())]).unwrap();
+        assert_eq!((changed.spec.executor, changed.spec.genesis_hash), (ExecutorKind::None, B256::ZERO));
+        let changed = Description::changed(None, [("genesisHash", hash.to_string().as_str())]).unwrap();
         assert_eq!((changed.spec.executor, changed.spec.genesis_hash), (ExecutorKind::Embedded, hash));
         let other = DEVNET.replace("\"l2ChainId\": 2028", "\"l2ChainId\": 7");
         assert_eq!(Description::changed(Some(&other), []).unwrap().spec.l2_chain_id.get(), 7);

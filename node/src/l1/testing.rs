@@ -18,8 +18,8 @@ use alloy_sol_types::SolCall as _;
 use baton_consensus::{Committee, Schedule, SecretKey, aggregate};
 use baton_execution::{Executor as _, NonceExecutor};
 use baton_proto::{
-    Attestation, BatchHeader, Block, BlockDigest, BlockHeader, BlsSignature, Certificate, Domain, Epoch, Forced,
-    Height, L1ChainId, L1Origin, L2ChainId, MemberIndex, PayloadCommitment, SignerSet, Statement, TimestampMs,
+    Attestation, BatchHeader, Block, BlockDigest, BlockHeader, BlsSignature, Certificate, Domain, Epoch, ExecutorKind,
+    Forced, Height, L1ChainId, L1Origin, L2ChainId, MemberIndex, PayloadCommitment, SignerSet, Statement, TimestampMs,
     Transaction, View,
 };
 use serde_json::{Value, json};
@@ -344,6 +344,7 @@ impl TestChain {
             .collect();
         let mut description = Description::devnet();
         description.spec.l2_chain_id = L2ChainId::new(L2_CHAIN);
+        (description.spec.executor, description.spec.genesis_hash) = (ExecutorKind::None, B256::ZERO);
         adjust(&mut description.spec);
         let deployer = account(0);
         let deployment = deploy::deploy_chain(&client, &deployer, &founders, &description, &mut |_| {}).await.unwrap();

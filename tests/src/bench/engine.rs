@@ -19,7 +19,10 @@ use super::{process, samples::Samples, say};
 use crate::devnet::Devnet;
 
 /// Chain parameters of the run.
-const SPEC: [&str; 8] = [
+const SPEC: [&str; 10] = [
+    // What consensus itself costs.
+    "--spec",
+    "executor=0",
     "--spec",
     "minBlockMs=0",
     "--spec",

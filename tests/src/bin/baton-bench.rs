@@ -17,7 +17,7 @@ use baton_tests::{
         say, simulated,
         table::{self, Row},
     },
-    devnet::Devnet,
+    devnet::{Devnet, ORDERING_ONLY},
 };
 use clap::{Parser, ValueEnum};
 
@@ -104,7 +104,7 @@ async fn network_rows(machine: &Machine) -> anyhow::Result<Vec<Row>> {
     say("recovering senders on all cores");
     let recovery_before = machine::recovery_cost();
     say("starting four nodes");
-    let devnet = Devnet::start(&[]).await?;
+    let devnet = Devnet::start(&ORDERING_ONLY).await?;
     let nodes = devnet.info.nodes.len();
     let measured = async {
         let mut users = Users::new(&devnet);

@@ -14,7 +14,7 @@ use baton_node::{
 };
 use baton_proto::{BlockHeader, Epoch, Height, L1BlockNumber, L1ChainId, MemberIndex};
 use baton_tests::{
-    devnet::{Devnet, ONE_EPOCH, until},
+    devnet::{Devnet, ONE_EPOCH, ORDERING_ONLY, until},
     history::{Recipe, copy},
     witness::Seat,
 };
@@ -41,6 +41,8 @@ async fn an_empty_node_catches_up_with_fifty_thousand_blocks_though_killed_on_it
     let absent: Vec<String> = (0..4).map(|node| node.to_string()).collect();
     let mut arguments = vec!["--observer", &observer, "--spec", "idleBlockMs=500"];
     arguments.extend(ONE_EPOCH);
+    // What is written beforehand was ordered, and never executed.
+    arguments.extend(ORDERING_ONLY);
     arguments.extend(absent.iter().flat_map(|node| ["--absent", node]));
     let mut devnet = Devnet::start(&arguments).await?;
 
