@@ -13,8 +13,8 @@ pub const TRANSFER_GAS: u64 = 21_000;
 /// Gas of a byte of calldata at the floor of EIP-7623, which is all that a transfer to an account without code pays.
 const DATA_BYTE_GAS: u64 = 40;
 
-/// Wei that a unit of gas may cost besides the tip: ten times what it costs on a fresh devnet.
-const BASE_FEE_MAX: u128 = 10_000_000_000;
+/// Wei that a unit of gas may cost besides the tip: five times what it costs on a fresh devnet.
+const BASE_FEE_MAX: u128 = 5_000_000_000;
 
 /// Signs a transfer of one wei and returns its raw bytes.
 ///
