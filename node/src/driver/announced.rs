@@ -16,10 +16,10 @@ use baton_consensus::{RETENTION_VIEWS, VerifyError};
 use baton_proto::{
     Certificate, Epoch, Evidence, MemberIndex, Offence, Statement, View,
     limits::COMMITTEE_MEMBERS_MAX,
-    wire::{Announcement, FinalHeader},
+    wire::{Announcement, ConsensusMessage, FinalHeader},
 };
 use lru::LruCache;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, mpsc::error::SendError, oneshot};
 use tracing::warn;
 
 use super::{
@@ -88,18 +88,23 @@ impl GossipChecks {
         }
     }
 
-    /// Judges until either channel closes.
-    pub fn run(mut self, mut heard: mpsc::Receiver<Heard>, checked: &mpsc::Sender<Checked>) {
+    /// Judges until either channel closes; returns what is true and the driver did not hear, as if a member had said it.
+    pub fn run(
+        mut self,
+        mut heard: mpsc::Receiver<Heard>,
+        checked: &mpsc::Sender<Checked>,
+    ) -> Vec<(MemberIndex, ConsensusMessage)> {
         while let Some((announcement, verdict)) = heard.blocking_recv() {
             let (acceptance, news) = self.judge(announcement);
             // The network may have stopped waiting; what is true is of use all the same.
             let _ = verdict.send(acceptance);
             if let Some(news) = news
-                && checked.blocking_send(news).is_err()
+                && let Err(SendError(news)) = checked.blocking_send(news)
             {
-                return;
+                return news.into_message().into_iter().collect();
             }
         }
+        Vec::new()
     }
 
     /// Returns whether an announcement goes on to other peers, and what the driver learns from it.
@@ -145,14 +150,15 @@ impl GossipChecks {
         let epoch = finalization.statement.epoch();
         // That of an epoch which the book forgot goes elsewhere.
         let Some(context) = self.book.of(epoch) else { return (Acceptance::Ignore, None) };
-        match contradicted(self.ledger.as_ref(), self.running.epoch, &finalization) {
-            Ok(Some(found)) => found.judge(&context.verifier, finalization),
-            Ok(None) => (Acceptance::Ignore, None),
-            Err(error) => {
-                warn!(%error, "what was final before could not be read");
-                (Acceptance::Ignore, None)
-            }
-        }
+        let ledger = self.ledger.as_ref();
+        let judged = contradicted(ledger, self.running.epoch, &finalization).and_then(|found| match found {
+            Some(found) => found.judge(ledger, &context.verifier, finalization),
+            None => Ok((Acceptance::Ignore, None)),
+        });
+        judged.unwrap_or_else(|error| {
+            warn!(%error, "what was final before could not be read");
+            (Acceptance::Ignore, None)
+        })
     }
 
     fn evidence(&mut self, evidence: Evidence) -> (Acceptance, Option<Checked>) {

@@ -114,6 +114,10 @@ impl Driver {
             return self.input(Input::SafetyBroken(ours.into_iter().chain([range.certificate]).collect())).await;
         }
         self.key_watch.on_certificate(&range.certificate, self.machine.final_view())?;
+        let broken = self.contradictions(&range.certificate)?;
+        if !broken.is_empty() {
+            return self.input(Input::SafetyBroken(broken)).await;
+        }
         self.commit(blocks, Certificate::clone(&range.certificate), Came::InARange)?;
         if let Some(running) = &mut self.catching_up {
             let target = running.target_height().max(header.height);

@@ -51,7 +51,7 @@ impl Driver {
         let step = FinalStep { blocks: blocks.iter().map(|block| Block::clone(block)).collect(), certificate, results };
         if let Err(error) = self.turn.finalize(&step) {
             if let DriverError::Ledger(error @ LedgerError::SafetyBroken { .. }) = &error {
-                self.halt(&error.to_string())?;
+                self.halt(error.to_string(), &[])?;
             }
             return Err(error);
         }

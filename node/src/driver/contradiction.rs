@@ -11,10 +11,12 @@
 //!   one that the book forgot: gossip ─▶ judge that asks L1 who sat in it ─▶ the same
 //! ```
 
-use baton_consensus::{Verified, Verifier, VerifyError};
-use baton_proto::{BlockDigest, Certificate, Conflict, Epoch, Height, Statement, View};
+use std::sync::{Mutex, PoisonError};
 
-use super::{announced::rejected, intake::Checked};
+use baton_consensus::{Verified, Verifier, VerifyError};
+use baton_proto::{Certificate, Conflict, Epoch, Height, Statement, View};
+
+use super::{announced::rejected, broken, intake::Checked};
 use crate::{
     ledger::{Ledger, LedgerError, root_of_epoch},
     p2p::Acceptance,
@@ -23,15 +25,14 @@ use crate::{
 /// What cannot be true beside a certificate, as far as its statement says; no signature was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contradiction {
-    /// Certificates that this node holds, the likeliest to be punished first: those of the same view, which L1 takes as a pair,
-    /// then that of our own chain.
+    /// Certificates of the same view that this node holds: L1 takes two as a pair.
     held: Vec<Certificate>,
     /// Whether it finalizes a block that our final chain leaves out: then nothing need be held to see that it is a lie.
     is_elsewhere: bool,
 }
 
-/// Returns what contradicts `got`, if `got` is of a view that is over while `running` runs: at or below the final head's, or of
-/// an epoch before.
+/// Returns what contradicts `got` while `running` runs: certificates of its view, and our final chain if its view is over, which
+/// is at or below the final head's, or in an epoch before.
 ///
 /// # Errors
 /// [`LedgerError`] if the ledger cannot be read.
@@ -41,42 +42,63 @@ pub fn contradicted(
     got: &Certificate,
 ) -> Result<Option<Contradiction>, LedgerError> {
     let (epoch, Some(view)) = (got.statement.epoch(), got.statement.view()) else { return Ok(None) };
-    let Some(head) = ledger.header(ledger.head()?.height)? else { return Ok(None) };
-    if !(epoch < running || (epoch == head.epoch && view <= head.view)) {
-        return Ok(None);
-    }
     let mut held = ledger.certificates_of(epoch, view)?;
     held.retain(|held| Conflict::new(held.clone(), got.clone()).is_some());
     let is_elsewhere = match got.statement {
-        Statement::Finalize { block, .. } => view > View::ZERO && !is_final(ledger, block)?,
+        Statement::Finalize { block, .. } if view > View::ZERO => {
+            let is_over = epoch < running || is_at_or_below_the_head(ledger, epoch, view)?;
+            is_over && !ledger.is_final(block)?
+        }
         _ => false,
     };
-    if is_elsewhere {
-        held.extend(last_finalization(ledger, epoch)?);
-    }
     Ok((is_elsewhere || !held.is_empty()).then_some(Contradiction { held, is_elsewhere }))
+}
+
+fn is_at_or_below_the_head(ledger: &dyn Ledger, epoch: Epoch, view: View) -> Result<bool, LedgerError> {
+    let head = ledger.header(ledger.head()?.height)?;
+    Ok(head.is_some_and(|head| head.epoch == epoch && view <= head.view))
 }
 
 impl Contradiction {
     /// Judges what somebody announced who need be no member: returns whether it goes on to other peers, and what the driver
-    /// learns from it. `verifier` is that of its epoch.
-    pub fn judge(self, verifier: &Verifier, got: Certificate) -> (Acceptance, Option<Checked>) {
+    /// learns from it, which is marked already. `verifier` is that of its epoch.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if the ledger cannot be read or written.
+    pub fn judge(
+        self,
+        ledger: &dyn Ledger,
+        verifier: &Verifier,
+        got: Certificate,
+    ) -> Result<(Acceptance, Option<Checked>), LedgerError> {
         let got = match verifier.verify_certificate(got) {
             Ok(got) => got,
-            Err(error) => return (rejected(&error), None),
+            Err(error) => return Ok((rejected(&error), None)),
         };
-        let broken = self.proven(verifier, got);
-        (Acceptance::Accept, (!broken.is_empty()).then_some(Checked::Contradiction(broken)))
+        let broken = self.proven(ledger, verifier, got)?;
+        Ok((Acceptance::Accept, (!broken.is_empty()).then_some(Checked::Contradiction(broken))))
     }
 
-    /// Returns what cannot stand together, checked: `got` and a half that this node holds, or `got` alone where our final chain
-    /// is the other half; empty if what is held is damaged, which shows nothing.
-    fn proven(self, verifier: &Verifier, got: Verified<Certificate>) -> Vec<Verified<Certificate>> {
-        match self.held.into_iter().find_map(|half| verifier.verify_certificate(half).ok()) {
-            Some(half) => vec![half, got],
-            None if self.is_elsewhere => vec![got],
-            None => Vec::new(),
+    /// Returns what cannot stand together, checked and marked ([`broken::mark`]): `got` and a half that this node holds, or `got`
+    /// alone where our final chain is the other half; empty if what is held is damaged, which shows nothing.
+    fn proven(
+        self,
+        ledger: &dyn Ledger,
+        verifier: &Verifier,
+        got: Verified<Certificate>,
+    ) -> Result<Vec<Verified<Certificate>>, LedgerError> {
+        let mut half = self.held.into_iter().find_map(|half| verifier.verify_certificate(half).ok());
+        if half.is_none() && self.is_elsewhere {
+            let ours = last_finalization(ledger, got.statement.epoch())?;
+            half = ours.and_then(|ours| verifier.verify_certificate(ours).ok());
         }
+        if half.is_none() && !self.is_elsewhere {
+            return Ok(Vec::new());
+        }
+        let broken: Vec<_> = half.into_iter().chain([got]).collect();
+        let plain: Vec<Certificate> = broken.iter().map(|half| Certificate::clone(half)).collect();
+        broken::mark(ledger, broken::reason(&plain), &plain)?;
+        Ok(broken)
     }
 }
 
@@ -91,10 +113,10 @@ pub enum LateError {
 }
 
 /// Compares a certificate of an epoch that has ended with what this node holds, and keeps it, for the other half may come later
-/// still. Returns what cannot stand together; empty where it can.
+/// still. Returns what cannot stand together, which is marked already; empty where it can.
 ///
-/// `verifier` is that of its epoch. A power cut may take what was kept, which then is as if it had never come. What is held
-/// already costs a read.
+/// `verifier` is that of its epoch, `order` what all callers share: two halves that come together must not pass each other by.
+/// A power cut may take what was kept, which then is as if it had never come. What is held already costs a few reads.
 ///
 /// # Errors
 /// [`LateError`].
@@ -102,27 +124,28 @@ pub fn late_certificate(
     ledger: &dyn Ledger,
     verifier: &Verifier,
     running: Epoch,
+    order: &Mutex<()>,
     got: Certificate,
 ) -> Result<Vec<Verified<Certificate>>, LateError> {
-    if is_held(ledger, &got)? {
+    if is_of_no_use(ledger, running, &got)? {
         return Ok(Vec::new());
     }
     let got = verifier.verify_certificate(got)?;
-    let broken = contradicted(ledger, running, &got)?.map(|found| found.proven(verifier, got.clone()));
+    let _one_at_a_time = order.lock().unwrap_or_else(PoisonError::into_inner);
+    let broken = match contradicted(ledger, running, &got)? {
+        Some(found) => found.proven(ledger, verifier, got.clone())?,
+        None => Vec::new(),
+    };
     ledger.stage(&[], std::slice::from_ref(&*got))?;
-    Ok(broken.unwrap_or_default())
+    Ok(broken)
 }
 
-/// Returns whether a certificate of the same statement is held already.
-pub(super) fn is_held(ledger: &dyn Ledger, got: &Certificate) -> Result<bool, LedgerError> {
+/// Returns whether a certificate of a view that is over says nothing new: one of the same statement is held, and nothing that
+/// contradicts it.
+pub(super) fn is_of_no_use(ledger: &dyn Ledger, running: Epoch, got: &Certificate) -> Result<bool, LedgerError> {
     let Some(view) = got.statement.view() else { return Ok(true) };
     let held = ledger.certificates_of(got.statement.epoch(), view)?;
-    Ok(held.iter().any(|held| held.statement == got.statement))
-}
-
-fn is_final(ledger: &dyn Ledger, digest: BlockDigest) -> Result<bool, LedgerError> {
-    let Some(block) = ledger.block_by_digest(digest)? else { return Ok(false) };
-    Ok(ledger.header(block.header.height)?.is_some_and(|header| header.digest() == digest))
+    Ok(held.iter().any(|held| held.statement == got.statement) && contradicted(ledger, running, got)?.is_none())
 }
 
 /// Returns the finalization of the last final block of `epoch`, if it is held.
@@ -148,9 +171,11 @@ impl super::Driver {
         if self.status.halted.is_some() {
             return Ok(Vec::new());
         }
-        let epoch = &self.context.epoch;
-        let found = tokio::task::block_in_place(|| contradicted(self.context.ledger.as_ref(), epoch.epoch, got))?;
-        Ok(found.map(|found| found.proven(&epoch.verifier, got.clone())).unwrap_or_default())
+        let (ledger, epoch) = (self.context.ledger.as_ref(), &self.context.epoch);
+        tokio::task::block_in_place(|| match contradicted(ledger, epoch.epoch, got)? {
+            Some(found) => found.proven(ledger, &epoch.verifier, got.clone()),
+            None => Ok(Vec::new()),
+        })
     }
 }
 
@@ -158,7 +183,7 @@ impl super::Driver {
 mod tests {
     use alloy_primitives::{Address, B256};
     use baton_execution::{NonceExecutor, execute_all};
-    use baton_proto::{Block, Epoch, StatementKind};
+    use baton_proto::{Block, BlockDigest, Epoch, StatementKind};
 
     use super::*;
     use crate::{
@@ -206,7 +231,7 @@ mod tests {
         let ours = finalize(4, blocks[2].header.digest());
         for view in [1, 2, 3] {
             let got = finalize(view, other);
-            let halves = found(&got).unwrap().proven(&world.verifier, checked(&world, &got));
+            let halves = found(&got).unwrap().proven(&ledger, &world.verifier, checked(&world, &got)).unwrap();
             assert_eq!(plain(&halves), [&ours, &got], "view {view}");
         }
         // What is final may be said again, and of views above our head nothing is known.
@@ -217,8 +242,11 @@ mod tests {
         assert_eq!(found(&world.certify(&ALL, elsewhere)), None);
         // Once the epoch is over nothing can come above our head either.
         let (above, next) = (finalize(5, other), Epoch::new(3));
-        let halves =
-            contradicted(&ledger, next, &above).unwrap().unwrap().proven(&world.verifier, checked(&world, &above));
+        let halves = contradicted(&ledger, next, &above)
+            .unwrap()
+            .unwrap()
+            .proven(&ledger, &world.verifier, checked(&world, &above))
+            .unwrap();
         assert_eq!(plain(&halves), [&ours, &above]);
         assert_eq!(contradicted(&ledger, next, &ours).unwrap(), None);
     }
@@ -239,7 +267,7 @@ mod tests {
         for running in [2, 3].map(Epoch::new) {
             for (held, got) in [(&held, &twin), (&last, &given_up)] {
                 let found = contradicted(&ledger, running, got).unwrap().unwrap();
-                assert_eq!(plain(&found.proven(&world.verifier, checked(&world, got))), [held, got]);
+                assert_eq!(plain(&found.proven(&ledger, &world.verifier, checked(&world, got)).unwrap()), [held, got]);
             }
             // A view may be given up beside a notarization, and a certificate repeats itself.
             let found = contradicted(&ledger, running, &certify(&world, nullify, 2, one)).unwrap();
@@ -254,17 +282,39 @@ mod tests {
         let block = |fill| BlockDigest::new(B256::repeat_byte(fill));
         let notarize = |fill| certify(&world, StatementKind::Notarize, 3, block(fill));
         let running = Epoch::new(3);
-        let late = |got: &Certificate| late_certificate(&ledger, &world.verifier, running, got.clone());
+        let late =
+            |got: &Certificate| late_certificate(&ledger, &world.verifier, running, &Mutex::default(), got.clone());
+        let holds =
+            |got: &Certificate| ledger.certificates_of(got.statement.epoch(), View::new(3)).unwrap().contains(got);
         let (one, other) = (notarize(1), notarize(2));
         let forged = Certificate { signature: other.signature, ..one.clone() };
         assert!(matches!(late(&forged), Err(LateError::Invalid(_))));
-        assert!(!is_held(&ledger, &one).unwrap());
+        assert!(!holds(&one));
         for _ in 0..2 {
-            assert!(late(&one).unwrap().is_empty() && is_held(&ledger, &one).unwrap());
+            assert!(late(&one).unwrap().is_empty() && holds(&one));
         }
         // What is held already is not even looked at.
         assert!(late(&forged).unwrap().is_empty());
         assert_eq!(plain(&late(&other).unwrap()), [&one, &other]);
+        // From then on each of them is compared, held or not.
+        assert_eq!(plain(&late(&one).unwrap()), [&other, &one]);
+    }
+
+    #[test]
+    fn what_is_above_the_head_is_compared_with_its_own_view_alone() {
+        let world = World::new(&[1, 1, 1, 1]);
+        let (ledger, _) = chain(&world);
+        let other = BlockDigest::new(B256::repeat_byte(9));
+        let nullify = certify(&world, StatementKind::Nullify, 9, other);
+        ledger.persist(&[], std::slice::from_ref(&nullify)).unwrap();
+        let running = world.epoch().epoch;
+        let halves = |got: &Certificate| {
+            let found = contradicted(&ledger, running, got).unwrap();
+            found.map(|found| found.proven(&ledger, &world.verifier, checked(&world, got)).unwrap())
+        };
+        let [beside, above] = [9, 10].map(|view| certify(&world, StatementKind::Finalize, view, other));
+        assert!(halves(&above).is_none());
+        assert_eq!(plain(&halves(&beside).unwrap()), [&nullify, &beside]);
     }
 
     fn checked(world: &World, certificate: &Certificate) -> Verified<Certificate> {

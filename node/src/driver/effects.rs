@@ -5,26 +5,23 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use baton_consensus::{Effect, Input, Outgoing, Verdict};
 use baton_execution::ExecuteError;
 use baton_proto::{
-    Block, BlockDigest, BlockHeader, Certificate, Conflict, Height, MemberIndex, SignedStatement, Statement, View,
+    Block, BlockDigest, BlockHeader, Certificate, Height, MemberIndex, SignedStatement, Statement, View,
     limits::COMPACT_ABOVE_BYTES, wire::ConsensusMessage,
 };
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use super::{
-    Driver, DriverEnd, DriverError, FETCHED_QUEUE_MAX, blocks::LedgerNonces, catching_up::CatchingUp, commit::Came,
-    fetch, testimony, turn::Said, waiting::Proposed,
+    Driver, DriverEnd, DriverError, FETCHED_QUEUE_MAX, blocks::LedgerNonces, broken, catching_up::CatchingUp,
+    commit::Came, fetch, testimony, turn::Said, waiting::Proposed,
 };
 use crate::{
-    l1::{CONFLICT_KEY, OriginVerdict, forced_due},
+    l1::{OriginVerdict, forced_due},
     p2p::Fault,
     proposer::{self, Proposal},
     signer::SignError,
     validity::{self, Judgement, OriginSeen},
 };
-
-/// Key under which the ledger keeps that safety was seen broken.
-pub const HALTED_KEY: &str = "halted";
 
 /// Views below the final one whose statements the sign record keeps: far more than the machine's own window.
 const REMEMBERED_VIEWS: u64 = 10_000;
@@ -108,7 +105,13 @@ impl Driver {
             }
             Effect::Send(member, outgoing) => {
                 if let Some(message) = self.message(outgoing)? {
-                    self.turn.say(Said::Send(member, message));
+                    // What shows a lie about another epoch: a member's place here says nothing there.
+                    let is_of_this_epoch = message.epoch() == self.context.epoch.epoch;
+                    self.turn.say(if is_of_this_epoch {
+                        Said::Send(member, message)
+                    } else {
+                        Said::Broadcast(message)
+                    });
                 }
             }
             Effect::Build { view, parent, ancestors } => answers.push_back(self.build(view, &parent, &ancestors)?),
@@ -400,39 +403,26 @@ impl Driver {
 
     /// Writes down, for good, that safety is broken and what shows it, and ends attesting and posting. Returns why.
     pub(super) fn safety_broken(&mut self, certificates: &[Certificate]) -> Result<String, DriverError> {
+        let why = if certificates.is_empty() {
+            let liars: Vec<String> = self.reported.iter().map(|(_, liar)| liar.to_string()).collect();
+            format!("evidence against members {}, a third of the weight or more", liars.join(", "))
+        } else {
+            broken::reason(certificates)
+        };
+        let why = self.halt(why, certificates)?;
         for certificate in certificates {
             self.turn.store_certificate(certificate)?;
         }
-        let why = match certificates {
-            [] => {
-                let liars: Vec<String> = self.reported.iter().map(|(_, liar)| liar.to_string()).collect();
-                format!("evidence against members {}, a third of the weight or more", liars.join(", "))
-            }
-            [one] => format!("a certificate that contradicts the final chain: {:?}", one.statement),
-            several => {
-                let statements: Vec<&Statement> = several.iter().map(|certificate| &certificate.statement).collect();
-                format!("certificates that contradict each other: {statements:?}")
-            }
-        };
         error!(why, "safety is broken: a third of the stake lied; this node signs nothing more");
-        self.keep_conflict(certificates)?;
-        self.halt(&why)?;
         Ok(why)
     }
 
-    /// Writes down what convicts a third of the stake at once. The reporter looks for it when this node halts.
-    fn keep_conflict(&self, certificates: &[Certificate]) -> Result<(), DriverError> {
-        let Some(conflict) = Conflict::among(certificates) else { return Ok(()) };
-        let bytes = serde_json::to_vec(&conflict).expect("numbers, hashes and signatures have a form in JSON");
-        tokio::task::block_in_place(|| self.context.ledger.put_l1_fact(CONFLICT_KEY, &bytes))?;
-        Ok(())
-    }
-
     /// Remembers for good that safety was seen broken, and ends attesting and posting.
-    pub(super) fn halt(&self, why: &str) -> Result<(), DriverError> {
-        tokio::task::block_in_place(|| self.context.ledger.put_l1_fact(HALTED_KEY, why.as_bytes()))?;
+    pub(super) fn halt(&self, why: String, certificates: &[Certificate]) -> Result<String, DriverError> {
+        let ledger = self.context.ledger.as_ref();
+        let why = tokio::task::block_in_place(|| broken::mark(ledger, why, certificates))?;
         self.context.halt.cancel();
-        Ok(())
+        Ok(why)
     }
 
     /// Lets the sign record and the ledger forget what lies so far below the final view that nobody can ask for it again, or

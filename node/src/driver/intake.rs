@@ -21,12 +21,12 @@ use baton_proto::{
     SignedStatement, Statement, StatementKind, View, wire::ConsensusMessage,
 };
 use lru::LruCache;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, mpsc::error::SendError};
 use tracing::{debug, warn};
 
 use super::{
-    certified::Certified, contradiction::is_held, epoch_end::LaterEpochs, rebuild::Rebuilder, testimony::Testimony,
-    window::ViewWindow,
+    certified::Certified, contradiction::is_of_no_use, epoch_end::LaterEpochs, rebuild::Rebuilder,
+    testimony::Testimony, window::ViewWindow,
 };
 use crate::{
     epoch::EpochContext,
@@ -100,6 +100,32 @@ pub enum Checked {
     Connected(MemberIndex),
     /// Somebody speaks of a later epoch: this one may be over.
     LaterEpoch,
+}
+
+impl Checked {
+    /// Returns what somebody said, as it came, with who vouches for it; who that is matters only where a signature does not hold,
+    /// and here all do.
+    pub(crate) fn into_message(self) -> Option<(MemberIndex, ConsensusMessage)> {
+        let anybody = MemberIndex::new(0);
+        match self {
+            Self::Proposal { notarize, .. } => {
+                Some((notarize.signer, ConsensusMessage::Vote { vote: notarize.into_inner(), leader: None }))
+            }
+            Self::Vote { vote, leader } => {
+                let leader = leader.map(|leader| leader.signature);
+                Some((vote.signer, ConsensusMessage::Vote { vote: vote.into_inner(), leader }))
+            }
+            Self::Certificate(certificate) => Some((anybody, ConsensusMessage::Certificate(certificate.into_inner()))),
+            Self::Evidence(evidence) => Some((anybody, ConsensusMessage::Evidence(evidence))),
+            // Marked already, said again by who is asked, or of no use to anybody later.
+            Self::Contradiction(_)
+            | Self::Ours(_)
+            | Self::Wanted { .. }
+            | Self::BygoneEvidence { .. }
+            | Self::Connected(_)
+            | Self::LaterEpoch => None,
+        }
+    }
 }
 
 /// What the checks work with.
@@ -224,30 +250,38 @@ impl Intake {
         }
     }
 
-    /// Checks messages until either channel closes; runs on a thread of its own.
+    /// Checks messages until either channel closes, on a thread of its own; returns those that the driver did not hear.
     pub fn run(
         mut self,
         mut messages: mpsc::Receiver<(MemberIndex, ConsensusMessage)>,
         checked: &mpsc::Sender<Checked>,
-    ) {
-        let mut came = Vec::new();
+    ) -> Vec<(MemberIndex, ConsensusMessage)> {
+        let (mut came, mut unheard) = (Vec::new(), Vec::new());
         'running: while messages.blocking_recv_many(&mut came, CHECKED_TOGETHER_MAX) > 0 {
             came.iter().for_each(|(from, message)| self.note_word(*from, message));
             let mut all = self.said_before();
             all.append(&mut came);
             while !all.is_empty() {
                 let later = all.split_off(all.len().min(CHECKED_TOGETHER_MAX));
-                for message in self.take_in(std::mem::replace(&mut all, later)) {
-                    if checked.blocking_send(message).is_err() {
+                let mut found = self.take_in(std::mem::replace(&mut all, later)).into_iter();
+                while let Some(message) = found.next() {
+                    if let Err(SendError(message)) = checked.blocking_send(message) {
+                        unheard.extend([message].into_iter().chain(found).filter_map(Checked::into_message));
+                        unheard.append(&mut all);
                         break 'running;
                     }
                 }
             }
         }
+        messages.close();
+        while let Ok(message) = messages.try_recv() {
+            unheard.push(message);
+        }
         // The driver writes nothing more.
         if let Err(error) = self.testimony.keep(self.ledger.as_ref()) {
             warn!(%error, "the last votes were not kept");
         }
+        unheard
     }
 
     /// Checks what came meanwhile, together, and returns what is worth handing on, in order.
@@ -590,7 +624,7 @@ impl Intake {
         }
         // Old ones move nothing, but may be half of a lie: each statement is worth one check, and is held from then on.
         let is_past = view.get() < self.window.final_view().get().saturating_sub(RETENTION_VIEWS);
-        !is_past || is_held(self.ledger.as_ref(), certificate).is_ok_and(|is_held| !is_held)
+        !is_past || is_of_no_use(self.ledger.as_ref(), self.epoch, certificate).is_ok_and(|is_of_no_use| !is_of_no_use)
     }
 
     /// Returns whether a statement need not be checked: its signer has made enough others in its place. A member that signs

@@ -15,6 +15,7 @@
 mod announce;
 mod announced;
 mod blocks;
+mod broken;
 mod catching_up;
 mod certified;
 mod commit;
@@ -44,7 +45,7 @@ use std::{
     time::Duration,
 };
 
-use baton_consensus::{HeardOut, Input, Machine, Verified};
+use baton_consensus::{HeardOut, Input, Machine};
 use baton_execution::Executor;
 use baton_mempool::Pool;
 use baton_proto::{
@@ -63,14 +64,14 @@ use tracing::{info, warn};
 pub(crate) use self::{announced::rejected, blocks::LedgerNonces};
 pub use self::{
     announced::{ANNOUNCED_QUEUE_MAX, GossipChecks, Heard},
+    broken::{HALTED_KEY, marked},
     certified::Certified,
     contradiction::{LateError, contradicted, late_certificate},
-    effects::HALTED_KEY,
     intake::{Checked, INTAKE_QUEUE_MAX, Intake, IntakeContext},
     notarized::{Notarized, NotarizedBlocks},
     own_turns::MissedLines,
     rebuild::Rebuilder,
-    testimony::{Testimony, accused},
+    testimony::{Testimony, accused, keep_late_word},
     window::ViewWindow,
 };
 use self::{
@@ -90,7 +91,7 @@ use crate::{
     l1::{ChainFacts, L1View, Origins, forced_is_due},
     ledger::{EvidenceOnL1, EvidenceRecord, Ledger, LedgerError},
     p2p::{Network, Outbound},
-    signer::{self, SignError, SignRecordError, Signer},
+    signer::{self, OwnKey, SignError, SignRecordError, Signer},
     telemetry::metrics::ConsensusMetrics,
 };
 
@@ -141,8 +142,6 @@ pub enum DriverError {
     Execution(#[from] baton_execution::ExecuteError),
     #[error("block {digest} at height {height} is final, but its body is gone")]
     BodyLost { height: Height, digest: BlockDigest },
-    #[error("safety is broken: a third of the stake lied ({0})")]
-    SafetyBroken(String),
     #[error("a stage of the node ended: {0}")]
     StageEnded(&'static str),
 }
@@ -156,7 +155,6 @@ impl DriverError {
             | Self::OwnKeyNotGivenUp { .. }
             | Self::StaleSignRecord { .. }
             | Self::AnotherSpeaker { .. }
-            | Self::SafetyBroken(_)
             | Self::Ledger(LedgerError::SafetyBroken { .. }) => true,
             Self::Ledger(_)
             | Self::Signer(_)
@@ -177,6 +175,8 @@ pub struct DriverContext {
     pub epoch: Arc<EpochContext>,
     /// Those before it, for what was signed in them.
     pub book: EpochBook,
+    /// The keys that this node has, with a seat or without.
+    pub keys: Vec<Arc<OwnKey>>,
     /// Blocks, certificates and state.
     pub ledger: Arc<dyn Ledger>,
     /// Executes final blocks.
@@ -350,7 +350,11 @@ impl Driver {
         stop: CancellationToken,
     ) -> Result<DriverEnd, DriverError> {
         self.input(Input::Started).await?;
-        if self.is_a_third_lying() {
+        // What was found while no driver listened.
+        if marked(self.context.ledger.as_ref())?.is_some() {
+            let kept = broken::kept(self.context.ledger.as_ref(), &self.context.book)?;
+            self.input(Input::SafetyBroken(kept)).await?;
+        } else if self.is_a_third_lying() {
             self.input(Input::SafetyBroken(Vec::new())).await?;
         }
         self.end_turn()?;
@@ -423,22 +427,19 @@ impl Driver {
         }
     }
 
-    /// Takes up the evidence that still waits when no more turns follow: who brought it takes it for delivered.
-    ///
-    /// # Errors
-    /// [`DriverError::SafetyBroken`] if certificates that contradict each other are among it: no epoch follows then.
+    /// Takes up the evidence that still waits when no more turns follow: who brought it takes it for delivered. If safety is seen
+    /// broken the marks are left for who runs next.
     fn take_last_evidence(&mut self, checked: &mut mpsc::Receiver<Checked>) -> Result<(), DriverError> {
         checked.close();
         while let Ok(message) = checked.try_recv() {
             match message {
                 Checked::Evidence(evidence) => self.report(evidence)?,
-                Checked::BygoneEvidence { evidence, against } => {
-                    self.report_unless(self.context.book.signer_of(&against), evidence)?
-                }
-                Checked::Contradiction(broken) => {
-                    let why = self.safety_broken(&broken.into_iter().map(Verified::into_inner).collect::<Vec<_>>())?;
-                    self.end_turn()?;
-                    return Err(DriverError::SafetyBroken(why));
+                Checked::BygoneEvidence { evidence, against } => self.report_against(Some(*against), evidence)?,
+                Checked::Certificate(certificate) => {
+                    if self.contradictions(&certificate)?.is_empty() {
+                        self.turn.store_certificate(&certificate)?;
+                    }
+                    None
                 }
                 _ => None,
             };
@@ -532,13 +533,10 @@ impl Driver {
                 Some(answer) => self.input(answer).await,
                 None => Ok(()),
             },
-            Checked::BygoneEvidence { evidence, against } => {
-                let ours = self.context.book.signer_of(&against);
-                match self.report_unless(ours, evidence)? {
-                    Some(answer) => self.input(answer).await,
-                    None => Ok(()),
-                }
-            }
+            Checked::BygoneEvidence { evidence, against } => match self.report_against(Some(*against), evidence)? {
+                Some(answer) => self.input(answer).await,
+                None => Ok(()),
+            },
             Checked::Ours(signed) => self.key_watch.on_statement(&signed, self.machine.final_view()),
             Checked::Connected(member) => {
                 self.show_own_words(member)?;
@@ -611,12 +609,20 @@ impl Driver {
     /// the only safe thing is to stop, for good. Returns what the machine has to hear of it.
     fn report(&mut self, evidence: Evidence) -> Result<Option<Input>, DriverError> {
         // An index is a place in the epoch in which it signed.
-        let signer = self.context.book.of(evidence.epoch()).and_then(|epoch| epoch.signer.clone());
-        self.report_unless(signer.filter(|signer| signer.me() == evidence.signer()), evidence)
+        let epoch = self.context.book.of(evidence.epoch());
+        let against = epoch.and_then(|epoch| epoch.committee.member(evidence.signer()).map(|member| member.key));
+        self.report_against(against, evidence)
     }
 
-    fn report_unless(&mut self, ours: Option<Arc<Signer>>, evidence: Evidence) -> Result<Option<Input>, DriverError> {
-        if let Some(signer) = ours {
+    /// As [`Self::report`]; `against` is whose key signed both statements, as far as that is known.
+    fn report_against(
+        &mut self,
+        against: Option<BlsPublicKey>,
+        evidence: Evidence,
+    ) -> Result<Option<Input>, DriverError> {
+        // Also one that has no seat now: it may have one again.
+        if let Some(own) = self.context.keys.iter().find(|own| Some(own.public_key()) == against) {
+            let signer = own.seated(evidence.signer());
             return Err(give_up_key(self.context.ledger.as_ref(), &signer, evidence));
         }
         if !self.reported.insert(place_of(&evidence)) {

@@ -25,7 +25,7 @@ use baton_proto::{Epoch, Evidence, MemberIndex, SignedStatement, StatementKind, 
 
 use crate::{
     epoch::EpochContext,
-    ledger::{KeptVote, Ledger, LedgerError, VoteCheck},
+    ledger::{KeptVote, Ledger, LedgerError, VoteCheck, root_of_epoch},
 };
 
 /// Votes that may wait for the end of a turn, some 1.5 MiB. While the driver stands still for so long, what comes is not kept.
@@ -108,6 +108,34 @@ pub fn accused(
         checked.filter_map(|kept| Evidence::new(kept.signed.clone(), leaders.clone()))
     });
     Ok(against_itself.chain(against_leader).collect())
+}
+
+/// Keeps what `from` says of a view that is over, unchecked, beside what it said before: who lies may say the other half later
+/// still. Only of views that the epoch can have had: up to those that members may have been in when it ended here.
+///
+/// # Errors
+/// [`LedgerError`] if the ledger cannot be read or written.
+pub fn keep_late_word(
+    ledger: &dyn Ledger,
+    epoch: Epoch,
+    from: MemberIndex,
+    message: &ConsensusMessage,
+) -> Result<(), LedgerError> {
+    let (ConsensusMessage::Vote { vote: own, .. }
+    | ConsensusMessage::Proposal { notarize: own, .. }
+    | ConsensusMessage::CompactProposal { notarize: own, .. }) = message
+    else {
+        return Ok(());
+    };
+    let Some(view) = own.statement.view().filter(|_| own.signer == from && own.statement.epoch() == epoch) else {
+        return Ok(());
+    };
+    let Some(next) = epoch.next() else { return Ok(()) };
+    let last = root_of_epoch(ledger, next)?;
+    if last.epoch != epoch || view.get() > last.view.get().saturating_add(AHEAD_VIEWS) {
+        return Ok(());
+    }
+    ledger.keep_votes(&[KeptVote { signed: own.clone(), check: VoteCheck::Unchecked }])
 }
 
 /// Returns what `member` said in views above `final_view`, as far as it was heard: at most six statements of each of

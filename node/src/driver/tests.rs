@@ -4,7 +4,7 @@ use std::{path::Path, sync::Mutex};
 
 use alloy_consensus::TxEip1559;
 use alloy_primitives::{Address, B256};
-use baton_consensus::{Config, HeardOut, Recovered, Timer};
+use baton_consensus::{Config, HeardOut, Recovered, SecretKey, Timer};
 use baton_execution::ChainExecutor;
 use baton_mempool::PoolConfig;
 use baton_proto::{
@@ -25,6 +25,9 @@ use crate::{
     sync::prove_range,
     telemetry::Metrics,
 };
+
+/// Limit of every wait; a test that is well takes a fraction of it.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Keeps what the driver says.
 #[derive(Default)]
@@ -156,11 +159,19 @@ impl Stage {
             missed_lines: MissedLines::default(),
             listens_first,
             book: EpochBook::new(Arc::clone(&epoch)),
+            keys: vec![Arc::new(own)],
             epoch,
         };
         let mut driver = Driver::new(context, machine).unwrap();
         driver.input(Input::Started).await.unwrap();
         Self { world, driver, outbox, leaders, _leader: leader, _l1: l1, _folder: folder }
+    }
+
+    /// A key of ours that has no seat.
+    fn another_key(&self) -> OwnKey {
+        let key = SecretKey::generate(&[99; 32]);
+        let record = SignRecord::create(&self._folder.path().join("another"), &key.public_key()).unwrap();
+        OwnKey::new(key, record, self.world.domain).unwrap()
     }
 
     /// Opens the record again, as a restart does.
@@ -657,6 +668,23 @@ async fn a_final_range_of_another_chain_ends_voting_and_both_certificates_are_ke
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_range_is_compared_with_what_the_ledger_holds() {
+    let mut stage = Stage::new().await;
+    let others: Vec<u8> = stage.driver.context.epoch.others().map(MemberIndex::get).collect();
+    let ours = stage.block();
+    let (epoch, view, block) = (ours.header.epoch, ours.header.view, ours.header.digest());
+    let [finalization, nullify] = [Statement::Finalize { epoch, view, block }, Statement::Nullify { epoch, view }]
+        .map(|statement| stage.world.certify(&others, statement));
+    stage.driver.context.ledger.persist(&[], &[nullify]).unwrap();
+    let height = ours.header.height;
+    let range = FinalRange { blocks: vec![ours], tail: vec![], finalization };
+    let epochs = stage.driver.context.facts.epochs();
+    let range = prove_range(range, height, 1, &stage.world.verifier, epochs).unwrap();
+    stage.driver.on_range(Some(Box::new(range))).await.unwrap();
+    assert!(stage.driver.status.halted.is_some() && marked(&*stage.driver.context.ledger).unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lie_about_a_view_that_the_machine_forgot_is_found_by_what_the_ledger_holds() {
     let mut stage = Stage::new().await;
     let others: Vec<u8> = stage.driver.context.epoch.others().map(MemberIndex::get).collect();
@@ -680,7 +708,7 @@ async fn a_lie_about_a_view_that_the_machine_forgot_is_found_by_what_the_ledger_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lie_about_an_epoch_that_is_over_halts_the_running_one() {
-    for is_last_moment in [false, true] {
+    for was_told_before_the_epoch in [false, true] {
         let mut stage = Stage::new().await;
         let view = View::new(9);
         let [nullify, finalize] = {
@@ -694,22 +722,69 @@ async fn a_lie_about_an_epoch_that_is_over_halts_the_running_one() {
             let certificate = stage.world.certify(&[0, 1, 2], statement);
             before.verifier.verify_certificate(certificate).unwrap()
         });
-        let told = Checked::Contradiction(halves.to_vec());
-        if is_last_moment {
-            let (sender, mut checked) = mpsc::channel(1);
-            sender.send(told).await.unwrap();
-            let ended = stage.driver.take_last_evidence(&mut checked);
-            assert!(matches!(&ended, Err(error @ DriverError::SafetyBroken(_)) if error.is_refusal()), "{ended:?}");
+        let ledger = Arc::clone(&stage.driver.context.ledger);
+        // Whoever found it has written it down.
+        let plain = halves.each_ref().map(|half| Certificate::clone(half));
+        broken::mark(&*ledger, broken::reason(&plain), &plain).unwrap();
+        let kept: Conflict = serde_json::from_slice(&ledger.l1_fact(CONFLICT_KEY).unwrap().unwrap()).unwrap();
+        assert_eq!(kept.certificates(), [&plain[0], &plain[1]]);
+        let halt = stage.driver.context.halt.clone();
+        if was_told_before_the_epoch {
+            // Nobody listened then, and now somebody looks.
+            let (stop, (_sender, checked)) = (CancellationToken::new(), mpsc::channel(1));
+            let mut progress = stage.driver.context.progress.subscribe();
+            let running = tokio::spawn(stage.driver.run(checked, stop.clone()));
+            let halted = progress.wait_for(|status| status.halted.is_some());
+            tokio::time::timeout(LIMIT, halted).await.expect("in time").unwrap();
+            stop.cancel();
+            assert_eq!(running.await.unwrap().unwrap(), DriverEnd::Stopped);
         } else {
-            stage.driver.on_checked(told).await.unwrap();
+            stage.driver.on_checked(Checked::Contradiction(halves.to_vec())).await.unwrap();
             stage.driver.end_turn().unwrap();
             assert!(stage.driver.status.halted.is_some());
+            // All of it is told, though it is of another epoch.
+            let said = stage.outbox.0.lock().unwrap().clone();
+            assert!(plain.iter().all(|half| said.contains(&ConsensusMessage::Certificate(half.clone()))));
         }
-        let ledger = &stage.driver.context.ledger;
-        assert!(ledger.l1_fact(HALTED_KEY).unwrap().is_some() && stage.driver.context.halt.is_cancelled());
-        let kept: Conflict = serde_json::from_slice(&ledger.l1_fact(CONFLICT_KEY).unwrap().unwrap()).unwrap();
-        assert_eq!(kept.certificates(), [&*halves[0], &*halves[1]]);
+        assert!(halt.is_cancelled());
+        assert_eq!(marked(&*ledger).unwrap(), Some(broken::reason(&plain)));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lie_among_the_last_messages_of_an_epoch_is_marked() {
+    let mut stage = Stage::new().await;
+    let others: Vec<u8> = stage.driver.context.epoch.others().map(MemberIndex::get).collect();
+    let (epoch, view) = (stage.driver.context.epoch.epoch, View::new(9));
+    let block = BlockDigest::new(B256::repeat_byte(9));
+    let (sender, mut checked) = mpsc::channel(2);
+    for statement in [Statement::Nullify { epoch, view }, Statement::Finalize { epoch, view, block }] {
+        let certificate = stage.world.certify(&others, statement);
+        let certificate = stage.world.verifier.verify_certificate(certificate).unwrap();
+        sender.send(Checked::Certificate(certificate)).await.unwrap();
+    }
+    assert!(marked(&*stage.driver.context.ledger).unwrap().is_none());
+    stage.driver.take_last_evidence(&mut checked).unwrap();
+    assert!(marked(&*stage.driver.context.ledger).unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn evidence_against_a_key_of_ours_counts_whether_it_has_a_seat_or_not() {
+    let mut stage = Stage::new().await;
+    let unseated = Arc::new(stage.another_key());
+    let (epoch, view) = (Epoch::new(1), View::new(9));
+    let pair = [1, 2].map(|fill| {
+        let block = BlockDigest::new(B256::repeat_byte(fill));
+        stage.world.sign(3, Statement::Notarize { epoch, view, block })
+    });
+    let [first, second] = pair;
+    let evidence = Evidence::new(first, second).unwrap();
+    let against = |key: BlsPublicKey| Checked::BygoneEvidence { evidence: evidence.clone(), against: Box::new(key) };
+    let stranger = SecretKey::generate(&[77; 32]).public_key();
+    stage.driver.on_checked(against(stranger)).await.unwrap();
+    stage.driver.context.keys.push(Arc::clone(&unseated));
+    let ended = stage.driver.on_checked(against(unseated.public_key())).await;
+    assert!(matches!(ended, Err(DriverError::OwnKeyEquivocates { .. })), "{ended:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

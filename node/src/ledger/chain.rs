@@ -235,6 +235,11 @@ impl<S: Store> Ledger for StoreLedger<S> {
         self.height_of(digest)?.map(|height| self.indexed_block(height, digest)).transpose()
     }
 
+    fn is_final(&self, digest: BlockDigest) -> Result<bool, LedgerError> {
+        let Some(height) = self.height_of(digest)? else { return Ok(false) };
+        Ok(self.final_digest(height)? == Some(digest))
+    }
+
     fn unfinal_headers(&self) -> Result<Vec<BlockHeader>, LedgerError> {
         let above = self.current_head().and_then(|head| head.height.next()).unwrap_or_default();
         let (from, to) = (keys::unfinal_from(above), keys::unfinal_end());

@@ -112,6 +112,12 @@ pub trait Ledger: Send + Sync {
     /// See [`Self::header`].
     fn block_by_digest(&self, digest: BlockDigest) -> Result<Option<Block>, LedgerError>;
 
+    /// Returns whether the block with `digest` is on the final chain. Two short reads, however large the block is.
+    ///
+    /// # Errors
+    /// See [`Self::header`].
+    fn is_final(&self, digest: BlockDigest) -> Result<bool, LedgerError>;
+
     /// Returns the headers of stored blocks above the final head, ascending by height: what a machine recovers from. At
     /// most 4,096.
     ///

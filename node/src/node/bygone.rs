@@ -7,10 +7,7 @@
 use std::{convert::Infallible, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use baton_consensus::Verifier;
-use baton_proto::{
-    Certificate, Epoch, Evidence, MemberIndex,
-    wire::{Announcement, FinalHeader},
-};
+use baton_proto::{Certificate, Epoch, Evidence, MemberIndex};
 use lru::LruCache;
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -19,16 +16,16 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::{OpenError, consensus::Stages, routing::tell};
+use super::{OpenError, consensus::Stages, late::tell};
 use crate::{
     driver::{Checked, contradicted, rejected},
     epoch::verifier_of,
-    l1::{At, ChainFacts, L1Client, bindings::BatchInbox, committee},
-    ledger::Ledger,
+    l1::{At, ChainFacts, L1Client, L1View, bindings::BatchInbox, committee},
+    ledger::{Ledger, root_of_epoch},
     p2p::Acceptance,
 };
 
-/// Announcements that may wait; more are dropped, and gossip brings them again from the next node that learns of them.
+/// How much may wait; more are dropped, and gossip brings them again from the next node that learns of them.
 pub(super) const BYGONE_MAX: usize = 16;
 
 /// Committees that are remembered.
@@ -40,16 +37,37 @@ const OFFENDERS_MAX: NonZeroUsize = NonZeroUsize::new(1_024).expect("not zero");
 /// Least time between two committees that are read, whoever names whatever epochs.
 const READ_EVERY: Duration = Duration::from_secs(1);
 
-/// What somebody announced, and where its judgement goes.
-pub(super) type Bygone = (Announcement, oneshot::Sender<Acceptance>);
+/// How long an epoch that L1 had not closed counts as such.
+const READ_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
-/// Judges such announcements, one after the other, and tells the driver of what is true.
+/// What somebody says of such an epoch.
+#[derive(Debug)]
+pub(super) enum Old {
+    /// Two statements of one member.
+    Evidence(Evidence),
+    /// What a quorum is said to have signed.
+    Final(Certificate),
+}
+
+/// That, and where its judgement goes.
+pub(super) type Bygone = (Old, oneshot::Sender<Acceptance>);
+
+/// Who sat in an epoch.
+struct Sat {
+    verifier: Arc<Verifier>,
+    /// The last L1 block in which L1 takes evidence of it; none while it is not closed there.
+    last_block: Option<u64>,
+    read_at: Instant,
+}
+
+/// Judges one after the other, and tells the driver of what is true.
 pub(super) struct BygoneEvidence {
     client: L1Client,
     facts: Arc<ChainFacts>,
     ledger: Arc<dyn Ledger>,
     stages: watch::Receiver<Stages>,
-    verifiers: LruCache<Epoch, Arc<Verifier>>,
+    l1: watch::Receiver<L1View>,
+    committees: LruCache<Epoch, Sat>,
     offenders: LruCache<(Epoch, MemberIndex), ()>,
     /// L1 takes no evidence of this epoch any more, nor of those before it, which were closed before.
     too_late: Option<Epoch>,
@@ -61,6 +79,7 @@ impl BygoneEvidence {
         client: L1Client,
         facts: Arc<ChainFacts>,
         ledger: Arc<dyn Ledger>,
+        l1: watch::Receiver<L1View>,
         stages: watch::Receiver<Stages>,
     ) -> Self {
         Self {
@@ -68,7 +87,8 @@ impl BygoneEvidence {
             facts,
             ledger,
             stages,
-            verifiers: LruCache::new(COMMITTEES_MAX),
+            l1,
+            committees: LruCache::new(COMMITTEES_MAX),
             offenders: LruCache::new(OFFENDERS_MAX),
             too_late: None,
             next_read: Instant::now(),
@@ -81,11 +101,11 @@ impl BygoneEvidence {
         mut inbox: mpsc::Receiver<Bygone>,
         stop: CancellationToken,
     ) -> Result<(), Infallible> {
-        while let Some(Some((announcement, verdict))) = stop.run_until_cancelled(inbox.recv()).await {
+        while let Some(Some((old, verdict))) = stop.run_until_cancelled(inbox.recv()).await {
             let judging = async {
-                match announcement {
-                    Announcement::Evidence(evidence) => self.judge(evidence).await,
-                    Announcement::Final(FinalHeader { finalization, .. }) => self.judge_final(finalization).await,
+                match old {
+                    Old::Evidence(evidence) => self.judge(evidence).await,
+                    Old::Final(certificate) => self.judge_certificate(certificate).await,
                 }
             };
             let Some((acceptance, news)) = stop.run_until_cancelled(judging).await else { break };
@@ -115,19 +135,22 @@ impl BygoneEvidence {
         (Acceptance::Accept, against.map(|against| Checked::BygoneEvidence { evidence, against }))
     }
 
-    /// The same of a finalization, which only matters if it cannot be true beside our final chain.
-    async fn judge_final(&mut self, finalization: Certificate) -> (Acceptance, Option<Checked>) {
-        let (epoch, running) = (finalization.statement.epoch(), self.stages.borrow().epoch);
-        let found = match contradicted(self.ledger.as_ref(), running, &finalization) {
-            Ok(Some(found)) => found,
+    /// The same of a certificate, which only matters if it cannot be true beside what this node holds.
+    async fn judge_certificate(&mut self, certificate: Certificate) -> (Acceptance, Option<Checked>) {
+        let (epoch, running) = (certificate.statement.epoch(), self.stages.borrow().epoch);
+        let ledger = Arc::clone(&self.ledger);
+        let judged = match contradicted(ledger.as_ref(), running, &certificate) {
+            Ok(Some(found)) => match self.verifier_if_in_time(epoch).await {
+                Some(verifier) => found.judge(ledger.as_ref(), &verifier, certificate),
+                None => return (Acceptance::Ignore, None),
+            },
             Ok(None) => return (Acceptance::Ignore, None),
-            Err(error) => {
-                warn!(%error, "what was final before could not be read");
-                return (Acceptance::Ignore, None);
-            }
+            Err(error) => Err(error),
         };
-        let Some(verifier) = self.verifier_if_in_time(epoch).await else { return (Acceptance::Ignore, None) };
-        found.judge(&verifier, finalization)
+        judged.unwrap_or_else(|error| {
+            warn!(%error, "what was final before could not be read");
+            (Acceptance::Ignore, None)
+        })
     }
 
     /// Returns what checks the signatures of an epoch's committee, if L1 still takes evidence of that epoch and says who sat in it.
@@ -143,34 +166,44 @@ impl BygoneEvidence {
         None
     }
 
-    /// Returns what checks the signatures of an epoch's committee, or `None` where L1's window for evidence is over.
+    /// Returns what checks the signatures of an epoch's committee, or `None` where L1's window for evidence is over: then nobody
+    /// need have a bond that stands for the key.
     async fn verifier(&mut self, epoch: Epoch) -> Result<Option<Arc<Verifier>>, OpenError> {
-        if let Some(known) = self.verifiers.get(&epoch) {
-            return Ok(Some(Arc::clone(known)));
+        if let Some(known) = self.committees.get(&epoch) {
+            let now = self.l1.borrow().finalized.map_or(0, |(origin, _)| origin.number.get());
+            if known.last_block.map_or(known.read_at.elapsed() < READ_AGAIN_AFTER, |last| now <= last) {
+                return Ok(Some(Arc::clone(&known.verifier)));
+            }
         }
         sleep_until(self.next_read).await;
         self.next_read = Instant::now() + READ_EVERY;
         let finalized = self.client.agreed_final().await?.origin.number;
-        let question = BatchInbox::closedAtCall { epoch: epoch.get() };
+        // L1 knows a skipped epoch only once somebody has named it; it closes with the last one before it that ran.
+        let ran = epoch.next().map(|next| root_of_epoch(self.ledger.as_ref(), next)).transpose()?;
+        let ran = ran.map_or(epoch, |last| last.epoch);
+        let question = BatchInbox::closedAtCall { epoch: ran.get() };
         let closed_at = self.client.agreed_call(self.facts.inbox, &question, At::Number(finalized)).await?;
-        // As the slasher counts; an epoch that is not closed has 0 here.
-        if closed_at != 0 && finalized.get() > closed_at.saturating_add(self.facts.spec.evidence_blocks) {
+        // An epoch that is not closed has 0 here.
+        let last_block = (closed_at != 0).then(|| closed_at.saturating_add(self.facts.spec.evidence_blocks));
+        if last_block.is_some_and(|last| finalized.get() > last) {
             self.too_late = self.too_late.max(Some(epoch));
+            self.committees.pop(&epoch);
             return Ok(None);
         }
         let members = committee(&self.client, &self.facts, epoch, At::Number(finalized)).await?;
         let verifier = Arc::new(verifier_of(self.facts.domain, epoch, members)?);
-        self.verifiers.put(epoch, Arc::clone(&verifier));
+        let known = Sat { verifier: Arc::clone(&verifier), last_block, read_at: Instant::now() };
+        self.committees.put(epoch, known);
         Ok(Some(verifier))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use alloy_primitives::U256;
+    use alloy_primitives::{B256, U256};
     use alloy_sol_types::SolValue;
     use baton_consensus::{SecretKey, Verified, aggregate};
-    use baton_proto::{Height, SignedStatement, Statement, View};
+    use baton_proto::{L1BlockNumber, L1Origin, SignedStatement, Statement, View};
     use tokio::time::timeout;
 
     use super::*;
@@ -194,17 +227,24 @@ mod tests {
         Evidence::new(vote(1), vote(2)).unwrap()
     }
 
+    fn l1_at(finalized: u64) -> L1View {
+        let origin = L1Origin { number: L1BlockNumber::new(finalized), hash: B256::ZERO };
+        L1View {
+            head: None,
+            finalized: Some((origin, 0)),
+            settled_origin: None,
+            healthy: true,
+            why: String::new(),
+            unhealthy_since: None,
+        }
+    }
+
     /// A block of `epoch` that is on no chain of ours, final by the word of `keys`, which are the first members.
-    fn final_header(chain: &TestChain, epoch: u64, keys: &[SecretKey]) -> FinalHeader {
-        let mut header = chain.facts.genesis.clone();
-        (header.epoch, header.view, header.height) = (Epoch::new(epoch), View::new(5), Height::new(1));
-        let statement = Statement::Finalize { epoch: header.epoch, view: header.view, block: header.digest() };
+    fn finalization(chain: &TestChain, epoch: u64, keys: &[SecretKey]) -> Certificate {
+        let statement = Statement::Finalize { epoch: Epoch::new(epoch), view: View::new(5), block: other_digest(1) };
         let signatures: Vec<_> = keys.iter().map(|key| key.sign(&statement, &chain.facts.domain)).collect();
         let signers = (0..).take(keys.len()).map(MemberIndex::new).collect();
-        FinalHeader {
-            header,
-            finalization: Certificate { statement, signers, signature: aggregate(&signatures).unwrap() },
-        }
+        Certificate { statement, signers, signature: aggregate(&signatures).unwrap() }
     }
 
     #[tokio::test]
@@ -221,16 +261,17 @@ mod tests {
         let identity = ChainIdentity { domain: facts.domain, inbox: facts.inbox, slasher: facts.slasher };
         let ledger = Arc::new(MemoryLedger::new(&identity).unwrap());
         ledger.init_genesis(&facts.genesis).unwrap();
-        let task = BygoneEvidence::new(chain.client.clone(), Arc::new(facts), ledger, stages);
+        let (l1_seen, l1) = watch::channel(l1_at(0));
+        let task = BygoneEvidence::new(chain.client.clone(), Arc::new(facts), ledger, l1, stages);
         let task = tokio::spawn(task.run(inbox, stop.clone()));
         let judged = async |evidence: &Evidence| {
             let (verdict, judged) = oneshot::channel();
-            bygone.send((Announcement::Evidence(evidence.clone()), verdict)).await.unwrap();
+            bygone.send((Old::Evidence(evidence.clone()), verdict)).await.unwrap();
             timeout(PATIENCE, judged).await.expect("in time").unwrap()
         };
-        let announced = async |header: FinalHeader| {
+        let said = async |certificate: Certificate| {
             let (verdict, judged) = oneshot::channel();
-            bygone.send((Announcement::Final(header), verdict)).await.unwrap();
+            bygone.send((Old::Final(certificate), verdict)).await.unwrap();
             timeout(PATIENCE, judged).await.expect("in time").unwrap()
         };
         let true_one = pair(&chain, 2, 1, &chain.keys[1]);
@@ -247,15 +288,13 @@ mod tests {
         assert!(matches!(driver.recv().await, Some(Checked::BygoneEvidence { .. })));
 
         // Our chain leaves this block out. That of epoch 40, which runs, may be news of it.
-        let lie = final_header(&chain, 2, &chain.keys);
-        assert_eq!(announced(final_header(&chain, 40, &chain.keys)).await, Acceptance::Ignore);
-        let forged =
-            FinalHeader { finalization: final_header(&chain, 2, &chain.keys[..1]).finalization, ..lie.clone() };
-        assert_eq!(announced(forged).await, Acceptance::Reject(Fault::InvalidSignature));
-        assert_eq!(announced(lie.clone()).await, Acceptance::Accept);
+        let lie = finalization(&chain, 2, &chain.keys);
+        assert_eq!(said(finalization(&chain, 40, &chain.keys)).await, Acceptance::Ignore);
+        assert_eq!(said(finalization(&chain, 2, &chain.keys[..1])).await, Acceptance::Reject(Fault::InvalidSignature));
+        assert_eq!(said(lie.clone()).await, Acceptance::Accept);
         let told = timeout(PATIENCE, driver.recv()).await.expect("in time");
         let Some(Checked::Contradiction(broken)) = told else { panic!("{told:?}") };
-        assert_eq!(broken.into_iter().map(Verified::into_inner).collect::<Vec<_>>(), [lie.finalization]);
+        assert_eq!(broken.into_iter().map(Verified::into_inner).collect::<Vec<_>>(), [lie]);
 
         // The inbox holds that epochs were closed long ago, and the window is over for all up to the one that was asked about.
         let long_ago = code_that_returns(&U256::from(1).abi_encode());
@@ -265,6 +304,18 @@ mod tests {
             let key = if epoch == 2 { &chain.keys[0] } else { &chain.keys[usize::from(signer) - 1] };
             assert_eq!(judged(&pair(&chain, epoch, signer, key)).await, Acceptance::Ignore, "epoch {epoch}");
         }
+        assert!(driver.try_recv().is_err());
+
+        // One whose window ends while its committee is known: nobody need have a bond from then on.
+        let closed_at = chain.client.agreed_final().await.unwrap().origin.number.get() + 8;
+        let soon = code_that_returns(&U256::from(closed_at).abi_encode());
+        anvil_call(&chain.client, "anvil_setCode", (chain.facts.inbox, soon)).await;
+        deploy::mine(&chain.client, 8).await.unwrap();
+        assert_eq!(judged(&pair(&chain, 6, 0, &chain.joiner)).await, Acceptance::Accept);
+        assert!(matches!(driver.recv().await, Some(Checked::BygoneEvidence { .. })));
+        deploy::mine(&chain.client, 8).await.unwrap();
+        l1_seen.send_replace(l1_at(closed_at + 8));
+        assert_eq!(judged(&pair(&chain, 6, 1, &chain.keys[0])).await, Acceptance::Ignore);
         assert!(driver.try_recv().is_err());
         stop.cancel();
         assert_eq!(task.await.unwrap(), Ok(()));

@@ -23,9 +23,9 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
-use super::{LAST_WORD_WITHIN, open::recovered, opener::Opener};
+use super::{LAST_WORD_WITHIN, late::Unheard, open::recovered, opener::Opener};
 use crate::{
     driver::{
         ANNOUNCED_QUEUE_MAX, CHECKED_QUEUE_MAX, Certified, Checked, Driver, DriverContext, DriverEnd, DriverError,
@@ -73,6 +73,8 @@ pub(super) struct Consensus {
     pub(super) progress: watch::Sender<DriverStatus>,
     pub(super) metrics: ConsensusMetrics,
     pub(super) missed_lines: MissedLines,
+    /// Takes what nobody heard of an epoch while it ended.
+    pub(super) unheard: mpsc::Sender<Unheard>,
 }
 
 /// An epoch that is ready to run: the stages that check for it run already.
@@ -137,14 +139,22 @@ impl Consensus {
         let ledger = Arc::clone(&self.ledger);
         let gossip_checks =
             GossipChecks::new(Arc::clone(&epoch), self.epochs.clone(), ledger, window, certified, has_followers);
+        let (unheard, number) = (self.unheard.clone(), epoch.epoch);
+        let leave = move |messages: Vec<_>| {
+            // When the node ends, nobody is left to hear it.
+            if !messages.is_empty() && unheard.blocking_send((number, messages)).is_err() {
+                debug!(epoch = %number, "the last messages of an epoch were not heard");
+            }
+        };
         let stage_ended = run_stages(vec![
             ("intake", {
                 let checked = checked.clone();
-                Box::new(move || intake.run(messages, &checked))
+                let leave = leave.clone();
+                Box::new(move || leave(intake.run(messages, &checked)))
             }),
             ("announced", {
                 let checked = checked.clone();
-                Box::new(move || gossip_checks.run(announced_in, &checked))
+                Box::new(move || leave(gossip_checks.run(announced_in, &checked)))
             }),
         ])?;
         let mut machine = Machine::new(
@@ -158,7 +168,6 @@ impl Consensus {
         if let Some(observed_ms) = delta_ms {
             machine.resume_delta(observed_ms);
         }
-        let number = epoch.epoch;
         let driver = Driver::new(context, machine)?;
         Ok((
             Ready { driver, checked: checked_in, stage_ended },
@@ -203,6 +212,7 @@ impl Consensus {
             heard: Arc::new(Mutex::new(HeardOut::new(Arc::clone(&epoch.committee), epoch.me()))),
             epoch,
             book: self.epochs.clone(),
+            keys: self.opener.keys.clone(),
             rebuilder,
             l1: self.l1.clone(),
             origins: self.origins.clone(),

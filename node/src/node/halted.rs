@@ -1,29 +1,11 @@
 //! A node that saw safety broken and is started again: it signs nothing and serves nothing, but who lied has to pay.
 
 use alloy::signers::local::PrivateKeySigner;
-use baton_proto::Conflict;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use super::opener::Opener;
-use crate::{
-    driver::HALTED_KEY,
-    l1::{AccountConfig, AccountContext, CONFLICT_KEY, SendError, Watcher, report_rest},
-    ledger::{Ledger, LedgerError},
-};
-
-/// Returns why this node has halted for good; `None` if it has not. The certificates that it halts for are written first, so a crash
-/// can leave them alone.
-pub(super) fn why_halted(ledger: &dyn Ledger) -> Result<Option<String>, LedgerError> {
-    if let Some(why) = ledger.l1_fact(HALTED_KEY)? {
-        return Ok(Some(String::from_utf8_lossy(&why).into_owned()));
-    }
-    let certificates = ledger.l1_fact(CONFLICT_KEY)?.and_then(|bytes| serde_json::from_slice::<Conflict>(&bytes).ok());
-    Ok(certificates.map(|conflict| {
-        let statements = conflict.certificates().map(|certificate| certificate.statement);
-        format!("certificates that contradict each other: {statements:?}")
-    }))
-}
+use crate::l1::{AccountConfig, AccountContext, SendError, Watcher, report_rest};
 
 /// Takes what this node holds against others to L1, from its evidence account, and waits until that is final there.
 pub(super) async fn report(opener: &Opener, key: PrivateKeySigner, config: AccountConfig) -> Result<(), String> {

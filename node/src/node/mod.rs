@@ -10,6 +10,7 @@ mod early;
 mod forward;
 mod genesis;
 mod halted;
+mod late;
 mod open;
 mod opener;
 mod parts;
@@ -33,9 +34,10 @@ use self::{
     bygone::{BYGONE_MAX, BygoneEvidence},
     consensus::{Consensus, Stages},
     forward::Forwarder,
+    late::{ChargeMember, Late, UNHEARD_MAX},
     open::{hold_keys, open},
     parts::{Part, first_reason, part},
-    routing::{ENDS_AT_ONCE, LATE_AT_ONCE, Routing},
+    routing::{ENDS_AT_ONCE, Routing},
     status::StatusSources,
 };
 use crate::{
@@ -240,6 +242,7 @@ async fn start(
         journal,
         inner.clone(),
     );
+    let (leave, unheard) = mpsc::channel(UNHEARD_MAX);
     let consensus = Consensus {
         facts: Arc::clone(&facts),
         epochs: epochs.clone(),
@@ -260,6 +263,7 @@ async fn start(
         progress,
         metrics: metrics.consensus.clone(),
         missed_lines: MissedLines::default(),
+        unheard: leave,
     };
     let (ready, stages) = consensus.prepare(recovered.clone(), true, None)?;
     let (stages, stages_seen) = watch::channel(stages);
@@ -313,8 +317,19 @@ async fn start(
     }
 
     let (bygone, bygone_inbox) = mpsc::channel(BYGONE_MAX);
-    let judge = BygoneEvidence::new(l1_client.clone(), Arc::clone(&facts), Arc::clone(&ledger), stages_seen.clone());
+    let judge = BygoneEvidence::new(
+        l1_client.clone(),
+        Arc::clone(&facts),
+        Arc::clone(&ledger),
+        watcher.view.clone(),
+        stages_seen.clone(),
+    );
     parts.push(part("the judge of old evidence", judge.run(bygone_inbox, inner.clone())));
+    let charge: ChargeMember = Arc::new({
+        let network = network.clone();
+        move |epoch, member, fault| network.at(epoch).charge_member(member, fault)
+    });
+    let late = Late::new(Arc::clone(&ledger), epochs.clone(), stages_seen.clone(), charge, bygone.clone());
     let routing = Routing {
         ledger: Arc::clone(&ledger),
         epochs: facts.epochs(),
@@ -326,13 +341,10 @@ async fn start(
         stages: stages_seen,
         batches: batch_messages,
         outbound: routed_outbound,
-        charge: Arc::new({
-            let network = network.clone();
-            move |epoch, member, fault| network.at(epoch).charge_member(member, fault)
-        }),
         ends: Arc::new(Semaphore::new(ENDS_AT_ONCE)),
         bygone,
-        late: Arc::new(Semaphore::new(LATE_AT_ONCE)),
+        late,
+        unheard,
     };
     parts.push(part("message routing", routing.run(events)));
 

@@ -16,13 +16,13 @@ use tracing::{info, warn};
 use super::{
     NodeOptions, account_config,
     genesis::{Start, StartError},
-    halted::{self, why_halted},
+    halted,
     opener::Opener,
 };
 use crate::{
     admission::{Journal, JournalError, Senders, open_pool},
     config::{Config, PeerAddress, account_key},
-    driver::{LedgerNonces, given_up_key},
+    driver::{LedgerNonces, given_up_key, marked},
     durable_file,
     epoch::{EpochBook, EpochContext, EpochError},
     l1::{ChainFacts, FactsError, L1Client, L1Error, chain_facts},
@@ -249,7 +249,7 @@ pub(super) async fn open(config: &Config, held: Held) -> Result<(Opened, Journal
         keys,
         poll: Duration::from_millis(config.l1.poll_interval_ms),
     };
-    if let Some(why) = why_halted(ledger.as_ref())? {
+    if let Some(why) = marked(ledger.as_ref())? {
         if let Some(key) = evidence_key
             && let Err(error) = halted::report(&opener, key, account_config(config)).await
         {

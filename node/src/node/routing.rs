@@ -4,19 +4,24 @@
 use std::sync::Arc;
 
 use baton_proto::{
-    Epoch, Epochs, Evidence, MemberIndex, Transaction,
+    Epoch, Epochs, MemberIndex, Transaction,
     wire::{Announcement, ConsensusMessage, SyncRequest, SyncResponse},
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, mpsc::error::SendError, oneshot, watch};
 use tracing::{debug, info, warn};
 
-use super::{bygone::Bygone, consensus::Stages, early::Early};
+use super::{
+    bygone::{Bygone, Old},
+    consensus::Stages,
+    early::Early,
+    late::{Late, Unheard},
+};
 use crate::{
     batcher::BatchMessage,
-    driver::{Checked, LateError, accused, late_certificate},
+    driver::Checked,
     epoch::EpochBook,
     ledger::{Ledger, end_of_epoch},
-    p2p::{Acceptance, Fault, NetworkEvent, Outbound},
+    p2p::{NetworkEvent, Outbound},
     sync::answer,
 };
 
@@ -31,12 +36,6 @@ const PARTS_AT_ONCE: usize = 4;
 /// Members' questions about epochs that have ended that are answered at a time; who is not answered asks again.
 pub(super) const ENDS_AT_ONCE: usize = 2;
 
-/// Messages about epochs that have ended that are compared with what their members said then, at a time: a read each.
-pub(super) const LATE_AT_ONCE: usize = 16;
-
-/// Told about a fault of a member of an epoch.
-pub(super) type ChargeMember = Arc<dyn Fn(Epoch, MemberIndex, Fault) + Send + Sync>;
-
 /// Where messages go.
 pub(super) struct Routing {
     pub(super) ledger: Arc<dyn Ledger>,
@@ -47,18 +46,19 @@ pub(super) struct Routing {
     pub(super) stages: watch::Receiver<Stages>,
     pub(super) batches: mpsc::Sender<BatchMessage>,
     pub(super) outbound: Arc<dyn Outbound>,
-    pub(super) charge: ChargeMember,
     /// Places for questions how an epoch ended.
     pub(super) ends: Arc<Semaphore>,
-    /// Who judges evidence of epochs that the book knows no more.
+    /// Who judges what is about epochs that the book knows no more.
     pub(super) bygone: mpsc::Sender<Bygone>,
-    /// Places for what is said of epochs that have ended.
-    pub(super) late: Arc<Semaphore>,
+    /// Who hears what is said of epochs that have ended.
+    pub(super) late: Late,
+    /// What nobody heard of an epoch while it ended.
+    pub(super) unheard: mpsc::Receiver<Unheard>,
 }
 
 impl Routing {
     /// Runs until the network ends.
-    pub(super) async fn run(self, mut events: mpsc::Receiver<NetworkEvent>) -> Result<(), &'static str> {
+    pub(super) async fn run(mut self, mut events: mpsc::Receiver<NetworkEvent>) -> Result<(), &'static str> {
         let answering = Arc::new(Semaphore::new(ANSWERS_AT_ONCE));
         let parts = Arc::new(Semaphore::new(PARTS_AT_ONCE));
         let mut begins = self.stages.clone();
@@ -70,6 +70,10 @@ impl Routing {
                 Ok(()) = begins.changed() => {
                     let stages = begins.borrow_and_update().clone();
                     self.hand_on(&mut early, &stages).await;
+                    continue;
+                }
+                Some(unheard) = self.unheard.recv() => {
+                    self.late.hear_once_over(unheard);
                     continue;
                 }
                 event = events.recv() => event,
@@ -94,7 +98,11 @@ impl Routing {
                     (self.gossiped)(transactions);
                 }
                 NetworkEvent::Announced { announcement, verdict, .. } if self.is_bygone(epoch_of(&announcement)) => {
-                    if self.bygone.try_send((announcement, verdict)).is_err() {
+                    let old = match announcement {
+                        Announcement::Evidence(evidence) => Old::Evidence(evidence),
+                        Announcement::Final(header) => Old::Final(header.finalization),
+                    };
+                    if self.bygone.try_send((old, verdict)).is_err() {
                         debug!("dropped an announcement about an epoch that is forgotten");
                     }
                 }
@@ -152,38 +160,6 @@ impl Routing {
         }
     }
 
-    /// Compares what a member says of an epoch that has ended with what was heard in it. Nothing is decided there any more, but
-    /// who says now what contradicts itself has lied all the same, and so has a quorum whose certificates do.
-    fn late_word(&self, epoch: Epoch, from: MemberIndex, message: ConsensusMessage) {
-        let Some(context) = self.book.of(epoch).filter(|_| message.epoch() == epoch) else { return };
-        // Members say little of what is over; who says much of it crowds out others that do.
-        let Ok(permit) = Arc::clone(&self.late).try_acquire_owned() else { return };
-        let (ledger, judge) = (Arc::clone(&self.ledger), self.late_judge());
-        let running = self.stages.borrow().epoch;
-        tokio::task::spawn_blocking(move || {
-            if let ConsensusMessage::Certificate(certificate) = message {
-                match late_certificate(ledger.as_ref(), &context.verifier, running, certificate) {
-                    Ok(broken) if broken.is_empty() => {}
-                    Ok(broken) => judge.tell(Checked::Contradiction(broken)),
-                    Err(LateError::Invalid(_)) => (judge.charge)(epoch, from, Fault::InvalidSignature),
-                    Err(LateError::Ledger(error)) => {
-                        warn!(%error, "what was certified in an earlier epoch could not be read")
-                    }
-                }
-            } else {
-                match accused(ledger.as_ref(), &context, from, &message) {
-                    Ok(pairs) => pairs.into_iter().for_each(|evidence| judge.judge(epoch, from, evidence)),
-                    Err(error) => warn!(%error, "what was heard in an earlier epoch could not be read"),
-                }
-            }
-            drop(permit);
-        });
-    }
-
-    fn late_judge(&self) -> LateJudge {
-        LateJudge { stages: self.stages.clone(), charge: Arc::clone(&self.charge) }
-    }
-
     /// Tells a member that asks about an epoch that has ended how it ended: whatever it missed, that proves that it is over.
     fn tell_end(&self, epoch: Epoch, to: MemberIndex) {
         let Ok(permit) = Arc::clone(&self.ends).try_acquire_owned() else { return };
@@ -207,64 +183,16 @@ impl Routing {
                     debug!(%from, "dropped a batch message");
                 }
             }
-            ConsensusMessage::Evidence(evidence) if epoch < self.stages.borrow().epoch => {
-                self.late_judge().judge(epoch, from, evidence);
-            }
             ConsensusMessage::CertificateRequest { epoch: about, .. } if about < self.stages.borrow().epoch => {
                 self.tell_end(about, from);
             }
-            message if epoch < self.stages.borrow().epoch => self.late_word(epoch, from, message),
+            message if message.epoch() < self.stages.borrow().epoch => self.late.hear(epoch, from, message),
             message => {
                 let Some(stages) = stages_of(&self.stages, epoch).await else { return };
-                if let Err(SendError((from, message))) = stages.consensus.send((from, message)).await {
-                    self.late_word(epoch, from, message);
+                if let Err(SendError(unheard)) = stages.consensus.send((from, message)).await {
+                    self.late.hear_once_over((epoch, vec![unheard]));
                 }
             }
-        }
-    }
-}
-
-/// Has evidence of an epoch that has ended judged by who judges what strangers bring, for its sender may have no seat in the
-/// running one; a false one is charged all the same.
-struct LateJudge {
-    stages: watch::Receiver<Stages>,
-    charge: ChargeMember,
-}
-
-impl LateJudge {
-    /// To be called within the runtime.
-    fn judge(&self, epoch: Epoch, from: MemberIndex, evidence: Evidence) {
-        let (verdict, judged) = oneshot::channel();
-        let heard = (Announcement::Evidence(evidence), verdict);
-        if self.stages.borrow().announced.try_send(heard).is_err() {
-            debug!(%epoch, %from, "dropped evidence of an earlier epoch");
-            return;
-        }
-        let charge = Arc::clone(&self.charge);
-        // One for each that waits in that queue.
-        tokio::spawn(async move {
-            if let Ok(Acceptance::Reject(fault)) = judged.await {
-                charge(epoch, from, fault);
-            }
-        });
-    }
-
-    /// To be called within the runtime.
-    fn tell(&self, news: Checked) {
-        tokio::spawn(tell(self.stages.clone(), news));
-    }
-}
-
-/// Tells the driver something that must not be lost: between two epochs nobody listens, and then the next one is told.
-pub(super) async fn tell(mut stages: watch::Receiver<Stages>, mut news: Checked) {
-    loop {
-        let checked = stages.borrow_and_update().checked.clone();
-        match checked.send(news).await {
-            Ok(()) => return,
-            Err(SendError(unheard)) => news = unheard,
-        }
-        if stages.changed().await.is_err() {
-            return;
         }
     }
 }
@@ -305,18 +233,21 @@ mod tests {
 
     use alloy_primitives::{Address, B256};
     use baton_consensus::Verified;
-    use baton_proto::{BlockDigest, Certificate, L1BlockNumber, SignedStatement, Statement, View};
+    use baton_proto::{BlockDigest, Certificate, Evidence, L1BlockNumber, SignedStatement, Statement, View};
     use tokio::time::timeout;
 
-    use super::*;
+    use super::{
+        super::late::{ChargeMember, UNHEARD_MAX, tell},
+        *,
+    };
     use crate::{
         driver::{
-            Heard,
+            Heard, marked,
             testing::{World, child},
         },
         l1::testing::finalize,
         ledger::{ChainIdentity, KeptVote, MemoryLedger, VoteCheck},
-        p2p::PeerId,
+        p2p::{Acceptance, Fault, PeerId},
     };
 
     /// Limit of every wait; a test that is well takes a fraction of it.
@@ -364,7 +295,8 @@ mod tests {
         bygone: mpsc::Receiver<Bygone>,
         sent: mpsc::UnboundedReceiver<(MemberIndex, ConsensusMessage)>,
         charged: mpsc::UnboundedReceiver<(Epoch, MemberIndex, Fault)>,
-        _stages: watch::Sender<Stages>,
+        leave: mpsc::Sender<Unheard>,
+        stages: watch::Sender<Stages>,
     }
 
     struct Sent(mpsc::UnboundedSender<(MemberIndex, ConsensusMessage)>);
@@ -395,6 +327,10 @@ mod tests {
         let (outbound, sent) = mpsc::unbounded_channel();
         let (charge, charged) = mpsc::unbounded_channel();
         let (bygone, gone) = mpsc::channel(8);
+        let charge: ChargeMember = Arc::new(move |epoch, member, fault| charge.send((epoch, member, fault)).unwrap());
+        let held: Arc<dyn Ledger> = Arc::<MemoryLedger>::clone(&ledger);
+        let late = Late::new(held, book.clone(), stages.clone(), charge, bygone.clone());
+        let (leave, unheard) = mpsc::channel(UNHEARD_MAX);
         let routing = Routing {
             ledger: Arc::<MemoryLedger>::clone(&ledger),
             epochs: EPOCHS,
@@ -403,10 +339,10 @@ mod tests {
             stages,
             batches: mpsc::channel(1).0,
             outbound: Arc::new(Sent(outbound)),
-            charge: Arc::new(move |epoch, member, fault| charge.send((epoch, member, fault)).unwrap()),
             ends: Arc::new(Semaphore::new(ENDS_AT_ONCE)),
             bygone,
-            late: Arc::new(Semaphore::new(LATE_AT_ONCE)),
+            late,
+            unheard,
         };
         let (events, inbox) = mpsc::channel(8);
         tokio::spawn(routing.run(inbox));
@@ -420,7 +356,8 @@ mod tests {
             bygone: gone,
             sent,
             charged,
-            _stages: running,
+            leave,
+            stages: running,
         }
     }
 
@@ -452,7 +389,8 @@ mod tests {
         for epoch in [1, 2, 3, 4] {
             announce(epoch).await;
         }
-        assert_eq!(epoch_of(&next(here.bygone.recv()).await.0), Epoch::new(1));
+        let (Old::Evidence(evidence), _) = next(here.bygone.recv()).await else { panic!("evidence") };
+        assert_eq!(evidence.epoch(), Epoch::new(1));
         for epoch in [2, 3, 4] {
             let (Announcement::Evidence(evidence), _) = next(here.announced.recv()).await else { panic!("evidence") };
             assert_eq!(evidence.epoch(), Epoch::new(epoch));
@@ -534,24 +472,65 @@ mod tests {
         let forged = Certificate { signature: certificate(notarize(3)).signature, ..certificate(notarize(2)) };
         let [one, other] = [1, 2].map(|fill| certificate(notarize(fill)));
         // A view may be given up beside a notarization.
-        for honest in [certificate(Statement::Nullify { epoch, view }), one.clone(), one.clone()] {
-            here.says(0, ConsensusMessage::Certificate(honest)).await;
-        }
+        here.says(0, ConsensusMessage::Certificate(certificate(Statement::Nullify { epoch, view }))).await;
         here.says(1, ConsensusMessage::Certificate(forged)).await;
         assert_eq!(next(here.charged.recv()).await, (epoch, MemberIndex::new(1), Fault::InvalidSignature));
-        // Each is compared on a thread of its own.
-        timeout(LIMIT, async {
-            while !here.ledger.certificates_of(epoch, view).unwrap().contains(&one) {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await
-        .expect("it is kept for its other half");
-        assert!(here.checked.try_recv().is_err());
-        here.says(2, ConsensusMessage::Certificate(other.clone())).await;
+        // However close they come.
+        for half in [&one, &other] {
+            here.says(2, ConsensusMessage::Certificate(half.clone())).await;
+        }
         let told = next(here.checked.recv()).await;
         let Checked::Contradiction(broken) = told else { panic!("{told:?}") };
-        assert_eq!(broken.into_iter().map(Verified::into_inner).collect::<Vec<_>>(), [one, other]);
+        let broken: Vec<Certificate> = broken.into_iter().map(Verified::into_inner).collect();
+        assert!([&one, &other].iter().all(|half| broken.contains(half)) && broken.len() == 2, "{broken:?}");
+        // What must not be lost is written down before anybody is told.
+        assert!(marked(&*here.ledger).unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn who_sits_in_the_running_epoch_may_bring_certificates_of_earlier_ones() {
+        let mut here = here();
+        let view = View::new(9);
+        let finalize = |epoch: u64, fill| {
+            let block = BlockDigest::new(B256::repeat_byte(fill));
+            here.world.certify(&[0, 1, 2], Statement::Finalize { epoch: Epoch::new(epoch), view, block })
+        };
+        let say = async |about: u64| {
+            let message = ConsensusMessage::Certificate(finalize(about, 1));
+            let event = NetworkEvent::Consensus { epoch: Epoch::new(3), from: MemberIndex::new(1), message };
+            here.events.send(event).await.unwrap();
+        };
+        // One that the book forgot, and one that it knows: our chain has no such block.
+        say(1).await;
+        let (Old::Final(forgotten), _) = next(here.bygone.recv()).await else { panic!("a certificate") };
+        assert_eq!(forgotten, finalize(1, 1));
+        say(2).await;
+        assert!(matches!(next(here.checked.recv()).await, Checked::Contradiction(_)));
+    }
+
+    #[tokio::test]
+    async fn what_nobody_heard_while_an_epoch_ended_is_heard_in_the_next() {
+        let mut here = here();
+        let (epoch, view) = (Epoch::new(3), View::new(9));
+        let notarize = |fill| {
+            let block = BlockDigest::new(B256::repeat_byte(fill));
+            here.world.sign(3, Statement::Notarize { epoch, view, block })
+        };
+        // Of a member that has its seat 0 there.
+        let pair = Evidence::new(notarize(1), notarize(2)).unwrap();
+        let unheard = ConsensusMessage::Evidence(pair.clone());
+        here.leave.send((epoch, vec![(MemberIndex::new(0), unheard)])).await.unwrap();
+        // Routing has taken it, and whoever would hand it on too early has had its turns.
+        while here.leave.capacity() < UNHEARD_MAX {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..16 {
+            tokio::task::yield_now().await;
+        }
+        let (announced, mut heard) = mpsc::channel(8);
+        here.stages.send_replace(Stages { announced, ..stages(4) });
+        assert_eq!(next(heard.recv()).await.0, Announcement::Evidence(pair));
+        assert!(here.announced.try_recv().is_err());
     }
 
     #[tokio::test]

@@ -172,7 +172,10 @@ impl Inbound {
             self.shared.stats.frames_received.add(1);
             let received = bytes.len();
             let Some(message) = self.decode(peer, bytes).await else { return };
-            let place = self.place(&peer, message.epoch());
+            // A certificate carries its own proof: who decides now may bring those of epochs in which it did not sit.
+            let is_certificate = matches!(message, ConsensusMessage::Certificate(_));
+            let brings = || self.running_place(&peer).filter(|_| is_certificate);
+            let place = self.place(&peer, message.epoch()).or_else(brings);
             match place {
                 // While the node does not keep up, nothing more is read: the peer's queue, not our memory, takes the rest.
                 Some((epoch, from)) => {
@@ -195,6 +198,11 @@ impl Inbound {
     fn place(&self, peer: &PeerId, epoch: Epoch) -> Option<(Epoch, MemberIndex)> {
         let members = self.shared.members.borrow();
         members.keys(peer).iter().find_map(|key| self.seats.place(epoch, key))
+    }
+
+    fn running_place(&self, peer: &PeerId) -> Option<(Epoch, MemberIndex)> {
+        let members = self.shared.members.borrow();
+        members.keys(peer).iter().find_map(|key| self.seats.running_place(key))
     }
 
     /// Decodes a frame; `None` closes the stream.

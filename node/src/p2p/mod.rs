@@ -150,10 +150,11 @@ pub type KnownLookup = Arc<dyn Known>;
 /// Members are those of the epoch that the message is about ([`ConsensusMessage::epoch`]): a batch is attested by the
 /// committee of its own epoch, also when the next one runs. Nothing is sent about an epoch in which we have no seat.
 pub trait Outbound: Send + Sync {
-    /// Sends `message` to every other member and to the observers.
+    /// Sends `message` to every other member of its epoch and to the observers; a certificate of an epoch that is over also to
+    /// those of the running one.
     fn broadcast(&self, message: ConsensusMessage);
 
-    /// Sends `message` to one other member.
+    /// Sends `message` to one other member of its epoch.
     fn send(&self, to: MemberIndex, message: ConsensusMessage);
 }
 
@@ -163,7 +164,8 @@ pub enum NetworkEvent {
     /// A member said something. Its stream is read no further until this is taken.
     Consensus {
         /// The epoch that the message is about; or the running one, while that is yet to come. What somebody says about an
-        /// epoch that is forgotten, or in which it has no seat, is passed over.
+        /// epoch that is forgotten, or in which it has no seat, is passed over, but for certificates: those come as from its
+        /// place in the running one.
         epoch: Epoch,
         /// The sender's place in that epoch, proven by its stream.
         from: MemberIndex,

@@ -1,7 +1,7 @@
 //! The handle by which the rest of the node uses the network.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeSet, HashSet},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -357,9 +357,18 @@ impl Network {
 
 impl Outbound for Network {
     fn broadcast(&self, message: ConsensusMessage) {
-        let Some(context) = self.spoken_in(message.epoch()) else { return };
+        let running = self.inner.seats.running();
+        // What shows a lie about an epoch that is over concerns those who decide now, too.
+        let is_old_news = matches!(message, ConsensusMessage::Certificate(_)) && message.epoch() < running.epoch;
+        let told = [Some(message.epoch()), is_old_news.then_some(running.epoch)];
+        let contexts: Vec<_> = told.into_iter().flatten().filter_map(|epoch| self.spoken_in(epoch)).collect();
+        if contexts.is_empty() {
+            return;
+        }
         let members = self.inner.shared.members.borrow();
-        let to = context.committee.members().iter().flat_map(|member| members.peers(&member.key));
+        let keys: BTreeSet<_> =
+            contexts.iter().flat_map(|context| context.committee.members()).map(|of| of.key).collect();
+        let to = keys.iter().flat_map(|key| members.peers(key));
         let peers: Vec<PeerId> = to.chain(&self.inner.shared.observers).copied().collect();
         drop(members);
         self.say(&peers, &message);

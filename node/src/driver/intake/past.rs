@@ -37,7 +37,7 @@ impl Intake {
     }
 
     /// Finds the offences that a message about a view long past proves with what was heard then. The machine has forgotten
-    /// that view, or may have.
+    /// that view, or may have. What is new about it is kept, for who lies may say the other half later still.
     pub(super) fn accuse(&mut self, from: MemberIndex, message: &ConsensusMessage, found: &mut Vec<Checked>) {
         let view = match message {
             ConsensusMessage::Vote { vote, .. } => vote.statement.view(),
@@ -53,6 +53,15 @@ impl Intake {
             warn!(%error, "what was heard long ago could not be read");
             Vec::new()
         });
+        let own = match message {
+            ConsensusMessage::Vote { vote: own, .. }
+            | ConsensusMessage::Proposal { notarize: own, .. }
+            | ConsensusMessage::CompactProposal { notarize: own, .. } => Some(own),
+            _ => None,
+        };
+        if let Some(own) = own.filter(|own| own.signer == from) {
+            self.testimony.note(own, VoteCheck::Unchecked);
+        }
         for evidence in pairs {
             // One pair for each member is all that L1 punishes.
             if self.convicted.contains(&evidence.signer()) {

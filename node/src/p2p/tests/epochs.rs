@@ -1,6 +1,9 @@
 //! Two epochs and more on the same connections.
 
-use baton_proto::wire::{SyncRequest, SyncResponse};
+use baton_proto::{
+    Certificate,
+    wire::{SyncRequest, SyncResponse},
+};
 use libp2p::swarm::SwarmEvent;
 
 use super::{
@@ -93,6 +96,18 @@ async fn members_stay_move_leave_and_join_on_their_connections() {
     two.network.broadcast(about(NEXT, 32));
     two.network.broadcast(about(EPOCH, 33));
     assert_eq!(zero.said().await, (EPOCH, index(2), about(EPOCH, 33)));
+
+    // A certificate carries its own proof: who decides now hears of those of earlier epochs, from whoever decides now.
+    let statement = Statement::Nullify { epoch: EPOCH, view: View::new(1) };
+    let signature = key(0).sign(&statement, &chain(L2));
+    let signers = [0, 1, 2].map(MemberIndex::new).into_iter().collect();
+    let old = ConsensusMessage::Certificate(Certificate { statement, signers, signature });
+    others[&JOINER].0.network.broadcast(old.clone());
+    assert_eq!(zero.said().await, (NEXT, index(0), old.clone()));
+    zero.network.broadcast(old.clone());
+    for seed in [1, 2, 3, JOINER] {
+        assert_eq!(others.get_mut(&seed).unwrap().0.said().await, (EPOCH, index(0), old.clone()));
+    }
 
     // Questions go where the handle's epoch says.
     for (epoch, place, seed) in [(EPOCH, 1, 1), (NEXT, 1, 3), (NEXT, 0, JOINER)] {
