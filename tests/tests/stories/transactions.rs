@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::{hex, signers::local::PrivateKeySigner};
+use alloy_primitives::{Address, U256};
 use anyhow::{Context as _, ensure};
-use baton_node::l1::{L1Client, ReplayError, read_posted_chain};
+use baton_execution::{evm::EvmExecutor, genesis::Genesis, state::EvmState as _};
+use baton_node::l1::{L1Client, ReplayError, execute_posted, read_posted_chain};
 use baton_tests::{
     devnet::{Devnet, contracts_tool, until},
     metrics::Samples,
@@ -14,6 +16,9 @@ use baton_tests::{
 };
 use serde_json::{Value, json};
 use tokio::process::Command;
+
+/// Who receives a wei with each transaction.
+const RECEIVER: Address = Address::repeat_byte(0x42);
 
 /// Accounts that send.
 const ACCOUNTS: usize = 5;
@@ -90,14 +95,15 @@ async fn five_hundred_transactions_are_final_once_and_l1_holds_them() -> anyhow:
         std::time::Duration::from_secs(30),
     )?;
     // anvil shows a block's state a moment before its transactions.
-    let blocks = until("what L1 holds to be readable", || async {
+    let posted_chain = until("what L1 holds to be readable", || async {
         match read_posted_chain(&l1, &facts).await {
-            Ok(chain) => Ok((chain.blocks.len() as u64 >= last).then_some(chain.blocks)),
+            Ok(chain) => Ok((chain.blocks.len() as u64 >= last).then_some(chain)),
             Err(ReplayError::L1(error)) if error.is_retryable() => Ok(None),
             Err(error) => Err(error.into()),
         }
     })
     .await?;
+    let blocks = &posted_chain.blocks;
     let posted: Vec<String> = blocks
         .iter()
         .filter(|block| block.header.height.get() <= last)
@@ -110,6 +116,16 @@ async fn five_hundred_transactions_are_final_once_and_l1_holds_them() -> anyhow:
         let shown = devnet.rpc(0).block(height).await?;
         ensure!(shown["hash"] == json!(block.header.digest().to_string()), "block {height} differs from L1's");
     }
+    // From L1 and the genesis file alone: every batch names the state that its blocks lead to, and the money is where it went.
+    let genesis = std::fs::read_to_string(devnet.info.nodes[0].config.with_file_name("genesis.json"))?;
+    let genesis = Genesis::parse(&genesis)?;
+    let state = execute_posted(&posted_chain, &EvmExecutor::new(&genesis), &genesis.changes(&facts.genesis)?)?;
+    for account in &devnet.info.accounts[..ACCOUNTS] {
+        let found = state.account(account.address.parse()?)?.context("it has money")?;
+        ensure!(found.nonce == EACH, "account {} executed {} transactions", account.address, found.nonce);
+    }
+    let receiver = state.account(RECEIVER)?.context("it received")?;
+    ensure!(receiver.balance == U256::from(sent.len()), "{} wei were received", receiver.balance);
     let said = std::fs::read_to_string(devnet.folder().join("devnet.log"))?;
     ensure!(said.contains("registry activated"), "a headless devnet logs nothing of what it does: {said}");
     devnet.stop().await
@@ -144,10 +160,10 @@ async fn cast(devnet: &Devnet, node: usize, key: &str, nonce: u64) -> anyhow::Re
     };
     let (chain, nonce, gas) = (devnet.info.chain_id.to_string(), nonce.to_string(), TRANSFER_GAS.to_string());
     let rpc = &devnet.info.nodes[node].rpc;
-    let recipient = "0x4242424242424242424242424242424242424242";
+    let recipient = RECEIVER.to_string();
     let mut arguments = vec!["mktx", "--private-key", key, "--chain", &chain, "--nonce", &nonce, "--gas-limit", &gas];
     arguments.extend(["--gas-price", "1000000000", "--priority-gas-price", "1", "--value", "1", "--rpc-url", rpc]);
-    arguments.push(recipient);
+    arguments.push(&recipient);
     let raw = run(&arguments).await?;
     let published = run(&["publish", "--async", "--rpc-url", rpc, &raw]).await?;
     Ok(published.trim_matches('"').to_owned())
