@@ -285,6 +285,12 @@ impl Pool {
         self.by_hash.contains_key(hash)
     }
 
+    /// Returns the least `maxPriorityFeePerGas` that the pool admits, in wei.
+    #[must_use]
+    pub const fn priority_fee_min(&self) -> u128 {
+        self.config.priority_fee_min
+    }
+
     /// Returns how many transactions the pool holds.
     #[must_use]
     pub fn len(&self) -> usize {

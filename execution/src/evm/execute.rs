@@ -85,8 +85,13 @@ impl<'a, 'b> Turns<'a, 'b> {
         Ok(turns)
     }
 
+    /// Goes on in a block whose transactions have used so much gas.
+    pub(super) const fn resume(evm: Evm<'a, 'b>, environment: Environment, gas_used: u64) -> Self {
+        Self { evm, environment, receipts: Vec::new(), gas_used }
+    }
+
     /// Returns the receipts and the gas that they used.
-    fn end(self) -> (Vec<TransactionReceipt>, u64) {
+    pub(super) fn end(self) -> (Vec<TransactionReceipt>, u64) {
         (self.receipts, self.gas_used)
     }
 

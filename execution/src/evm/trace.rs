@@ -1,8 +1,8 @@
 //! What a transaction or a call did, step by step, as geth's tracers tell it.
 
-use alloy_primitives::Bytes;
-use alloy_rpc_types_trace::geth::{CallConfig, GethDefaultTracingOptions, GethTrace};
-use baton_proto::Block;
+use alloy_primitives::{Bytes, TxHash};
+use alloy_rpc_types_trace::geth::{CallConfig, GethDefaultTracingOptions, GethTrace, StructLog};
+use baton_proto::{Block, Transaction};
 use revm::{
     InspectEvm, MainBuilder,
     context_interface::result::{EVMError, ExecutionResult},
@@ -10,10 +10,10 @@ use revm::{
 use revm_inspectors::tracing::{TracingInspector, TracingInspectorConfig};
 
 use super::{
-    CallError, CallLimits, CallRequest, CallStatus, Checks, EvmExecutor, Overrides, Reader, WorkingState,
+    CallError, CallLimits, CallRequest, CallStatus, Checks, Environment, EvmExecutor, Overrides, Reader, WorkingState,
     execute::{Turns, fault},
     transaction::signed,
-    watch::{Records, Stop, Watch},
+    watch::{Records, STEP_BYTES, Stop, Watch},
 };
 use crate::{Outcome, executor::items, state::EvmState};
 
@@ -42,6 +42,20 @@ impl Tracer {
                 memory: options.is_memory_enabled(),
                 bytes_left,
             }),
+        }
+    }
+
+    /// Returns about how many bytes a trace takes in memory; that of calls is bounded by what their gas pays for.
+    fn bytes_of(&self, trace: &GethTrace) -> usize {
+        match trace {
+            GethTrace::Default(frame) => {
+                let of = |step: &StructLog| {
+                    let (stack, memory) = (step.stack.as_ref(), step.memory.as_ref());
+                    stack.map_or(0, Vec::len).saturating_add(memory.map_or(0, Vec::len)).saturating_mul(32)
+                };
+                frame.struct_logs.iter().map(|step| of(step).saturating_add(STEP_BYTES)).sum()
+            }
+            _ => 0,
         }
     }
 
@@ -91,11 +105,69 @@ impl EvmExecutor {
             return Err(no_such());
         }
         drop(turns);
+        self.trace_next(wanted, &environment, &mut working, tracer, &limits)?.ok_or_else(no_such)
+    }
 
+    /// Executes `block` again, and tells what each of its transactions did that took its turn: `debug_traceBlockByNumber`.
+    ///
+    /// `state` is the state after the parent. All traces together take at most [`CallLimits::trace_bytes_max`].
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub fn trace_block(
+        &self,
+        block: &Block,
+        state: &dyn EvmState,
+        tracer: Tracer,
+        mut limits: CallLimits<'_>,
+    ) -> Result<Vec<(TxHash, GethTrace)>, CallError> {
+        let most = limits.trace_bytes_max;
+        let parent = self.parent_of(block, state)?;
+        let environment = self.environment(&block.header, self.next_base_fee(&parent));
+        let mut working = WorkingState::new(state);
+        drop(Turns::begin(self.evm(&environment, &mut working), environment)?);
+        let mut traces = Vec::new();
+        let mut gas_used = 0_u64;
+        for (at, item) in items(block).enumerate() {
+            let Ok(transaction) = item else { continue };
+            if (limits.should_stop)() {
+                return Err(CallError::Stopped);
+            }
+            let turns = Turns::resume(self.evm(&environment, &mut working), environment, gas_used);
+            let lacks_room = turns.lacks_room(transaction);
+            drop(turns);
+            if lacks_room {
+                continue;
+            }
+            // Once to see what it does and once to do it: an inspector that records may not decide what is kept.
+            let trace = self.trace_next(transaction, &environment, &mut working, tracer, &limits);
+            let trace = trace.map_err(|error| match error {
+                CallError::TraceTooLong { .. } => CallError::TraceTooLong { most },
+                other => other,
+            })?;
+            let Some(trace) = trace else { continue };
+            limits.trace_bytes_max = limits.trace_bytes_max.saturating_sub(tracer.bytes_of(&trace));
+            traces.push((*transaction.hash(), trace));
+            let mut turns = Turns::resume(self.evm(&environment, &mut working), environment, gas_used);
+            let _: Outcome = turns.take(transaction, at)?;
+            gas_used = turns.end().1;
+        }
+        Ok(traces)
+    }
+
+    /// Tells what `transaction` would do next, changing nothing; none if it is not valid now.
+    fn trace_next(
+        &self,
+        transaction: &Transaction,
+        environment: &Environment,
+        working: &mut WorkingState<'_>,
+        tracer: Tracer,
+        limits: &CallLimits<'_>,
+    ) -> Result<Option<GethTrace>, CallError> {
         let watch = Watch::new(limits.should_stop, tracer.records(limits.trace_bytes_max));
-        let context = self.context(&environment, Checks::Transaction, &mut working);
+        let context = self.context(environment, Checks::Transaction, working);
         let mut evm = context.build_mainnet_with_inspector((watch, tracer.inspector()));
-        let done = evm.inspect_tx(signed(wanted));
+        let done = evm.inspect_tx(signed(transaction));
         let (watch, inspector) = evm.inspector;
         match (watch.stopped(), done) {
             (Some(Stop::Asked), _) => Err(CallError::Stopped),
@@ -103,9 +175,9 @@ impl EvmExecutor {
             (None, Ok(done)) => {
                 let gas_used = done.result.tx_gas_used();
                 let output = ExecutionResult::into_output(done.result).unwrap_or_default();
-                Ok(tracer.trace(inspector, wanted.gas_limit(), gas_used, output))
+                Ok(Some(tracer.trace(inspector, transaction.gas_limit(), gas_used, output)))
             }
-            (None, Err(EVMError::Transaction(_))) => Err(no_such()),
+            (None, Err(EVMError::Transaction(_))) => Ok(None),
             (None, Err(error)) => Err(fault(error).into()),
         }
     }

@@ -13,7 +13,7 @@ use revm::{
 const STEPS_BETWEEN_QUESTIONS: u32 = 1_024;
 
 /// Bytes that a recorded instruction takes besides what it records of stack and memory.
-const STEP_BYTES: usize = 512;
+pub(super) const STEP_BYTES: usize = 512;
 
 /// Counts instructions and what is recorded of them.
 pub(super) struct Watch<'a> {

@@ -378,6 +378,7 @@ async fn start(
         &config.rpc,
         RpcContext {
             facts: Arc::clone(&facts),
+            execution: Arc::clone(&opened.execution),
             epochs: epochs.clone(),
             ledger: Arc::clone(&ledger),
             pool: Arc::clone(pool),

@@ -1,7 +1,7 @@
 //! Positional arguments of a call, with geth's words for what is wrong with them.
 
 use alloy::eips::{BlockId, BlockNumberOrTag};
-use alloy_primitives::{Address, Bytes, TxHash, U64};
+use alloy_primitives::{Address, Bytes, TxHash, U64, U256};
 use jsonrpsee::types::Params;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -75,6 +75,27 @@ impl Arguments {
         self.typed(index)
     }
 
+    /// As [`Self::block`]; the last final block if it is left out.
+    pub(super) fn block_or_latest(&self, index: usize) -> Result<BlockId, RpcError> {
+        if self.is_left_out(index) { Ok(BlockId::latest()) } else { self.block(index) }
+    }
+
+    /// A storage slot: up to 32 bytes of hex, also an odd number of digits.
+    pub(super) fn slot(&self, index: usize) -> Result<U256, RpcError> {
+        let text = self.text(index)?;
+        let wrong = |why: &str| Err(RpcError::InvalidArgument { index, why: why.to_owned() });
+        let Some(digits) = text.strip_prefix("0x") else { return wrong("hex string without 0x prefix") };
+        match digits.len() {
+            0..=64 => U256::from_str_radix(digits, 16).or_else(|_| wrong("invalid hex string")),
+            _ => wrong("hex string too long, want at most 32 bytes"),
+        }
+    }
+
+    /// Whether there is no such argument, or `null` in its place.
+    pub(super) fn is_left_out(&self, index: usize) -> bool {
+        self.0.get(index).is_none_or(Value::is_null)
+    }
+
     /// Hex data, which the types themselves would also read without its prefix.
     fn hex<T: DeserializeOwned>(&self, index: usize) -> Result<T, RpcError> {
         match self.0.get(index) {
@@ -85,7 +106,8 @@ impl Arguments {
         }
     }
 
-    fn typed<T: DeserializeOwned>(&self, index: usize) -> Result<T, RpcError> {
+    /// Whatever `T` is in JSON.
+    pub(super) fn typed<T: DeserializeOwned>(&self, index: usize) -> Result<T, RpcError> {
         let value = self.0.get(index).filter(|value| !value.is_null()).ok_or(RpcError::MissingArgument(index))?;
         T::deserialize(value).map_err(|error| RpcError::InvalidArgument { index, why: error.to_string() })
     }

@@ -1,11 +1,11 @@
-//! The chain as it stands: ids, heights, blocks and nonces.
+//! The chain as it stands: ids, heights and blocks.
 
 use alloy::eips::{BlockId, BlockNumberOrTag};
-use alloy_primitives::{Address, U64, U256};
-use baton_proto::{Block, BlockDigest, ExecutorKind, Forced, Height};
+use alloy_primitives::{Address, U64};
+use baton_proto::{Block, BlockDigest, Forced, Height};
 use serde::Serialize;
 
-use super::{RpcContext, RpcError, arguments::Arguments, render};
+use super::{RpcContext, RpcError, arguments::Arguments, at, render};
 
 /// `web3_clientVersion`: name, version, platform.
 pub(super) fn client_version(_: &RpcContext, _: &Arguments) -> Result<String, RpcError> {
@@ -90,42 +90,8 @@ pub(super) fn block_by_hash(context: &RpcContext, arguments: &Arguments) -> Resu
 
 fn rendered(context: &RpcContext, height: Height, full: bool) -> Result<Option<render::RpcBlock>, RpcError> {
     let Some(block) = final_block(context, height)? else { return Ok(None) };
-    // The genesis block has no results because it has no transactions.
-    let outcomes = if full {
-        context.ledger.results(height)?.map(|results| results.outcomes).unwrap_or_default()
-    } else {
-        Vec::new()
-    };
-    Ok(Some(render::block(&block, &context.facts.spec, full, &outcomes)))
-}
-
-/// `eth_getTransactionCount`: the account's next nonce.
-///
-/// Only the newest state is kept, so other blocks are answered where the answer is certain: genesis, where nobody has
-/// sent anything, and the head by whatever name. Anything else is an error that says so, never a number that is wrong.
-pub(super) fn transaction_count(context: &RpcContext, arguments: &Arguments) -> Result<U256, RpcError> {
-    let account = arguments.address(0)?;
-    let asked = arguments.block(1)?;
-    // Read first: if the chain goes on meanwhile, the nonce is newer than this head, and `latest` may be.
-    let head = context.ledger.head()?.height;
-    let nonce = context.ledger.nonce(account)?;
-    let asked = match asked {
-        BlockId::Number(BlockNumberOrTag::Pending) => {
-            return Ok(U256::from(context.pool().pending_nonce(account, nonce)));
-        }
-        BlockId::Number(BlockNumberOrTag::Latest) => return Ok(U256::from(nonce)),
-        BlockId::Number(tag) => resolve(context, tag, head),
-        BlockId::Hash(hash) => final_height_of(context, BlockDigest::new(hash.block_hash))?,
-    };
-    if asked > head {
-        return Err(RpcError::HeaderNotFound);
-    }
-    match asked {
-        Height::ZERO if context.facts.spec.executor == ExecutorKind::None => Ok(U256::ZERO),
-        // Still the head, so the nonce read above is of this very block.
-        _ if asked == head && context.ledger.head()?.height == head => Ok(U256::from(nonce)),
-        _ => Err(RpcError::StateNotKept { asked, kept: context.ledger.head()?.height }),
-    }
+    let results = at::results(context, height)?;
+    Ok(Some(render::block(&block, &context.chain(), full, &results)))
 }
 
 /// Returns the final height that a block id means now.
@@ -156,12 +122,11 @@ pub(super) fn shown_transactions(
     height: Height,
 ) -> Result<Option<Vec<render::RpcTransaction>>, RpcError> {
     let Some(block) = final_block(context, height)? else { return Ok(None) };
-    let outcomes = context.ledger.results(height)?.map(|results| results.outcomes).unwrap_or_default();
-    Ok(Some(render::transactions(&block, &outcomes)))
+    Ok(Some(render::transactions(&block, &context.chain(), &at::results(context, height)?)))
 }
 
 /// Returns the height that a tag means now. L1 may know a batch whose blocks this node still lacks: then it is the head.
-fn resolve(context: &RpcContext, tag: BlockNumberOrTag, head: Height) -> Height {
+pub(super) fn resolve(context: &RpcContext, tag: BlockNumberOrTag, head: Height) -> Height {
     match tag {
         BlockNumberOrTag::Latest | BlockNumberOrTag::Pending => head,
         BlockNumberOrTag::Safe => context.status.borrow().posted_height.min(head),
@@ -172,7 +137,7 @@ fn resolve(context: &RpcContext, tag: BlockNumberOrTag, head: Height) -> Height 
 }
 
 /// Returns the block at a final height; the genesis block is a header alone.
-fn final_block(context: &RpcContext, height: Height) -> Result<Option<Block>, RpcError> {
+pub(super) fn final_block(context: &RpcContext, height: Height) -> Result<Option<Block>, RpcError> {
     if let Some(block) = context.ledger.block(height)? {
         return Ok(Some(block));
     }

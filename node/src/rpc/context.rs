@@ -3,11 +3,12 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use alloy_primitives::{Bytes, TxHash};
+use baton_execution::ChainExecutor;
 use baton_mempool::Pool;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 
-use super::Announcements;
+use super::{Announcements, render::Chain};
 use crate::{
     admission::SubmitError,
     epoch::EpochBook,
@@ -36,6 +37,8 @@ impl<F: Fn(Bytes) -> Result<TxHash, SubmitError> + Send + Sync> Submit for F {
 pub struct RpcContext {
     /// The chain as L1 describes it.
     pub facts: Arc<ChainFacts>,
+    /// What executes the chain's blocks.
+    pub execution: Arc<ChainExecutor>,
     /// The final chain.
     pub ledger: Arc<dyn Ledger>,
     /// Transactions that wait.
@@ -58,5 +61,10 @@ impl RpcContext {
     /// Returns the pool. A thread that panicked with it held left it whole: every change to it is made last.
     pub(super) fn pool(&self) -> MutexGuard<'_, Pool> {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns what blocks are shown by.
+    pub(super) fn chain(&self) -> Chain<'_> {
+        Chain { spec: &self.facts.spec, evm: self.execution.evm() }
     }
 }

@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
-use alloy_primitives::TxHash;
+use alloy_primitives::{B256, Bytes, TxHash};
+use baton_execution::{Outcome, StateError};
 use baton_proto::Height;
 use jsonrpsee::{
     server::MethodResponse,
     types::{ErrorObjectOwned, Id, error::ErrorCode},
 };
 
-use super::cursor::CursorError;
+use super::{
+    cursor::CursorError,
+    logs::{LOG_BLOCKS_MAX, LOGS_MAX},
+};
 use crate::{admission::SubmitError, ledger::LedgerError};
 
 /// Server error of geth: the request was understood and refused.
@@ -23,6 +27,17 @@ const RESPONSE_TOO_LARGE: i32 = -32_003;
 
 /// Limit exceeded (EIP-1474): client libraries wait and retry. Over HTTP it comes with status 429.
 pub(super) const LIMIT_EXCEEDED: i32 = -32_005;
+
+/// Method not supported (EIP-1474): on this chain it never is. viem takes it for a method that is not there.
+const UNSUPPORTED: i32 = -32_004;
+
+/// A call reverted; geth's code. The error's data are what it reverted with.
+const REVERTED: i32 = 3;
+
+/// What `eth_sendRawTransactionSync` fails with (EIP-7966). Data: the hash, the hash, and the nonce that would be next.
+const NOT_FINAL_IN_TIME: i32 = 4;
+const NOT_READY: i32 = 5;
+const NONCE_GAP: i32 = 6;
 
 /// Most characters of a method's name that an error repeats.
 const NAME_CHARS_MAX: usize = 64;
@@ -45,8 +60,33 @@ pub enum RpcError {
     Submit(#[from] SubmitError),
     #[error("header not found")]
     HeaderNotFound,
-    #[error("state at block {asked} is not available: only the state at the latest block, {kept}, is kept")]
-    StateNotKept { asked: Height, kept: Height },
+    #[error("unknown block")]
+    UnknownBlock,
+    #[error(
+        "missing trie node {root} (path ) state {root} is not available: the state after block {asked} is not kept, only those \
+         of the last {kept} blocks"
+    )]
+    StateNotKept { root: B256, asked: Height, kept: u64 },
+    #[error("this chain only orders transactions: it executes none, so it has no balances, fees, receipts or calls")]
+    NotExecuted,
+    #[error("{0}")]
+    Refused(String),
+    #[error("execution reverted{}", .reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default())]
+    Reverted { reason: Option<String>, data: Bytes },
+    #[error("the transaction was added to the pool, but was in no final block within {} ms", .after.as_millis())]
+    NotFinalInTime { hash: TxHash, after: Duration },
+    #[error("the transaction was skipped at its turn: {}", skipped(.outcome))]
+    SkippedAtItsTurn { hash: TxHash, outcome: Outcome },
+    #[error("nonce too high: next nonce {expected}, tx nonce {got}")]
+    NonceGap { expected: u64, got: u64 },
+    #[error("query exceeds max block range {LOG_BLOCKS_MAX}")]
+    TooManyLogBlocks,
+    #[error("query exceeds max results {LOGS_MAX}, retry with the range {from}-{to}")]
+    TooManyLogs { from: Height, to: Height },
+    #[error("invalid block range params")]
+    InvalidBlockRange,
+    #[error("state cannot be read")]
+    State(#[from] StateError),
     #[error("batch too large")]
     BatchTooLarge,
     #[error("request too large: at most {0} bytes")]
@@ -104,10 +144,15 @@ impl RpcError {
             | Self::TooManyArguments(_)
             | Self::InvalidArgument { .. }
             | Self::NoSubscriptionName
+            | Self::TooManyLogBlocks
+            | Self::TooManyLogs { .. }
+            | Self::InvalidBlockRange
             | Self::Cursor(_) => ErrorCode::InvalidParams.code(),
             Self::Submit(SubmitError::Transaction(_) | SubmitError::Pool(_))
             | Self::HeaderNotFound
+            | Self::UnknownBlock
             | Self::StateNotKept { .. }
+            | Self::Refused(_)
             | Self::SubscriptionNotFound
             | Self::FilterNotFound
             | Self::RanTooLong(_) => SERVER_ERROR,
@@ -121,12 +166,28 @@ impl RpcError {
             Self::BatchTooLarge | Self::RequestTooLarge(_) | Self::SubscriptionInBatch => {
                 ErrorCode::InvalidRequest.code()
             }
+            Self::NotExecuted => UNSUPPORTED,
+            Self::Reverted { .. } => REVERTED,
+            Self::NotFinalInTime { .. } => NOT_FINAL_IN_TIME,
+            Self::SkippedAtItsTurn { .. } => NOT_READY,
+            Self::NonceGap { .. } => NONCE_GAP,
             Self::TimedOut => TIMED_OUT,
             Self::ResponseTooLarge => RESPONSE_TOO_LARGE,
             Self::Submit(SubmitError::NotStored | SubmitError::Stopping)
             | Self::Ledger(_)
+            | Self::State(_)
             | Self::IndexWithoutBlock { .. }
             | Self::Internal(_) => ErrorCode::InternalError.code(),
+        }
+    }
+
+    /// Returns what stands under `data`, if anything does.
+    fn data(&self) -> Option<String> {
+        match self {
+            Self::Reverted { data, .. } => Some(data.to_string()),
+            Self::NotFinalInTime { hash, .. } | Self::SkippedAtItsTurn { hash, .. } => Some(hash.to_string()),
+            Self::NonceGap { expected, .. } => Some(format!("{expected:#x}")),
+            _ => None,
         }
     }
 
@@ -144,7 +205,14 @@ impl RpcError {
 
 impl From<RpcError> for ErrorObjectOwned {
     fn from(error: RpcError) -> Self {
-        Self::owned(error.code(), error.to_string(), None::<()>)
+        Self::owned(error.code(), error.to_string(), error.data())
+    }
+}
+
+fn skipped(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Skipped(reason) => reason.to_string(),
+        Outcome::Executed => "it was executed".to_owned(),
     }
 }
 

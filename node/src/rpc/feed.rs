@@ -15,7 +15,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use alloy::rpc::types::{Filter, Log as EthLog};
 use alloy_primitives::TxHash;
+use baton_execution::ChainExecutor;
 use baton_proto::{BatchIndex, BlockDigest, BlockHeader, ChainSpec, Height, L1BlockNumber, View};
 use jsonrpsee::core::{JsonRawValue, to_json_raw_value};
 use serde::Serialize;
@@ -24,7 +26,8 @@ use tokio::sync::{Semaphore, watch};
 use super::{
     RpcError,
     cursor::{Cursor, CursorError, Mark, REPLAY_BLOCKS_MAX},
-    render,
+    logs,
+    render::{self, Chain},
 };
 use crate::{
     admission::Arrivals,
@@ -62,6 +65,7 @@ pub struct Announcements {
 pub(super) struct Feed {
     ledger: Arc<dyn Ledger>,
     spec: ChainSpec,
+    execution: Arc<ChainExecutor>,
     announcements: Announcements,
     reads: Semaphore,
     recent: Mutex<BTreeMap<Height, Arc<FinalBlock>>>,
@@ -148,8 +152,13 @@ pub(super) struct BatchPlace {
 }
 
 impl Feed {
-    pub(super) fn new(ledger: Arc<dyn Ledger>, spec: ChainSpec, announcements: Announcements) -> Self {
-        Self { ledger, spec, announcements, reads: Semaphore::new(READS_MAX), recent: Mutex::default() }
+    pub(super) fn new(
+        ledger: Arc<dyn Ledger>,
+        spec: ChainSpec,
+        execution: Arc<ChainExecutor>,
+        announcements: Announcements,
+    ) -> Self {
+        Self { ledger, spec, execution, announcements, reads: Semaphore::new(READS_MAX), recent: Mutex::default() }
     }
 
     pub(super) fn announcements(&self) -> Announcements {
@@ -280,6 +289,23 @@ impl Feed {
         Ok(heads)
     }
 
+    /// Returns the logs that `filter` wants of the final blocks after `height`, at most those of a page, and the last block that
+    /// was searched. A single block's logs are never divided.
+    pub(super) fn logs(
+        &self,
+        filter: &Filter,
+        height: Height,
+        head: Height,
+    ) -> Result<(Vec<EthLog>, Height), RpcError> {
+        let (mut logs, mut at) = (Vec::new(), height);
+        let last = Height::new(height.get().saturating_add(PAGE_MAX as u64)).min(head);
+        while let Some(next) = at.next().filter(|next| *next <= last && logs.len() < PAGE_MAX) {
+            logs.extend(logs::of_block(&*self.ledger, filter, next)?);
+            at = next;
+        }
+        Ok((logs, at))
+    }
+
     /// Runs `read` off the async loop, a few at a time.
     pub(super) async fn read<R: Send + 'static>(
         self: &Arc<Self>,
@@ -296,8 +322,10 @@ impl Feed {
             return Ok(Arc::clone(block));
         }
         let header = self.ledger.header(height)?.ok_or(RpcError::HeaderNotFound)?;
+        let results = self.ledger.results(height)?.ok_or(RpcError::HeaderNotFound)?;
         let digest = header.digest();
-        let head = to_json_raw_value(&render::head(&header, &self.spec))
+        let chain = Chain { spec: &self.spec, evm: self.execution.evm() };
+        let head = to_json_raw_value(&render::head(&header, &chain, &results))
             .map_err(|error| RpcError::Internal(error.to_string()))?;
         let block = Arc::new(FinalBlock { header, digest, head });
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);

@@ -5,16 +5,17 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
+use alloy::rpc::types::Filter;
 use alloy_primitives::{B256, TxHash};
 use baton_proto::Height;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{RpcContext, RpcError, arguments::Arguments, render, threads::Deadline};
+use super::{RpcContext, RpcError, arguments::Arguments, logs, render, threads::Deadline};
 
 /// Most blocks of which one answer tells, and most hashes of transactions: more come with the next.
 const CHANGES_MAX: usize = 10_000;
@@ -43,6 +44,12 @@ pub(super) enum Position {
         next: u64,
         /// Whether the client wants them whole.
         full: bool,
+    },
+    /// Logs of final blocks; the last block that was searched.
+    Logs {
+        last: Height,
+        /// Which ones.
+        filter: Arc<Filter>,
     },
 }
 
@@ -119,6 +126,31 @@ pub(super) fn new_transaction_filter(
     filters.install(Position::Transactions { next, full }, Instant::now()).map(Value::from)
 }
 
+/// `eth_newFilter`: logs of the blocks from the next one on.
+pub(super) fn new_filter(
+    filters: &Filters,
+    context: &RpcContext,
+    arguments: &Arguments,
+    _: &Deadline,
+) -> Result<Value, RpcError> {
+    context.evm()?;
+    let (filter, last) = (Arc::new(logs::kept_filter(arguments, 0)?), context.ledger.head()?.height);
+    filters.install(Position::Logs { last, filter }, Instant::now()).map(Value::from)
+}
+
+/// `eth_getFilterLogs`: all logs that a log filter names, of its blocks, as `eth_getLogs` gives them.
+pub(super) fn filter_logs(
+    filters: &Filters,
+    context: &RpcContext,
+    arguments: &Arguments,
+    deadline: &Deadline,
+) -> Result<Value, RpcError> {
+    match filters.position(&arguments.text(0)?, Instant::now())? {
+        Position::Logs { filter, .. } => json(&logs::in_range(context, &filter, deadline)?),
+        Position::Blocks(_) | Position::Transactions { .. } => Err(RpcError::FilterNotFound),
+    }
+}
+
 /// `eth_getFilterChanges`: what is new since the last answer.
 pub(super) fn changes(
     filters: &Filters,
@@ -137,6 +169,11 @@ pub(super) fn changes(
             let (hashes, next) = context.announcements.arrivals.since(*next, CHANGES_MAX);
             let told = if *full { json(&whole(context, &hashes))? } else { json(&hashes)? };
             (told, Position::Transactions { next, full: *full })
+        }
+        Position::Logs { last, filter } => {
+            let head = context.ledger.head()?.height;
+            let (logs, last) = logs::page(context, filter, *last, head, deadline)?;
+            (json(&logs)?, Position::Logs { last, filter: Arc::clone(filter) })
         }
     };
     Ok(if filters.advance(&id, &from, to) { told } else { json!([]) })

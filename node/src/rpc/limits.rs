@@ -68,7 +68,7 @@ impl Default for Limits {
             unread_max: 16,
             unread_of_one_max: 4,
             subscriptions_max: 4_096,
-            filters_max: 4_096,
+            filters_max: 1_024,
             filter_life: Duration::from_secs(300),
         }
     }

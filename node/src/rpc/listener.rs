@@ -96,7 +96,7 @@ pub(super) async fn serve_within(config: &RpcConfig, limits: Limits, context: Rp
     let server = Arc::new(Server {
         room: Room::new(&limits, config.answer_bytes_max as usize, metrics.unread_bytes.clone()),
         metrics,
-        methods: methods::table(context, &limits).map_err(io::Error::other)?.into(),
+        methods: methods::table(context, &limits, &stop).map_err(io::Error::other)?.into(),
         bounds: Arc::new(Bounds {
             batch_items_max: config.batch_items_max as usize,
             answer_bytes_max: config.answer_bytes_max as usize,

@@ -13,27 +13,34 @@ use jsonrpsee::{
 };
 use serde::Serialize;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use super::{
-    RpcContext, RpcError,
+    RpcContext, RpcError, accounts,
     arguments::Arguments,
-    bodies, chain, duties,
+    bodies, call, chain, duties,
     feed::Feed,
+    fees::{self, Fees},
+    fill,
     filters::{self, Filters},
     forced,
     limits::Limits,
-    status, subscriptions,
+    logs, receipts, status, subscriptions,
+    sync_send::{self, Landings},
     threads::{Deadline, Threads},
-    transactions, tx_status, txpool,
+    trace, transactions, tx_status, txpool,
 };
 
 pub(super) const SEND_RAW: &str = "eth_sendRawTransaction";
+
+const SEND_RAW_SYNC: &str = "eth_sendRawTransactionSync";
 
 /// What the methods share.
 struct Shared {
     context: RpcContext,
     feed: Arc<Feed>,
+    landings: Arc<Landings>,
     /// For calls that look something up.
     reads: Threads,
     /// For calls that compute, or read much.
@@ -49,12 +56,27 @@ enum Weight {
 
 use Weight::{Heavy, Light};
 
-/// Builds the table. The names here are all there are: anything else is −32601 at once, on which client libraries rely.
-pub(super) fn table(context: RpcContext, limits: &Limits) -> Result<RpcModule<()>, RegisterMethodError> {
-    let feed = Feed::new(Arc::clone(&context.ledger), context.facts.spec.clone(), context.announcements.clone());
-    let filters = Arc::new(Filters::new(limits.filters_max, limits.filter_life));
-    let shared =
-        Shared { context, feed: Arc::new(feed), reads: Threads::new(limits.reads), heavy: Threads::new(limits.heavy) };
+/// Builds the table. The names here are all there are: anything else is −32601 at once, on which client libraries rely. What
+/// works for it ends with `stop`.
+pub(super) fn table(
+    context: RpcContext,
+    limits: &Limits,
+    stop: &CancellationToken,
+) -> Result<RpcModule<()>, RegisterMethodError> {
+    let RpcContext { ledger, facts, execution, announcements, .. } = &context;
+    let (execution, announcements) = (Arc::clone(execution), announcements.clone());
+    let feed = Feed::new(Arc::clone(ledger), facts.spec.clone(), execution, announcements);
+    let filters = Filters::new(limits.filters_max, limits.filter_life);
+    let landings = Arc::<Landings>::default();
+    let following = Arc::clone(&landings).follow(Arc::clone(ledger), context.announcements.heads.clone());
+    tokio::spawn(stop.clone().run_until_cancelled_owned(following));
+    let shared = Shared {
+        context,
+        feed: Arc::new(feed),
+        landings,
+        reads: Threads::new(limits.reads),
+        heavy: Threads::new(limits.heavy),
+    };
     let mut module = RpcModule::new(shared);
     let table = &mut module;
     add(table, "web3_clientVersion", Light, 0, chain::client_version)?;
@@ -77,15 +99,34 @@ pub(super) fn table(context: RpcContext, limits: &Limits) -> Result<RpcModule<()
     add(table, "eth_getUncleByBlockNumberAndIndex", Light, 2, bodies::uncle_by_number)?;
     add(table, "eth_getUncleByBlockHashAndIndex", Light, 2, bodies::uncle_by_hash)?;
     add(table, "eth_getTransactionByHash", Light, 1, transactions::by_hash)?;
-    add(table, "eth_getTransactionCount", Light, 2, chain::transaction_count)?;
+    add(table, "eth_getTransactionReceipt", Light, 1, receipts::by_hash)?;
+    add(table, "eth_getBlockReceipts", Heavy, 1, receipts::of_block)?;
+    add_within(table, "eth_getLogs", Heavy, 1, logs::get_logs)?;
+    add(table, "eth_getTransactionCount", Light, 2, accounts::transaction_count)?;
+    add(table, "eth_getBalance", Light, 2, accounts::balance)?;
+    add(table, "eth_getCode", Light, 2, accounts::code)?;
+    add(table, "eth_getStorageAt", Light, 3, accounts::storage)?;
+    add(table, "eth_getProof", Heavy, 3, accounts::proof)?;
+    add_within(table, "eth_call", Heavy, 4, call::call)?;
+    add_within(table, "eth_estimateGas", Heavy, 4, call::estimate_gas)?;
+    add_within(table, "eth_createAccessList", Heavy, 4, call::create_access_list)?;
+    add_fees(table)?;
     table.register_async_method(SEND_RAW, |params, shared, _| async move {
         transactions::send_raw(&shared.context, &params).await.map_err(|error| refusal(SEND_RAW, error))
     })?;
+    table.register_async_method(SEND_RAW_SYNC, |params, shared, _| async move {
+        let Shared { context, landings, reads, .. } = &*shared;
+        sync_send::send(context, landings, reads, &params).await.map_err(|error| refusal(SEND_RAW_SYNC, error))
+    })?;
+    add_within(table, "debug_traceTransaction", Heavy, 2, trace::transaction)?;
+    add_within(table, "debug_traceBlockByNumber", Heavy, 2, trace::block_by_number)?;
+    add_within(table, "debug_traceBlockByHash", Heavy, 2, trace::block_by_hash)?;
+    add_within(table, "debug_traceCall", Heavy, 3, trace::call)?;
     add(table, "txpool_status", Light, 0, txpool::status)?;
     add(table, "txpool_content", Heavy, 0, txpool::content)?;
     add(table, "txpool_contentFrom", Light, 1, txpool::content_from)?;
     add(table, "txpool_inspect", Heavy, 0, txpool::inspect)?;
-    add_filters(table, filters)?;
+    add_filters(table, Arc::new(filters))?;
     add(table, "baton_status", Light, 0, status::status)?;
     add(table, "baton_committee", Light, 0, status::committee)?;
     add(table, "baton_leaderSchedule", Light, 2, status::leader_schedule)?;
@@ -121,10 +162,30 @@ fn add_filters(module: &mut RpcModule<Shared>, filters: Arc<Filters>) -> Result<
             method(&filters, context, arguments, deadline)
         }
     };
+    add_within(module, "eth_newFilter", Light, 1, with(filters::new_filter))?;
+    add_within(module, "eth_getFilterLogs", Heavy, 1, with(filters::filter_logs))?;
     add_within(module, "eth_newBlockFilter", Light, 0, with(filters::new_block_filter))?;
     add_within(module, "eth_newPendingTransactionFilter", Light, 1, with(filters::new_transaction_filter))?;
     add_within(module, "eth_getFilterChanges", Heavy, 1, with(filters::changes))?;
     add_within(module, "eth_uninstallFilter", Light, 1, with(filters::uninstall))
+}
+
+/// Methods that ask what recent blocks paid, which is remembered.
+fn add_fees(module: &mut RpcModule<Shared>) -> Result<(), RegisterMethodError> {
+    let fees = Arc::<Fees>::default();
+    add(module, "eth_blobBaseFee", Light, 0, fees::blob_base_fee)?;
+    add_within(module, "eth_gasPrice", Light, 0, with_fees(&fees, fees::gas_price))?;
+    add_within(module, "eth_maxPriorityFeePerGas", Light, 0, with_fees(&fees, fees::max_priority_fee))?;
+    add_within(module, "eth_feeHistory", Heavy, 3, with_fees(&fees, fees::history))?;
+    add_within(module, "eth_fillTransaction", Heavy, 1, with_fees(&fees, fill::fill))
+}
+
+fn with_fees<R>(
+    fees: &Arc<Fees>,
+    method: fn(&Fees, &RpcContext, &Arguments, &Deadline) -> Result<R, RpcError>,
+) -> impl Fn(&RpcContext, &Arguments, &Deadline) -> Result<R, RpcError> + Clone + Send + Sync + use<R> {
+    let fees = Arc::clone(fees);
+    move |context, arguments, deadline| method(&fees, context, arguments, deadline)
 }
 
 /// `rpc_modules`: the namespaces that have methods here.

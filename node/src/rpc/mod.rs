@@ -24,8 +24,12 @@
 //!
 //! Source: protocol section 10.
 
+mod accounts;
 mod arguments;
+mod at;
 mod bodies;
+mod call;
+mod call_object;
 mod calls;
 mod chain;
 mod context;
@@ -33,18 +37,24 @@ mod cursor;
 mod duties;
 mod error;
 mod feed;
+mod fees;
+mod fill;
 mod filters;
 mod forced;
 mod gate;
 mod host;
 mod limits;
 mod listener;
+mod logs;
 mod methods;
+mod receipts;
 mod render;
 mod socket;
 mod status;
 mod subscriptions;
+mod sync_send;
 mod threads;
+mod trace;
 mod transactions;
 mod tx_status;
 mod txpool;

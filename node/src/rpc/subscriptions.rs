@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use alloy::rpc::types::Filter;
 use baton_proto::Height;
 use jsonrpsee::{
     core::{SubscriptionError, middleware::Extensions, to_json_raw_value},
@@ -17,7 +18,7 @@ use super::{
     arguments::Arguments,
     cursor::{Cursor, CursorError},
     feed::{Announcements, Available, Event, Feed, PAGE_MAX, Then, notarized},
-    filters,
+    filters, logs,
 };
 use crate::driver::Notarized;
 
@@ -44,18 +45,20 @@ struct Options {
 enum Asked {
     /// Every final block in order, from the next one on.
     Heads,
+    /// Logs of final blocks, from the next one on.
+    Logs(Arc<Filter>),
     /// What the pool takes, whole or as hashes.
     Transactions { full: bool },
 }
 
-/// `eth_subscribe`: `newHeads` or `newPendingTransactions`.
+/// `eth_subscribe`: `newHeads`, `logs` or `newPendingTransactions`.
 pub(super) async fn eth(
     params: Params<'static>,
     pending: PendingSubscriptionSink,
     feed: Arc<Feed>,
     context: RpcContext,
 ) -> Result<(), SubscriptionError> {
-    let asked = match asked(&params) {
+    let asked = match asked(&context, &params) {
         Ok(asked) => asked,
         Err(error) => {
             pending.reject(ErrorObjectOwned::from(error)).await;
@@ -67,18 +70,51 @@ pub(super) async fn eth(
     let Ok(sink) = pending.accept().await else { return Ok(()) };
     ended(match asked {
         Asked::Heads => tell_heads(&feed, &sink, head).await,
+        Asked::Logs(filter) => tell_logs(&feed, &sink, &filter, head).await,
         Asked::Transactions { full } => tell_transactions(&context, &sink, next, full).await,
     })
 }
 
-fn asked(params: &Params<'_>) -> Result<Asked, RpcError> {
+fn asked(context: &RpcContext, params: &Params<'_>) -> Result<Asked, RpcError> {
     let arguments = Arguments::read(params, 2)?;
     let name = arguments.text(0).map_err(|_| RpcError::NoSubscriptionName)?;
     match name.as_str() {
         // Some clients send empty options with it.
         "newHeads" => Ok(Asked::Heads),
+        "logs" => {
+            context.evm()?;
+            logs::kept_filter(&arguments, 1).map(|filter| Asked::Logs(Arc::new(filter)))
+        }
         "newPendingTransactions" => Ok(Asked::Transactions { full: arguments.options(1)? }),
         _ => Err(RpcError::UnknownSubscription { name, namespace: "eth" }),
+    }
+}
+
+/// Tells the logs of each final block after `at`.
+async fn tell_logs(
+    feed: &Arc<Feed>,
+    sink: &SubscriptionSink,
+    filter: &Arc<Filter>,
+    mut at: Height,
+) -> Result<(), RpcError> {
+    let mut heads = feed.announcements().heads;
+    loop {
+        let head = *heads.borrow_and_update();
+        while at < head {
+            let filter = Arc::clone(filter);
+            let (logs, searched) = feed.read(move |feed| feed.logs(&filter, at, head)).await?;
+            for log in logs {
+                let json = to_json_raw_value(&log).map_err(|error| RpcError::Internal(error.to_string()))?;
+                if sink.send(json).await.is_err() {
+                    return Ok(());
+                }
+            }
+            at = searched;
+        }
+        tokio::select! {
+            () = sink.closed() => return Ok(()),
+            changed = heads.changed() => if changed.is_err() { return Ok(()) },
+        }
     }
 }
 

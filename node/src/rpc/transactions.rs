@@ -7,6 +7,7 @@ use jsonrpsee::types::Params;
 use super::{
     RpcContext, RpcError,
     arguments::Arguments,
+    at,
     render::{self, Place},
 };
 
@@ -34,9 +35,13 @@ pub(super) fn by_hash(context: &RpcContext, arguments: &Arguments) -> Result<Opt
     let block = context.ledger.block(record.block)?.ok_or_else(lacking)?;
     let found = block.ordered().find(|(index, transaction)| *index == record.index && *transaction.hash() == hash);
     let (_, transaction) = found.ok_or_else(lacking)?;
-    let place = Place::of(&block.header, record.index);
     Ok(Some(match record.outcome {
-        Outcome::Executed => render::included(transaction, &place, Some(record.outcome)),
-        Outcome::Skipped(_) => render::skipped(transaction, &place, record.outcome),
+        Outcome::Executed => {
+            let results = at::results(context, record.block)?;
+            let index = render::index_of(record.index, &context.chain(), &results);
+            let place = Place::of(&block.header, index);
+            render::included(transaction, &place, Some(record.outcome), results.base_fee)
+        }
+        Outcome::Skipped(_) => render::skipped(transaction, &Place::of(&block.header, record.index), record.outcome),
     }))
 }

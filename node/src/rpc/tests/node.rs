@@ -9,8 +9,8 @@ use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope, TxLegacy, cryp
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, hex};
 use baton_consensus::{CommitteeMember, SecretKey};
-use baton_execution::{Executor, NonceExecutor};
-use baton_mempool::{Pool, PoolConfig, Settled};
+use baton_execution::{ChainExecutor, Executor as _, evm::EvmExecutor, genesis::Genesis};
+use baton_mempool::{AccountFacts, Accounts, Pool, PoolConfig, Settled};
 use baton_proto::{
     BatchHash, BatchHeader, BatchIndex, Block, BlockDigest, BlockHeader, BlsSignature, Certificate, ChainSpec,
     DataKind, Domain, Epoch, Forced, ForcedEntry, Height, L1BlockNumber, L1ChainId, L1Origin, L2ChainId, MemberIndex,
@@ -23,7 +23,7 @@ use crate::{
     admission::{Arrivals, SubmitError},
     batcher::Recorded,
     config::RpcConfig,
-    driver::{LedgerNonces, NotarizedBlocks, testing::child},
+    driver::{NotarizedBlocks, testing::child},
     epoch::{EpochBook, EpochContext},
     l1::{ChainFacts, EpochFacts, LivenessView, deploy::devnet_spec},
     ledger::{BatchOnL1, BatchRecord, ChainIdentity, FinalStep, Ledger, MemoryLedger},
@@ -44,8 +44,19 @@ pub(super) struct TestNode {
     pub(super) liveness: watch::Sender<Option<LivenessView>>,
     pub(super) heads: watch::Sender<Height>,
     pub(super) arrivals: Arc<Arrivals>,
+    execution: Arc<ChainExecutor>,
     pub(super) metrics: RpcMetrics,
     client: reqwest::Client,
+}
+
+/// The accounts of the final state.
+struct StateAccounts<'a>(&'a dyn Ledger);
+
+impl Accounts for StateAccounts<'_> {
+    fn account(&self, address: Address) -> Option<AccountFacts> {
+        let account = self.0.state().unwrap().account(address).unwrap().unwrap_or_default();
+        Some(AccountFacts { nonce: account.nonce, balance: account.balance, ..AccountFacts::default() })
+    }
 }
 
 pub(super) fn spec() -> ChainSpec {
@@ -91,10 +102,35 @@ impl TestNode {
         Self::over(ledger, change).await
     }
 
+    /// Starts a node of a chain that executes, with the genesis of [`genesis`].
+    pub(super) async fn executing() -> Self {
+        Self::executing_within(|_, _| {}).await
+    }
+
+    /// The same with bounds and limits that `change` may narrow.
+    pub(super) async fn executing_within(change: impl FnOnce(&mut RpcConfig, &mut Limits)) -> Self {
+        let genesis = genesis();
+        let ledger = Arc::new(MemoryLedger::new(&identity()).unwrap());
+        let origin = L1Origin { number: L1BlockNumber::new(1_023), hash: B256::repeat_byte(9) };
+        let header = BlockHeader::genesis(spec().l2_chain_id, origin, 1_700_000_000);
+        ledger.init_genesis_with(&header, &genesis.changes(&header).unwrap()).unwrap();
+        let execution = ChainExecutor::Embedded(EvmExecutor::new(&genesis));
+        Self::with_executor(ledger, execution, change).await
+    }
+
     /// Starts a node over what another one has written.
     pub(super) async fn over(ledger: Arc<MemoryLedger>, change: impl FnOnce(&mut RpcConfig, &mut Limits)) -> Self {
+        Self::with_executor(ledger, ChainExecutor::None, change).await
+    }
+
+    async fn with_executor(
+        ledger: Arc<MemoryLedger>,
+        execution: ChainExecutor,
+        change: impl FnOnce(&mut RpcConfig, &mut Limits),
+    ) -> Self {
+        let execution = Arc::new(execution);
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let spec = spec();
+        let spec = ChainSpec { executor: execution.kind(), ..spec() };
         let identity = identity();
         let domain = identity.domain;
         let genesis = ledger.header(Height::ZERO).unwrap().unwrap();
@@ -108,7 +144,7 @@ impl TestNode {
         let submit = {
             let (pool, ledger, arrivals) = (Arc::clone(&pool), Arc::clone(&ledger), Arc::clone(&arrivals));
             move |raw: Bytes| -> Result<_, SubmitError> {
-                let added = pool.lock().unwrap().add(Transaction::decode(raw)?, 0, &LedgerNonces(ledger.as_ref()))?;
+                let added = pool.lock().unwrap().add(Transaction::decode(raw)?, 0, &StateAccounts(ledger.as_ref()))?;
                 arrivals.note([added.hash]);
                 Ok(added.hash)
             }
@@ -132,6 +168,7 @@ impl TestNode {
         let metrics = Metrics::default().rpc;
         let context = RpcContext {
             facts: Arc::new(facts),
+            execution: Arc::clone(&execution),
             ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
             pool: Arc::clone(&pool),
             submit: Arc::new(submit),
@@ -148,7 +185,20 @@ impl TestNode {
         };
         let server = serve_within(&config, limits, context).await.unwrap();
         let client = reqwest::Client::new();
-        Self { server, ledger, pool, status, notarized, recorded, liveness, heads, arrivals, metrics, client }
+        Self {
+            server,
+            ledger,
+            pool,
+            status,
+            notarized,
+            recorded,
+            liveness,
+            heads,
+            arrivals,
+            execution,
+            metrics,
+            client,
+        }
     }
 
     /// Makes a block with `transactions` final and returns its digest.
@@ -169,13 +219,13 @@ impl TestNode {
         let digest = header.digest();
         let statement = Statement::Finalize { epoch: header.epoch, view: header.view, block: digest };
         let block = Block { header, forced, transactions };
-        let executed = NonceExecutor.execute(&block, self.ledger.state().unwrap().as_ref()).unwrap();
+        let executed = self.execution.execute(&block, self.ledger.state().unwrap().as_ref()).unwrap();
         let touched: Vec<Address> = executed.changes.accounts.keys().copied().collect();
         let signers = SignerSet::from_bits(0b111);
         let certificate = Certificate { statement, signers, signature: BlsSignature::new([1; 48]) };
         self.ledger.finalize(&FinalStep { blocks: vec![block], certificate, results: vec![executed] }).unwrap();
         let settled = Settled { touched: &touched, refused: &[], base_fee: 0 };
-        self.pool.lock().unwrap().on_final(&settled, &LedgerNonces(self.ledger.as_ref()));
+        self.pool.lock().unwrap().on_final(&settled, &StateAccounts(self.ledger.as_ref()));
         self.notarized.on_final(self.ledger.head().unwrap().height);
         self.heads.send_replace(self.ledger.head().unwrap().height);
         digest
@@ -345,6 +395,70 @@ where
 {
     let signature = sign_message(U256::from(key).into(), unsigned.signature_hash()).unwrap();
     unsigned.into_signed(signature).into()
+}
+
+/// Keeps the first word of its input in slot 0, logs it with itself as topic, and returns it.
+pub(super) const KEEPER: Address = Address::repeat_byte(0xa1);
+/// Reverts with its input.
+pub(super) const REVERTER: Address = Address::repeat_byte(0xa2);
+/// Never ends.
+pub(super) const LOOPER: Address = Address::repeat_byte(0xa3);
+
+/// Wei of each of the accounts 1 to 4.
+pub(super) const RICH: u64 = 1_000_000_000_000_000_000;
+
+/// Wei per gas at genesis.
+pub(super) const BASE_FEE: u64 = 1_000_000_000;
+
+fn genesis() -> Genesis {
+    let mut alloc = serde_json::Map::new();
+    for key in 1..=4 {
+        alloc.insert(account(key).to_string(), json!({"balance": RICH}));
+    }
+    let keeper = "0x60003560005560003560005260003560206000a160005460005260206000f3";
+    for (address, code) in [(KEEPER, keeper), (REVERTER, "0x366000600037366000fd"), (LOOPER, "0x5b600056")] {
+        alloc.insert(address.to_string(), json!({"code": code, "nonce": 1}));
+    }
+    let file = json!({
+        "chainId": CHAIN_ID, "nativeToken": {"name": "Ether", "symbol": "ETH"}, "gasLimit": spec().block_gas_limit,
+        "eip1559": {
+            "baseFeePerGas": BASE_FEE, "minBaseFeePerGas": 1, "elasticityMultiplier": 6, "baseFeeChangeDenominator": 250,
+        },
+        "alloc": alloc,
+    });
+    Genesis::parse(&file.to_string()).unwrap()
+}
+
+/// Transaction number `nonce` of account `key`, which pays for execution: to `to`, or a creation.
+pub(super) fn paying(
+    key: u64,
+    nonce: u64,
+    to: impl Into<Option<Address>>,
+    value: u64,
+    input: impl Into<Bytes>,
+) -> Transaction {
+    sign(
+        key,
+        TxEip1559 {
+            chain_id: CHAIN_ID,
+            nonce,
+            gas_limit: 200_000,
+            max_fee_per_gas: 3 * u128::from(BASE_FEE),
+            max_priority_fee_per_gas: TIP,
+            to: to.into().map_or(TxKind::Create, TxKind::Call),
+            value: U256::from(value),
+            input: input.into(),
+            ..Default::default()
+        },
+    )
+}
+
+/// Wei per gas that [`paying`] transactions tip.
+pub(super) const TIP: u128 = 500_000_000;
+
+/// A number as 32 bytes of input.
+pub(super) fn word(number: u64) -> Bytes {
+    B256::from(U256::from(number)).0.to_vec().into()
 }
 
 /// The view of the chain's header at `height`, for what a test compares with.

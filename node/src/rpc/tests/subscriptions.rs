@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use baton_execution::ChainExecutor;
 use baton_proto::Height;
 use jsonrpsee::{
     core::client::{ClientT as _, Subscription, SubscriptionClientT as _, SubscriptionKind},
@@ -79,7 +80,7 @@ async fn new_heads_are_the_final_blocks_in_order_without_their_bodies() {
 async fn what_cannot_be_subscribed_to_is_said_in_geths_words() {
     let node = TestNode::start().await;
     let client = connect(&node).await;
-    for name in ["logs", "syncing", ""] {
+    for name in ["syncing", ""] {
         let error = refused(client.request::<Value, _>("eth_subscribe", rpc_params![name]).await);
         assert_eq!(error, (-32_601, format!("no \"{name}\" subscription in eth namespace")));
     }
@@ -158,7 +159,7 @@ async fn a_short_page_says_that_nothing_follows() {
         recorded: node.recorded.subscribe(),
         arrivals: Arc::clone(&node.arrivals),
     };
-    let feed = Feed::new(Arc::<MemoryLedger>::clone(&node.ledger), spec(), announcements);
+    let feed = Feed::new(Arc::<MemoryLedger>::clone(&node.ledger), spec(), ChainExecutor::None.into(), announcements);
     let available = |head| Available { head: Height::new(head), recorded: None };
     let start = feed.now(&available(0)).unwrap();
     for _ in 0..100 {
