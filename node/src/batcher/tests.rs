@@ -1,25 +1,18 @@
 //! Four batchers in one process on a real L1: final blocks in, certified batches on L1 out.
 
+mod blobs;
+mod lies;
+
 use std::{
-    collections::BTreeSet,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use alloy::{
-    consensus::{TxEnvelope, transaction::SignerRecoverable as _},
-    eips::eip2718::Decodable2718 as _,
-    rpc::types::Filter,
-};
-use alloy_primitives::{Address, B256, Bytes, TxHash, U256, keccak256};
-use alloy_sol_types::{SolCall as _, SolEvent as _};
-use baton_consensus::Verifier;
+use alloy_primitives::{B256, keccak256};
 use baton_proto::{
-    Attestation, BatchHash, BatchIndex, Block, BlockDigest, BlockHeader, BlsPublicKey, ChainSpec, DataKind, Epoch,
-    Evidence, Height, MemberIndex, Offence, SignedStatement, Statement, Weight, limits::BATCH_DATA_BYTES_MAX,
-    wire::ConsensusMessage,
+    Attestation, BatchIndex, Block, BlockHeader, BlsPublicKey, ChainSpec, DataKind, Epoch, Evidence, Height,
+    MemberIndex, SignedStatement, Statement, Weight, wire::ConsensusMessage,
 };
-use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -27,13 +20,9 @@ use super::{BatchMessage, BatchStatus, Batcher, BatcherConfig, BatcherContext, R
 use crate::{
     epoch::{EPOCHS_KEPT, EpochBook},
     l1::{
-        AccountConfig, At, Broadcast, DataChoice, InboxTip, L1Client, L1Error, PostedBatch, PostedChain, ReplayError,
-        Watcher,
-        bindings::BatchInbox,
-        deploy, read_posted_chain, read_tip,
-        testing::{
-            BlobGate, PATIENCE, POLL, TestChain, account, anvil_call, client_without_beacon, eventually, finalize,
-        },
+        AccountConfig, At, DataChoice, InboxTip, L1Client, PostedChain, ReplayError, Watcher, deploy,
+        read_posted_chain, read_tip,
+        testing::{PATIENCE, POLL, TestChain, account, anvil_call, eventually, finalize},
     },
     ledger::{BatchOnL1, Ledger},
     p2p::Outbound,
@@ -289,107 +278,6 @@ async fn status(member: &mut Member, what: &str, accept: impl Fn(&BatchStatus) -
         .unwrap();
 }
 
-/// What the second member of the first epoch says of the first batch, as whoever it is in the committee of `epoch`.
-fn lie(chain: &TestChain, epoch: Epoch, signer: u8, fill: u8) -> SignedStatement {
-    let tip = InboxTip::genesis(&chain.facts);
-    let statement = Statement::Attest(Attestation {
-        committee_epoch: epoch,
-        batch_index: tip.next_index,
-        prev_batch_hash: tip.last_hash,
-        header_hash: BatchHash::new(B256::repeat_byte(fill)),
-        last_height: Height::new(5),
-        last_digest: BlockDigest::new(B256::repeat_byte(fill)),
-        state_root: B256::ZERO,
-    });
-    let signature = chain.keys[1].sign(&statement, &chain.facts.domain);
-    SignedStatement { statement, signer: MemberIndex::new(signer), signature }
-}
-
-impl Cluster {
-    /// Has the first node hear an attestation from its signer, again and again until `told`: before it has looked at L1 it knows of
-    /// no batch that could be attested.
-    async fn first_hears(&self, signed: &SignedStatement, told: impl AsyncFn() -> bool) {
-        let inbox = self.hub.0.lock().unwrap()[0].clone().unwrap().1;
-        let (epoch, from) = (signed.statement.epoch(), signed.signer);
-        let hearing = async {
-            while !told().await {
-                let message = ConsensusMessage::Attestation(signed.clone());
-                inbox.send(BatchMessage { epoch, from, message }).await.unwrap();
-                tokio::time::sleep(POLL).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, hearing).await.expect("in time");
-    }
-
-    /// Has the first node hear one attestation and keep it.
-    async fn first_keeps(&self, signed: &SignedStatement) {
-        let ledger = Arc::clone(&self.members[0].as_ref().unwrap().ledger);
-        let key = self.chain.keys[1].public_key();
-        self.first_hears(signed, async || {
-            ledger.attestations(BatchIndex::ZERO, &key).unwrap().iter().any(|kept| kept.statement == signed.statement)
-        })
-        .await;
-    }
-
-    /// Returns the evidence that the first node finds when it hears this.
-    async fn first_accuses(&mut self, signed: &SignedStatement) -> Evidence {
-        self.first_keeps(signed).await;
-        let member = self.members[0].as_mut().unwrap();
-        let found = tokio::time::timeout(PATIENCE, member.accused.recv()).await.expect("in time").unwrap();
-        assert_eq!(found.offence(), Offence::ConflictingAttestations);
-        assert!(member.charged.lock().unwrap().is_empty());
-        found
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn who_attests_two_ends_of_one_batch_is_accused_of_it_also_after_a_restart() {
-    let mut cluster = Cluster::start(&[0]).await;
-    let (epoch, domain) = (cluster.chain.facts.first.epoch, cluster.chain.facts.domain);
-    let said = [1, 2].map(|fill| lie(&cluster.chain, epoch, 1, fill));
-    cluster.first_keeps(&said[0]).await;
-    let before = cluster.members[0].take().unwrap();
-    before.cancel.cancel();
-    let (key, record) = cluster.key_of(0);
-    let epochs = cluster.chain.epochs(Some(&key));
-    cluster.join_from(before.ledger, 0, key, record, epochs);
-    let found = cluster.first_accuses(&said[1]).await;
-    assert_eq!(found, Evidence::new(said[0].clone(), said[1].clone()).unwrap());
-    let verifier = Verifier::new(domain, Arc::clone(&cluster.chain.committee)).unwrap();
-    assert_eq!(verifier.verify_evidence(&found), Ok(()));
-
-    // Whoever says such a thing in another's name is charged, and nobody is accused.
-    let inbox = cluster.hub.0.lock().unwrap()[0].clone().unwrap().1;
-    let forged = SignedStatement { signer: MemberIndex::new(2), ..said[1].clone() };
-    let message = ConsensusMessage::Attestation(forged);
-    inbox.send(BatchMessage { epoch, from: MemberIndex::new(2), message }).await.unwrap();
-    let member = cluster.members[0].as_mut().unwrap();
-    let charged = Arc::clone(&member.charged);
-    eventually("the forger is charged", || async { !charged.lock().unwrap().is_empty() }).await;
-    assert_eq!(charged.lock().unwrap()[0].1, MemberIndex::new(2));
-    assert!(member.accused.try_recv().is_err());
-}
-
-/// The batch is too old for its own committee, and a later one certifies it: who attests one end for the first and another for the
-/// second has signed against itself all the same.
-#[tokio::test(flavor = "multi_thread")]
-async fn who_attests_two_ends_of_one_batch_for_two_committees_is_accused_of_it() {
-    let mut cluster = Cluster::start_growing(|_| {}).await;
-    let then = cluster.chain.facts.first.epoch;
-    let first = lie(&cluster.chain, then, 1, 1);
-    cluster.first_keeps(&first).await;
-    let later = Epoch::new(4);
-    let (_, root) = blocks_of_two_epochs(&cluster, later).await;
-    cluster.run_epoch(later, &root).await;
-    // Who joined moved the others up.
-    let second = lie(&cluster.chain, later, 2, 2);
-    let found = cluster.first_accuses(&second).await;
-    assert_eq!((found.epoch(), found.signer()), (later, MemberIndex::new(2)));
-    assert_eq!([found.first().statement, found.second().statement], [second.statement, first.statement]);
-    let committee = cluster.chain.epoch(later, &root, None).await;
-    assert_eq!(committee.verifier.verify_evidence(&found), Ok(()));
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn final_blocks_reach_l1_batch_after_batch_and_settle() {
     let mut cluster = Cluster::start(&[0, 1, 2, 3]).await;
@@ -420,160 +308,6 @@ async fn final_blocks_reach_l1_batch_after_batch_and_settle() {
         .await;
     }
     cluster.nobody_is_charged();
-}
-
-/// Puts an ether into the pool that posters are paid from.
-async fn fund(chain: &TestChain) {
-    let data: Bytes = BatchInbox::fundCall {}.abi_encode().into();
-    let fund = json!({
-        "from": account(9).address(), "to": chain.facts.inbox, "value": "0xde0b6b3a7640000", "data": data,
-    });
-    let hash: TxHash = chain.client.request("eth_sendTransaction", (fund,)).await.unwrap();
-    eventually("the pool is funded", || async { chain.client.receipt(hash).await.unwrap().is_some() }).await;
-}
-
-/// Checks that whoever posted these batches, and nobody else, was paid for each what its transaction burnt, a little less at the
-/// most, and that the pool has the rest.
-async fn posters_were_paid_once(chain: &TestChain, batches: &[PostedBatch]) {
-    let filter = Filter::new()
-        .address(chain.facts.inbox)
-        .event_signature(BatchInbox::PostingRefunded::SIGNATURE_HASH)
-        .from_block(0);
-    let paid: Vec<(u64, U256)> = chain
-        .client
-        .logs(&filter)
-        .await
-        .unwrap()
-        .iter()
-        .map(|log| BatchInbox::PostingRefunded::decode_log_data(log.data()).unwrap())
-        .map(|event| (event.index, event.amount))
-        .collect();
-    assert_eq!(paid.len(), batches.len(), "{paid:?}");
-    let mut pool = U256::from(10_u64.pow(18));
-    for (batch, (index, amount)) in batches.iter().zip(paid) {
-        let receipt = chain.client.receipt(batch.transaction).await.unwrap().unwrap();
-        let gas = u128::from(receipt.gas_used) * receipt.effective_gas_price;
-        let blobs = u128::from(receipt.blob_gas_used.unwrap_or_default()) * receipt.blob_gas_price.unwrap_or_default();
-        let burnt = U256::from(gas + blobs);
-        assert_eq!(index, batch.header.index.get());
-        assert!(amount <= burnt && amount >= burnt * U256::from(95) / U256::from(100), "{amount} of {burnt} wei");
-        pool -= amount;
-    }
-    let left: U256 = chain.client.request("eth_getBalance", (chain.facts.inbox, "latest")).await.unwrap();
-    assert_eq!(left, pool);
-}
-
-/// More than calldata holds, so several blobs. What blobs cost on a test's L1 is next to nothing.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn batches_travel_in_blobs_and_come_back_from_them() {
-    let mut cluster = Cluster::start(&[]).await;
-    fund(&cluster.chain).await;
-    cluster.data = DataChoice::Auto;
-    for index in 0..4 {
-        cluster.join(index);
-    }
-    let blocks = cluster.chain.blocks_after(&cluster.chain.facts.genesis, 20, 100);
-    cluster.finalize(&blocks);
-    // Read back from the blobs, and compared.
-    cluster.until_posted(&blocks).await;
-    let replayed = cluster.replay().await;
-    let first = &replayed.batches[0];
-    assert!(replayed.batches.iter().all(|batch| batch.header.data_kind == DataKind::Blobs));
-    assert!(first.data.len() > BATCH_DATA_BYTES_MAX, "{} bytes", first.data.len());
-    posters_were_paid_once(&cluster.chain, &replayed.batches).await;
-    cluster.nobody_is_charged();
-
-    // Who was not there reads the data back from the blobs, and without a beacon endpoint all but the data.
-    let blind = client_without_beacon(&cluster.chain.anvil);
-    let error = read_posted_chain(&blind, &cluster.chain.facts).await.unwrap_err();
-    assert!(matches!(error, ReplayError::L1(L1Error::NoBeacon)), "{error}");
-    for (client, data) in [(blind, &Bytes::new()), (cluster.chain.client.clone(), &first.data)] {
-        cluster.client = client;
-        cluster.join(4);
-        let late = cluster.members[4].take().unwrap();
-        let recorded = late.batcher.recorded.clone();
-        eventually("the late node has recorded the batches", || async {
-            recorded.borrow().is_some_and(|recorded| recorded.posted.get() == replayed.batches.len() as u64)
-        })
-        .await;
-        let record = late.ledger.batch(BatchIndex::ZERO).unwrap().unwrap();
-        assert_eq!((&record.header, record.certificate.as_ref()), (&first.header, Some(&first.certificate)));
-        assert!(
-            record.data == *data && record.l1 != BatchOnL1::Unposted,
-            "{:?}: {} bytes",
-            record.l1,
-            record.data.len()
-        );
-        late.cancel.cancel();
-    }
-}
-
-/// The hash of a transaction as it travels; blobs do not count for it.
-fn hash_of(raw: &Bytes) -> TxHash {
-    *TxEnvelope::decode_2718(&mut raw.as_ref()).unwrap().tx_hash()
-}
-
-/// Blobs that L1 takes and never includes, and blobs that cost more than any poster may offer: either way the same blocks get there
-/// as calldata. Should L1 include the blobs after all, nothing is posted or paid for a second time.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_l1_holds_back_in_blobs_gets_there_once_as_calldata() {
-    for asks_wei in [None, Some(501_000_000_000)] {
-        let mut cluster = Cluster::start(&[]).await;
-        fund(&cluster.chain).await;
-        let gate = match asks_wei {
-            None => BlobGate::that_keeps_them(&cluster.chain.anvil).await,
-            Some(wei) => BlobGate::that_asks_for(&cluster.chain.anvil, wei).await,
-        };
-        (cluster.data, cluster.client) = (DataChoice::Blobs, gate.client(&cluster.chain.anvil));
-        for index in 0..4 {
-            cluster.join(index);
-        }
-        let blocks = cluster.chain.blocks_after(&cluster.chain.facts.genesis, 6, 1);
-        cluster.finalize(&blocks);
-        let poster = cluster.members[usize::from(cluster.poster(0))].as_ref().unwrap();
-        let seen = poster.batcher.poster.clone().unwrap();
-        // The batch is due by its age already, and no L1 block comes.
-        eventually("L1 holds the blobs back", || async {
-            match asks_wei {
-                None => !gate.held.lock().unwrap().is_empty(),
-                Some(_) => seen.borrow().trouble.contains("ceiling"),
-            }
-        })
-        .await;
-        assert_eq!(cluster.posted_height().await, Height::ZERO);
-        cluster.until_posted(&blocks).await;
-        let batches = cluster.replay().await.batches;
-        assert!(batches.iter().all(|batch| batch.header.data_kind == DataKind::Calldata));
-        posters_were_paid_once(&cluster.chain, &batches).await;
-        // For a while nobody sends blobs again: each time they would occupy other members' accounts.
-        let senders = || -> BTreeSet<Address> {
-            let sender = |raw: &Bytes| TxEnvelope::decode_2718(&mut raw.as_ref()).unwrap().recover_signer().unwrap();
-            gate.held.lock().unwrap().iter().map(sender).collect()
-        };
-        let occupied = senders();
-        let more = cluster.chain.blocks_after(&blocks.last().unwrap().header, 6, 1);
-        cluster.finalize(&more);
-        cluster.until_posted(&[blocks, more].concat()).await;
-        assert_eq!(senders(), occupied);
-        let batches = cluster.replay().await.batches;
-        assert!(batches.iter().all(|batch| batch.header.data_kind == DataKind::Calldata));
-        cluster.nobody_is_charged();
-
-        // L1 changes its mind.
-        for member in cluster.running() {
-            member.cancel.cancel();
-        }
-        let held = gate.held.lock().unwrap().clone();
-        assert_eq!(held.is_empty(), asks_wei.is_some());
-        if let Some(raw) = held.first() {
-            assert_eq!(cluster.chain.client.broadcast(raw).await.unwrap(), Broadcast::Accepted);
-            let receipt = async || cluster.chain.client.receipt(hash_of(raw)).await.unwrap();
-            eventually("the blobs are in a block", || async { receipt().await.is_some() }).await;
-            assert!(!receipt().await.unwrap().status(), "the inbox took the blocks twice");
-        }
-        assert_eq!(cluster.replay().await.batches, batches);
-        posters_were_paid_once(&cluster.chain, &batches).await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
