@@ -11,10 +11,7 @@ use reqwest::{Client, StatusCode, Url};
 use serde::{Deserialize, de::DeserializeOwned};
 use tokio::{sync::OnceCell, task::spawn_blocking};
 
-use super::{
-    client::{L1Block, L1Error},
-    kzg,
-};
+use super::{client::L1Block, error::L1Error, kzg};
 
 /// Most bytes of one answer: the blobs of a batch in hex, and as many again ten times over for servers that do not filter.
 const ANSWER_BYTES_MAX: usize = 11 * BATCH_BLOBS_MAX * (2 * BLOB_BYTES + 16);

@@ -1,5 +1,7 @@
 //! L1 over JSON-RPC: several endpoints tried in order, each known to be on the right chain before it is believed.
 
+mod majority;
+
 use std::{
     fmt,
     future::Future,
@@ -20,104 +22,17 @@ use alloy::{
     },
     transports::{TransportError, TransportErrorKind},
 };
-use alloy_primitives::{Address, B256, Bytes, LogData, TxHash};
+use alloy_primitives::{Address, B256, Bytes, TxHash};
 use alloy_sol_types::SolCall;
 use baton_proto::{L1BlockNumber, L1ChainId, L1Origin};
-use futures::{StreamExt as _, stream::FuturesUnordered};
 
-use super::{
-    beacon::Beacon,
-    bindings::{BindingError, RevertReason},
-    sender::Call,
-};
-
-/// How long the others are waited for once a majority has answered.
-const STRAGGLER_PATIENCE: Duration = Duration::from_secs(1);
+use super::{beacon::Beacon, bindings::RevertReason, error::L1Error, median::median, sender::Call};
 
 /// How long one call to one endpoint may take, by default.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What an endpoint answers that does not know a method: codes of JSON-RPC, and of EIP-1474.
-const METHOD_NOT_FOUND: i64 = -32_601;
-const METHOD_NOT_SUPPORTED: i64 = -32_004;
-
 /// Most endpoints: each is asked in turn, so a long list would only delay the answer that none works.
-const ENDPOINTS_MAX: usize = 8;
-
-/// Why L1 gave no answer, or not the one asked for.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages are the documentation")]
-pub enum L1Error {
-    #[error("{got} L1 endpoints are configured, from 1 to {ENDPOINTS_MAX} are allowed")]
-    EndpointCount { got: usize },
-    #[error("not a URL of an L1 endpoint: {0}")]
-    BadUrl(String),
-    #[error("L1 endpoint {endpoint} is on chain {got}, expected chain {expected}")]
-    WrongChain { endpoint: String, expected: L1ChainId, got: L1ChainId },
-    #[error("L1 endpoint {endpoint} did not answer {method} within {timeout_ms} ms")]
-    Timeout { endpoint: String, method: &'static str, timeout_ms: u64 },
-    #[error("L1 endpoint {endpoint} cannot be reached for {method}: {message}")]
-    Unreachable { endpoint: String, method: &'static str, message: String },
-    #[error("L1 endpoint {endpoint} answered {method} with error {code}: {message}")]
-    Refused { endpoint: String, method: &'static str, code: i64, message: String },
-    #[error("the call to {to} reverts: {reason}")]
-    Reverted { to: Address, reason: Box<RevertReason> },
-    #[error("L1 answered {method} with what cannot be read: {message}")]
-    Unreadable { method: &'static str, message: String },
-    #[error("L1 has no {what}")]
-    Missing { what: String },
-    #[error("L1 endpoints disagree on {what}")]
-    Disagree { what: String },
-    #[error("{what} that L1 holds are not stored: {why}")]
-    NotStored { what: &'static str, why: String },
-    #[error("the data is in blobs, and no beacon endpoint is configured (l1.beacon)")]
-    NoBeacon,
-    #[error("L1 holds what this version cannot use: {0}")]
-    Binding(#[from] BindingError),
-}
-
-/// Returns the error that says why there is no majority: one that asking again does not mend only if a majority says so, for
-/// one endpoint alone may lie.
-fn telling(errors: Vec<L1Error>, majority: usize) -> Option<L1Error> {
-    let is_for_good = errors.iter().filter(|error| !error.is_retryable()).count() >= majority;
-    errors.into_iter().find(|error| error.is_retryable() != is_for_good)
-}
-
-impl L1Error {
-    /// Returns whether the same question may have another answer later, without anybody changing a configuration.
-    #[must_use]
-    pub const fn is_retryable(&self) -> bool {
-        match self {
-            Self::Timeout { .. }
-            | Self::Unreachable { .. }
-            | Self::Refused { .. }
-            | Self::Unreadable { .. }
-            | Self::Missing { .. }
-            | Self::NotStored { .. }
-            | Self::Disagree { .. } => true,
-            Self::EndpointCount { .. }
-            | Self::BadUrl(_)
-            | Self::WrongChain { .. }
-            | Self::Reverted { .. }
-            | Self::NoBeacon
-            | Self::Binding(_) => false,
-        }
-    }
-
-    /// Returns whether the endpoint does not know the method, rather than that it did not answer this time.
-    const fn is_unknown_method(&self) -> bool {
-        matches!(self, Self::Refused { code: METHOD_NOT_FOUND | METHOD_NOT_SUPPORTED, .. })
-    }
-
-    /// Returns the contract's reason, when a contract refused.
-    #[must_use]
-    pub fn revert(&self) -> Option<&RevertReason> {
-        match self {
-            Self::Reverted { reason, .. } => Some(reason),
-            _ => None,
-        }
-    }
-}
+pub(super) const ENDPOINTS_MAX: usize = 8;
 
 /// The parts of an L1 block header that Baton reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -384,142 +299,6 @@ impl L1Client {
         self.block(at).await?.ok_or_else(|| L1Error::Missing { what: format!("block {at:?}") })
     }
 
-    /// Returns the newest block that a majority of all configured endpoints call final and agree on.
-    ///
-    /// With one endpoint that is what it says. With several, one that lies or lags cannot bring a block into
-    /// consensus. Source: protocol section 2.
-    ///
-    /// # Errors
-    /// The first endpoint's error when no majority answers; [`L1Error::Disagree`] when they answer differently.
-    pub async fn agreed_final(&self) -> Result<L1Block, L1Error> {
-        let majority = self.majority();
-        let tag = BlockNumberOrTag::Finalized;
-        let (mut blocks, errors) = self
-            .gather("eth_getBlockByNumber", |provider| async move {
-                Ok(provider.get_block_by_number(tag).await?.as_ref().map(block_from_rpc))
-            })
-            .await;
-        if blocks.len() < majority {
-            return Err(
-                telling(errors, majority).unwrap_or_else(|| L1Error::Missing { what: "finalized block".into() })
-            );
-        }
-        blocks.sort_by_key(|block| std::cmp::Reverse(block.origin.number));
-        // The highest number that `majority` endpoints have reached.
-        let Some(candidate) = blocks.get(majority - 1).copied() else {
-            return Err(L1Error::Missing { what: "finalized block".into() });
-        };
-        if majority == 1 {
-            return Ok(candidate);
-        }
-        self.agreed_block(candidate.origin.number).await
-    }
-
-    /// Returns the block at `number`, which is not above one that is final, as a majority of all configured endpoints have it:
-    /// a block below a final one is final, but an endpoint may lie about that too.
-    ///
-    /// # Errors
-    /// The first endpoint's error when no majority answers; [`L1Error::Disagree`] when they answer differently.
-    pub async fn agreed_block(&self, number: L1BlockNumber) -> Result<L1Block, L1Error> {
-        let tag = BlockNumberOrTag::Number(number.get());
-        self.agreed("eth_getBlockByNumber", None, &format!("final block {number}"), |provider| async move {
-            provider.get_block_by_number(tag).await.map(|block| block.as_ref().map(block_from_rpc))
-        })
-        .await
-    }
-
-    /// Calls a view function whose answer no newer block changes, and returns what a majority of all configured endpoints say.
-    ///
-    /// # Errors
-    /// As [`Self::call`] and [`Self::agreed_block`].
-    pub async fn agreed_call<C: SolCall>(&self, to: Address, call: &C, at: At) -> Result<C::Return, L1Error> {
-        let request = TransactionRequest::default().with_to(to).with_input(call.abi_encode());
-        let data = self.agreed("eth_call", Some(to), C::SIGNATURE, |provider| {
-            let request = request.clone();
-            async move { provider.call(request).block(BlockId::Number(at.tag())).await.map(Some) }
-        });
-        decoded::<C>(to, &data.await?)
-    }
-
-    /// Simulates a call from nobody on the newest state, and returns what a majority of all configured endpoints say.
-    ///
-    /// # Errors
-    /// [`L1Error::Reverted`] with a named reason when most of them refuse it; otherwise as [`Self::agreed_block`].
-    pub async fn agreed_simulation(&self, to: Address, data: &Bytes) -> Result<(), L1Error> {
-        let request = TransactionRequest::default().with_to(to).with_input(data.clone());
-        let answer = self.agreed("eth_call", Some(to), "a simulation", |provider| {
-            let request = request.clone();
-            async move { provider.call(request).block(BlockId::Number(BlockNumberOrTag::Latest)).await.map(Some) }
-        });
-        answer.await.map(|_| ())
-    }
-
-    /// Asks every endpoint at once.
-    fn ask_all<'a, T: 'a, F: Future<Output = Result<T, TransportError>> + 'a>(
-        &'a self,
-        method: &'static str,
-        to: Option<Address>,
-        call: impl Fn(RootProvider<Ethereum>) -> F + Clone + 'a,
-    ) -> FuturesUnordered<impl Future<Output = Result<T, L1Error>> + 'a> {
-        self.endpoints.iter().map(|endpoint| self.ask_one(endpoint, method, to, call.clone())).collect()
-    }
-
-    fn majority(&self) -> usize {
-        self.endpoints.len() / 2 + 1
-    }
-
-    /// Asks every endpoint and returns what they say and how they fail. `None` is no answer.
-    ///
-    /// One that hangs is not waited for long once a majority have answered; one that is only slower may know more.
-    async fn gather<T, F: Future<Output = Result<Option<T>, TransportError>>>(
-        &self,
-        method: &'static str,
-        call: impl Fn(RootProvider<Ethereum>) -> F + Clone,
-    ) -> (Vec<T>, Vec<L1Error>) {
-        let (mut said, mut errors) = (Vec::with_capacity(self.endpoints.len()), Vec::new());
-        let mut answers = self.ask_all(method, None, call);
-        while let Some(answer) = {
-            let patience = if said.len() < self.majority() { Duration::MAX } else { STRAGGLER_PATIENCE };
-            tokio::time::timeout(patience, answers.next()).await.ok().flatten()
-        } {
-            match answer {
-                Ok(Some(value)) => said.push(value),
-                Ok(None) => {}
-                Err(error) => errors.push(error),
-            }
-        }
-        (said, errors)
-    }
-
-    /// Asks every endpoint and returns what a majority of all say, as soon as they have. `None` is no answer.
-    async fn agreed<T: PartialEq, F: Future<Output = Result<Option<T>, TransportError>>>(
-        &self,
-        method: &'static str,
-        to: Option<Address>,
-        what: &str,
-        call: impl Fn(RootProvider<Ethereum>) -> F + Clone,
-    ) -> Result<T, L1Error> {
-        let majority = self.endpoints.len() / 2 + 1;
-        let (mut said, mut errors): (Vec<T>, Vec<L1Error>) = (vec![], vec![]);
-        let mut answers = self.ask_all(method, to, call);
-        while let Some(answer) = answers.next().await {
-            match answer {
-                Ok(Some(value)) if said.iter().filter(|other| **other == value).count() + 1 >= majority => {
-                    return Ok(value);
-                }
-                Ok(Some(value)) => said.push(value),
-                Ok(None) => {}
-                Err(error) => errors.push(error),
-            }
-        }
-        let disagree = || L1Error::Disagree { what: what.to_owned() };
-        if said.len() >= majority {
-            return Err(disagree());
-        }
-        let missing = || if said.is_empty() { L1Error::Missing { what: what.to_owned() } } else { disagree() };
-        Err(telling(errors, majority).unwrap_or_else(missing))
-    }
-
     /// Calls a view function.
     ///
     /// # Errors
@@ -641,24 +420,6 @@ impl L1Client {
         .await
     }
 
-    /// Returns the logs of final blocks that match, each as the block that has it and its content, as a majority of all
-    /// configured endpoints have them.
-    ///
-    /// # Errors
-    /// As [`Self::agreed_block`].
-    pub async fn agreed_logs(&self, filter: &Filter) -> Result<Vec<(L1BlockNumber, LogData)>, L1Error> {
-        // Endpoints differ in what else they say of a log.
-        let content = |log: Log| Some((L1BlockNumber::new(log.block_number?), log.inner.data));
-        self.agreed("eth_getLogs", None, "logs of final blocks", |provider| {
-            let filter = filter.clone();
-            async move {
-                let logs = provider.get_logs(&filter).await?;
-                Ok(logs.into_iter().map(content).collect::<Option<Vec<_>>>())
-            }
-        })
-        .await
-    }
-
     /// Hands a signed transaction to every endpoint. One that holds it already counts as having taken it.
     ///
     /// # Errors
@@ -718,12 +479,6 @@ fn broadcast_refusal(message: String) -> Broadcast {
     }
 }
 
-/// Returns the one in the middle, the lower of two; `None` of none.
-fn median(mut values: Vec<u128>) -> Option<u128> {
-    values.sort_unstable();
-    values.get(values.len().checked_sub(1)? / 2).copied()
-}
-
 fn block_from_rpc(block: &alloy::rpc::types::Block) -> L1Block {
     let header = &block.header;
     L1Block {
@@ -758,33 +513,4 @@ fn revert_of(payload: &ErrorPayload) -> Option<RevertReason> {
     }
     // A revert without data, as an out-of-gas or a call of a function that is not there gives it.
     payload.message.to_lowercase().contains("revert").then(|| RevertReason::Message(payload.message.to_string()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_endpoint_of_three_says_what_it_likes() {
-        assert_eq!(median(vec![]), None);
-        assert_eq!(median(vec![7]), Some(7));
-        assert_eq!(median(vec![u128::MAX, 3]), Some(3));
-        assert_eq!(median(vec![u128::MAX, 3, 2]), Some(3));
-        assert_eq!(median(vec![0, 3, 2]), Some(2));
-        assert_eq!(median(vec![9, u128::MAX, 3, 2]), Some(3));
-    }
-
-    #[test]
-    fn only_an_l1_that_does_not_know_of_blobs_has_none() {
-        let refused = |code| L1Error::Refused {
-            endpoint: "http://l1".into(),
-            method: "eth_blobBaseFee",
-            code,
-            message: "the method does not exist".into(),
-        };
-        assert!([-32_601, -32_004].into_iter().all(|code| refused(code).is_unknown_method()));
-        // A limit that was reached, an error of the server, and whatever else it calls one.
-        assert!([-32_005, -32_603, -32_000, 429].into_iter().all(|code| !refused(code).is_unknown_method()));
-        assert!(!L1Error::Missing { what: "answer".into() }.is_unknown_method());
-    }
 }

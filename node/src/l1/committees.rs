@@ -9,8 +9,9 @@ use baton_consensus::Committee;
 use baton_proto::{Epoch, MemberIndex};
 
 use super::{
-    client::{At, L1Client, L1Error},
+    client::{At, L1Client},
     epoch_facts::committee,
+    error::L1Error,
     facts::ChainFacts,
 };
 use crate::epoch::EpochBook;

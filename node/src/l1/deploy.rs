@@ -21,8 +21,9 @@ use serde::Deserialize;
 
 use super::{
     bindings::{BatchInbox, DevToken, Liveness, RevertReason, SequencerRegistry, Slasher, spec_to_l1},
-    client::{At, Broadcast, L1Client, L1Error},
+    client::{At, Broadcast, L1Client},
     description::Description,
+    error::L1Error,
     facts::FIRST_EPOCH,
     sender::Call,
 };

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     ChainFacts,
     bindings::{SequencerRegistry, member_from_l1},
-    client::{At, L1Client, L1Error},
+    client::{At, L1Client},
+    error::L1Error,
     facts::{FactsError, wait_until_final},
 };
 

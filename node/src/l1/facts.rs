@@ -9,8 +9,9 @@ use tracing::{info, warn};
 
 use super::{
     bindings::{BatchInbox, Liveness, SequencerRegistry, Slasher, spec_from_l1},
-    client::{At, L1Client, L1Error},
+    client::{At, L1Client},
     epoch_facts::{EpochFacts, read_epoch_facts},
+    error::L1Error,
 };
 
 /// The epoch in which every chain starts.

@@ -18,7 +18,8 @@ use baton_proto::{
 
 use super::{
     bindings::BatchInbox,
-    client::{At, L1Client, L1Error},
+    client::{At, L1Client},
+    error::L1Error,
     facts::ChainFacts,
     log_ranges::first_logs,
 };

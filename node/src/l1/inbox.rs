@@ -9,7 +9,8 @@ use tracing::{debug, info};
 
 use super::{
     bindings::BatchInbox,
-    client::{At, L1Client, L1Error},
+    client::{At, L1Client},
+    error::L1Error,
     facts::ChainFacts,
     watcher::L1View,
 };

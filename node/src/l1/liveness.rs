@@ -11,7 +11,8 @@ use tracing::{debug, info, warn};
 
 use super::{
     bindings::Liveness,
-    client::{At, L1Client, L1Error},
+    client::{At, L1Client},
+    error::L1Error,
     facts::ChainFacts,
     watcher::L1View,
 };

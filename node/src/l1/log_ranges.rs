@@ -1,6 +1,6 @@
 //! Questions for logs, of as many L1 blocks as an endpoint answers.
 
-use super::client::L1Error;
+use super::error::L1Error;
 
 /// L1 blocks asked for in one question at first: what public endpoints answer.
 const LOG_RANGE: u64 = 2_000;

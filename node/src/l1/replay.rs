@@ -19,8 +19,9 @@ use tracing::warn;
 
 use super::{
     bindings::{BatchInbox, BindingError, batch_header_from_l1, signature_from_l1},
-    client::{At, L1Client, L1Error},
+    client::{At, L1Client},
     epoch_facts::read_epoch_facts,
+    error::L1Error,
     facts::{ChainFacts, FactsError},
     forced::{nothing_read, read_entries},
     inbox::read_tip,

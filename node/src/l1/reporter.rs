@@ -29,8 +29,9 @@ use tracing::{debug, error, info, warn};
 use super::{
     account::AccountContext,
     bindings::{BatchInbox, RevertReason, Slasher, submission},
-    client::{At, L1Client, L1Error},
+    client::{At, L1Client},
     committees::Committees,
+    error::L1Error,
     facts::ChainFacts,
     sender::{Call, SendError, Sender},
     settler::Settler,

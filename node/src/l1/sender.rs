@@ -35,7 +35,8 @@ use tracing::{debug, error, info, warn};
 
 use super::{
     bindings::RevertReason,
-    client::{At, Broadcast, L1Client, L1Error},
+    client::{At, Broadcast, L1Client},
+    error::L1Error,
     fees::{AboveCeiling, Fees},
     kzg::Sidecar,
 };

@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::{
-    client::{At, L1Block, L1Client, L1Error},
+    client::{At, L1Block, L1Client},
+    error::L1Error,
     facts::ChainFacts,
     forced,
     origins::{Noted, Origins},

@@ -9,7 +9,8 @@ use tracing::{error, info, warn};
 use super::{CONFLICT_KEY, Window, Work, is_final_refusal, turn};
 use crate::l1::{
     bindings::{RevertReason, SequencerRegistry, conflict_submission},
-    client::{At, L1Error},
+    client::At,
+    error::L1Error,
     sender::{Call, SendError},
 };
 
