@@ -154,7 +154,7 @@ impl Work {
             }
             Ok(Standing::Idle | Standing::Pending { .. }) => {}
             Err(RoundError::Send(SendError::Refused(reason))) => self.refused(order, &reason, &mut trouble),
-            Err(RoundError::Send(error @ (SendError::Ledger(_) | SendError::Sign(_)))) => return Err(error),
+            Err(RoundError::Send(error)) if error.is_fatal() => return Err(error),
             Err(RoundError::Send(error)) => trouble = error.to_string(),
             // The certificate was verified when it was made, so its signature is a point.
             Err(RoundError::Binding(error)) => {

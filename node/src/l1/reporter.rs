@@ -10,6 +10,9 @@
 //! and submits in a later block: the reward is its own. What it commits to follows from the pair and the account alone, so a
 //! restart in between finds on L1 how far it came. When the window is about to end there is no time for that.
 //!
+//! Of what is due, that goes first whose window ends first. What the slasher refuses waits, for longer each time, and what L1 does not
+//! answer about comes after the rest: neither holds up another case. Where no reward is left to earn, nothing is announced.
+//!
 //! While there is nothing to submit, the account settles closed epochs ([`Settler`]).
 
 mod conflict;
@@ -28,7 +31,7 @@ use tracing::{debug, error, info, warn};
 
 use super::{
     account::AccountContext,
-    bindings::{BatchInbox, RevertReason, Slasher, submission},
+    bindings::{BatchInbox, RevertReason, SequencerRegistry, Slasher, submission},
     client::{At, L1Client},
     committees::Committees,
     error::L1Error,
@@ -55,6 +58,12 @@ const TURN_BLOCKS: u64 = 3;
 /// L1 that is full may keep a transaction waiting.
 pub(super) const HURRY_BLOCKS: u64 = 16;
 
+/// After a refusal the next attempt waits twice as long as the last one did, up to so many doublings of a turn: two and a half hours.
+const DOUBLINGS_MAX: u32 = 8;
+
+/// How many cases L1 may fail to answer about before a round leaves the rest for the next one: each may take as long as a call does.
+const FAILURES_MAX: usize = 4;
+
 /// Returns how many turns member `me` leaves to others before it submits `evidence`: its distance from a member that
 /// the pair's own hash picks, so that no one member can prepare to be first. An observer comes after all members.
 #[must_use]
@@ -72,7 +81,7 @@ pub(super) fn turn(id: &B256, members: usize, me: Option<MemberIndex>) -> u64 {
 }
 
 /// One case for each member and epoch: whatever the pair, L1 punishes it once.
-fn case_id(evidence: &Evidence) -> B256 {
+pub(super) fn case_id(evidence: &Evidence) -> B256 {
     let epoch = evidence.epoch().get().to_be_bytes();
     keccak256([epoch.as_slice(), &[evidence.signer().get()]].concat())
 }
@@ -120,10 +129,34 @@ struct Case {
     evidence: Evidence,
     /// Newest L1 block when this process took the case up.
     since: Option<L1BlockNumber>,
-    /// Whether the contract's refusal was logged.
+    /// The contract's last refusal, which was logged.
     refusal: Option<RevertReason>,
+    /// How often it was refused.
+    refusals: u32,
+    /// No attempt before this L1 block.
+    not_before: u64,
+    /// Whether L1 failed to answer about it last time.
+    is_troubled: bool,
     /// Whether L1 was seen to have it.
     charged: bool,
+}
+
+/// A case whose time has come.
+struct Due {
+    id: B256,
+    evidence: Evidence,
+    /// Whom it is against.
+    owner: Address,
+    window: Window,
+    /// Whether L1 failed to answer about it last time.
+    is_troubled: bool,
+}
+
+impl Due {
+    /// What is to go first is the smallest: the earliest end.
+    const fn order(&self) -> (bool, u64) {
+        (self.is_troubled, self.window.last_block())
+    }
 }
 
 /// Until when L1 takes evidence of an epoch.
@@ -145,6 +178,24 @@ impl Window {
 
     const fn is_ending(self, head: u64) -> bool {
         matches!(self, Self::Until(last) if head.saturating_add(HURRY_BLOCKS) >= last)
+    }
+
+    /// The last L1 block in which the slasher takes it. Of one that nobody has named it may be near, and naming it shows that.
+    const fn last_block(self) -> u64 {
+        match self {
+            Self::Unnamed => 0,
+            Self::Until(last) => last,
+            Self::Open => u64::MAX,
+        }
+    }
+
+    /// The L1 block from which on a case is tried again that was refused so often; at each block of a window that is about to end.
+    fn retry_from(self, head: u64, refusals: u32) -> u64 {
+        let later = head.saturating_add(TURN_BLOCKS << refusals.min(DOUBLINGS_MAX));
+        match self {
+            Self::Until(last) => later.min(last.saturating_sub(HURRY_BLOCKS)).max(head.saturating_add(1)),
+            Self::Open | Self::Unnamed => later,
+        }
     }
 }
 
@@ -230,7 +281,7 @@ impl Work {
         if let (true, Some(head), Some((finalized, _))) = (healthy, head, finalized) {
             match self.round(head.number, finalized.number).await {
                 Ok(()) => {}
-                Err(error @ (SendError::Ledger(_) | SendError::Sign(_))) => return Err(error),
+                Err(error) if error.is_fatal() => return Err(error),
                 Err(error) => debug!(%error, "what is to be sent waits"),
             }
             if self.are_some_left && self.cases.len() < CASES_MAX {
@@ -277,68 +328,140 @@ impl Work {
             offence = ?evidence.offence(),
             "evidence of a punishable pair"
         );
-        self.cases.insert(id, Case { evidence, since: None, refusal: None, charged: false });
+        let case = Case {
+            evidence,
+            since: None,
+            refusal: None,
+            refusals: 0,
+            not_before: 0,
+            is_troubled: false,
+            charged: false,
+        };
+        self.cases.insert(id, case);
     }
 
-    /// One look at all cases, with L1's newest block and the newest that most endpoints call final.
+    /// One look at all cases, with L1's newest block and the newest that most endpoints call final, and one step for the first
+    /// that can take one.
     async fn round(&mut self, head: L1BlockNumber, finalized: L1BlockNumber) -> Result<(), SendError> {
-        let mut want = None;
-        for id in self.cases.keys().copied().collect::<Vec<_>>() {
-            let Some(case) = self.cases.get_mut(&id) else { continue };
-            let since = *case.since.get_or_insert(head);
-            let evidence = case.evidence.clone();
-            let committee = self.committees.of(evidence.epoch()).await?;
-            let me = self.committees.own_place(&committee);
-            if me == Some(evidence.signer()) {
-                error!(epoch = %evidence.epoch(), "the evidence is against this node's own key");
-                self.close(&id, &evidence, "it is left to others")?;
-                continue;
+        let (mut due, mut windows, mut failures) = (Vec::new(), BTreeMap::new(), Vec::new());
+        for id in self.in_turn() {
+            match self.examine(&id, &mut windows, head, finalized).await {
+                Ok(found) => due.extend(found),
+                Err(error) => self.troubled(&id, error, &mut failures)?,
             }
-            let Some(owner) = committee.member(evidence.signer()).map(|member| member.owner) else {
-                self.close(&id, &evidence, "nobody has this index in its epoch")?;
-                continue;
-            };
-            match self.verdict(&evidence, owner, finalized).await? {
-                Verdict::Settled => self.close(&id, &evidence, "the penalty is in a final block")?,
-                Verdict::Charged => self.charged(&id, &evidence, head)?,
-                Verdict::Open => {
-                    // An L1 reorg can take the penalty back.
-                    if let Some(case) = self.cases.get_mut(&id) {
-                        case.charged = false;
-                    }
-                    if want.is_some() {
-                        continue;
-                    }
-                    let window = self.window(evidence.epoch()).await?;
-                    let turns = rank(&evidence, committee.len(), me);
-                    let due = since.get().saturating_add(turns.saturating_mul(window.turn_blocks()));
-                    if head.get() >= due || window.is_ending(head.get()) {
-                        match self.next_call(&evidence, owner, window, head).await? {
-                            Some(call) => want = Some((id, evidence, call)),
-                            None => self.close(&id, &evidence, "its signatures add up to nothing")?,
-                        }
-                    }
-                }
+            if failures.len() >= FAILURES_MAX {
+                break;
             }
         }
         let conflict = self.conflict.as_ref().map(conflict::Case::epoch);
         let needed = self.cases.values().map(|case| case.evidence.epoch()).chain(conflict);
         self.committees.keep(&needed.collect());
-        let Some((id, evidence, call)) = want else {
-            return match self.conflict {
-                Some(_) => self.conflict_round(head, finalized).await,
-                None => self.settle(head, finalized).await,
-            };
+        due.sort_by_key(Due::order);
+        for due in due {
+            match self.advance(&due, head).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(error) => self.troubled(&due.id, error, &mut failures)?,
+            }
+            if failures.len() >= FAILURES_MAX {
+                break;
+            }
+        }
+        match self.conflict {
+            Some(_) => self.conflict_round(head, finalized).await?,
+            None => self.settle(head, finalized).await?,
+        }
+        failures.into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// All cases, those last about which L1 gave no answer before.
+    fn in_turn(&self) -> Vec<B256> {
+        let mut ids: Vec<B256> = self.cases.keys().copied().collect();
+        ids.sort_by_key(|id| self.cases.get(id).is_some_and(|case| case.is_troubled));
+        ids
+    }
+
+    /// Takes note that nothing can be done for a case now.
+    ///
+    /// # Errors
+    /// The same error where it is about this node itself.
+    fn troubled(&mut self, id: &B256, error: SendError, failures: &mut Vec<SendError>) -> Result<(), SendError> {
+        if error.is_fatal() {
+            return Err(error);
+        }
+        if let Some(case) = self.cases.get_mut(id) {
+            debug!(%error, member = %case.evidence.signer(), epoch = %case.evidence.epoch(), "a case waits for L1");
+            case.is_troubled = true;
+        }
+        failures.push(error);
+        Ok(())
+    }
+
+    /// Finds out where a case stands, and closes it when nothing is left to do. Returns it if its time has come.
+    async fn examine(
+        &mut self,
+        id: &B256,
+        windows: &mut BTreeMap<Epoch, Window>,
+        head: L1BlockNumber,
+        finalized: L1BlockNumber,
+    ) -> Result<Option<Due>, SendError> {
+        let Some(case) = self.cases.get_mut(id) else { return Ok(None) };
+        let since = *case.since.get_or_insert(head);
+        let (evidence, not_before, is_troubled) = (case.evidence.clone(), case.not_before, case.is_troubled);
+        let epoch = evidence.epoch();
+        let committee = self.committees.of(epoch).await?;
+        let me = self.committees.own_place(&committee);
+        if me == Some(evidence.signer()) {
+            error!(%epoch, "the evidence is against this node's own key");
+            self.close(id, &evidence, "it is left to others")?;
+            return Ok(None);
+        }
+        let Some(owner) = committee.member(evidence.signer()).map(|member| member.owner) else {
+            self.close(id, &evidence, "nobody has this index in its epoch")?;
+            return Ok(None);
+        };
+        match self.verdict(&evidence, owner, finalized).await? {
+            Verdict::Settled => {
+                self.close(id, &evidence, "the penalty is in a final block")?;
+                return Ok(None);
+            }
+            Verdict::Charged => {
+                self.charged(id, &evidence, head)?;
+                return Ok(None);
+            }
+            Verdict::Open => {}
+        }
+        let window = match windows.get(&epoch) {
+            Some(window) => *window,
+            None => *windows.entry(epoch).or_insert(self.window(epoch).await?),
+        };
+        if let Some(case) = self.cases.get_mut(id) {
+            // An L1 reorg can take the penalty back.
+            (case.charged, case.is_troubled) = (false, false);
+        }
+        let turns = rank(&evidence, committee.len(), me);
+        let turn = since.get().saturating_add(turns.saturating_mul(window.turn_blocks()));
+        let is_due = head.get() >= not_before && (head.get() >= turn || window.is_ending(head.get()));
+        Ok(is_due.then_some(Due { id: *id, evidence, owner, window, is_troubled }))
+    }
+
+    /// Takes the next step of a case. Returns whether it is on its way, and so whether others have to wait.
+    async fn advance(&mut self, due: &Due, head: L1BlockNumber) -> Result<bool, SendError> {
+        let Some(call) = self.next_call(due, head).await? else {
+            self.close(&due.id, &due.evidence, "its signatures add up to nothing")?;
+            return Ok(false);
         };
         match self.sender.drive(Some(&call)).await {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(true),
             Err(SendError::Refused(reason)) => {
                 let is_for_good = is_final_refusal(&reason) && self.is_refused_for_good(&call).await?;
-                self.refused(&id, &evidence, reason, is_for_good)
+                self.refused(due, reason, is_for_good, head)?;
+                Ok(false)
             }
             Err(SendError::KeepsFailing(times)) => {
                 error!(times, "the slasher keeps refusing what its simulation accepts; giving the case up");
-                self.close(&id, &evidence, "the slasher keeps refusing it")
+                self.close(&due.id, &due.evidence, "the slasher keeps refusing it")?;
+                Ok(false)
             }
             Err(error) => Err(error),
         }
@@ -390,19 +513,34 @@ impl Work {
     }
 
     /// The slasher takes evidence of an epoch without a batch only after the inbox was told when that epoch closed. Then
-    /// comes the commitment, and when that is in the chain the submission.
-    async fn next_call(
-        &self,
-        evidence: &Evidence,
-        owner: Address,
-        window: Window,
-        head: L1BlockNumber,
-    ) -> Result<Option<Call>, SendError> {
-        if matches!(window, Window::Unnamed) {
-            return self.naming(evidence.epoch()).await.map(Some);
+    /// comes the commitment, if it earns anything, and when that is in the chain the submission.
+    async fn next_call(&self, due: &Due, head: L1BlockNumber) -> Result<Option<Call>, SendError> {
+        let epoch = due.evidence.epoch();
+        if matches!(due.window, Window::Unnamed) {
+            return self.naming(epoch).await.map(Some);
         }
-        let Some(data) = submission(evidence, owner) else { return Ok(None) };
-        self.commit_or_show(Call::plain(self.facts.slasher, data), window, head).await.map(Some)
+        let Some(data) = submission(&due.evidence, due.owner) else { return Ok(None) };
+        let submission = Call::plain(self.facts.slasher, data);
+        if !self.earns(due.owner, epoch).await? {
+            return Ok(Some(submission));
+        }
+        self.commit_or_show(submission, due.window, head).await.map(Some)
+    }
+
+    /// Whether evidence against `owner` in `epoch` can earn a reward: the base penalty is taken once for each admission, and only
+    /// of the present one.
+    ///
+    /// Source: `penalize` in `contracts/src/registry/Penalties.sol`.
+    async fn earns(&self, owner: Address, epoch: Epoch) -> Result<bool, SendError> {
+        let registry = self.facts.domain.registry;
+        let question = SequencerRegistry::memberAtCall { owner, epoch: epoch.get() };
+        let admission = self.client.call(registry, &question, At::Latest).await?.admission;
+        let now = self.client.call(registry, &SequencerRegistry::sequencerCall { owner }, At::Latest).await?;
+        if now.admission != admission || now.bond.is_zero() {
+            return Ok(false);
+        }
+        let question = Slasher::isPenalizedCall { owner, admission };
+        Ok(!self.client.call(self.facts.slasher, &question, At::Latest).await?)
     }
 
     /// Tells the inbox when a skipped epoch closed.
@@ -432,24 +570,26 @@ impl Work {
 
     fn refused(
         &mut self,
-        id: &B256,
-        evidence: &Evidence,
+        due: &Due,
         reason: RevertReason,
         is_for_good: bool,
+        head: L1BlockNumber,
     ) -> Result<(), SendError> {
         use Slasher::SlasherErrors as E;
+        let member = due.evidence.signer();
         if is_for_good {
-            error!(%reason, member = %evidence.signer(), "the slasher refuses the evidence for good");
-            return self.close(id, evidence, "the slasher refuses it for good");
+            error!(%reason, %member, "the slasher refuses the evidence for good");
+            return self.close(&due.id, &due.evidence, "the slasher refuses it for good");
         }
-        // Somebody was faster, and the next round sees it; anything else is told once and tried again.
-        let faster =
-            matches!(&reason, RevertReason::Slasher(error) if matches!(**error, E::Slasher__AlreadySlashed(_)));
-        if let Some(case) = self.cases.get_mut(id)
-            && !faster
-            && case.refusal.as_ref() != Some(&reason)
-        {
-            warn!(%reason, member = %evidence.signer(), "the slasher does not take the evidence now");
+        let Some(case) = self.cases.get_mut(&due.id) else { return Ok(()) };
+        // Somebody was faster, and the next round sees it; anything else is told once and tried again, more and more rarely.
+        if matches!(&reason, RevertReason::Slasher(error) if matches!(**error, E::Slasher__AlreadySlashed(_))) {
+            return Ok(());
+        }
+        case.refusals = case.refusals.saturating_add(1);
+        case.not_before = due.window.retry_from(head.get(), case.refusals);
+        if case.refusal.as_ref() != Some(&reason) {
+            warn!(%reason, %member, refusals = case.refusals, "the slasher does not take the evidence now");
             case.refusal = Some(reason);
         }
         Ok(())
@@ -493,4 +633,29 @@ fn is_final_refusal(reason: &RevertReason) -> bool {
             | E::Slasher__NotAMember(_)
             | E::Slasher__InvalidSignature(_)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_refused_is_tried_more_and_more_rarely_and_at_each_block_of_the_end() {
+        for window in [Window::Open, Window::Unnamed, Window::Until(u64::MAX)] {
+            let mut waited = 0;
+            for refusals in 1..=DOUBLINGS_MAX {
+                let wait = window.retry_from(100, refusals) - 100;
+                assert!(wait > waited, "{waited}, then {wait}");
+                waited = wait;
+            }
+            assert_eq!(window.retry_from(100, u32::MAX) - 100, waited);
+        }
+        // However often: from the end's beginning on, it is tried at every block.
+        let last = 100 + TURN_BLOCKS + HURRY_BLOCKS;
+        assert_eq!(Window::Until(last).retry_from(100, u32::MAX), 100 + TURN_BLOCKS);
+        assert!(Window::Until(last).is_ending(100 + TURN_BLOCKS));
+        for head in [last - HURRY_BLOCKS, last - 1, last] {
+            assert_eq!(Window::Until(last).retry_from(head, u32::MAX), head + 1);
+        }
+    }
 }

@@ -128,6 +128,8 @@ pub enum SendError {
     Ledger(#[from] LedgerError),
     #[error("the transaction could not be signed: {0}")]
     Sign(String),
+    #[error("a task of the account panicked: {0}")]
+    Panicked(#[from] tokio::task::JoinError),
 }
 
 impl From<L1Error> for SendError {
@@ -148,7 +150,20 @@ impl SendError {
             Self::AboveCeiling(_) | Self::TooManyUnfinal(_) => true,
             // The reason can pass, as "not the next batch" does; simulating again costs nothing.
             Self::Refused(_) => true,
-            Self::KeepsFailing(_) | Self::Ledger(_) | Self::Sign(_) => false,
+            Self::KeepsFailing(_) | Self::Ledger(_) | Self::Sign(_) | Self::Panicked(_) => false,
+        }
+    }
+
+    /// Returns whether it is this node that fails, rather than L1 or the call: then it has to stop.
+    #[must_use]
+    pub const fn is_fatal(&self) -> bool {
+        match self {
+            Self::Ledger(_) | Self::Sign(_) | Self::Panicked(_) => true,
+            Self::Refused(_)
+            | Self::L1(_)
+            | Self::AboveCeiling(_)
+            | Self::KeepsFailing(_)
+            | Self::TooManyUnfinal(_) => false,
         }
     }
 }

@@ -155,7 +155,7 @@ impl Settler {
                 case.put_off(head);
                 case.refusals = case.refusals.max(REFUSALS_MAX);
             }
-            error @ (SendError::Ledger(_) | SendError::Sign(_)) => return Err(error),
+            error @ (SendError::Ledger(_) | SendError::Sign(_) | SendError::Panicked(_)) => return Err(error),
             error @ (SendError::L1(_) | SendError::AboveCeiling(_) | SendError::TooManyUnfinal(_)) => {
                 let what = error.to_string();
                 if case.said != what {

@@ -181,14 +181,19 @@ impl BlobGate {
 
     /// One that wants so much for a unit of blob gas.
     pub(crate) async fn that_asks_for(anvil: &Anvil, wei: u128) -> Self {
-        Self::with(anvil, Some(wei)).await
+        Self::with(anvil, Some(json!(format!("{wei:#x}")))).await
     }
 
-    async fn with(anvil: &Anvil, wei: Option<u128>) -> Self {
+    /// One that keeps to itself what blobs cost.
+    pub(crate) async fn that_prices_nothing(anvil: &Anvil) -> Self {
+        Self::with(anvil, Some(refusal(-32_000, "blob pricing is not enabled for this account"))).await
+    }
+
+    async fn with(anvil: &Anvil, price: Option<Value>) -> Self {
         let held: Arc<Mutex<Vec<Bytes>>> = Arc::default();
         let keep = Arc::clone(&held);
         let meddle = move |question: &mut Value| match question["method"].as_str()? {
-            "eth_blobBaseFee" => wei.map(|wei| json!(format!("{wei:#x}"))),
+            "eth_blobBaseFee" => price.clone(),
             "eth_sendRawTransaction" => {
                 let raw: Bytes = question["params"][0].as_str()?.parse().unwrap();
                 let Ok(TxEnvelope::Eip4844(signed)) = TxEnvelope::decode_2718(&mut raw.as_ref()) else { return None };
@@ -212,6 +217,45 @@ impl Drop for BlobGate {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// An L1 endpoint in front of `anvil` that changes some questions, or answers them itself.
+pub(crate) struct FakeEndpoint {
+    pub(crate) url: String,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl FakeEndpoint {
+    pub(crate) async fn before<F>(anvil: &Anvil, meddle: F) -> Self
+    where
+        F: Fn(&mut Value) -> Option<Value> + Clone + Send + 'static,
+    {
+        let (url, task) = Meddler { to: anvil.url().to_owned(), client: reqwest::Client::new(), meddle }.listen().await;
+        Self { url, task }
+    }
+
+    /// A client that knows no other.
+    pub(crate) fn client(&self, anvil: &Anvil) -> L1Client {
+        L1Client::new(std::slice::from_ref(&self.url), L1ChainId::new(anvil.chain_id()), CALL_WITHIN).unwrap()
+    }
+}
+
+impl Drop for FakeEndpoint {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What an endpoint answers that refuses.
+pub(crate) fn refusal(code: i64, message: &str) -> Value {
+    json!({ "error": { "code": code, "message": message } })
+}
+
+/// What an `eth_call` calls and with what, if `question` is one.
+pub(crate) fn called(question: &Value) -> Option<(Address, Bytes)> {
+    let call = (question["method"] == "eth_call").then(|| &question["params"][0])?;
+    let data = call.get("input").or_else(|| call.get("data"))?;
+    Some((call["to"].as_str()?.parse().ok()?, data.as_str()?.parse().ok()?))
 }
 
 /// Hands questions on to an L1, except that `meddle` may change one, or answer it itself.
@@ -250,6 +294,9 @@ impl<F: Fn(&mut Value) -> Option<Value> + Clone + Send + 'static> Meddler<F> {
         // A connection may be opened ahead of any question.
         let Ok(mut question) = serde_json::from_slice::<Value>(&body) else { return Ok(()) };
         let answer = match (self.meddle)(&mut question) {
+            Some(refusal) if refusal.get("error").is_some() => {
+                json!({ "jsonrpc": "2.0", "id": question["id"], "error": refusal["error"] }).to_string()
+            }
             Some(result) => json!({ "jsonrpc": "2.0", "id": question["id"], "result": result }).to_string(),
             None => {
                 let asked = self.client.post(&self.to).header("content-type", "application/json");
@@ -319,29 +366,42 @@ impl TestChain {
     }
 
     pub(crate) async fn start_with(adjust: impl FnOnce(&mut baton_proto::ChainSpec)) -> Self {
-        Self::start_chain(adjust, false).await
+        Self::start_chain(adjust, small_stakes(), false).await
+    }
+
+    /// `members` of equal weight, with owners that nobody knows.
+    pub(crate) async fn start_large(members: u8) -> Self {
+        let stake = |place: u8| {
+            let secret = B256::left_padding_from(&[1, place]);
+            (PrivateKeySigner::from_bytes(&secret).unwrap(), SecretKey::generate(&[place; 32]), 20)
+        };
+        Self::start_chain(|_| {}, (0..members).map(stake).collect(), false).await
     }
 
     /// From epoch 3 on there is a fifth member, with 20 shares. It is the first by address, so that all others move up.
     pub(crate) async fn start_growing(adjust: impl FnOnce(&mut baton_proto::ChainSpec)) -> Self {
-        Self::start_chain(adjust, true).await
+        Self::start_chain(adjust, small_stakes(), true).await
     }
 
-    async fn start_chain(adjust: impl FnOnce(&mut baton_proto::ChainSpec), grows: bool) -> Self {
+    async fn start_chain(
+        adjust: impl FnOnce(&mut baton_proto::ChainSpec),
+        stakes: Vec<(PrivateKeySigner, SecretKey, u64)>,
+        grows: bool,
+    ) -> Self {
         let anvil = start_anvil().await;
         let client = client_of(&anvil);
-        let keys: Vec<SecretKey> = (1..=4).map(|seed| SecretKey::generate(&[seed; 32])).collect();
-        let owners: Vec<PrivateKeySigner> = (1..=4).map(account).collect();
-        let founders: Vec<Founder<'_>> = [32_u64, 28, 22, 18]
+        let founders: Vec<Founder<'_>> = stakes
             .iter()
-            .zip(keys.iter().zip(&owners))
-            .map(|(share, (key, owner))| Founder {
+            .map(|(owner, key, share)| Founder {
                 owner,
                 fee_recipient: owner.address(),
                 key,
                 bond: U256::from(*share) * U256::from(10_u64.pow(18)),
             })
             .collect();
+        for founder in &founders {
+            anvil_call(&client, "anvil_setBalance", (founder.owner.address(), "0x56bc75e2d63100000")).await;
+        }
         let mut description = Description::devnet();
         description.spec.l2_chain_id = L2ChainId::new(L2_CHAIN);
         (description.spec.executor, description.spec.genesis_hash) = (ExecutorKind::None, B256::ZERO);
@@ -369,7 +429,7 @@ impl TestChain {
             .members()
             .iter()
             .map(|member| {
-                let key = keys.iter().find(|key| key.public_key() == member.key).unwrap();
+                let (_, key, _) = stakes.iter().find(|(_, key, _)| key.public_key() == member.key).unwrap();
                 SecretKey::from_bytes(&key.to_bytes()).unwrap()
             })
             .collect();
@@ -484,6 +544,12 @@ impl TestChain {
         let statement = Statement::Attest(Attestation::of(self.facts.first.epoch, header));
         self.certificate(statement, &[0, 1, 2, 3], &self.facts.domain)
     }
+}
+
+/// Who founds a small chain: owners, keys and shares.
+fn small_stakes() -> Vec<(PrivateKeySigner, SecretKey, u64)> {
+    let stake = |(place, share)| (account(place), SecretKey::generate(&[place as u8; 32]), share);
+    (1..).zip([32, 28, 22, 18]).map(stake).collect()
 }
 
 /// Mines until `number` is L1's newest block, if it is not beyond.

@@ -6,6 +6,7 @@ mod facts;
 mod forced;
 mod inbox;
 mod reporter;
+mod reporter_order;
 mod sender;
 mod settler;
 mod vectors;

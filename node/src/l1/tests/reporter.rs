@@ -28,27 +28,31 @@ use crate::{
     ledger::{EvidenceOnL1, EvidenceRecord, Ledger},
 };
 
-fn equivocation(chain: &TestChain, signer: u8) -> Evidence {
+pub(super) fn equivocation(chain: &TestChain, signer: u8) -> Evidence {
+    equivocation_in(chain, chain.facts.first.epoch, signer)
+}
+
+/// The same in an epoch in which everybody has the same place.
+pub(super) fn equivocation_in(chain: &TestChain, epoch: Epoch, signer: u8) -> Evidence {
     let vote = |block| {
-        let statement =
-            Statement::Notarize { epoch: chain.facts.first.epoch, view: View::new(7), block: other_digest(block) };
+        let statement = Statement::Notarize { epoch, view: View::new(7), block: other_digest(block) };
         let signature = chain.keys[usize::from(signer)].sign(&statement, &chain.facts.domain);
         SignedStatement { statement, signer: MemberIndex::new(signer), signature }
     };
     Evidence::new(vote(1), vote(2)).unwrap()
 }
 
-struct Member {
-    ledger: Arc<dyn Ledger>,
+pub(super) struct Member {
+    pub(super) ledger: Arc<dyn Ledger>,
     found: Arc<Notify>,
     halted: CancellationToken,
-    cancel: CancellationToken,
+    pub(super) cancel: CancellationToken,
     _record: tempfile::TempDir,
 }
 
 impl Member {
     /// Puts a pair where the driver puts it.
-    fn finds(&self, evidence: Evidence) {
+    pub(super) fn finds(&self, evidence: Evidence) {
         self.ledger.put_evidence(&EvidenceRecord { evidence, l1: EvidenceOnL1::Open }).unwrap();
         self.found.notify_one();
     }
@@ -60,7 +64,7 @@ fn member(chain: &TestChain, index: u8, ledger: Arc<dyn Ledger>) -> Member {
     member_in(chain, index, ledger, epochs, record)
 }
 
-fn member_in(
+pub(super) fn member_in(
     chain: &TestChain,
     index: u8,
     ledger: Arc<dyn Ledger>,
@@ -70,7 +74,7 @@ fn member_in(
     member_through(&chain.client, chain, index, ledger, epochs, record)
 }
 
-fn member_through(
+pub(super) fn member_through(
     client: &L1Client,
     chain: &TestChain,
     index: u8,
@@ -94,13 +98,13 @@ fn member_through(
     Member { ledger, found, halted, cancel, _record: record }
 }
 
-async fn bond(chain: &TestChain, signer: u8) -> U256 {
+pub(super) async fn bond(chain: &TestChain, signer: u8) -> U256 {
     let owner = chain.committee.member(MemberIndex::new(signer)).unwrap().owner;
     chain.client.call(chain.deployment.registry, &SequencerRegistry::bondOfCall { owner }, At::Latest).await.unwrap()
 }
 
 /// What the accounts for evidence have earned.
-async fn rewards(chain: &TestChain) -> U256 {
+pub(super) async fn rewards(chain: &TestChain) -> U256 {
     let mut sum = U256::ZERO;
     for index in 0..4 {
         let question = SequencerRegistry::claimableCall { reporter: account(5 + index).address() };
@@ -110,7 +114,7 @@ async fn rewards(chain: &TestChain) -> U256 {
 }
 
 /// How often somebody committed to evidence.
-async fn commitments(chain: &TestChain) -> usize {
+pub(super) async fn commitments(chain: &TestChain) -> usize {
     let filter =
         Filter::new().address(chain.facts.slasher).event_signature(Slasher::Committed::SIGNATURE_HASH).from_block(0);
     chain.client.logs(&filter).await.unwrap().len()
@@ -245,7 +249,7 @@ async fn evidence_survives_a_restart_and_a_reorg() {
 }
 
 /// Makes the first batch of all one of `epoch`, so that every epoch before is skipped.
-async fn post_in(chain: &TestChain, epoch: Epoch) {
+pub(super) async fn post_in(chain: &TestChain, epoch: Epoch) {
     let data = Bytes::from_static(b"data");
     let header = BatchHeader {
         index: BatchIndex::ZERO,
