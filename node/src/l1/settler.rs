@@ -21,6 +21,7 @@ use std::{sync::Arc, time::Duration};
 use alloy_primitives::{Address, keccak256};
 use alloy_sol_types::SolCall;
 use baton_proto::{Epoch, L1BlockNumber};
+use tokio::task::spawn_blocking;
 use tracing::{debug, error, info, warn};
 
 use super::{
@@ -31,7 +32,11 @@ use super::{
     reporter::turn,
     sender::{Call, SendError},
 };
-use crate::{duties::count_batched, epoch::EpochBook, ledger::Ledger};
+use crate::{
+    duties::count,
+    epoch::EpochBook,
+    ledger::{Ledger, last_batch_of_epoch},
+};
 
 /// L1 blocks of a turn: one that takes the transaction, and one in which the others see that.
 const TURN_BLOCKS: u64 = 2;
@@ -187,7 +192,8 @@ impl Settler {
         prepared
     }
 
-    /// Counts the duties, if this node has all of the epoch.
+    /// Counts the duties, if this node has all of the epoch. An epoch has thousands of blocks: nothing is counted before L1 is seen
+    /// to have the same last batch, and never where others' messages wait meanwhile.
     async fn prepare(&mut self, case: &mut Case) -> Result<(), SendError> {
         let epoch = case.epoch;
         let context = match self.book.of(epoch) {
@@ -195,13 +201,16 @@ impl Settler {
             None => self.forgotten.open(epoch).await?,
         };
         let Some(context) = context else { return Ok(()) };
-        let Some((last, table)) = count_batched(&*self.ledger, &context)? else { return Ok(()) };
+        let ledger = Arc::clone(&self.ledger);
+        let Some(last) = spawn_blocking(move || last_batch_of_epoch(&*ledger, epoch)).await?? else { return Ok(()) };
         let question = BatchInbox::lastBatchOfCall { epoch: epoch.get() };
         let on_l1 = self.client.call(self.facts.inbox, &question, At::Latest).await?;
         if last.hash().get()[..20] != on_l1.lastBatch[..] {
             debug!(%epoch, last = %last.index, "the last batch of the epoch is not recorded yet");
             return Ok(());
         }
+        let (ledger, counted, end) = (Arc::clone(&self.ledger), Arc::clone(&context), last.last_height);
+        let Some(table) = spawn_blocking(move || count(&*ledger, &counted, end)).await?? else { return Ok(()) };
         let me = self.book.own_place(&context.committee);
         case.rank = turn(&keccak256(epoch.get().to_be_bytes()), context.committee.len(), me);
         if table.root() == last.duties_root {
