@@ -30,6 +30,7 @@ mod inbox;
 mod kzg;
 mod liveness;
 mod log_ranges;
+mod materialize;
 mod median;
 mod origins;
 mod poster;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use alloy_primitives::{Address, B256, Bytes};
 use alloy_sol_types::SolCall;
-use baton_proto::{BatchHeader, BatchIndex, Certificate, DataKind};
+use baton_proto::{BatchHeader, BatchIndex, Certificate, DataKind, Epoch};
 use tokio::{
     sync::watch,
     task::{JoinHandle, spawn_blocking},
@@ -14,10 +14,11 @@ use tracing::{debug, error, info, warn};
 
 use super::{
     account::AccountContext,
-    bindings::{BindingError, RevertReason, SequencerRegistry, post_call},
-    client::{At, L1Client},
+    bindings::{BindingError, RevertReason, post_call},
+    client::L1Client,
     facts::ChainFacts,
     kzg::{KzgError, Sidecar},
+    materialize,
     sender::{Call, SendError, Sender, Standing},
     watcher::L1View,
 };
@@ -65,7 +66,7 @@ impl Poster {
         let sender = account.open("post")?;
         let (status, receiver) = watch::channel(PosterStatus { account: sender.account(), ..Default::default() });
         let AccountContext { client, facts, config, l1, cancel, .. } = account;
-        let work = Work { client, facts, sender, status, refused: None, sidecar: None };
+        let work = Work { client, facts, sender, status, refused: None, sidecar: None, step: None };
         Ok(Self { status: receiver, task: tokio::spawn(work.run(config.poll, orders, l1, cancel)) })
     }
 }
@@ -79,6 +80,8 @@ struct Work {
     refused: Option<(BatchIndex, RevertReason)>,
     /// The blobs that were made last, by the data hash that they belong to.
     sidecar: Option<(B256, Arc<Sidecar>)>,
+    /// What stores the committee of an epoch, until it is mined: to find it takes L1 some work.
+    step: Option<(Epoch, Call)>,
 }
 
 impl Work {
@@ -112,23 +115,33 @@ impl Work {
     async fn round(&mut self, order: Option<&CertifiedBatch>) -> Result<Standing, RoundError> {
         let Some(order) = order else { return Ok(self.sender.drive(None).await?) };
         let call = self.next_call(order).await?;
-        Ok(self.sender.drive(Some(&call)).await?)
+        let driven = self.sender.drive(Some(&call)).await;
+        if !matches!(driven, Ok(Standing::Pending { .. })) {
+            self.step = None;
+        }
+        Ok(driven?)
     }
 
     /// The certificate's committee must stand on L1 before the inbox can check it.
     async fn next_call(&mut self, order: &CertifiedBatch) -> Result<Call, RoundError> {
-        let registry = self.facts.domain.registry;
-        let epoch = order.certificate.statement.epoch().get();
-        let question = SequencerRegistry::isMaterializedCall { epoch };
-        if self.client.call(registry, &question, At::Latest).await.map_err(SendError::from)? {
-            let (data, blobs) = match order.header.data_kind {
-                DataKind::Calldata => (order.data.clone(), None),
-                DataKind::Blobs => (Bytes::new(), Some(self.sidecar(order).await?)),
-            };
-            let call = post_call(&order.header, &order.certificate, data)?;
-            return Ok(Call { to: self.facts.inbox, data: call.abi_encode().into(), blobs });
+        let epoch = order.certificate.statement.epoch();
+        if let Some((of, step)) = &self.step
+            && *of == epoch
+        {
+            return Ok(step.clone());
         }
-        Ok(Call::plain(registry, SequencerRegistry::materializeCall { epoch }.abi_encode().into()))
+        let (registry, account) = (self.facts.domain.registry, self.sender.account());
+        let step = materialize::next_step(&self.client, account, registry, epoch).await.map_err(SendError::from)?;
+        if let Some(step) = step {
+            self.step = Some((epoch, step.clone()));
+            return Ok(step);
+        }
+        let (data, blobs) = match order.header.data_kind {
+            DataKind::Calldata => (order.data.clone(), None),
+            DataKind::Blobs => (Bytes::new(), Some(self.sidecar(order).await?)),
+        };
+        let call = post_call(&order.header, &order.certificate, data)?;
+        Ok(Call { to: self.facts.inbox, data: call.abi_encode().into(), blobs })
     }
 
     /// The blobs of `order` with their proofs, which take a second of one core: they are made once.

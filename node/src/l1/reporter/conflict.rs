@@ -1,7 +1,6 @@
 //! Two certificates of one view that contradict each other: a third of the stake lied, and L1 takes all that it bonded.
 
 use alloy_primitives::{Address, keccak256};
-use alloy_sol_types::SolCall;
 use baton_consensus::Committee;
 use baton_proto::{Conflict, Epoch, L1BlockNumber};
 use tracing::{error, info, warn};
@@ -11,6 +10,7 @@ use crate::l1::{
     bindings::{RevertReason, SequencerRegistry, conflict_submission},
     client::At,
     error::L1Error,
+    materialize,
     sender::{Call, SendError},
 };
 
@@ -115,9 +115,8 @@ impl Work {
         if let Err(L1Error::Reverted { reason, .. }) = &simulated
             && reason.is_not_materialized()
         {
-            let epoch = conflict.epoch().get();
-            let data = SequencerRegistry::materializeCall { epoch }.abi_encode().into();
-            return Ok(Some(Call::plain(self.facts.domain.registry, data)));
+            let (from, registry) = (self.sender.account(), self.facts.domain.registry);
+            return Ok(materialize::next_step(&self.client, from, registry, conflict.epoch()).await?);
         }
         self.commit_or_show(submission, window, head).await.map(Some)
     }

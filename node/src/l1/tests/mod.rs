@@ -5,6 +5,7 @@ mod deployment;
 mod facts;
 mod forced;
 mod inbox;
+mod materialize;
 mod reporter;
 mod reporter_order;
 mod sender;
