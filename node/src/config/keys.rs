@@ -92,8 +92,8 @@ layer! {
 layer! {
     /// `[l1]`
     L1Keys {
-        /// L1 JSON-RPC endpoints (http or https), tried in this order; more than one, because an endpoint that is down
-        /// stops posting. Separated by commas in the environment. They often carry an access token, so only the host is
+        /// L1 JSON-RPC endpoints (http or https), tried in this order; three, because most of them must agree: one of three
+        /// may be down, slow or lie, none of two. Separated by commas in the environment. They often carry an access token, so only the host is
         /// ever printed, and they are checked later than other values, whose errors repeat what was given.
         #[arg(value_delimiter = ',', hide_env_values = true)]
         rpc: Vec<String>, "l1-rpc", "BATON_L1_RPC";
@@ -116,8 +116,8 @@ layer! {
         /// records batches in blobs without their data.
         #[arg(value_delimiter = ',', hide_env_values = true)]
         beacon: Vec<String>, "l1-beacon", "BATON_L1_BEACON";
-        /// How the data of this node's batches gets to L1. Default auto: blobs, or calldata where that costs less or L1 has no
-        /// blobs.
+        /// How the data of this node's batches gets to L1. Default auto: blobs, or calldata where that costs less or L1
+        /// does not say what blobs cost.
         batch_data: DataChoice, "l1-batch-data", "BATON_L1_BATCH_DATA";
     }
 }

@@ -52,7 +52,7 @@ pub struct InboxView {
     pub head: L1BlockNumber,
 }
 
-/// Reads the tip at `at`.
+/// Reads the tip at `at`, as the first endpoint has it that answers.
 ///
 /// # Errors
 /// [`L1Error`].
@@ -60,9 +60,10 @@ pub async fn read_tip(client: &L1Client, facts: &ChainFacts, at: At) -> Result<I
     client.call(facts.inbox, &BatchInbox::tipCall {}, at).await.map(|tip| tip_of(tip, facts))
 }
 
-/// Reads the tip at a final block, as most endpoints have it.
-async fn read_settled(client: &L1Client, facts: &ChainFacts, finalized: L1BlockNumber) -> Result<InboxTip, L1Error> {
-    let tip = client.agreed_call(facts.inbox, &BatchInbox::tipCall {}, At::Number(finalized)).await;
+/// Reads the tip at a block, as most endpoints have it: a false one would have this node close a batch on batches or blocks that
+/// are not there.
+async fn read_agreed(client: &L1Client, facts: &ChainFacts, number: L1BlockNumber) -> Result<InboxTip, L1Error> {
+    let tip = client.agreed_call(facts.inbox, &BatchInbox::tipCall {}, At::Number(number)).await;
     tip.map(|tip| tip_of(tip, facts))
 }
 
@@ -96,8 +97,8 @@ pub fn spawn_inbox_watcher(
             let read = match (healthy, head, finalized) {
                 (true, Some(head), Some((finalized, _))) => {
                     let both = async {
-                        let posted = read_tip(&client, &facts, At::Number(head.number)).await?;
-                        let settled = read_settled(&client, &facts, finalized.number).await?;
+                        let posted = read_agreed(&client, &facts, head.number).await?;
+                        let settled = read_agreed(&client, &facts, finalized.number).await?;
                         Ok::<_, L1Error>(InboxView { posted, settled, head: head.number })
                     };
                     tokio::select! {

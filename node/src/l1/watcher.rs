@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::{
-    client::{At, L1Block, L1Client},
+    client::{L1Block, L1Client},
     error::L1Error,
     facts::ChainFacts,
     forced,
@@ -37,7 +37,7 @@ pub struct L1Head {
 /// What this node sees of L1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct L1View {
-    /// The newest block; `None` until L1 first answers.
+    /// The newest block that most endpoints have reached; `None` until L1 first answers.
     pub head: Option<L1Head>,
     /// The newest final block and its timestamp in seconds. After a restart it is the stored one, with timestamp 0,
     /// until L1 answers.
@@ -140,8 +140,7 @@ impl Rounds {
     }
 
     async fn round(&mut self) -> Result<(L1BlockNumber, L1Block), L1Error> {
-        let head = self.client.existing_block(At::Latest).await?;
-        let finalized = self.client.agreed_final().await?;
+        let (head, finalized) = tokio::try_join!(self.client.agreed_head(), self.client.agreed_final())?;
         let before = self.origins.newest();
         // First, so that whoever knows that a block is final knows which entries are due there.
         forced::read_up_to(&self.client, &self.facts, self.ledger.as_ref(), finalized.origin.number).await?;
@@ -168,7 +167,7 @@ impl Rounds {
         {
             warn!(%error, "final L1 origins are not stored; after a restart they are fetched again");
         }
-        Ok((head.origin.number, finalized))
+        Ok((head, finalized))
     }
 
     fn note(&mut self, origin: L1Origin) {

@@ -1,11 +1,10 @@
 //! What most endpoints say: where one that lies or lags must decide nothing.
 
-use std::{future::Future, time::Duration};
+use std::{cmp::Reverse, future::Future, time::Duration};
 
 use alloy::{
     eips::{BlockId, BlockNumberOrTag},
-    network::Ethereum,
-    network::TransactionBuilder,
+    network::{Ethereum, TransactionBuilder},
     providers::{Provider, RootProvider},
     rpc::types::{Filter, Log, TransactionRequest},
     transports::TransportError,
@@ -22,6 +21,26 @@ use crate::l1::L1Error;
 const STRAGGLER_PATIENCE: Duration = Duration::from_secs(1);
 
 impl L1Client {
+    /// Returns the number of the newest block that a majority of all configured endpoints have reached.
+    ///
+    /// Of three endpoints one that lags holds up nobody, and one that runs ahead leads nobody to a block that is not there. Of two
+    /// the slower one sets the pace: neither alone is believed, as with what is final. Which block stands there is not agreed on
+    /// yet. Source: protocol section 2.
+    ///
+    /// # Errors
+    /// The first endpoint's error when no majority answers.
+    pub async fn agreed_head(&self) -> Result<L1BlockNumber, L1Error> {
+        let tag = BlockNumberOrTag::Latest;
+        let (numbers, errors) = self
+            .gather("eth_getBlockByNumber", |provider| async move {
+                let block = provider.get_block_by_number(tag).await?;
+                Ok(block.map(|block| L1BlockNumber::new(block.header.number)))
+            })
+            .await;
+        let missing = || L1Error::Missing { what: "newest block".into() };
+        reached_by(numbers, self.majority()).ok_or_else(|| telling(errors, self.majority()).unwrap_or_else(missing))
+    }
+
     /// Returns the newest block that a majority of all configured endpoints call final and agree on.
     ///
     /// With one endpoint that is what it says. With several, one that lies or lags cannot bring a block into
@@ -32,25 +51,20 @@ impl L1Client {
     pub async fn agreed_final(&self) -> Result<L1Block, L1Error> {
         let majority = self.majority();
         let tag = BlockNumberOrTag::Finalized;
-        let (mut blocks, errors) = self
+        let (blocks, errors) = self
             .gather("eth_getBlockByNumber", |provider| async move {
                 Ok(provider.get_block_by_number(tag).await?.as_ref().map(block_from_rpc))
             })
             .await;
-        if blocks.len() < majority {
-            return Err(
-                telling(errors, majority).unwrap_or_else(|| L1Error::Missing { what: "finalized block".into() })
-            );
-        }
-        blocks.sort_by_key(|block| std::cmp::Reverse(block.origin.number));
-        // The highest number that `majority` endpoints have reached.
-        let Some(candidate) = blocks.get(majority - 1).copied() else {
-            return Err(L1Error::Missing { what: "finalized block".into() });
+        let numbers = blocks.iter().map(|block| block.origin.number).collect();
+        let Some(number) = reached_by(numbers, majority) else {
+            let missing = || L1Error::Missing { what: "finalized block".into() };
+            return Err(telling(errors, majority).unwrap_or_else(missing));
         };
-        if majority == 1 {
-            return Ok(candidate);
+        match blocks.as_slice() {
+            [alone] if majority == 1 => Ok(*alone),
+            _ => self.agreed_block(number).await,
         }
-        self.agreed_block(candidate.origin.number).await
     }
 
     /// Returns the block at `number`, which is not above one that is final, as a majority of all configured endpoints have it:
@@ -66,7 +80,7 @@ impl L1Client {
         .await
     }
 
-    /// Calls a view function whose answer no newer block changes, and returns what a majority of all configured endpoints say.
+    /// Calls a view function at a block that a majority of all configured endpoints have, and returns what a majority of them say.
     ///
     /// # Errors
     /// As [`Self::call`] and [`Self::agreed_block`].
@@ -177,9 +191,34 @@ impl L1Client {
     }
 }
 
+/// Returns the highest of `numbers` that so many of them have reached.
+fn reached_by(mut numbers: Vec<L1BlockNumber>, majority: usize) -> Option<L1BlockNumber> {
+    numbers.sort_unstable_by_key(|number| Reverse(*number));
+    numbers.get(majority.checked_sub(1)?).copied()
+}
+
 /// Returns the error that says why there is no majority: one that asking again does not mend only if a majority says so, for
 /// one endpoint alone may lie.
 fn telling(errors: Vec<L1Error>, majority: usize) -> Option<L1Error> {
     let is_for_good = errors.iter().filter(|error| !error.is_retryable()).count() >= majority;
     errors.into_iter().find(|error| error.is_retryable() != is_for_good)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_of_three_neither_holds_the_others_up_nor_leads_them_on() {
+        let reached = |numbers: &[u64]| {
+            let numbers: Vec<L1BlockNumber> = numbers.iter().copied().map(L1BlockNumber::new).collect();
+            // Those that answer, of three.
+            reached_by(numbers, 2).map(L1BlockNumber::get)
+        };
+        assert_eq!(reached(&[7, 100, 101]), Some(100));
+        assert_eq!(reached(&[u64::MAX, 100, 101]), Some(101));
+        assert_eq!(reached(&[101, 100]), Some(100));
+        assert_eq!(reached(&[101]), None);
+        assert_eq!(reached_by(vec![L1BlockNumber::new(3)], 1), Some(L1BlockNumber::new(3)));
+    }
 }

@@ -5,6 +5,7 @@ mod deployment;
 mod facts;
 mod forced;
 mod inbox;
+mod majority;
 mod materialize;
 mod reporter;
 mod reporter_order;
