@@ -20,19 +20,25 @@ use alloy::{
         json_rpc::{ErrorPayload, RpcError, RpcRecv, RpcSend},
         types::{Filter, Log, Transaction, TransactionReceipt, TransactionRequest},
     },
-    transports::{TransportError, TransportErrorKind},
+    transports::{HttpError, TransportError, TransportErrorKind},
 };
 use alloy_primitives::{Address, B256, Bytes, TxHash};
 use alloy_sol_types::SolCall;
 use baton_proto::{L1BlockNumber, L1ChainId, L1Origin};
 
-use super::{beacon::Beacon, bindings::RevertReason, error::L1Error, median::median, sender::Call};
+use super::{
+    beacon::Beacon, bindings::RevertReason, error::L1Error, log_ranges::LogRange, median::median, sender::Call,
+};
 
 /// How long one call to one endpoint may take, by default.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Most endpoints: each is asked in turn, so a long list would only delay the answer that none works.
 pub(super) const ENDPOINTS_MAX: usize = 8;
+
+/// HTTP's words for one that asks too often, and for one that asks for too much.
+const TOO_MANY_REQUESTS: u16 = 429;
+const PAYLOAD_TOO_LARGE: u16 = 413;
 
 /// The parts of an L1 block header that Baton reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +102,8 @@ pub struct L1Client {
     beacon: Option<Beacon>,
     chain_id: L1ChainId,
     timeout: Duration,
+    /// Shared by all who ask for logs.
+    log_range: Arc<LogRange>,
 }
 
 impl fmt::Debug for L1Client {
@@ -131,7 +139,7 @@ impl L1Client {
                 Ok(Endpoint { label, provider: RootProvider::new_http(url), chain_checked: AtomicBool::new(false) })
             })
             .collect::<Result<Vec<_>, L1Error>>()?;
-        Ok(Self { endpoints: endpoints.into(), beacon: None, chain_id, timeout })
+        Ok(Self { endpoints: endpoints.into(), beacon: None, chain_id, timeout, log_range: Arc::default() })
     }
 
     /// Has blobs read from the beacon API at `urls`, asked in this order. Nothing is sent yet.
@@ -408,6 +416,11 @@ impl L1Client {
         .await
     }
 
+    /// Returns how many L1 blocks a question for logs is about.
+    pub(super) fn log_range(&self) -> &LogRange {
+        &self.log_range
+    }
+
     /// Returns the logs that match.
     ///
     /// # Errors
@@ -492,18 +505,44 @@ fn block_from_rpc(block: &alloy::rpc::types::Block) -> L1Block {
 fn classify(endpoint: &str, method: &'static str, to: Option<Address>, error: TransportError) -> L1Error {
     let endpoint = endpoint.to_owned();
     match error {
-        RpcError::ErrorResp(payload) => match (to, revert_of(&payload)) {
-            (Some(to), Some(reason)) => L1Error::Reverted { to, reason: Box::new(reason) },
-            _ => L1Error::Refused { endpoint, method, code: payload.code, message: payload.message.to_string() },
-        },
+        RpcError::ErrorResp(payload) => refused(endpoint, method, to, payload),
         RpcError::NullResp => L1Error::Missing { what: format!("answer to {method}") },
         RpcError::DeserError { err, .. } => L1Error::Unreadable { method, message: err.to_string() },
-        RpcError::Transport(TransportErrorKind::HttpError(http)) => {
-            L1Error::Unreachable { endpoint, method, message: format!("HTTP status {}", http.status) }
-        }
+        RpcError::Transport(TransportErrorKind::HttpError(http)) => match refusal_in(&http) {
+            Some(payload) => refused(endpoint, method, to, payload),
+            None => L1Error::Unreachable { endpoint, method, message: format!("HTTP status {}", http.status) },
+        },
         // reqwest's own words repeat the URL, which may hold an access key.
         RpcError::Transport(_) => L1Error::Unreachable { endpoint, method, message: "connection failed".into() },
         other => L1Error::Unreadable { method, message: other.to_string() },
+    }
+}
+
+fn refused(endpoint: String, method: &'static str, to: Option<Address>, payload: ErrorPayload) -> L1Error {
+    match (to, revert_of(&payload)) {
+        (Some(to), Some(reason)) => L1Error::Reverted { to, reason: Box::new(reason) },
+        _ => L1Error::Refused { endpoint, method, code: payload.code, message: payload.message.to_string() },
+    }
+}
+
+/// The refusal in the body of an answer that HTTP calls the asker's fault, as some providers send it. Who is to come more slowly, or
+/// when the server is well again, was not answered.
+fn refusal_in(http: &HttpError) -> Option<ErrorPayload> {
+    #[derive(serde::Deserialize)]
+    struct Body {
+        error: ErrorPayload,
+    }
+    match http.status {
+        TOO_MANY_REQUESTS => None,
+        400..500 => match serde_json::from_str::<Body>(&http.body) {
+            Ok(body) => Some(body.error),
+            Err(_) if http.status == PAYLOAD_TOO_LARGE => {
+                let message = "HTTP status 413: payload too large".into();
+                Some(ErrorPayload { code: i64::from(http.status), message, data: None })
+            }
+            Err(_) => None,
+        },
+        _ => None,
     }
 }
 
@@ -513,4 +552,27 @@ fn revert_of(payload: &ErrorPayload) -> Option<RevertReason> {
     }
     // A revert without data, as an out-of-gas or a call of a function that is not there gives it.
     payload.message.to_lowercase().contains("revert").then(|| RevertReason::Message(payload.message.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_one_whatever_http_calls_it() {
+        let classified = |status, body: &str| {
+            let error = TransportErrorKind::http_error(status, body.to_owned());
+            classify("http://l1", "eth_getLogs", None, error)
+        };
+        let body = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"Log response size exceeded"}}"#;
+        let endpoint = "http://l1".to_owned();
+        let message = "Log response size exceeded".to_owned();
+        let refused = L1Error::Refused { endpoint, method: "eth_getLogs", code: -32_602, message };
+        assert_eq!(classified(400, body), refused);
+        assert_eq!(classified(413, body), refused);
+        assert!(matches!(classified(413, "<html>"), L1Error::Refused { code: 413, .. }));
+        for (status, body) in [(429, body), (503, body), (500, body), (400, "<html>"), (404, "")] {
+            assert!(matches!(classified(status, body), L1Error::Unreachable { .. }), "{status} {body}");
+        }
+    }
 }

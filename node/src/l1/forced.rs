@@ -21,7 +21,6 @@ use super::{
     client::{At, L1Client},
     error::L1Error,
     facts::ChainFacts,
-    log_ranges::first_logs,
 };
 use crate::ledger::{ForcedCursor, Ledger, LedgerError};
 
@@ -49,15 +48,17 @@ pub async fn read_entries(
     if next == 0 {
         return Ok((Vec::new(), ForcedCursor { read_to: to.max(cursor.read_to), ..*cursor }));
     }
-    let (logs, _) = first_logs(next, to.get(), |from, to| {
-        let filter = Filter::new()
-            .address(facts.inbox)
-            .event_signature(BatchInbox::ForcedEntryEnqueued::SIGNATURE_HASH)
-            .from_block(from)
-            .to_block(to);
-        async move { client.agreed_logs(&filter).await }
-    })
-    .await?;
+    let (logs, _) = client
+        .log_range()
+        .first_logs(next, to.get(), |from, to| {
+            let filter = Filter::new()
+                .address(facts.inbox)
+                .event_signature(BatchInbox::ForcedEntryEnqueued::SIGNATURE_HASH)
+                .from_block(from)
+                .to_block(to);
+            async move { client.agreed_logs(&filter).await }
+        })
+        .await?;
     let mut entries = Vec::new();
     let mut after = *cursor;
     for (l1_block, log) in logs {

@@ -25,7 +25,6 @@ use super::{
     facts::{ChainFacts, FactsError},
     forced::{nothing_read, read_entries},
     inbox::read_tip,
-    log_ranges::first_logs,
 };
 use crate::{
     epoch::{EpochContext, EpochError, epoch_after},
@@ -284,11 +283,13 @@ async fn posted_logs(
     let mut logs = Vec::new();
     let mut from = from.get();
     while from <= last.get() {
-        let (found, to) = first_logs(from, last.get(), |from, to| {
-            let filter = filter(facts).from_block(from).to_block(to);
-            async move { client.logs(&filter).await }
-        })
-        .await?;
+        let (found, to) = client
+            .log_range()
+            .first_logs(from, last.get(), |from, to| {
+                let filter = filter(facts).from_block(from).to_block(to);
+                async move { client.logs(&filter).await }
+            })
+            .await?;
         logs.extend(found);
         from = to.saturating_add(1);
     }
