@@ -134,6 +134,8 @@ pub struct BatchStatus {
     pub unposted_batches: u64,
     /// Weight that attested the batch L1 waits for.
     pub attested_weight: u128,
+    /// Whether L1 does not say what blobs cost, so that batches travel as calldata.
+    pub blobs_have_no_price: bool,
     /// Why this node attests nothing more, though it could: L1 holds another chain than this node. Empty when all is well.
     pub broken: String,
 }

@@ -6,6 +6,7 @@ mod closing;
 mod hearing;
 mod judging;
 mod posting;
+mod prices;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -17,7 +18,7 @@ use baton_proto::{
 use tokio::{sync::watch, task::JoinHandle, time::MissedTickBehavior};
 use tracing::{debug, info, warn};
 
-use self::closing::Size;
+use self::{closing::Size, prices::Unpriced};
 use super::{
     BatchStatus, BatcherContext, BatcherError,
     duties::DutyCount,
@@ -77,6 +78,7 @@ pub(super) fn spawn(
         proposed_by_me: None,
         calldata_until: L1BlockNumber::ZERO,
         stuck: false,
+        unpriced: Unpriced::default(),
         unknown: None,
     };
     Ok((receiver, tokio::spawn(work.run())))
@@ -112,6 +114,7 @@ struct Work {
     calldata_until: L1BlockNumber,
     /// Whether the operator was told that a block fits no batch.
     stuck: bool,
+    unpriced: Unpriced,
     /// The epoch of which the operator was told that it is unknown.
     unknown: Option<Epoch>,
 }
@@ -276,6 +279,7 @@ impl Work {
             unposted_blocks: final_height.get().saturating_sub(view.posted.last_height.get()),
             unposted_batches: u64::from(self.round.as_ref().is_some_and(|round| round.certified().is_some())),
             attested_weight: self.round.as_ref().map(|round| round.best_weight(&self.by.committee)).unwrap_or_default(),
+            blobs_have_no_price: self.blobs_have_no_price(),
             broken,
         };
         self.status.send_if_modified(|current| {

@@ -170,18 +170,23 @@ impl L1Client {
         beacon.blobs(&self.existing_block(At::Number(number)).await?, hashes).await
     }
 
-    /// Returns what a unit of blob gas costs now, in wei; `None` on an L1 that has no blobs.
+    /// Returns what a unit of blob gas costs now, in wei, as the first endpoint has it that says so.
     ///
     /// # Errors
-    /// [`L1Error`] when no endpoint answers.
-    pub async fn blob_base_fee(&self) -> Result<Option<u128>, L1Error> {
-        let asked =
-            self.ask("eth_blobBaseFee", None, |provider| async move { provider.get_blob_base_fee().await }).await;
-        match asked {
-            Ok(wei) => Ok(Some(wei)),
-            Err(error) if error.is_unknown_method() => Ok(None),
-            Err(error) => Err(error),
+    /// [`L1Error`] when no endpoint says so: [a refusal](L1Error::is_refusal) if one of them could be asked.
+    pub async fn blob_base_fee(&self) -> Result<u128, L1Error> {
+        let (mut refused, mut failed) = (None, None);
+        for endpoint in self.endpoints.iter() {
+            let asked = self.ask_one(endpoint, "eth_blobBaseFee", None, |provider| async move {
+                provider.get_blob_base_fee().await
+            });
+            match asked.await {
+                Ok(wei) => return Ok(wei),
+                Err(error) if error.is_refusal() => refused = refused.or(Some(error)),
+                Err(error) => failed = failed.or(Some(error)),
+            }
         }
+        Err(refused.or(failed).unwrap_or(L1Error::EndpointCount { got: 0 }))
     }
 
     /// Returns the chain that every endpoint must be on.

@@ -8,10 +8,6 @@ use super::{
     client::ENDPOINTS_MAX,
 };
 
-/// What an endpoint answers that does not know a method: codes of JSON-RPC, and of EIP-1474.
-const METHOD_NOT_FOUND: i64 = -32_601;
-const METHOD_NOT_SUPPORTED: i64 = -32_004;
-
 /// Why L1 gave no answer, or not the one asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages are the documentation")]
@@ -65,9 +61,21 @@ impl L1Error {
         }
     }
 
-    /// Returns whether the endpoint does not know the method, rather than that it did not answer this time.
-    pub(super) const fn is_unknown_method(&self) -> bool {
-        matches!(self, Self::Refused { code: METHOD_NOT_FOUND | METHOD_NOT_SUPPORTED, .. })
+    /// Returns whether an endpoint was reached and does not say what it is asked, rather than that it could not be asked.
+    #[must_use]
+    pub const fn is_refusal(&self) -> bool {
+        match self {
+            Self::Refused { .. } | Self::Reverted { .. } | Self::Unreadable { .. } | Self::Missing { .. } => true,
+            Self::EndpointCount { .. }
+            | Self::BadUrl(_)
+            | Self::WrongChain { .. }
+            | Self::Timeout { .. }
+            | Self::Unreachable { .. }
+            | Self::Disagree { .. }
+            | Self::NotStored { .. }
+            | Self::NoBeacon
+            | Self::Binding(_) => false,
+        }
     }
 
     /// Returns the contract's reason, when a contract refused.
@@ -85,16 +93,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_an_l1_that_does_not_know_of_blobs_has_none() {
-        let refused = |code| L1Error::Refused {
-            endpoint: "http://l1".into(),
-            method: "eth_blobBaseFee",
-            code,
-            message: "the method does not exist".into(),
-        };
-        assert!([-32_601, -32_004].into_iter().all(|code| refused(code).is_unknown_method()));
-        // A limit that was reached, an error of the server, and whatever else it calls one.
-        assert!([-32_005, -32_603, -32_000, 429].into_iter().all(|code| !refused(code).is_unknown_method()));
-        assert!(!L1Error::Missing { what: "answer".into() }.is_unknown_method());
+    fn only_who_was_reached_refuses() {
+        let (endpoint, method) = ("http://l1".to_owned(), "eth_blobBaseFee");
+        let refused = |code| L1Error::Refused { endpoint: endpoint.clone(), method, code, message: "no".into() };
+        assert!([-32_601, -32_004, -32_005, -32_603, -32_000].into_iter().all(|code| refused(code).is_refusal()));
+        assert!(L1Error::Missing { what: "answer".into() }.is_refusal());
+        let message = "HTTP status 503".to_owned();
+        assert!(!L1Error::Unreachable { endpoint: endpoint.clone(), method, message }.is_refusal());
+        assert!(!L1Error::Timeout { endpoint, method, timeout_ms: 1 }.is_refusal());
     }
 }

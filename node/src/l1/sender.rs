@@ -489,8 +489,7 @@ impl Sender {
         if call.blobs.is_none() {
             return Ok(fees);
         }
-        let missing = || L1Error::Missing { what: "price of blobs".into() };
-        let blob_base = self.client.blob_base_fee().await?.ok_or_else(missing)?;
+        let blob_base = self.client.blob_base_fee().await?;
         Ok(fees.with_blobs(blob_base, ceiling)?)
     }
 

@@ -121,6 +121,7 @@ impl StatusSources {
             posted_height: batches.posted_height,
             settled_height: batches.settled_height,
             unposted_batches: batches.unposted_batches,
+            blobs_have_no_price: batches.blobs_have_no_price,
             l1_head: l1.head.map(|head| head.number),
             l1_head_age_ms: l1_head_age.map(millis),
             syncing,

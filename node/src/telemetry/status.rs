@@ -57,6 +57,8 @@ pub struct NodeStatus {
     pub settled_height: Height,
     /// Certified batches that L1 does not hold yet.
     pub unposted_batches: u64,
+    /// Whether L1 does not say what blobs cost, so that batches travel as calldata.
+    pub blobs_have_no_price: bool,
     /// Newest L1 head we have seen.
     pub l1_head: Option<L1BlockNumber>,
     /// Time since we saw it, in milliseconds.
@@ -101,6 +103,7 @@ impl NodeStatus {
             posted_height: Height::ZERO,
             settled_height: Height::ZERO,
             unposted_batches: 0,
+            blobs_have_no_price: false,
             l1_head: None,
             l1_head_age_ms: None,
             syncing: None,

@@ -9,9 +9,9 @@ use baton_proto::{
     wire::ConsensusMessage,
 };
 use tokio::task::spawn_blocking;
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
-use super::{Work, posting::store};
+use super::{Work, posting::store, prices::Prices};
 use crate::{
     batcher::{
         BatcherError,
@@ -20,7 +20,7 @@ use crate::{
         round::Held,
         rules::{BLOCK_OVERHEAD_BYTES, Roots, Situation, rank},
     },
-    l1::{At, ChainFacts, DataChoice, DataPrices, InboxTip, InboxView, KzgError, cheaper, data_hash},
+    l1::{ChainFacts, InboxTip, InboxView, KzgError, cheaper, data_hash},
 };
 
 /// How much the unposted bytes must grow before it is tried again whether they fill a batch, in percent.
@@ -190,28 +190,6 @@ impl Work {
         }
     }
 
-    /// Asks what the ways to L1 cost now, where that decides. `None` if L1 does not say.
-    async fn prices(&self, facts: &ChainFacts) -> Option<Prices> {
-        match self.context.config.data {
-            _ if facts.spec.batch_blobs_max == 0 => Some(Prices::Fixed(DataKind::Calldata)),
-            DataChoice::Blobs => Some(Prices::Fixed(DataKind::Blobs)),
-            DataChoice::Calldata => Some(Prices::Fixed(DataKind::Calldata)),
-            DataChoice::Auto => {
-                let client = &self.context.client;
-                let both = async { tokio::try_join!(client.existing_block(At::Latest), client.blob_base_fee()) };
-                match self.context.cancel.run_until_cancelled(both).await? {
-                    Ok((block, blob_base_fee_wei)) => {
-                        Some(Prices::Now(DataPrices { base_fee_wei: block.base_fee_wei, blob_base_fee_wei }))
-                    }
-                    Err(error) => {
-                        debug!(%error, "L1 does not say what it asks for; the batch waits");
-                        None
-                    }
-                }
-            }
-        }
-    }
-
     /// Commits to the data, which takes long for blobs, and makes the batch. `None` if there is none.
     async fn close(
         &self,
@@ -258,14 +236,6 @@ struct Candidate {
     /// Of the state after its last block, and of the duties up to it.
     roots: Roots,
     is_complete: bool,
-}
-
-/// What decides on the way to L1.
-#[derive(Clone, Copy)]
-enum Prices {
-    Now(DataPrices),
-    /// The operator, or the chain, has decided.
-    Fixed(DataKind),
 }
 
 /// Returns the way that the next batch takes, its data, and how many of `blocks` it holds.

@@ -176,3 +176,21 @@ async fn what_l1_holds_back_in_blobs_gets_there_once_as_calldata() {
         posters_were_paid_once(&cluster.chain, &batches).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_l1_keeps_the_price_of_blobs_to_itself_batches_travel_as_calldata() {
+    let mut cluster = Cluster::start(&[]).await;
+    let gate = BlobGate::that_prices_nothing(&cluster.chain.anvil).await;
+    (cluster.data, cluster.client) = (DataChoice::Auto, gate.client(&cluster.chain.anvil));
+    for index in 0..4 {
+        cluster.join(index);
+    }
+    // Where blobs have a price this much travels in them.
+    let blocks = cluster.chain.blocks_after(&cluster.chain.facts.genesis, 20, 10);
+    cluster.finalize(&blocks);
+    cluster.until_posted(&blocks).await;
+    let batches = cluster.replay().await.batches;
+    assert!(batches.iter().all(|batch| batch.header.data_kind == DataKind::Calldata));
+    assert!(cluster.running().any(|member| member.batcher.status.borrow().blobs_have_no_price));
+    cluster.nobody_is_charged();
+}

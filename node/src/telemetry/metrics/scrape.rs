@@ -75,6 +75,8 @@ impl Collector for StatusSource {
         s.gauge("batcher_unposted_blocks", "Final blocks that L1 does not hold", behind(status.posted_height))?;
         s.gauge("batcher_unsettled_blocks", "Final blocks that L1 has not settled", behind(status.settled_height))?;
         s.gauge("batcher_unposted_batches", "Certified batches that L1 does not hold", status.unposted_batches)?;
+        let no_price = u64::from(status.blobs_have_no_price);
+        s.gauge("batcher_blobs_without_price", "1 while L1 does not say what blobs cost", no_price)?;
         if let (Some(head), Some(age_ms)) = (status.l1_head, status.l1_head_age_ms) {
             s.gauge("l1_head", "Number of the newest L1 block seen", head.get())?;
             s.gauge("l1_head_age_seconds", "Time since it was first seen", age_ms as f64 / 1_000.0)?;
