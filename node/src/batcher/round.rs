@@ -9,7 +9,10 @@ use baton_proto::{
     SignedStatement, SignerSet, Statement, limits::COMMITTEE_MEMBERS_MAX,
 };
 
-use crate::l1::{CertifiedBatch, InboxTip};
+use crate::{
+    l1::{CertifiedBatch, InboxTip},
+    ledger::ATTESTED_MAX,
+};
 
 /// Most batches of one index and one proposer that this node attests. An honest one proposes another only after a restart, or
 /// when it changes how the data travels; who proposes something else to each member would use up everybody's attestations.
@@ -17,6 +20,9 @@ const ATTESTED_PER_PROPOSER_MAX: usize = 3;
 
 /// Most batches of one index that one member's attestations are counted for: as many as an honest one may come to.
 const ATTESTED_PER_SIGNER_MAX: usize = ATTESTED_PER_PROPOSER_MAX * COMMITTEE_MEMBERS_MAX;
+
+/// Whatever is counted is kept as well, so that no lie among it is missed.
+const _: () = assert!(ATTESTED_PER_SIGNER_MAX <= ATTESTED_MAX);
 
 /// How far a proposal got with this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

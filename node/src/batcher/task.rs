@@ -2,6 +2,7 @@
 //!
 //! What it does with others' words is in `hearing` and `judging`, with its own turn in `closing`, and towards L1 in `posting`.
 
+mod ahead;
 mod closing;
 mod hearing;
 mod judging;
@@ -12,13 +13,12 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use alloy_primitives::Address;
 use baton_proto::{
-    BatchHeader, BatchIndex, DataKind, Epoch, Height, L1BlockNumber, MemberIndex, SignedStatement,
-    wire::ConsensusMessage,
+    BatchHeader, BatchIndex, DataKind, Epoch, Height, L1BlockNumber, MemberIndex, wire::ConsensusMessage,
 };
 use tokio::{sync::watch, task::JoinHandle, time::MissedTickBehavior};
 use tracing::{debug, info, warn};
 
-use self::{closing::Size, prices::Unpriced};
+use self::{ahead::AheadVotes, closing::Size, prices::Unpriced};
 use super::{
     BatchStatus, BatcherContext, BatcherError,
     duties::DutyCount,
@@ -73,7 +73,7 @@ pub(super) fn spawn(
         round: None,
         size: Size::default(),
         ahead: BTreeMap::new(),
-        ahead_votes: Vec::new(),
+        ahead_votes: AheadVotes::default(),
         kind: DataKind::Calldata,
         proposed_by_me: None,
         calldata_until: L1BlockNumber::ZERO,
@@ -105,7 +105,7 @@ struct Work {
     /// Proposals for the batch after the one that L1 waits for: others may see L1 move first. One for each proposer, at most
     /// AHEAD_PROPOSALS_MAX.
     ahead: BTreeMap<Address, Held>,
-    ahead_votes: Vec<SignedStatement>,
+    ahead_votes: AheadVotes,
     /// Of the last batch that was built here, and so how much the next one is expected to hold.
     kind: DataKind,
     /// The batch that this process proposed last.
@@ -173,7 +173,7 @@ impl Work {
     }
 
     /// Begins anew when L1 waits for another batch than before, or when another committee has to certify it.
-    async fn follow(&mut self, view: &InboxView) -> Result<(), LedgerError> {
+    async fn follow(&mut self, view: &InboxView) -> Result<(), BatcherError> {
         let Some((epoch, by)) = self.assigned(view).await? else {
             self.round = None;
             return Ok(());
@@ -190,7 +190,7 @@ impl Work {
                 first_height = %view.posted.last_height.next().unwrap_or_default(), "batches of another epoch are next");
         }
         (self.epoch, self.by) = (epoch, by);
-        self.enter(view.posted)
+        self.enter(view.posted).await
     }
 
     /// Returns the epoch of the batch that L1 waits for and the one whose committee certifies it; `None` if this node does not
@@ -227,7 +227,7 @@ impl Work {
     }
 
     /// Begins with the batch that follows `tip`, with what is known of it already.
-    fn enter(&mut self, tip: InboxTip) -> Result<(), LedgerError> {
+    async fn enter(&mut self, tip: InboxTip) -> Result<(), BatcherError> {
         let mut round = Round::new(tip);
         self.size = Size::after(tip.last_height);
         if let Some(record) = self.context.ledger.batch(tip.next_index)?
@@ -243,15 +243,9 @@ impl Work {
         for (from, held) in std::mem::take(&mut self.ahead) {
             self.on_proposal(from, held);
         }
-        let votes = std::mem::take(&mut self.ahead_votes);
-        for vote in votes.iter().filter(|vote| vote.statement.epoch() == self.by.epoch) {
-            // Verified when it came.
-            if let Some(round) = &mut self.round {
-                round.attest(vote);
-            }
-        }
+        self.catch_up_with_votes(tip).await?;
         let oldest = tip.next_index.get().saturating_sub(ATTESTED_BATCHES_KEPT);
-        self.context.ledger.forget_attestations(BatchIndex::new(oldest))
+        Ok(self.context.ledger.forget_attestations(BatchIndex::new(oldest))?)
     }
 
     /// Sends again what the others may have missed.

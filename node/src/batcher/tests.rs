@@ -153,7 +153,7 @@ impl Cluster {
         let (heads, head) = watch::channel(Height::ZERO);
         let charged: Arc<Mutex<Vec<(Epoch, MemberIndex, String)>>> = Arc::default();
         let charges = Arc::clone(&charged);
-        let (evidence, accused) = mpsc::channel(4);
+        let (evidence, accused) = mpsc::channel(1);
         let context = BatcherContext {
             client,
             facts: Arc::clone(&chain.facts),

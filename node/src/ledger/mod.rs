@@ -218,8 +218,9 @@ pub trait Ledger: Send + Sync {
     fn forget_votes(&self, from: (Epoch, View), to: (Epoch, View)) -> Result<(), LedgerError>;
 
     /// Keeps an attestation of the member that has `key`, whose signature was checked, beside what that key attested of the same
-    /// batch index, also for other committees: at most [`ATTESTED_MAX`], the first. Reads see it at once, and it survives the end
-    /// of the process; a power cut may take it. What is no attestation, or says the same again, is passed over.
+    /// batch index, also for other committees: at most [`ATTESTED_MAX`] on one batch before it, the first. Reads see it at once, and
+    /// it survives the end of the process; a power cut may take it. What is no attestation, or says the same again, is passed over.
+    /// Of what may follow a batch that is not on L1 the caller keeps nothing here: there is no end to such batches.
     ///
     /// # Errors
     /// [`LedgerError`] if it cannot be written.

@@ -13,14 +13,12 @@ use tracing::{debug, warn};
 use super::{Work, judging::refuse};
 use crate::{
     batcher::{BatchMessage, BatcherError, round::Held, rules::Situation},
-    ledger::LedgerError,
+    l1::InboxTip,
+    ledger::{EvidenceOnL1, EvidenceRecord, LedgerError},
 };
 
 /// Proposals kept for the batch after the one that L1 waits for: one for each member.
 const AHEAD_PROPOSALS_MAX: usize = COMMITTEE_MEMBERS_MAX;
-
-/// Attestations kept for the batch after the one that L1 waits for: four for each member, as for the present one.
-const AHEAD_VOTES_MAX: usize = 4 * COMMITTEE_MEMBERS_MAX;
 
 impl Work {
     pub(super) async fn on_message(&mut self, message: BatchMessage) -> Result<(), BatcherError> {
@@ -74,9 +72,8 @@ impl Work {
             return Ok(());
         };
         let Some(key) = committee.committee.member(from).map(|member| member.key) else { return Ok(()) };
-        // A later previous hash cannot be judged yet; the statement is kept as long as there is room.
         let counts = if is_next {
-            self.ahead_votes.len() < AHEAD_VOTES_MAX && !self.ahead_votes.contains(&signed)
+            self.ahead_votes.wants(&key, &signed)
         } else {
             is_of_round && round.wants(&attestation, signed.signer)
         };
@@ -91,12 +88,16 @@ impl Work {
         }
         let verifier = Arc::clone(&committee.verifier);
         match spawn_blocking(move || verifier.verify(signed)).await? {
+            // A later previous hash cannot be judged yet.
+            Ok(verified) if counts && is_next => {
+                if let Some(evidence) = self.ahead_votes.keep(&key, verified.into_inner()) {
+                    self.accuse(evidence).await?;
+                }
+            }
             Ok(verified) => {
-                self.hold_against(&key, &verified)?;
-                match &mut self.round {
-                    _ if counts && is_next => self.ahead_votes.push(verified.into_inner()),
-                    Some(round) if counts => round.attest(&verified),
-                    _ => {}
+                self.hold_against(&key, &verified).await?;
+                if counts && let Some(round) = &mut self.round {
+                    round.attest(&verified);
                 }
             }
             Err(error) => {
@@ -109,24 +110,63 @@ impl Work {
         Ok(())
     }
 
+    /// Counts what was attested ahead of L1 and is about the batch that L1 waits for by now.
+    pub(super) async fn catch_up_with_votes(&mut self, tip: InboxTip) -> Result<(), BatcherError> {
+        for (key, vote) in self.ahead_votes.take() {
+            let is_next = |attestation: &Attestation| {
+                (attestation.batch_index, attestation.prev_batch_hash) == (tip.next_index, tip.last_hash)
+            };
+            if !attestation_in(&vote.statement).is_some_and(is_next) {
+                continue;
+            }
+            // Verified when it came.
+            self.hold_against(&key, &vote).await?;
+            if vote.statement.epoch() == self.by.epoch
+                && let Some(round) = &mut self.round
+            {
+                round.attest(&vote);
+            }
+        }
+        Ok(())
+    }
+
     /// Keeps a true attestation and compares it with what its key attested of the same batch before: in an earlier life of this
-    /// process as well, and for whichever committee.
-    fn hold_against(&self, key: &BlsPublicKey, signed: &SignedStatement) -> Result<(), LedgerError> {
+    /// process as well, and for whichever committee. As many are kept as are ever counted, so whatever else its signer attests, two
+    /// that contradict each other meet here.
+    async fn hold_against(&self, key: &BlsPublicKey, signed: &SignedStatement) -> Result<(), BatcherError> {
         let Statement::Attest(attestation) = &signed.statement else { return Ok(()) };
         let ledger = &self.context.ledger;
         let kept = ledger.attestations(attestation.batch_index, key)?;
-        if let Some(evidence) = kept.into_iter().find_map(|said| pair(said, signed.clone())) {
-            self.accuse(evidence);
+        if is_news_of_a_lie(&kept, attestation)
+            && let Some(evidence) = kept.into_iter().find_map(|said| pair(said, signed.clone()))
+        {
+            self.accuse(evidence).await?;
         }
-        ledger.keep_attestation(key, signed)
+        Ok(ledger.keep_attestation(key, signed)?)
     }
 
-    /// Hands evidence on. Whoever has so much of it that there is no room is busy with the same offenders.
-    fn accuse(&self, evidence: Evidence) {
-        warn!(member = %evidence.signer(), epoch = %evidence.epoch(), "a member attested two ends of one batch");
-        if self.context.evidence.try_send(evidence).is_err() {
-            debug!("nobody takes the evidence");
+    /// Hands evidence on, once it is on the disk: neither the end of this process nor a driver that is busy loses it. Of a member
+    /// and an epoch L1 wants to see one pair.
+    async fn accuse(&self, evidence: Evidence) -> Result<(), BatcherError> {
+        let (ledger, found) = (Arc::clone(&self.context.ledger), evidence.clone());
+        let is_new = spawn_blocking(move || -> Result<bool, LedgerError> {
+            let place = |of: &Evidence| (of.epoch(), of.signer(), of.offence());
+            if ledger.evidence()?.iter().any(|known| place(&known.evidence) == place(&found)) {
+                return Ok(false);
+            }
+            ledger.put_evidence(&EvidenceRecord { evidence: found, l1: EvidenceOnL1::Open })?;
+            Ok(true)
+        });
+        if !is_new.await?? {
+            return Ok(());
         }
+        warn!(member = %evidence.signer(), epoch = %evidence.epoch(), "a member attested two ends of one batch");
+        // Its taker waits for the driver of whatever epoch runs, and no driver waits for this task.
+        let told = self.context.cancel.run_until_cancelled(self.context.evidence.send(evidence)).await;
+        if !matches!(told, Some(Ok(()))) {
+            debug!("the node stops: the evidence is taken up at its next start");
+        }
+        Ok(())
     }
 }
 
@@ -147,7 +187,7 @@ const fn attestation_in(statement: &Statement) -> Option<&Attestation> {
 
 /// Pairs two attestations of one key, if they contradict each other. The later committee says whose they are: L1 takes evidence of
 /// its epoch for longer.
-fn pair(said: SignedStatement, now: SignedStatement) -> Option<Evidence> {
+pub(super) fn pair(said: SignedStatement, now: SignedStatement) -> Option<Evidence> {
     let (first, mut second) = if said.statement.epoch() < now.statement.epoch() { (now, said) } else { (said, now) };
     second.signer = first.signer;
     Evidence::new(first, second)

@@ -20,18 +20,28 @@ use crate::{
 
 /// What the second member of the first epoch says of the first batch, as whoever it is in the committee of `epoch`.
 fn lie(chain: &TestChain, epoch: Epoch, signer: u8, fill: u8) -> SignedStatement {
+    lie_of(chain, 1, signer, Attestation { committee_epoch: epoch, ..attestation(chain, fill) })
+}
+
+/// Signed by the member `of` of the first epoch.
+fn lie_of(chain: &TestChain, of: usize, signer: u8, attestation: Attestation) -> SignedStatement {
+    let statement = Statement::Attest(attestation);
+    let signature = chain.keys[of].sign(&statement, &chain.facts.domain);
+    SignedStatement { statement, signer: MemberIndex::new(signer), signature }
+}
+
+/// Of the first batch, for the first committee.
+fn attestation(chain: &TestChain, fill: u8) -> Attestation {
     let tip = InboxTip::genesis(&chain.facts);
-    let statement = Statement::Attest(Attestation {
-        committee_epoch: epoch,
+    Attestation {
+        committee_epoch: chain.facts.first.epoch,
         batch_index: tip.next_index,
         prev_batch_hash: tip.last_hash,
         header_hash: BatchHash::new(B256::repeat_byte(fill)),
         last_height: Height::new(5),
         last_digest: BlockDigest::new(B256::repeat_byte(fill)),
         state_root: B256::ZERO,
-    });
-    let signature = chain.keys[1].sign(&statement, &chain.facts.domain);
-    SignedStatement { statement, signer: MemberIndex::new(signer), signature }
+    }
 }
 
 impl Cluster {
@@ -117,4 +127,67 @@ async fn who_attests_two_ends_of_one_batch_for_two_committees_is_accused_of_it()
     assert_eq!([found.first().statement, found.second().statement], [second.statement, first.statement]);
     let committee = cluster.chain.epoch(later, &root, None).await;
     assert_eq!(committee.verifier.verify_evidence(&found), Ok(()));
+}
+
+impl Cluster {
+    /// Has the first node hear these once, each from its signer.
+    async fn first_hears_once(&self, said: impl IntoIterator<Item = SignedStatement>) {
+        let inbox = self.hub.0.lock().unwrap()[0].clone().unwrap().1;
+        for signed in said {
+            let (epoch, from) = (signed.statement.epoch(), signed.signer);
+            let message = ConsensusMessage::Attestation(signed);
+            inbox.send(BatchMessage { epoch, from, message }).await.unwrap();
+        }
+    }
+
+    async fn accused_by_first(&mut self) -> Evidence {
+        let member = self.members[0].as_mut().unwrap();
+        tokio::time::timeout(PATIENCE, member.accused.recv()).await.expect("in time").unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_number_of_other_attestations_hides_two_that_contradict_each_other() {
+    let mut cluster = Cluster::start(&[0]).await;
+    let epoch = cluster.chain.facts.first.epoch;
+    let verifier = Verifier::new(cluster.chain.facts.domain, Arc::clone(&cluster.chain.committee)).unwrap();
+    // Other ends of the batch that L1 waits for: no two of them are an offence.
+    for height in 100..124 {
+        let other = Attestation { last_height: Height::new(height), ..attestation(&cluster.chain, 1) };
+        cluster.first_keeps(&lie_of(&cluster.chain, 1, 1, other)).await;
+    }
+    let said = [1, 2].map(|fill| lie(&cluster.chain, epoch, 1, fill));
+    cluster.first_keeps(&said[0]).await;
+    let found = cluster.first_accuses(&said[1]).await;
+    assert_eq!(found, Evidence::new(said[0].clone(), said[1].clone()).unwrap());
+
+    // The one after it on any batch before: nobody can say yet which that will be.
+    let ahead = |prev: u8, fill| {
+        let of = attestation(&cluster.chain, fill);
+        let (batch_index, prev_batch_hash) = (BatchIndex::new(1), BatchHash::new(B256::repeat_byte(prev)));
+        lie_of(&cluster.chain, 2, 2, Attestation { batch_index, prev_batch_hash, ..of })
+    };
+    let said = [ahead(99, 1), ahead(99, 2)];
+    cluster.first_hears_once((0..24).map(|prev| ahead(prev, 1)).chain(said.clone())).await;
+    let found = cluster.accused_by_first().await;
+    assert_eq!(found, Evidence::new(said[0].clone(), said[1].clone()).unwrap());
+    assert_eq!(verifier.verify_evidence(&found), Ok(()));
+    let ledger = &cluster.members[0].as_ref().unwrap().ledger;
+    assert_eq!(ledger.attestations(BatchIndex::new(1), &cluster.chain.keys[2].public_key()).unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_evidence_is_lost_while_nobody_takes_it() {
+    let mut cluster = Cluster::start(&[0]).await;
+    let epoch = cluster.chain.facts.first.epoch;
+    cluster.first_keeps(&lie(&cluster.chain, epoch, 1, 1)).await;
+    let lies = |of: u8| [1, 2].map(|fill| lie_of(&cluster.chain, of.into(), of, attestation(&cluster.chain, fill)));
+    cluster.first_hears_once((1..4).flat_map(lies)).await;
+    // There is room for one, and nobody has taken it.
+    let ledger = Arc::clone(&cluster.members[0].as_ref().unwrap().ledger);
+    eventually("two are on the disk", || async { ledger.evidence().unwrap().len() >= 2 }).await;
+    for of in 1..4 {
+        assert_eq!(cluster.accused_by_first().await.signer(), MemberIndex::new(of));
+    }
+    assert_eq!(ledger.evidence().unwrap().len(), 3);
 }

@@ -90,28 +90,31 @@ fn another_batch_takes_the_place_and_drops_the_data(fixture: &mut dyn Fixture) {
     assert_eq!(fixture.ledger().batch(BatchIndex::new(3)).unwrap(), Some(batch(3, b"theirs")));
 }
 
-fn attested(index: u64, committee: u64, block: u8) -> SignedStatement {
+fn attested(index: u64, committee: u64, block: u16) -> SignedStatement {
     let statement = Statement::Attest(Attestation {
         committee_epoch: Epoch::new(committee),
         batch_index: BatchIndex::new(index),
         prev_batch_hash: BatchHash::ZERO,
         header_hash: BatchHash::ZERO,
         last_height: Height::new(9),
-        last_digest: BlockDigest::new(B256::repeat_byte(block)),
+        last_digest: BlockDigest::new(B256::left_padding_from(&block.to_be_bytes())),
         state_root: B256::ZERO,
     });
-    SignedStatement { statement, signer: MemberIndex::new(3), signature: BlsSignature::new([block; 48]) }
+    SignedStatement { statement, signer: MemberIndex::new(3), signature: BlsSignature::new([1; 48]) }
 }
 
 fn what_a_key_attested_of_a_batch_is_kept_in_order_and_within_its_bound(fixture: &mut dyn Fixture) {
     let (mine, others) = (BlsPublicKey::new([1; BlsPublicKey::LENGTH]), BlsPublicKey::new([2; BlsPublicKey::LENGTH]));
     let said: Vec<SignedStatement> = (0..).map(|n| attested(5, u64::from(n % 2), n)).take(ATTESTED_MAX + 1).collect();
-    for signed in &said {
-        // Again says nothing new.
-        for _ in 0..2 {
-            fixture.ledger().keep_attestation(&mine, signed).unwrap();
-        }
+    // Again says nothing new.
+    for signed in said[..1].iter().chain(&said) {
+        fixture.ledger().keep_attestation(&mine, signed).unwrap();
     }
+    // On another batch before it there is room again.
+    let Statement::Attest(mut elsewhere) = said[0].statement else { panic!() };
+    elsewhere.prev_batch_hash = BatchHash::new(B256::repeat_byte(7));
+    let elsewhere = SignedStatement { statement: Statement::Attest(elsewhere), ..said[0].clone() };
+    fixture.ledger().keep_attestation(&mine, &elsewhere).unwrap();
     fixture.ledger().keep_attestation(&others, &said[0]).unwrap();
     // For another committee it says the same.
     fixture.ledger().keep_attestation(&others, &attested(5, 7, 0)).unwrap();
@@ -120,7 +123,7 @@ fn what_a_key_attested_of_a_batch_is_kept_in_order_and_within_its_bound(fixture:
     fixture.ledger().keep_attestation(&mine, &SignedStatement { statement: vote, ..said[0].clone() }).unwrap();
     fixture.reopen();
     let kept = |index, key| fixture.ledger().attestations(BatchIndex::new(index), key).unwrap();
-    assert_eq!(kept(5, &mine), said[..ATTESTED_MAX]);
+    assert_eq!(kept(5, &mine), [&said[..ATTESTED_MAX], &[elsewhere]].concat());
     assert_eq!((kept(5, &others), kept(6, &mine)), (vec![said[0].clone()], vec![attested(6, 2, 1)]));
     assert!(kept(0, &mine).is_empty() && kept(6, &others).is_empty());
 }
