@@ -22,7 +22,7 @@ use crate::{
     l1::{
         AccountConfig, At, DataChoice, InboxTip, L1Client, PostedChain, ReplayError, Watcher, deploy,
         read_posted_chain, read_tip,
-        testing::{PATIENCE, POLL, TestChain, account, anvil_call, eventually, finalize},
+        testing::{PATIENCE, POLL, TestChain, account, anvil_call, eventually, finalize, finalize_to},
     },
     ledger::{BatchOnL1, Ledger},
     p2p::Outbound,
@@ -390,6 +390,26 @@ async fn a_member_that_is_behind_attests_when_it_has_caught_up() {
     for member in cluster.running() {
         member.cancel.cancel();
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_executes_to_another_state_attests_nothing_and_says_why() {
+    let mut cluster = Cluster::start(&[0, 1, 2, 3]).await;
+    let blocks = cluster.chain.blocks_after(&cluster.chain.facts.genesis, 5, 1);
+    for (index, member) in cluster.members.iter().flatten().enumerate() {
+        let state_root = if index == 3 { B256::repeat_byte(1) } else { B256::ZERO };
+        let height = finalize_to(&*member.ledger, &blocks, state_root);
+        member.heads.send_replace(height);
+    }
+    cluster.mine(12).await;
+    cluster.until_posted(&blocks).await;
+    for batch in cluster.replay().await.batches {
+        assert!(!batch.certificate.signers.contains(MemberIndex::new(3)), "{:?}", batch.certificate);
+        assert_eq!(batch.header.state_root, B256::ZERO);
+    }
+    let other = cluster.members[3].as_mut().unwrap();
+    status(other, "it sees what L1 accepted", |status| status.broken.contains("names state root 0x0000")).await;
+    assert!(cluster.members[0].as_ref().unwrap().batcher.status.borrow().broken.is_empty());
 }
 
 /// Twelve blocks of the first epoch, the last of which hands over to `next`, and eight of that.

@@ -16,7 +16,7 @@ use alloy::{
 use alloy_primitives::{Address, B256, Bytes, TxHash, TxKind, U256};
 use alloy_sol_types::SolCall as _;
 use baton_consensus::{Committee, Schedule, SecretKey, aggregate};
-use baton_execution::{Executor as _, NonceExecutor};
+use baton_execution::{ExecutedBlock, Executor as _, NonceExecutor};
 use baton_proto::{
     Attestation, BatchHeader, Block, BlockDigest, BlockHeader, BlsSignature, Certificate, Domain, Epoch, ExecutorKind,
     Forced, Height, L1ChainId, L1Origin, L2ChainId, MemberIndex, PayloadCommitment, SignerSet, Statement, TimestampMs,
@@ -562,8 +562,14 @@ pub(crate) async fn mine_to(client: &L1Client, number: u64) {
 
 /// Makes `blocks` final in `ledger`, as consensus would.
 pub(crate) fn finalize(ledger: &dyn Ledger, blocks: &[Block]) -> Height {
+    finalize_to(ledger, blocks, B256::ZERO)
+}
+
+/// The same where execution leads to `state_root` after each of them.
+pub(crate) fn finalize_to(ledger: &dyn Ledger, blocks: &[Block], state_root: B256) -> Height {
     for block in blocks {
-        let results = vec![NonceExecutor.execute(block, ledger.state().unwrap().as_ref()).unwrap()];
+        let executed = NonceExecutor.execute(block, ledger.state().unwrap().as_ref()).unwrap();
+        let results = vec![ExecutedBlock { state_root, ..executed }];
         let certificate = Certificate {
             statement: Statement::Finalize {
                 epoch: block.header.epoch,
