@@ -49,12 +49,18 @@ async fn the_largest_node_is_killed_and_catches_up_without_contradicting_itself(
 
     let common = devnet.rpc(0).height().await?;
     for height in (1..=common).step_by(50).chain([killed_at, goal, common]) {
-        let expected = devnet.rpc(1).block(height).await?["hash"].clone();
+        let expected = devnet.rpc(1).block(height).await?;
+        let root = expected["stateRoot"].as_str().context("a block names the state after it")?;
+        ensure!(root.trim_start_matches("0x").bytes().any(|digit| digit != b'0'), "block {height} leads to no state");
         for node in 0..devnet.info.nodes.len() {
             let rpc = devnet.rpc(node);
             until("all to hold the block", || async { Ok((rpc.height().await? >= height).then_some(())) }).await?;
-            let got = rpc.block(height).await?["hash"].clone();
-            ensure!(got == expected, "block {height} is {got} on node {node}, {expected} on node 1");
+            // The same block, and executed to the same state and receipts, by who was killed in the middle of it too.
+            let got = rpc.block(height).await?;
+            for field in ["hash", "stateRoot", "receiptsRoot", "gasUsed"] {
+                let (got, expected) = (&got[field], &expected[field]);
+                ensure!(got == expected, "{field} of block {height} is {got} on node {node}, {expected} on node 1");
+            }
         }
     }
     ensure!(witness.heard_from(index, View::ZERO) > 0, "the witness heard nothing of it");
