@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tracing::{debug, error, warn};
 
 use super::{AdmissionContext, Answer, Journal, SubmitError, again::Unsettled, now_ms, recovery::Decoded};
-use crate::driver::LedgerNonces;
+use crate::driver::FinalAccounts;
 
 /// Most batches that wait for the keeper; then recovery waits.
 pub(super) const WORK_MAX: usize = 4;
@@ -205,7 +205,7 @@ impl Keeper {
             let mut pool = self.pool();
             pool.discard(transaction.hash());
             if let Some(old) = replaced
-                && let Err(reason) = pool.restore(old, &LedgerNonces(self.context.ledger.as_ref()))
+                && let Err(reason) = pool.restore(old, &FinalAccounts::new(self.context.ledger.as_ref()))
             {
                 debug!(%reason, "what a refused transaction had replaced does not come back");
             }
@@ -241,12 +241,13 @@ impl Keeper {
     /// Adds one transaction. Its sender's state is read under the pool's lock: a block that becomes final meanwhile is
     /// either seen by this read or told to the pool after it, so nothing that is final is ever let in again.
     fn add(&self, transaction: &Transaction, now_ms: u64) -> Result<Added, PoolError> {
-        let accounts = LedgerNonces(self.context.ledger.as_ref());
+        let accounts = || FinalAccounts::new(self.context.ledger.as_ref());
         // Who signed hundreds of authorizations takes many milliseconds to find out: not under the lock, and not for nothing.
-        if transaction.envelope().authorization_list().is_some() && self.pool().check(transaction, &accounts).is_ok() {
+        if transaction.envelope().authorization_list().is_some() && self.pool().check(transaction, &accounts()).is_ok()
+        {
             let _ = transaction.authorities();
         }
-        self.pool().add(transaction.clone(), now_ms, &accounts)
+        self.pool().add(transaction.clone(), now_ms, &accounts())
     }
 
     fn pool(&self) -> MutexGuard<'_, Pool> {

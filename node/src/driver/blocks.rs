@@ -5,10 +5,10 @@ use std::{
     sync::Arc,
 };
 
-use alloy_primitives::{Address, KECCAK256_EMPTY, TxHash};
-use baton_mempool::{AccountCode, AccountFacts, Accounts};
+use alloy_primitives::TxHash;
 use baton_proto::{Block, BlockDigest, BlockHeader, Height, limits::RANGE_TAIL_MAX};
 
+use super::accounts::FinalAccounts;
 use crate::{
     ledger::{Ledger, LedgerError},
     proposer::Ahead,
@@ -118,11 +118,11 @@ impl Blocks {
         if ancestors.len() > ANCESTORS_MAX {
             return Err(AncestryError::TooLong { got: ancestors.len() });
         }
-        let mut ahead = Ahead::default();
+        let (mut ahead, accounts) = (Ahead::default(), FinalAccounts::new(self.ledger.as_ref()));
         for header in ancestors {
             let digest = header.digest();
             let block = self.get(&digest)?.ok_or(AncestryError::Missing(digest))?;
-            ahead.extend(&block, &LedgerNonces(self.ledger.as_ref()));
+            ahead.extend(&block, &accounts);
         }
         Ok(ahead)
     }
@@ -172,24 +172,9 @@ impl Blocks {
     }
 }
 
-/// The final state as the pool asks for it. A read that fails tells nothing; the next write ends the node.
-pub(crate) struct LedgerNonces<'a>(pub &'a dyn Ledger);
-
-impl Accounts for LedgerNonces<'_> {
-    fn account(&self, account: Address) -> Option<AccountFacts> {
-        let state = self.0.state().ok()?;
-        let Some(account) = state.account(account).ok()? else { return Some(AccountFacts::default()) };
-        let code = match account.code_hash {
-            KECCAK256_EMPTY => AccountCode::Absent,
-            // An account whose code is not there is damage.
-            hash => AccountCode::of(&state.code(hash).ok()??),
-        };
-        Some(AccountFacts { nonce: account.nonce, balance: account.balance, code })
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use alloy_primitives::Address;
     use baton_proto::{Domain, L1BlockNumber, L1ChainId, L1Origin};
 
     use super::*;

@@ -9,7 +9,12 @@ use baton_proto::{Block, BlockHeader, Certificate};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use super::{Driver, DriverError, blocks::LedgerNonces, own_turns::Missed, turn::Said};
+use super::{
+    Driver, DriverError,
+    accounts::{FinalAccounts, base_fee_after},
+    own_turns::Missed,
+    turn::Said,
+};
 use crate::{
     epoch::EpochContext,
     ledger::{FinalStep, Head, LedgerError},
@@ -46,8 +51,10 @@ impl Driver {
         let ledger = Arc::clone(&self.context.ledger);
         let results = self.execute(&blocks, ledger.head()?)?;
         let signers = certificate.signers.len();
-        let settled: Vec<_> =
-            blocks.iter().zip(&results).map(|(block, executed)| self.settled(block, executed)).collect();
+        let touched: Vec<Address> =
+            results.iter().flat_map(|executed| executed.changes.accounts.keys().copied()).collect();
+        let refused: Vec<TxHash> =
+            blocks.iter().zip(&results).flat_map(|(block, executed)| refused(block, executed)).collect();
         let step = FinalStep { blocks: blocks.iter().map(|block| Block::clone(block)).collect(), certificate, results };
         if let Err(error) = self.turn.finalize(&step) {
             if let DriverError::Ledger(error @ LedgerError::SafetyBroken { .. }) = &error {
@@ -56,12 +63,13 @@ impl Driver {
             return Err(error);
         }
 
-        let (pool, me) = (Arc::clone(&self.context.pool), self.context.epoch.me());
+        let base_fee = base_fee_after(ledger.as_ref(), self.context.executor.as_ref(), &[])?;
+        let settled = Settled { touched: &touched, refused: &refused, base_fee };
+        let accounts = FinalAccounts::new(ledger.as_ref());
+        self.context.pool.lock().unwrap_or_else(PoisonError::into_inner).on_final(&settled, &accounts);
+        let me = self.context.epoch.me();
         let mut missed = Vec::new();
-        for (block, (touched, refused, base_fee)) in blocks.iter().zip(&settled) {
-            let settled = Settled { touched, refused, base_fee: *base_fee };
-            let accounts = LedgerNonces(ledger.as_ref());
-            pool.lock().unwrap_or_else(PoisonError::into_inner).on_final(&settled, &accounts);
+        for block in &blocks {
             self.blocks.on_final(block);
             let EpochContext { leaders, .. } = self.context.epoch.as_ref();
             self.context.metrics.block_final(&block.header, |view| {
@@ -78,19 +86,6 @@ impl Driver {
         let headers = blocks.iter().map(|block| block.header.clone()).collect();
         self.turn.say(Said::Final(NewlyFinal { headers, came, signers }));
         Ok(())
-    }
-
-    /// Returns what the pool is told of a block: accounts that it changed, transactions that can never take a turn, and what gas
-    /// costs in the block after.
-    fn settled(&self, block: &Block, executed: &ExecutedBlock) -> (Vec<Address>, Vec<TxHash>, u64) {
-        let touched = executed.changes.accounts.keys().copied().collect();
-        let refused =
-            block.ordered().filter_map(|(index, transaction)| match executed.outcomes.get(index as usize)? {
-                Outcome::Skipped(reason) if !reason.can_pass() => Some(*transaction.hash()),
-                Outcome::Skipped(_) | Outcome::Executed => None,
-            });
-        let base_fee = executed.changes.head.after.map_or(0, |head| self.context.executor.next_base_fee(&head));
-        (touched, refused.collect(), base_fee)
     }
 
     /// Executes what is above `head`, in order. What is final already, or does not build on it, has results that mean nothing: the
@@ -126,4 +121,12 @@ impl Driver {
                 transactions = header.transaction_count, signers, "block final");
         }
     }
+}
+
+/// Returns the transactions of a block that execution refused at their turn, and that can never take one.
+fn refused<'a>(block: &'a Block, executed: &'a ExecutedBlock) -> impl Iterator<Item = TxHash> + 'a {
+    block.ordered().filter_map(|(index, transaction)| match executed.outcomes.get(index as usize)? {
+        Outcome::Skipped(reason) if !reason.can_pass() => Some(*transaction.hash()),
+        Outcome::Skipped(_) | Outcome::Executed => None,
+    })
 }

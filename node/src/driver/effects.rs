@@ -3,7 +3,6 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use baton_consensus::{Effect, Input, Outgoing, Verdict};
-use baton_execution::ExecuteError;
 use baton_proto::{
     Block, BlockDigest, BlockHeader, Certificate, Height, MemberIndex, SignedStatement, Statement, View,
     limits::COMPACT_ABOVE_BYTES, wire::ConsensusMessage,
@@ -12,8 +11,14 @@ use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use super::{
-    Driver, DriverEnd, DriverError, FETCHED_QUEUE_MAX, blocks::LedgerNonces, broken, catching_up::CatchingUp,
-    commit::Came, fetch, testimony, turn::Said, waiting::Proposed,
+    Driver, DriverEnd, DriverError, FETCHED_QUEUE_MAX,
+    accounts::{FinalAccounts, base_fee_after},
+    broken,
+    catching_up::CatchingUp,
+    commit::Came,
+    fetch, testimony,
+    turn::Said,
+    waiting::Proposed,
 };
 use crate::{
     l1::{OriginVerdict, forced_due},
@@ -221,7 +226,12 @@ impl Driver {
         proven.get().saturating_sub(self.status.final_height.get()) > self.context.facts.spec.exec_lag_max
     }
 
-    fn build(&mut self, view: View, parent: &BlockHeader, ancestors: &[BlockHeader]) -> Result<Input, DriverError> {
+    pub(super) fn build(
+        &mut self,
+        view: View,
+        parent: &BlockHeader,
+        ancestors: &[BlockHeader],
+    ) -> Result<Input, DriverError> {
         let Some((me, member)) =
             self.context.epoch.me().and_then(|me| Some((me, self.context.epoch.committee.member(me)?)))
         else {
@@ -247,8 +257,7 @@ impl Driver {
             self.own_turns.not_built(view, reason.into());
             return Ok(Input::NotBuilt { view });
         };
-        let state_head = self.context.ledger.state()?.head().map_err(ExecuteError::State)?;
-        let base_fee = state_head.map_or(0, |head| self.context.executor.next_base_fee(&head));
+        let base_fee = base_fee_after(self.context.ledger.as_ref(), self.context.executor.as_ref(), ancestors)?;
         let block = proposer::build(
             &Proposal {
                 spec: &self.context.facts.spec,
@@ -265,7 +274,7 @@ impl Driver {
                 fee_recipient: member.fee_recipient,
             },
             &self.context.pool,
-            &LedgerNonces(self.context.ledger.as_ref()),
+            &FinalAccounts::new(self.context.ledger.as_ref()),
         );
         self.turn.store_block(&block)?;
         let header = block.header.clone();

@@ -12,6 +12,7 @@
 //! all that the turn wrote (see `turn.rs`); a failed write ends the process before anything else is sent. What the network
 //! has seen is on this disk.
 
+mod accounts;
 mod announce;
 mod announced;
 mod blocks;
@@ -61,7 +62,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-pub(crate) use self::{announced::rejected, blocks::LedgerNonces};
+pub(crate) use self::{accounts::FinalAccounts, announced::rejected};
 pub use self::{
     announced::{ANNOUNCED_QUEUE_MAX, GossipChecks, Heard},
     broken::{HALTED_KEY, marked},

@@ -3,14 +3,15 @@
 use std::{path::Path, sync::Mutex};
 
 use alloy_consensus::TxEip1559;
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, TxKind, U256};
 use baton_consensus::{Config, HeardOut, Recovered, SecretKey, Timer};
-use baton_execution::ChainExecutor;
-use baton_mempool::PoolConfig;
+use baton_execution::{ChainExecutor, evm::EvmExecutor, genesis::Genesis};
+use baton_mempool::{Fate, PoolConfig, Standing, Standings};
 use baton_proto::{
-    BlsPublicKey, Certificate, ChainSpec, Conflict, Forced, ForcedEntry, L1BlockNumber, L1Origin, OrderingRule,
-    SignedStatement, Statement, Transaction, wire::FinalRange,
+    BlsPublicKey, Certificate, ChainSpec, Conflict, ExecutorKind, Forced, ForcedEntry, L1BlockNumber, L1Origin,
+    OrderingRule, SignedStatement, Statement, Transaction, wire::FinalRange,
 };
+use serde_json::json;
 
 use super::{
     catching_up::CatchingUp,
@@ -90,6 +91,39 @@ impl Stage {
         listens_first: bool,
         create: impl FnOnce(&Path, &BlsPublicKey) -> Result<SignRecord, SignRecordError>,
     ) -> Self {
+        Self::with(world, listens_first, create, None).await
+    }
+
+    /// On a chain that executes, where `accounts` have so much wei, and nobody else any.
+    async fn charging(accounts: &[(Address, u64)]) -> Self {
+        let alloc: serde_json::Map<_, _> = accounts
+            .iter()
+            .map(|(account, balance)| (account.to_string(), json!({ "balance": balance.to_string() })))
+            .collect();
+        let file = json!({
+            "chainId": L2.get(),
+            "nativeToken": { "name": "Ether", "symbol": "ETH" },
+            "gasLimit": 120_000_000,
+            "eip1559": {
+                "baseFeePerGas": "7", "minBaseFeePerGas": "7",
+                "elasticityMultiplier": 6, "baseFeeChangeDenominator": 250
+            },
+            "alloc": alloc
+        });
+        let genesis = Genesis::parse(&file.to_string()).unwrap();
+        Self::with(World::new(&[1, 1, 1, 1]), false, SignRecord::create, Some(genesis)).await
+    }
+
+    async fn with(
+        world: World,
+        listens_first: bool,
+        create: impl FnOnce(&Path, &BlsPublicKey) -> Result<SignRecord, SignRecordError>,
+        genesis: Option<Genesis>,
+    ) -> Self {
+        let spec = match &genesis {
+            Some(_) => ChainSpec { executor: ExecutorKind::Embedded, ..spec() },
+            None => spec(),
+        };
         let folder = tempfile::tempdir().unwrap();
         let (leaders, me) = seats(&world);
         let key = world.key(me);
@@ -100,12 +134,15 @@ impl Stage {
 
         let (inbox, slasher) = (Address::repeat_byte(1), Address::repeat_byte(2));
         let ledger = Arc::new(MemoryLedger::new(&ChainIdentity { domain: world.domain, inbox, slasher }).unwrap());
-        ledger.init_genesis(&epoch.root).unwrap();
+        match &genesis {
+            Some(genesis) => ledger.init_genesis_with(&epoch.root, &genesis.changes(&epoch.root).unwrap()).unwrap(),
+            None => ledger.init_genesis(&epoch.root).unwrap(),
+        }
         // Nobody has put anything into the forced queue.
         let read = ForcedCursor { read_to: L1BlockNumber::new(u64::MAX), length: 0, hash: B256::ZERO };
         ledger.put_forced(&[], &read).unwrap();
         let facts = ChainFacts {
-            spec: spec(),
+            spec: spec.clone(),
             domain: world.domain,
             inbox,
             slasher,
@@ -128,7 +165,7 @@ impl Stage {
         let nothing_known = Arc::new(|_: &_| None);
         let rebuilder = Rebuilder::new(network.clone(), nothing_known, Arc::clone(&window), others, mpsc::channel(1).0);
         let machine = Machine::new(
-            Config::new(&spec(), facts.genesis_l1),
+            Config::new(&spec, facts.genesis_l1),
             Arc::clone(&epoch.committee),
             epoch.leaders.clone(),
             epoch.me(),
@@ -138,8 +175,11 @@ impl Stage {
         let context = DriverContext {
             facts: Arc::new(facts),
             ledger,
-            executor: Arc::new(ChainExecutor::None),
-            pool: Arc::new(Mutex::new(Pool::new(PoolConfig::of(&spec())))),
+            executor: Arc::new(match &genesis {
+                Some(genesis) => ChainExecutor::Embedded(EvmExecutor::new(genesis)),
+                None => ChainExecutor::None,
+            }),
+            pool: Arc::new(Mutex::new(Pool::new(PoolConfig::of(&spec)))),
             work: Arc::default(),
             outbound: Arc::<Outbox>::clone(&outbox),
             network,
@@ -264,6 +304,7 @@ fn offer(key: u8, nonce: u64, tip: u128) -> Transaction {
             gas_limit: 21_000,
             max_fee_per_gas: 1_000,
             max_priority_fee_per_gas: tip,
+            to: TxKind::Call(Address::repeat_byte(9)),
             ..TxEip1559::default()
         },
     )
@@ -330,6 +371,62 @@ async fn what_is_final_here_is_executed() {
     assert_eq!((stage.driver.status.final_height, ledger.head().unwrap().height), (Height::new(1), Height::new(1)));
     assert_eq!(ledger.nonce(transaction.sender()).unwrap(), 1);
     assert!(ledger.results(Height::new(1)).unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pool_is_judged_again_by_what_a_final_block_leaves() {
+    /// What [`offer`] can cost.
+    const ONE: u64 = 21_000 * 1_000;
+    let (sender, other) = (offer(1, 0, 5).sender(), offer(2, 0, 5).sender());
+    let mut stage = Stage::charging(&[(sender, 5 * ONE), (other, ONE)]).await;
+    let ledger = Arc::clone(&stage.driver.context.ledger);
+    let pool = Arc::clone(&stage.driver.context.pool);
+    let priced = |key, nonce, price, value| {
+        signed_by(
+            key,
+            TxEip1559 {
+                chain_id: L2.get(),
+                nonce,
+                gas_limit: 21_000,
+                max_fee_per_gas: price,
+                to: TxKind::Call(Address::repeat_byte(9)),
+                value: U256::from(value),
+                ..TxEip1559::default()
+            },
+        )
+    };
+    let (dear, low) = (priced(1, 3, 1_000, ONE), priced(2, 0, 6, 0));
+    for transaction in [offer(1, 0, 5), offer(1, 1, 5), offer(1, 2, 5), dear.clone(), low.clone()] {
+        pool.lock().unwrap().add(transaction, 0, &FinalAccounts::new(ledger.as_ref())).unwrap();
+    }
+    let refused = pool.lock().unwrap().add(offer(2, 1, 5), 0, &FinalAccounts::new(ledger.as_ref()));
+    assert!(refused.unwrap_err().to_string().starts_with("insufficient funds for gas * price + value: balance "));
+
+    // Another transaction of the sender's first nonce takes most of the money. The other's is included below the base fee.
+    let spends = priced(1, 0, 7, 3 * ONE + ONE / 2);
+    let mut block = child(&stage.driver.context.epoch.root, vec![spends.clone(), low.clone()]);
+    block.header.proposer = MemberIndex::new(stage.leaders[0]);
+    let finalize =
+        Statement::Finalize { epoch: block.header.epoch, view: block.header.view, block: block.header.digest() };
+    let others: Vec<u8> = stage.driver.context.epoch.others().map(MemberIndex::get).collect();
+    let certificate = stage.world.certify(&others, finalize);
+    stage.driver.commit(vec![Arc::new(block)], certificate, Came::Live).unwrap();
+    assert_eq!(ledger.nonce(sender).unwrap(), 1);
+
+    let pool = pool.lock().unwrap();
+    // It has less than one and a half left: one can run, one waits for money, and one costs two.
+    let left: Vec<_> = pool.inspect_account(sender).map(|(standing, tx)| (standing, tx.nonce())).collect();
+    assert_eq!(left, [(Standing::Pending, 1), (Standing::Queued, 2)]);
+    assert_eq!(pool.fate(dear.hash()), Some(Fate::Unfunded));
+    assert!(pool.contains(low.hash()), "its turn is still to come");
+    assert_eq!(pool.standings(), Standings { pending: 2, queued: 1 });
+    drop(pool);
+    let parent = ledger.header(Height::new(1)).unwrap().unwrap();
+    let Input::Built { header, .. } = stage.driver.build(View::new(9), &parent, &[]).unwrap() else {
+        panic!("no block")
+    };
+    let block = stage.driver.blocks.get(&header.digest()).unwrap().unwrap();
+    assert_eq!(block.transactions, [offer(1, 1, 5)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

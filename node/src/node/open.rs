@@ -22,7 +22,7 @@ use super::{
 use crate::{
     admission::{Journal, JournalError, Senders, open_pool},
     config::{Config, PeerAddress, account_key},
-    driver::{LedgerNonces, given_up_key, marked},
+    driver::{FinalAccounts, given_up_key, marked},
     durable_file,
     epoch::{EpochBook, EpochContext, EpochError},
     l1::{ChainFacts, FactsError, L1Client, L1Error, chain_facts},
@@ -270,7 +270,7 @@ pub(super) async fn open(config: &Config, held: Held) -> Result<(Opened, Journal
     let senders = Arc::new(Senders::new());
     let (chain, bounds) = (facts.spec.l2_chain_id, config.pool.of(&facts.spec));
     let (mut pool, journal) = tokio::task::block_in_place(|| {
-        open_pool(&config.data_dir, chain, bounds, &LedgerNonces(ledger.as_ref()), &senders)
+        open_pool(&config.data_dir, chain, bounds, &FinalAccounts::new(ledger.as_ref()), &senders)
     })?;
 
     let state = ledger.state()?.head().map_err(StartError::State)?;
