@@ -19,7 +19,7 @@ pub struct DevnetInfo {
     pub nodes: Vec<NodeInfo>,
     /// The L1.
     pub l1: L1Info,
-    /// Accounts for users; the executor `none` asks for no funds.
+    /// Accounts for users: rich in the default genesis.
     pub accounts: Vec<AccountInfo>,
 }
 
