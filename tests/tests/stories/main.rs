@@ -25,4 +25,5 @@ mod rotation;
 mod small;
 mod subscriptions;
 mod transactions;
+mod wallets;
 mod withdrawal;
