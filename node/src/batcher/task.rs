@@ -230,6 +230,7 @@ impl Work {
     async fn enter(&mut self, tip: InboxTip) -> Result<(), BatcherError> {
         let mut round = Round::new(tip);
         self.size = Size::after(tip.last_height);
+        self.unpriced.is_over();
         if let Some(record) = self.context.ledger.batch(tip.next_index)?
             && record.header.prev_batch_hash == tip.last_hash
             && let Some(certificate) = record.certificate

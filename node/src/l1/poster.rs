@@ -113,7 +113,10 @@ impl Work {
     }
 
     async fn round(&mut self, order: Option<&CertifiedBatch>) -> Result<Standing, RoundError> {
-        let Some(order) = order else { return Ok(self.sender.drive(None).await?) };
+        let Some(order) = order else {
+            self.step = None;
+            return Ok(self.sender.drive(None).await?);
+        };
         let call = self.next_call(order).await?;
         let driven = self.sender.drive(Some(&call)).await;
         if !matches!(driven, Ok(Standing::Pending { .. })) {

@@ -38,7 +38,8 @@ impl Unpriced {
         is_news
     }
 
-    fn is_over(&mut self) {
+    /// Nothing waits any more.
+    pub(super) fn is_over(&mut self) {
         (self.since, self.was_told) = (None, false);
     }
 }
