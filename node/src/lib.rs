@@ -13,6 +13,7 @@ pub mod l1;
 pub mod ledger;
 pub mod node;
 pub mod p2p;
+pub mod proof;
 pub mod proposer;
 pub mod rpc;
 pub mod signer;

@@ -26,7 +26,7 @@ use super::{
     filters::{self, Filters},
     forced,
     limits::Limits,
-    logs, receipts, status, subscriptions,
+    logs, proof, receipts, status, subscriptions,
     sync_send::{self, Landings},
     threads::{Deadline, Threads},
     trace, transactions, tx_status, txpool,
@@ -133,6 +133,7 @@ pub(super) fn table(
     add(table, "baton_duties", Light, 0, duties::duties)?;
     add(table, "baton_txStatus", Light, 1, tx_status::tx_status)?;
     add(table, "baton_forcedStatus", Light, 1, forced::forced_status)?;
+    add_within(table, "baton_getProof", Heavy, 1, proof::get_proof)?;
     table.register_subscription(
         "eth_subscribe",
         "eth_subscription",

@@ -47,6 +47,7 @@ mod limits;
 mod listener;
 mod logs;
 mod methods;
+mod proof;
 mod receipts;
 mod render;
 mod socket;

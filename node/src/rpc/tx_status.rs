@@ -134,7 +134,7 @@ fn waits(context: &RpcContext, hash: &TxHash) -> Result<Option<Stage>, RpcError>
 }
 
 /// Returns the batch on L1 that holds the block at `height`, by bisection: batches are consecutive.
-fn batch_of(context: &RpcContext, height: Height) -> Result<Option<BatchRecord>, RpcError> {
+pub(super) fn batch_of(context: &RpcContext, height: Height) -> Result<Option<BatchRecord>, RpcError> {
     let recorded = *context.announcements.recorded.borrow();
     let (mut low, mut high) = (0, recorded.map_or(0, |recorded| recorded.posted.get()));
     while low < high {

@@ -8,6 +8,7 @@ mod fees;
 mod filters;
 mod logs;
 mod node;
+mod proof;
 mod subscriptions;
 mod sync_send;
 mod traces;
