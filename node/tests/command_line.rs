@@ -174,6 +174,28 @@ fn what_an_owner_has_to_send_is_printed_for_its_wallet() {
 }
 
 #[test]
+fn a_proof_that_cannot_be_had_proves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("proof.json");
+    std::fs::write(&file, "{\"version\": 1}").unwrap();
+    let (file, hash) = (file.to_str().unwrap(), "0x".to_owned() + &"ab".repeat(32));
+    for (arguments, code, said) in [
+        (&["--rpc", "http://user:secret@127.0.0.1:9/token"][..], 1, "error: no answer from http://127.0.0.1:9: "),
+        (&["--proof", file], 1, "missing field `domain`"),
+        (&["--proof", "/no/such/file"], 1, "/no/such/file: "),
+        (&["--proof", file, "--rpc", "http://127.0.0.1:9"], 2, "--rpc"),
+        (&["--l1", "http://127.0.0.1:9", "--committee", file], 2, "--committee"),
+        (&["0x12"], 2, "0x12"),
+    ] {
+        let refused = baton(&[&["verify", hash.as_str()], arguments].concat(), &[]);
+        let log = log_of(&refused);
+        assert_eq!(refused.status.code(), Some(code), "{arguments:?}: {log}");
+        assert!(log.contains(said) && !log.contains("token") && !log.contains("secret"), "{arguments:?}: {log}");
+        assert!(refused.stdout.is_empty(), "nothing is shown that was not checked");
+    }
+}
+
+#[test]
 fn a_node_that_does_not_answer_is_not_healthy() {
     // Port 9 is the discard service, which nobody runs.
     let output = baton(&["health", "--url", "http://127.0.0.1:9/readyz"], &[]);

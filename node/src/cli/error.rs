@@ -1,6 +1,6 @@
 //! What a verb may end with, and the exit code it stands for.
 
-use super::{HealthError, KeysError, SendCliError, network::NetworkArgsError};
+use super::{HealthError, KeysError, SendCliError, VerifyCliError, network::NetworkArgsError};
 use crate::{config::ConfigError, node::NodeError};
 
 /// Why the process ends with another code than 0.
@@ -18,6 +18,8 @@ pub enum CliError {
     Keys(#[from] KeysError),
     #[error(transparent)]
     Send(#[from] SendCliError),
+    #[error(transparent)]
+    Verify(#[from] VerifyCliError),
     #[error(transparent)]
     Health(#[from] HealthError),
     #[error("{0:#}")]
@@ -40,6 +42,7 @@ impl CliError {
             Self::Node(error) => error.exit_code(),
             Self::Keys(error) => error.exit_code(),
             Self::Send(error) => error.exit_code(),
+            Self::Verify(error) => error.exit_code(),
             Self::Health(_) => Self::RUNTIME,
             Self::Devnet(error) if error.is::<NetworkArgsError>() => Self::USAGE,
             Self::Devnet(_) => Self::RUNTIME,

@@ -8,6 +8,7 @@ pub mod network;
 pub mod node;
 pub mod send;
 pub mod testnet;
+mod verify;
 
 use clap::{Parser, Subcommand};
 
@@ -16,6 +17,7 @@ pub use health::{HealthArgs, HealthError};
 pub use keys::{KeyFiles, KeysArgs, KeysError, PublicKeys, SequencerKeys};
 pub use node::NodeArgs;
 pub use send::{SendArgs, SendCliError};
+pub use verify::{VerifyArgs, VerifyCliError};
 
 /// A decentralized sequencer for Ethereum rollups.
 #[derive(Debug, Parser)]
@@ -35,6 +37,9 @@ pub enum Command {
     Keys(KeysArgs),
     /// Send a call to the contracts that an owner, a reporter or anybody may make, or print it for a wallet.
     Send(Box<SendArgs>),
+    /// Check how far a transaction came: with proofs that a node gives, against committees, trusting no node. Exit code 0 if
+    /// every step that is claimed holds, else 1.
+    Verify(Box<VerifyArgs>),
     /// Ask a running node whether it is ready: exit code 0 if it is, else 1.
     Health(HealthArgs),
     /// Run a whole network on this machine: L1, contracts, bonded sequencers.
@@ -55,6 +60,7 @@ impl Cli {
             Command::Node(args) => node::run(*args).await,
             Command::Keys(args) => Ok(keys::run(args)?),
             Command::Send(args) => Ok(send::run(*args).await?),
+            Command::Verify(args) => Ok(verify::run(*args).await?),
             Command::Health(args) => Ok(health::run(args).await?),
             Command::Devnet(args) => crate::devnet::run(*args).await.map_err(CliError::Devnet),
             Command::Testnet(args) => crate::devnet::testnet::run(*args).await.map_err(CliError::Devnet),

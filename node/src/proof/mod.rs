@@ -109,7 +109,7 @@ pub struct InBlock {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "status")]
 pub enum Told {
-    /// It took its turn.
+    /// It took its turn; where there are receipts, its own says whether it succeeded.
     Executed,
     /// It was passed over and changed nothing.
     Skipped {
@@ -201,7 +201,7 @@ impl Proof {
 }
 
 impl InBlock {
-    /// Returns the header at `height`, if it is here. Whether it links to the others is for [`check`] to say.
+    /// Returns the header at `height`, if it is here. Whether it links to the others is for [`check()`] to say.
     #[must_use]
     pub fn header_at(&self, height: Height) -> Option<&BlockHeader> {
         let first = self.headers.first()?.height;

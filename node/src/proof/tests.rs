@@ -334,11 +334,14 @@ fn nothing_of_a_proof_can_be_another() {
     }
 }
 
+/// What is done to what L1 says, and the step that does not hold then.
+type Forgery = (fn(&mut OnL1), Step, fn(&Flaw) -> bool);
+
 #[test]
 fn what_l1_does_not_hold_is_not_posted() {
     let world = world();
     let proof = proof_in(&world);
-    let cases: [(fn(&mut OnL1), Step, fn(&Flaw) -> bool); 5] = [
+    let cases: [Forgery; 5] = [
         (|l1| l1.post = None, Step::Posted, |f| *f == Flaw::NoL1Transaction(POST)),
         (|l1| l1.post.as_mut().unwrap().accepted.clear(), Step::Posted, |f| matches!(f, Flaw::NotAccepted { .. })),
         (

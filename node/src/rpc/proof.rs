@@ -35,7 +35,7 @@ pub(super) fn get_proof(
         let block = context.ledger.block(record.block)?.ok_or_else(lacking)?;
         let outcome = match record.outcome {
             Outcome::Executed => Told::Executed,
-            skipped => Told::Skipped { why: format!("{skipped:?}") },
+            Outcome::Skipped(reason) => Told::Skipped { why: reason.to_string() },
         };
         let mut place = place(&mut proof, &block, record.index).ok_or_else(lacking)?;
         place.outcome = Some(outcome);

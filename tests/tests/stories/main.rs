@@ -18,6 +18,7 @@ mod load;
 mod membership;
 mod ordering;
 mod owners;
+mod proofs;
 mod proposals;
 mod refusals;
 mod restart;
