@@ -38,12 +38,12 @@ contract SequencerRegistry is Bonds, Penalties, Jails, Committees {
         RegistryState(spec, slasher, inbox, liveness)
     {}
 
-    /// @notice Starts epoch 0 at the next L1 block. Anyone may call, once, when enough sequencers have registered:
-    /// four, or the chain spec's `minCommittee` where it allows a small committee.
+    /// @notice Starts epoch 0 at the next L1 block. Anyone may call, once, when `minCommittee` sequencers have registered,
+    /// which is at least four unless the chain spec allows a small committee.
     function activate() external {
         if (_genesisL1Block != 0) revert SequencerRegistry__AlreadyActivated(_genesisL1Block);
         uint256 members = memberCount();
-        if (members < ACTIVATION_NEEDS) revert SequencerRegistry__TooFewMembers(ACTIVATION_NEEDS, members);
+        if (members < MIN_COMMITTEE) revert SequencerRegistry__TooFewMembers(MIN_COMMITTEE, members);
         uint64 genesis = (block.number + 1).toUint64();
         _genesisL1Block = genesis;
         CERTIFICATES.activate(genesis);

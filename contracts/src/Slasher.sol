@@ -113,6 +113,7 @@ contract Slasher {
     error Slasher__SettlementUnfinished(address owner);
     error Slasher__WindowClosed(uint256 lastBlock, uint256 currentBlock);
     error Slasher__InvalidSignature();
+    error Slasher__NobodyInPart(uint256 both, uint256 part);
 
     /// @param registry A registry that was deployed with this contract's address as its slasher.
     /// @param inbox That registry's inbox; it may be deployed after this contract.
@@ -192,26 +193,21 @@ contract Slasher {
     function submitCertificates(uint64 epoch, VoteCertificate calldata first, VoteCertificate calldata second)
         external
     {
-        if (_offence(first.vote, second.vote) == 0) revert Slasher__NotPunishable(first.vote, second.vote);
-        bytes32 firstDigest = Statements.voteDigest(address(REGISTRY), L2_CHAIN_ID, epoch, first.vote);
-        bytes32 secondDigest = Statements.voteDigest(address(REGISTRY), L2_CHAIN_ID, epoch, second.vote);
-        if (firstDigest == secondDigest) revert Slasher__SameStatement(firstDigest);
-        _requireOpen(epoch);
-        CERTIFICATES.verifyQuorum(epoch, firstDigest, first.bitmap, first.signature);
-        CERTIFICATES.verifyQuorum(epoch, secondDigest, second.bitmap, second.signature);
+        _punishBoth(epoch, first, second, type(uint256).max);
+    }
 
-        address reporter = _reporter();
+    /// @notice As `submitCertificates`, for those members alone whose bits are in `part`: all of a large committee with long
+    /// histories could cost more than L1 lets a transaction. Parts may come in any order and from anyone, each with a
+    /// commitment of its own; who is in two of them loses nothing twice, and nobody's part holds up another's.
+    function submitCertificatesOf(
+        uint64 epoch,
+        VoteCertificate calldata first,
+        VoteCertificate calldata second,
+        uint256 part
+    ) external {
         uint256 both = first.bitmap & second.bitmap;
-        address[] memory owners = ROSTERS.owners(epoch);
-        // Owners differ from each other, so who has an offence recorded had it before this call.
-        (uint256 known,) = _placeOf(address(0), epoch, OFFENCES_MAX);
-        uint256 next = known;
-        for (uint256 i = 0; i < owners.length; ++i) {
-            if (both & (1 << i) == 0) continue;
-            (, bool isKnown) = _placeOf(owners[i], epoch, known);
-            uint256 amount = _charge(owners[i], epoch, true, reporter, isKnown ? OFFENCES_MAX : next++);
-            emit Slashed(owners[i], epoch, CONFLICTING_CERTIFICATES, amount, msg.sender);
-        }
+        if (both & part == 0) revert Slasher__NobodyInPart(both, part);
+        _punishBoth(epoch, first, second, part);
     }
 
     // --------------------------------------------------------------------------------------------------- release
@@ -298,6 +294,32 @@ contract Slasher {
         if (isKnown) revert Slasher__AlreadySlashed(owner, epoch);
         _requireProof(owner, epoch, firstDigest, secondDigest, signatureSum);
         emit Slashed(owner, epoch, offence, _charge(owner, epoch, false, _reporter(), position), msg.sender);
+    }
+
+    /// @dev Of the members in both certificates, those in `part`.
+    function _punishBoth(uint64 epoch, VoteCertificate calldata first, VoteCertificate calldata second, uint256 part)
+        private
+    {
+        if (_offence(first.vote, second.vote) == 0) revert Slasher__NotPunishable(first.vote, second.vote);
+        bytes32 firstDigest = Statements.voteDigest(address(REGISTRY), L2_CHAIN_ID, epoch, first.vote);
+        bytes32 secondDigest = Statements.voteDigest(address(REGISTRY), L2_CHAIN_ID, epoch, second.vote);
+        if (firstDigest == secondDigest) revert Slasher__SameStatement(firstDigest);
+        _requireOpen(epoch);
+        CERTIFICATES.verifyQuorum(epoch, firstDigest, first.bitmap, first.signature);
+        CERTIFICATES.verifyQuorum(epoch, secondDigest, second.bitmap, second.signature);
+
+        address reporter = _reporter();
+        uint256 both = first.bitmap & second.bitmap & part;
+        address[] memory owners = ROSTERS.owners(epoch);
+        // Owners differ from each other, so who has an offence recorded had it before this call.
+        (uint256 known,) = _placeOf(address(0), epoch, OFFENCES_MAX);
+        uint256 next = known;
+        for (uint256 i = 0; i < owners.length; ++i) {
+            if (both & (1 << i) == 0) continue;
+            (, bool isKnown) = _placeOf(owners[i], epoch, known);
+            uint256 amount = _charge(owners[i], epoch, true, reporter, isKnown ? OFFENCES_MAX : next++);
+            emit Slashed(owners[i], epoch, CONFLICTING_CERTIFICATES, amount, msg.sender);
+        }
     }
 
     /// @dev One pairing checks both signatures: e(a + b, g2) = e(H(first) + H(second), key). That is aggregate

@@ -8,6 +8,7 @@ import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
+import {BatchInbox} from "../BatchInbox.sol";
 import {Liveness} from "../Liveness.sol";
 import {SequencerRegistry} from "../SequencerRegistry.sol";
 import {ChainSpec, Stage} from "../Types.sol";
@@ -152,9 +153,11 @@ contract DelegationVault is ERC4626, Commission, ExitQueue, ReentrancyGuardTrans
         return idle + collected + now_ + _queueLoss(_held - now_, _held) - owed;
     }
 
-    /// @notice No deposits while the sequencer has left or offended, or when all is lost: they could only lose.
+    /// @notice No deposits while the sequencer has left or offended, or when all is lost: they could only lose. Nor for a chain
+    /// that was abandoned.
     function maxDeposit(address) public view override returns (uint256) {
         if (totalSupply() != 0 && totalAssets() == 0) return 0;
+        if (BatchInbox(REGISTRY.INBOX()).abandonedAt() != 0) return 0;
         (uint256 bond, uint64 admission, Stage stage,,,) = REGISTRY.sequencer(address(this));
         if (stage == Stage.None) return type(uint128).max;
         if (stage == Stage.Left || REGISTRY.isPenalized(address(this), admission)) return 0;
@@ -294,7 +297,7 @@ contract DelegationVault is ERC4626, Commission, ExitQueue, ReentrancyGuardTrans
         (,, Stage stage,,,) = REGISTRY.sequencer(address(this));
         if (stage == Stage.None || stage == Stage.Left) return;
         uint256 gasBefore = gasleft();
-        // Refused to an offender.
+        // Refused to an offender, and on a chain that was abandoned.
         try REGISTRY.addBond(amount) {
             idle = 0;
             _held += amount;

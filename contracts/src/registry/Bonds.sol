@@ -5,6 +5,7 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
+import {BatchInbox} from "../BatchInbox.sol";
 import {Slasher} from "../Slasher.sol";
 import {Stage} from "../Types.sol";
 import {Exits} from "./Exits.sol";
@@ -17,7 +18,8 @@ abstract contract Bonds is Exits, Unbondings {
     using SafeCast for uint256;
 
     /// @notice Bonds the caller as a sequencer, a member of every committee from `entryEpoch` on: two epochs after the present
-    /// one, or later where `ENTRIES_PER_EPOCH` others came before. The place is fixed by the call.
+    /// one, or later where `ENTRIES_PER_EPOCH` others came before. The place is fixed by the call. Nobody bonds for a chain that
+    /// was abandoned.
     /// @param feeRecipient Who is paid the fees of the blocks that this sequencer proposes.
     /// @param bond Amount to lock, in base units; the caller must have approved it.
     /// @param blsKey 256 bytes, EIP-2537 G2; never registered before by anyone.
@@ -28,6 +30,7 @@ abstract contract Bonds is Exits, Unbondings {
     {
         if (feeRecipient == address(0)) revert SequencerRegistry__ZeroAddress();
         if (bond < MIN_BOND) revert SequencerRegistry__BondTooSmall(MIN_BOND, bond);
+        _requireAlive();
         Sequencer storage sequencer_ = _sequencers[msg.sender];
         if (sequencer_.stage != Stage.None) revert SequencerRegistry__AlreadyRegistered(msg.sender);
         uint32 keyId = _storeKey(blsKey, possession, feeRecipient);
@@ -50,10 +53,11 @@ abstract contract Bonds is Exits, Unbondings {
     }
 
     /// @notice Adds to the caller's bond; the weight, if it changes, counts from two epochs after the present one. A sequencer that has
-    /// offended, or that has left, cannot add: a slashed bond never grows back.
+    /// offended, or that has left, cannot add: a slashed bond never grows back. Nor can anybody once the chain was abandoned.
     /// @param amount In base units; the caller must have approved it.
     function addBond(uint256 amount) external nonReentrant {
         if (amount == 0) revert SequencerRegistry__NothingToAdd();
+        _requireAlive();
         Checkpoint memory latest = _requireInGoodStanding(msg.sender);
         uint256 bond = _sequencers[msg.sender].bond + amount;
         // What unbonds must fit too: an offence makes it bond again, and would be beyond punishment for a sum too large.
@@ -123,6 +127,12 @@ abstract contract Bonds is Exits, Unbondings {
     /// @notice What `burn` would burn, in base units.
     function burnable() external view returns (uint256) {
         return _burnable;
+    }
+
+    /// @dev What comes to a dead chain could only leave again.
+    function _requireAlive() private view {
+        uint64 abandonedAt = BatchInbox(INBOX).abandonedAt();
+        if (abandonedAt != 0) revert SequencerRegistry__ChainIsAbandoned(abandonedAt);
     }
 
     /// @dev Pulls exactly `amount` from the caller. Every number is written before, and a mismatch undoes it all.

@@ -11,6 +11,7 @@ interface RegistryErrors {
     error SequencerRegistry__AlreadyActivated(uint64 genesisL1Block);
     error SequencerRegistry__TooFewMembers(uint256 needed, uint256 members);
     error SequencerRegistry__NotActivated();
+    error SequencerRegistry__ChainIsAbandoned(uint64 atBlock);
     error SequencerRegistry__BeforeGenesis(uint256 genesisL1Block, uint256 got);
     error SequencerRegistry__AlreadyRegistered(address owner);
     error SequencerRegistry__CommitteeFull(uint256 members);

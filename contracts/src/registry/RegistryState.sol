@@ -19,8 +19,6 @@ abstract contract RegistryState is RegistryErrors, RegistryEvents {
     uint64 public constant FIRST_EPOCH = 2;
     /// @notice Most members of a committee: one 256-bit word holds a bitmap with room to spare.
     uint256 public constant MEMBERS_MAX = 128;
-    /// @notice Members needed for activation, unless the chain spec allows a small committee.
-    uint256 public constant ACTIVATION_MEMBERS = 4;
     /// @notice Newcomers of one epoch, from the activation on: a committee of four at most doubles from one epoch to the next,
     /// and 128 seats are not taken over in an hour.
     uint256 public constant ENTRIES_PER_EPOCH = 4;
@@ -51,7 +49,6 @@ abstract contract RegistryState is RegistryErrors, RegistryEvents {
     uint256 internal immutable BASE_SLASH_BPS;
     uint256 internal immutable REPORTER_BPS;
     uint256 internal immutable MIN_COMMITTEE;
-    uint256 internal immutable ACTIVATION_NEEDS;
     uint256 internal immutable EVIDENCE_BLOCKS;
     uint64 internal immutable JAIL_EPOCHS;
     /// The chain spec, ABI-encoded, as code.
@@ -165,7 +162,6 @@ abstract contract RegistryState is RegistryErrors, RegistryEvents {
         BASE_SLASH_BPS = spec.baseSlashBps;
         REPORTER_BPS = spec.reporterBps;
         MIN_COMMITTEE = spec.minCommittee;
-        ACTIVATION_NEEDS = spec.allowSmall ? spec.minCommittee : ACTIVATION_MEMBERS;
         EVIDENCE_BLOCKS = spec.evidenceBlocks;
         JAIL_EPOCHS = spec.jailEpochs;
         SPEC = ContentStore.put(abi.encode(spec));

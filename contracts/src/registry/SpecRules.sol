@@ -9,7 +9,7 @@ import {RegistryErrors} from "./RegistryErrors.sol";
 library SpecRules {
     /// Most members of a committee, and fewest of one that is not allowed to be small.
     uint256 private constant MEMBERS_MAX = 128;
-    uint256 private constant ACTIVATION_MEMBERS = 4;
+    uint256 private constant MEMBERS_MIN = 4;
     uint256 private constant BPS = 10_000;
     /// 128 weights of at most 2^56 - 1 add up to less than 2^63, which the leader schedule needs.
     uint256 private constant WEIGHT_CAP_MAX = 2 ** 56 - 1;
@@ -51,7 +51,7 @@ library SpecRules {
         _require("reporterBps", spec.reporterBps, 0, BPS / 2 - 1);
         _require("jailMissBps", spec.jailMissBps, 0, BPS);
         // With as many as there are seats nobody could ever leave, since nobody could come.
-        _require("minCommittee", spec.minCommittee, spec.allowSmall ? 1 : ACTIVATION_MEMBERS, MEMBERS_MAX - 1);
+        _require("minCommittee", spec.minCommittee, spec.allowSmall ? 1 : MEMBERS_MIN, MEMBERS_MAX - 1);
         _require("orderingRule", spec.orderingRule, 0, 1);
         _require("executor", spec.executor, 0, 1);
         _require("weightUnit", spec.weightUnit, 1, type(uint128).max);

@@ -107,6 +107,36 @@ contract EntriesTest is VaultTest {
         vault.mint(1000, CAROL);
     }
 
+    function test_Given_TheChainIsAbandoned() external {
+        join();
+        uint256 deadAt = registry.epochStart(2) + 2048 + 1;
+        vm.roll(deadAt);
+        inbox.abandon();
+        token.mint(CAROL, UNIT);
+        vm.prank(CAROL);
+        token.approve(address(vault), UNIT);
+        vm.expectRevert(abi.encodeWithSelector(ERC4626.ERC4626ExceededMaxDeposit.selector, CAROL, UNIT, 0));
+        vm.prank(CAROL);
+        vault.deposit(UNIT, CAROL);
+        vm.expectRevert(abi.encodeWithSelector(ERC4626.ERC4626ExceededMaxMint.selector, CAROL, 1000, 0));
+        vm.prank(CAROL);
+        vault.mint(1000, CAROL);
+        reward(10 * UNIT);
+        request(ALICE, 60_000 * UNIT);
+        assertEq(registry.bondOf(address(vault)) + registry.unbondingOf(address(vault)), 100 * UNIT, "nothing joins");
+        vm.prank(OPERATOR);
+        vault.exit();
+        vm.roll(block.number + WINDOWS + 1);
+        request(BOB, 40_000 * UNIT);
+        vault.advance(9);
+        assertAtMost(109 * UNIT - vault.claimable(ALICE) - vault.claimable(BOB), 1, "all that belongs to the shares");
+        assertAtMost(65 * UNIT, vault.claimable(ALICE), "Alice's");
+        createVault();
+        vm.expectRevert(abi.encodeWithSelector(ERC4626.ERC4626ExceededMaxDeposit.selector, CAROL, UNIT, 0));
+        vm.prank(CAROL);
+        vault.deposit(UNIT, CAROL);
+    }
+
     function test_RevertWhen_MoreSharesAreRedeemedThanOneHas() external {
         uint256 held = vault.balanceOf(BOB);
         vm.expectRevert(abi.encodeWithSelector(IERC20Errors.ERC20InsufficientBalance.selector, BOB, held, held + 1));

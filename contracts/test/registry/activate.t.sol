@@ -25,7 +25,7 @@ contract ActivateTest is BatonTest {
 
     function test_Given_FourAreRegistered() external {
         ChainSpec memory spec = defaultSpec();
-        (spec.minCommittee, spec.allowSmall) = (127, false);
+        (spec.minCommittee, spec.allowSmall) = (4, false);
         deploy(spec);
         _registerMany(4);
         vm.roll(777);
@@ -35,6 +35,27 @@ contract ActivateTest is BatonTest {
         registry.activate();
         assertEq(registry.genesisL1Block(), 778, "genesis");
         assertEq(registry.epochStart(0), 778, "epoch 0");
+    }
+
+    function test_RevertGiven_FewerThanItAsksForAreRegistered() external {
+        for (uint256 i = 0; i < 2; ++i) {
+            ChainSpec memory spec = defaultSpec();
+            (spec.minCommittee, spec.allowSmall) = (6, i == 1);
+            deploy(spec);
+            _registerMany(5);
+            vm.expectRevert(abi.encodeWithSelector(RegistryErrors.SequencerRegistry__TooFewMembers.selector, 6, 5));
+            registry.activate();
+        }
+    }
+
+    function test_Given_AsManyAsItAsksForAreRegistered() external {
+        ChainSpec memory spec = defaultSpec();
+        (spec.minCommittee, spec.allowSmall) = (6, false);
+        deploy(spec);
+        _registerMany(6);
+        registry.activate();
+        rollToEpoch(2);
+        assertEq(registry.committee(2).length, 6, "members");
     }
 
     function test_RevertGiven_FewerThanItsMinimumAreRegistered() external {

@@ -57,6 +57,18 @@ contract AddBondTest is BatonTest {
         _add(amount);
     }
 
+    function test_RevertGiven_TheChainIsAbandoned() external {
+        uint256 deadAt = registry.epochStart(2) + 2048 + 1;
+        vm.roll(deadAt);
+        fund(owner, 2 * UNIT);
+        _add(UNIT);
+        inbox.abandon();
+        vm.expectRevert(
+            abi.encodeWithSelector(RegistryErrors.SequencerRegistry__ChainIsAbandoned.selector, uint64(deadAt))
+        );
+        _add(UNIT);
+    }
+
     function test_RevertGiven_TheTokenTakesAFee() external {
         // A token that begins to take one only now: registering in it was possible.
         FeeToken fee = new FeeToken();

@@ -184,6 +184,24 @@ contract RegisterTest is BatonTest {
         registry.register(RECIPIENT, BOND, key, possession);
     }
 
+    function test_RevertGiven_TheChainIsAbandoned() external {
+        startDevnet();
+        uint256 deadAt = registry.epochStart(2) + 2048 + 1;
+        vm.roll(deadAt);
+        address owner = ownerOf(9);
+        fund(owner, UNIT);
+        uint256 start = vm.snapshotState();
+        registerFunded(owner, UNIT);
+        vm.revertToState(start);
+        inbox.abandon();
+        (key, possession) = (Bls.publicKey(secretOf(owner)), possessionOf(owner, secretOf(owner)));
+        vm.expectRevert(
+            abi.encodeWithSelector(RegistryErrors.SequencerRegistry__ChainIsAbandoned.selector, uint64(deadAt))
+        );
+        vm.prank(owner);
+        registry.register(owner, UNIT, key, possession);
+    }
+
     function test_RevertGiven_TheTokenAnswersFalse() external {
         address falseToken = address(new FalseToken());
         _deployWith(falseToken);

@@ -148,6 +148,46 @@ contract SubmitCertificatesTest is BatonTest {
     }
 
     /// forge-config: default.fuzz.runs = 32
+    function test_When_ItIsSubmittedInParts() external {
+        VoteCertificate memory first = _certificate(2, finalize(7, A), _without(0));
+        VoteCertificate memory second = _certificate(2, finalize(7, B), EVERYBODY);
+        address reporter = address(0xa11);
+        // Somebody commits to the part of one member, and another is faster with that of another, and with both of them.
+        uint256[2] memory parts = [1 << _indexOf(2), 1 << _indexOf(1) | 1 << _indexOf(0) | 1 << 200];
+        bytes memory call = abi.encodeCall(slasher.submitCertificatesOf, (2, first, second, parts[0]));
+        slasher.commit(keccak256(abi.encode(reporter, keccak256(call))));
+        vm.roll(block.number + 1);
+        slasher.submitCertificatesOf(2, first, second, parts[1]);
+        assertEq(registry.bondOf(ownerOf(0)), 32 * UNIT, "in one only");
+        assertEq(registry.bondOf(ownerOf(1)), 0, "in the part");
+        assertEq(registry.bondOf(ownerOf(2)), 22 * UNIT, "in no part yet");
+        assertTrue(!slasher.hasOffended(ownerOf(2), 2), "not recorded yet");
+        vm.prank(reporter);
+        slasher.submitCertificatesOf(2, first, second, parts[0]);
+        assertEq(registry.bondOf(ownerOf(2)), 0, "in the next part");
+        assertEq(registry.claimable(reporter), 22 * UNIT / 200, "of the reporter's part");
+        assertEq(registry.bondOf(ownerOf(3)), 18 * UNIT, "in no part");
+        slasher.submitCertificatesOf(2, first, second, EVERYBODY);
+        assertEq(registry.bondOf(ownerOf(3)), 0, "the last");
+        uint256 taken = (28 + 22 + 18) * UNIT;
+        assertEq(registry.burnable(), taken - 22 * UNIT / 200, "each once");
+        slasher.submitCertificates(2, first, second);
+        assertEq(registry.burnable(), taken - 22 * UNIT / 200, "nothing is left");
+        for (uint256 i = 0; i < 4; ++i) {
+            assertTrue(slasher.hasOffended(ownerOf(i), 2) == (i != 0), "recorded");
+        }
+    }
+
+    function test_RevertWhen_NobodyInBothIsInThePart() external {
+        VoteCertificate memory first = _certificate(2, finalize(7, A), _without(0));
+        VoteCertificate memory second = _certificate(2, finalize(7, B), EVERYBODY);
+        uint256[3] memory parts = [0, 1 << _indexOf(0), uint256(1) << 200];
+        for (uint256 i = 0; i < 3; ++i) {
+            vm.expectRevert(abi.encodeWithSelector(Slasher.Slasher__NobodyInPart.selector, _without(0), parts[i]));
+            slasher.submitCertificatesOf(2, first, second, parts[i]);
+        }
+    }
+
     function testFuzz_It_AlwaysTakesMoreThanAThirdOfTheWeight(uint8 a, uint8 b) external {
         (uint256 first, uint256 second) = (a % 16, b % 16);
         bool quorums = 3 * _weight(first) > 200 && 3 * _weight(second) > 200;
