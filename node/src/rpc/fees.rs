@@ -144,15 +144,19 @@ impl Fees {
 
 /// Returns the base fee of the block after the last final one.
 pub(super) fn next_base_fee(context: &RpcContext) -> Result<u64, RpcError> {
-    let evm = context.evm()?;
+    Ok(context.evm()?.next_base_fee(&last_head(context)?))
+}
+
+fn last_head(context: &RpcContext) -> Result<Head, RpcError> {
     let At { state, .. } = at(context, BlockId::latest())?;
-    let head = state.head()?.ok_or(RpcError::HeaderNotFound)?;
-    Ok(evm.next_base_fee(&head))
+    state.head()?.ok_or(RpcError::HeaderNotFound)
 }
 
 /// `eth_gasPrice`: what a transaction without tip and cap should offer.
 pub(super) fn gas_price(fees: &Fees, context: &RpcContext, _: &Arguments, _: &Deadline) -> Result<U256, RpcError> {
-    let base_fee = next_base_fee(context)?;
+    // A call at the last block is held to that block's base fee, a transaction to the next one's: it passes both.
+    let head = last_head(context)?;
+    let base_fee = head.base_fee.max(context.evm()?.next_base_fee(&head));
     Ok(U256::from(fees.suggested_tip(context)?).saturating_add(U256::from(base_fee)))
 }
 
