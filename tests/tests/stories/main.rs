@@ -5,6 +5,7 @@
 mod abandonment;
 mod blobs;
 mod catch_up;
+mod clients;
 mod correlation;
 mod crash;
 mod delegation;
