@@ -27,6 +27,9 @@ const TIP_DEFAULT: u128 = 1_000_000;
 /// Most wei per gas that are suggested as a tip; geth's.
 const TIP_MAX: u128 = 500_000_000_000;
 
+/// Wei per gas below which a tip says nothing of what others offer; geth's.
+const TIP_TELLING: u128 = 2;
+
 /// Blocks that a suggestion looks at, tips that it takes of each (the lowest), and which of all of them it suggests; geth's.
 const TIP_BLOCKS: u64 = 20;
 const TIPS_OF_BLOCK: usize = 3;
@@ -96,9 +99,10 @@ impl Tips {
         percentiles.iter().map(at).collect()
     }
 
-    /// The lowest, each as often as it was paid.
+    /// The lowest that tell something, each as often as it was paid.
     fn lowest(&self, count: usize) -> impl Iterator<Item = u128> {
-        self.0.iter().flat_map(|tip| std::iter::repeat_n(tip.wei, tip.transactions)).take(count)
+        let telling = self.0.iter().filter(|tip| tip.wei >= TIP_TELLING);
+        telling.flat_map(|tip| std::iter::repeat_n(tip.wei, tip.transactions)).take(count)
     }
 }
 
@@ -276,7 +280,8 @@ mod tests {
         let receipts = [receipt(800, 15), receipt(100, 30), receipt(60, 11), receipt(40, 11)];
         let tips = Tips::of(&receipts, 10);
         assert_eq!(tips.at_percentiles(&[0.0, 10.0, 10.1, 50.0, 90.0, 90.1, 100.0]), [1, 1, 5, 5, 5, 20, 20]);
-        assert_eq!(tips.lowest(3).collect::<Vec<_>>(), [1, 1, 5]);
+        assert_eq!(tips.lowest(3).collect::<Vec<_>>(), [5, 20], "a tip of a single wei tells nothing");
+        assert_eq!(Tips::of(&receipts, 9).lowest(3).collect::<Vec<_>>(), [2, 2, 6]);
         assert_eq!(Tips::default().at_percentiles(&[0.0, 50.0]), [0, 0]);
         assert_eq!(Tips::of(&receipts, 100).at_percentiles(&[50.0]), [0], "never below nothing");
     }
