@@ -43,13 +43,15 @@ pub enum PoolError {
     #[error("insufficient funds for gas * price + value: balance {balance}, tx cost {cost}, overshot {}", cost - balance)]
     InsufficientFunds { balance: U256, cost: U256 },
     #[error(
-        "insufficient funds for gas * price + value: balance {balance}, queued cost {queued}, tx cost {cost}, overshot {overshot}"
+        "insufficient funds for gas * price + value: balance {balance}, queued cost {queued}, tx cost {cost}, overshot {}",
+        overshot(*balance, *queued, *cost)
     )]
-    Overdraft { balance: U256, queued: U256, cost: U256, overshot: U256 },
+    Overdraft { balance: U256, queued: U256, cost: U256 },
     #[error(
-        "insufficient funds for gas * price + value: balance {balance}, queued cost {queued}, tx bumped {bump}, overshot {overshot}"
+        "insufficient funds for gas * price + value: balance {balance}, queued cost {queued}, tx bumped {bump}, overshot {}",
+        overshot(*balance, *queued, *bump)
     )]
-    OverdraftByReplacement { balance: U256, queued: U256, bump: U256, overshot: U256 },
+    OverdraftByReplacement { balance: U256, queued: U256, bump: U256 },
     #[error("in-flight transaction limit reached for delegated accounts")]
     InflightLimit,
     #[error("gapped-nonce tx from delegated accounts")]
@@ -66,6 +68,11 @@ pub enum PoolError {
     AccountLimit { pooled: usize },
     #[error("txpool is full")]
     Full,
+}
+
+/// Returns how much more than the balance the sender's waiting transactions would cost together.
+fn overshot(balance: U256, queued: U256, more: U256) -> U256 {
+    queued.saturating_add(more).saturating_sub(balance)
 }
 
 impl PoolError {

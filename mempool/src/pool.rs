@@ -527,12 +527,12 @@ fn covers(facts: &AccountFacts, account: Option<&Account>, nonce: u64, cost: U25
     let replaced = account.filter(|account| account.runs(nonce)).and_then(|account| account.get(nonce));
     // Both are at most the balance. A sum beyond the largest number overshoots any balance by at least this much.
     let needed = queued.saturating_sub(replaced.map_or(U256::ZERO, |old| old.cost)).saturating_add(cost);
-    let Some(overshot) = needed.checked_sub(balance).filter(|overshot| !overshot.is_zero()) else { return Ok(()) };
+    if needed <= balance {
+        return Ok(());
+    }
     Err(match replaced {
-        Some(old) => {
-            PoolError::OverdraftByReplacement { balance, queued, bump: cost.saturating_sub(old.cost), overshot }
-        }
-        None => PoolError::Overdraft { balance, queued, cost, overshot },
+        Some(old) => PoolError::OverdraftByReplacement { balance, queued, bump: cost.saturating_sub(old.cost) },
+        None => PoolError::Overdraft { balance, queued, cost },
     })
 }
 

@@ -144,7 +144,7 @@ impl NetworkArgs {
         // With the executor goes whether there is a genesis; which one is found out below.
         let (none, some) = (B256::ZERO.to_string(), B256::with_last_byte(1).to_string());
         if !self.overrides("genesisHash") && self.overrides("executor") {
-            let is_none = changes.iter().any(|change| *change == ("executor", "0"));
+            let is_none = changes.contains(&("executor", "0"));
             changes.push(("genesisHash", if is_none { &none } else { &some }));
         }
         let mut description = Description::changed(text.as_deref(), changes)?;

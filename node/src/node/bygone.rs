@@ -44,9 +44,9 @@ const READ_AGAIN_AFTER: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) enum Old {
     /// Two statements of one member.
-    Evidence(Evidence),
+    Evidence(Box<Evidence>),
     /// What a quorum is said to have signed.
-    Final(Certificate),
+    Final(Box<Certificate>),
 }
 
 /// That, and where its judgement goes.
@@ -104,8 +104,8 @@ impl BygoneEvidence {
         while let Some(Some((old, verdict))) = stop.run_until_cancelled(inbox.recv()).await {
             let judging = async {
                 match old {
-                    Old::Evidence(evidence) => self.judge(evidence).await,
-                    Old::Final(certificate) => self.judge_certificate(certificate).await,
+                    Old::Evidence(evidence) => self.judge(*evidence).await,
+                    Old::Final(certificate) => self.judge_certificate(*certificate).await,
                 }
             };
             let Some((acceptance, news)) = stop.run_until_cancelled(judging).await else { break };
@@ -266,12 +266,12 @@ mod tests {
         let task = tokio::spawn(task.run(inbox, stop.clone()));
         let judged = async |evidence: &Evidence| {
             let (verdict, judged) = oneshot::channel();
-            bygone.send((Old::Evidence(evidence.clone()), verdict)).await.unwrap();
+            bygone.send((Old::Evidence(Box::new(evidence.clone())), verdict)).await.unwrap();
             timeout(PATIENCE, judged).await.expect("in time").unwrap()
         };
         let said = async |certificate: Certificate| {
             let (verdict, judged) = oneshot::channel();
-            bygone.send((Old::Final(certificate), verdict)).await.unwrap();
+            bygone.send((Old::Final(Box::new(certificate)), verdict)).await.unwrap();
             timeout(PATIENCE, judged).await.expect("in time").unwrap()
         };
         let true_one = pair(&chain, 2, 1, &chain.keys[1]);

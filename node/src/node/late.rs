@@ -87,7 +87,7 @@ impl Late {
             (ConsensusMessage::Evidence(evidence), _) => self.judge(permit, epoch, from, evidence),
             (ConsensusMessage::Certificate(certificate), None) => {
                 let (verdict, judged) = oneshot::channel();
-                if self.bygone.try_send((Old::Final(certificate), verdict)).is_err() {
+                if self.bygone.try_send((Old::Final(Box::new(certificate)), verdict)).is_err() {
                     debug!(%about, "dropped a certificate of an epoch that is forgotten");
                 }
                 self.charge_if_false(permit, epoch, from, judged);

@@ -99,8 +99,8 @@ impl Routing {
                 }
                 NetworkEvent::Announced { announcement, verdict, .. } if self.is_bygone(epoch_of(&announcement)) => {
                     let old = match announcement {
-                        Announcement::Evidence(evidence) => Old::Evidence(evidence),
-                        Announcement::Final(header) => Old::Final(header.finalization),
+                        Announcement::Evidence(evidence) => Old::Evidence(Box::new(evidence)),
+                        Announcement::Final(header) => Old::Final(Box::new(header.finalization)),
                     };
                     if self.bygone.try_send((old, verdict)).is_err() {
                         debug!("dropped an announcement about an epoch that is forgotten");
@@ -503,7 +503,7 @@ mod tests {
         // One that the book forgot, and one that it knows: our chain has no such block.
         say(1).await;
         let (Old::Final(forgotten), _) = next(here.bygone.recv()).await else { panic!("a certificate") };
-        assert_eq!(forgotten, finalize(1, 1));
+        assert_eq!(*forgotten, finalize(1, 1));
         say(2).await;
         assert!(matches!(next(here.checked.recv()).await, Checked::Contradiction(_)));
     }

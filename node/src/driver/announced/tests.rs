@@ -118,7 +118,7 @@ fn a_final_block_that_our_chain_leaves_out_is_news_however_old() {
     book.add(Arc::clone(&running));
     let held = ledger(&world);
     let ours = child(&world.epoch().root, vec![]);
-    finalize(&*held, &[ours.clone()]);
+    finalize(&*held, std::slice::from_ref(&ours));
     let mut stage = GossipChecks::new(running, book, held, window, certified, || true);
     // In the epoch before, which has ended.
     let true_one = {
