@@ -160,7 +160,11 @@ impl Recorder {
         // Endpoints can know a block before its events.
         if let Some(last) = view.posted.next_index.previous() {
             let record = self.ledger.batch(last).map_err(BatcherError::from)?;
-            if record.is_none_or(|record| record.header.hash() != view.posted.last_hash) {
+            // One that was certified here is kept already, but as one that L1 has not.
+            let is_recorded = |record: &BatchRecord| {
+                record.header.hash() == view.posted.last_hash && record.l1 != BatchOnL1::Unposted
+            };
+            if !record.as_ref().is_some_and(is_recorded) {
                 let what = format!("event of batch {last} up to block {}", view.head);
                 return Err(ReplayError::L1(L1Error::Missing { what }).into());
             }
