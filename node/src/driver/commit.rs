@@ -37,11 +37,42 @@ pub(super) struct NewlyFinal {
     signers: u32,
 }
 
+/// Gas that the blocks of one step declare at most, in gas limits of a block: what is executed, held in memory and written at
+/// once. A range of 256 blocks, or as many that become final together after a stall, can hold a hundred times as much.
+const STEP_GAS_LIMITS: u64 = 2;
+
+/// Divides blocks into steps of at most `gas_max` declared gas, or of one block that declares more.
+fn steps(blocks: Vec<Arc<Block>>, gas_max: u64) -> Vec<Vec<Arc<Block>>> {
+    let (mut steps, mut gas) = (Vec::<Vec<Arc<Block>>>::new(), 0_u64);
+    for block in blocks {
+        gas = gas.saturating_add(block.header.declared_gas);
+        match steps.last_mut() {
+            Some(step) if gas <= gas_max => step.push(block),
+            _ => {
+                gas = block.header.declared_gas;
+                steps.push(vec![block]);
+            }
+        }
+    }
+    steps
+}
+
 impl Driver {
     /// Makes `blocks` final, in order, on top of the ledger's head. `certificate` finalizes the last one or a descendant.
     ///
-    /// Head, results and certificate are written in one step; readers hear of it when the disk has it.
+    /// Head, results and certificate are written in steps of bounded gas, each whole or not at all; readers hear of one when the
+    /// disk has it. After a crash between two the rest becomes final again.
     pub(super) fn commit(
+        &mut self,
+        blocks: Vec<Arc<Block>>,
+        certificate: Certificate,
+        came: Came,
+    ) -> Result<(), DriverError> {
+        let gas_max = self.context.facts.spec.block_gas_limit.saturating_mul(STEP_GAS_LIMITS);
+        steps(blocks, gas_max).into_iter().try_for_each(|step| self.commit_step(step, certificate.clone(), came))
+    }
+
+    fn commit_step(
         &mut self,
         blocks: Vec<Arc<Block>>,
         certificate: Certificate,
@@ -129,4 +160,26 @@ fn refused<'a>(block: &'a Block, executed: &'a ExecutedBlock) -> impl Iterator<I
         Outcome::Skipped(reason) if !reason.can_pass() => Some(*transaction.hash()),
         Outcome::Skipped(_) | Outcome::Executed => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::testing::block_of;
+
+    #[test]
+    fn a_step_holds_as_many_blocks_as_its_gas_allows_and_at_least_one() {
+        let block = |(height, gas): (u64, u64)| {
+            let mut block = block_of(height, height, vec![]);
+            block.header.declared_gas = gas;
+            Arc::new(block)
+        };
+        let declared = [0, 5, 5, 1, 11, 0, 10, 0];
+        let found = steps((1..).zip(declared).map(block).collect(), 10);
+        let gas: Vec<Vec<u64>> =
+            found.iter().map(|step| step.iter().map(|block| block.header.declared_gas).collect()).collect();
+        assert_eq!(gas, [vec![0, 5, 5], vec![1], vec![11], vec![0, 10, 0]]);
+        assert!(found.iter().flatten().map(|block| block.header.height.get()).eq(1..=8));
+        assert!(steps(Vec::new(), 10).is_empty());
+    }
 }
