@@ -23,13 +23,19 @@ const BODIES_MAX: usize = 256;
 /// their notarization is finalized after all.
 const ANCESTORS_MAX: usize = RANGE_TAIL_MAX;
 
+/// Final blocks before the last [`DUP_WINDOW`] whose transactions a leader leaves out as well. Each voter looks at the last ones
+/// that are final where it is, and a leader is mostly ahead of some.
+const DUP_MARGIN: usize = 64;
+
 /// Bodies of blocks that are not final yet, and the transactions of the last final ones.
 pub(crate) struct Blocks {
     ledger: Arc<dyn Ledger>,
     bodies: BTreeMap<(Height, BlockDigest), Arc<Block>>,
     heights: HashMap<BlockDigest, Height>,
-    recent: VecDeque<Vec<TxHash>>,
-    recent_set: HashMap<TxHash, usize>,
+    /// The last final blocks, as many as leaders look at.
+    recent: VecDeque<(Height, Vec<TxHash>)>,
+    /// In which of them each of their transactions was last.
+    recent_heights: HashMap<TxHash, Height>,
     forced_position: u64,
 }
 
@@ -57,10 +63,10 @@ impl Blocks {
             bodies: BTreeMap::new(),
             heights: HashMap::new(),
             recent: VecDeque::new(),
-            recent_set: HashMap::new(),
+            recent_heights: HashMap::new(),
             forced_position,
         };
-        let first = head.saturating_sub(DUP_WINDOW as u64 - 1).max(1);
+        let first = head.saturating_sub((DUP_WINDOW + DUP_MARGIN) as u64 - 1).max(1);
         for height in first..=head {
             if let Some(block) = blocks.ledger.block(Height::new(height))? {
                 blocks.remember_final(&block);
@@ -130,7 +136,16 @@ impl Blocks {
     /// Returns whether a transaction is in one of the last [`DUP_WINDOW`] final blocks.
     #[must_use]
     pub(crate) fn recently_final(&self, hash: &TxHash) -> bool {
-        self.recent_set.contains_key(hash)
+        let head = self.recent.back().map_or(Height::ZERO, |(height, _)| *height);
+        let age = |height: &Height| head.get().saturating_sub(height.get());
+        self.recent_heights.get(hash).is_some_and(|height| age(height) < DUP_WINDOW as u64)
+    }
+
+    /// Returns whether a transaction is in one of the last [`DUP_WINDOW`] final blocks here, or may be in one of a voter whose
+    /// final head is up to [`DUP_MARGIN`] blocks behind: what a leader leaves out.
+    #[must_use]
+    pub(crate) fn recently_final_anywhere(&self, hash: &TxHash) -> bool {
+        self.recent_heights.contains_key(hash)
     }
 
     /// Returns where the final chain has left the forced queue.
@@ -154,18 +169,16 @@ impl Blocks {
     }
 
     fn remember_final(&mut self, block: &Block) {
+        let height = block.header.height;
         let hashes: Vec<TxHash> = block.transactions.iter().map(|tx| *tx.hash()).collect();
-        for hash in &hashes {
-            *self.recent_set.entry(*hash).or_default() += 1;
-        }
-        self.recent.push_back(hashes);
-        while self.recent.len() > DUP_WINDOW {
-            for hash in self.recent.pop_front().unwrap_or_default() {
-                if let Some(count) = self.recent_set.get_mut(&hash) {
-                    *count -= 1;
-                    if *count == 0 {
-                        self.recent_set.remove(&hash);
-                    }
+        self.recent_heights.extend(hashes.iter().map(|hash| (*hash, height)));
+        self.recent.push_back((height, hashes));
+        while self.recent.len() > DUP_WINDOW + DUP_MARGIN {
+            let Some((height, hashes)) = self.recent.pop_front() else { break };
+            for hash in hashes {
+                // It may have been in a later one again.
+                if self.recent_heights.get(&hash) == Some(&height) {
+                    self.recent_heights.remove(&hash);
                 }
             }
         }
@@ -179,7 +192,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        driver::testing::{L2, block_of},
+        driver::testing::{L2, block_of, transaction},
         ledger::{ChainIdentity, MemoryLedger},
     };
 
@@ -190,6 +203,29 @@ mod tests {
         let origin = L1Origin { number: L1BlockNumber::new(1), hash: Default::default() };
         ledger.init_genesis(&BlockHeader::genesis(L2, origin, 1)).unwrap();
         (Blocks::new(Arc::<MemoryLedger>::clone(&ledger)).unwrap(), ledger)
+    }
+
+    #[test]
+    fn leaders_leave_out_what_a_voter_behind_them_still_remembers() {
+        let (mut here, _) = blocks();
+        let (mut behind, _) = blocks();
+        let mine = transaction(L2.get(), 0, 0);
+        let last = (DUP_WINDOW + DUP_MARGIN) as u64;
+        for height in 1..=last + 1 {
+            let block = block_of(height, height, if height == 1 { vec![mine.clone()] } else { vec![] });
+            here.on_final(&block);
+            if height <= DUP_WINDOW as u64 {
+                behind.on_final(&block);
+            }
+            let hash = mine.hash();
+            assert_eq!(here.recently_final(hash), height <= DUP_WINDOW as u64, "{height}");
+            assert_eq!(here.recently_final_anywhere(hash), height <= last, "{height}");
+            // Nobody who is at most so far behind refuses what a leader takes.
+            assert!(behind.recently_final(hash));
+        }
+        // Once more in a later block: it counts from there.
+        here.on_final(&block_of(last + 2, last + 2, vec![mine.clone()]));
+        assert!(here.recently_final(mine.hash()));
     }
 
     #[test]

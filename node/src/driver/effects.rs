@@ -265,7 +265,7 @@ impl Driver {
                 view,
                 parent,
                 ahead: &ahead,
-                recently_final: &|hash| self.blocks.recently_final(hash),
+                recently_final: &|hash| self.blocks.recently_final_anywhere(hash),
                 origin,
                 base_fee,
                 forced,
