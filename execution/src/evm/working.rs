@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256, map::HashMap};
+use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, map::HashMap};
 use alloy_trie::EMPTY_ROOT_HASH;
 use baton_proto::Height;
 use revm::{
@@ -91,7 +91,11 @@ impl<'a> WorkingState<'a> {
 
     /// Replaces parts of an account for a call.
     pub(super) fn override_account(&mut self, address: Address, with: &AccountOverride) -> Result<(), StateError> {
-        let code = with.code.as_ref().map(|code| Bytecode::new_raw(code.clone()));
+        // What begins as a delegation and is none cannot be code of any account.
+        let checked = |code: &Bytes| {
+            Bytecode::new_raw_checked(code.clone()).map_err(|error| StateError(format!("code of {address}: {error}")))
+        };
+        let code = with.code.as_ref().map(checked).transpose()?;
         if let Some(code) = &code {
             self.code.insert(code.hash_slow(), code.clone());
         }

@@ -1,11 +1,15 @@
 //! Calls as clients write them.
 
 use alloy::rpc::types::{TransactionRequest, state::StateOverride};
-use alloy_primitives::{TxKind, U256};
+use alloy_primitives::{Bytes, TxKind, U256};
 use baton_execution::evm::{AccountOverride, CallRequest, Overrides};
 use baton_proto::ChainSpec;
 
 use super::{RpcError, arguments::Arguments};
+
+/// How the code of an account begins that delegates to another (EIP-7702), and how long it is.
+const DELEGATION: [u8; 3] = [0xef, 0x01, 0x00];
+const DELEGATION_BYTES: usize = 23;
 
 /// Reads the call that argument `index` describes.
 ///
@@ -74,6 +78,12 @@ pub(super) fn checked(overrides: StateOverride) -> Result<Overrides, String> {
         }
         if account.move_precompile_to.is_some() {
             return Err(format!("account {address}: movePrecompileToAddress is not supported"));
+        }
+        let is_delegation = |code: &Bytes| code.len() == DELEGATION_BYTES && code.starts_with(&DELEGATION);
+        if account.code.as_ref().is_some_and(|code| code.starts_with(&DELEGATION[..2]) && !is_delegation(code)) {
+            return Err(format!(
+                "account {address}: code that begins with 0xef01 is a delegation (EIP-7702) of 23 bytes"
+            ));
         }
         let slot = |(slot, value): (_, _)| -> (U256, U256) {
             (U256::from_be_bytes::<32>(slot), U256::from_be_bytes::<32>(value))
@@ -160,6 +170,11 @@ mod tests {
         assert_eq!((with.balance, with.state.is_none()), (Some(U256::from(5)), true));
         assert_eq!(with.state_diff[&U256::from(1)], U256::from(2));
         assert!(read(json!({"state": {}, "stateDiff": {}})).unwrap_err().contains("both 'state' and 'stateDiff'"));
+        for code in ["0xef01", "0xef0100", "0xef0142"] {
+            assert!(read(json!({ "code": code })).unwrap_err().contains("EIP-7702"), "{code}");
+        }
+        let delegation = format!("0xef0100{}", "11".repeat(20));
+        assert!(read(json!({ "code": delegation })).is_ok());
         assert!(read(json!({"movePrecompileToAddress": account})).unwrap_err().contains("not supported"));
     }
 }
