@@ -30,12 +30,14 @@ pub(super) fn reason(certificates: &[Certificate]) -> String {
 /// # Errors
 /// [`LedgerError`] if it is not on the disk.
 pub(super) fn mark(ledger: &dyn Ledger, why: String, certificates: &[Certificate]) -> Result<String, LedgerError> {
-    if let Some(before) = marked(ledger)? {
-        return Ok(before);
-    }
-    if let Some(conflict) = Conflict::among(certificates) {
-        let bytes = serde_json::to_vec(&conflict).expect("numbers, hashes and signatures have a form in JSON");
+    let before = marked(ledger)?;
+    // A pair that L1 punishes counts also where something else was seen first.
+    if let Some(found) = Conflict::among(certificates).filter(|_| conflict(ledger).is_ok_and(|kept| kept.is_none())) {
+        let bytes = serde_json::to_vec(&found).expect("numbers, hashes and signatures have a form in JSON");
         ledger.put_l1_fact(CONFLICT_KEY, &bytes)?;
+    }
+    if let Some(before) = before {
+        return Ok(before);
     }
     ledger.put_l1_fact(HALTED_KEY, why.as_bytes())?;
     Ok(why)

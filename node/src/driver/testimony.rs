@@ -20,7 +20,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use baton_consensus::AHEAD_VIEWS;
+use baton_consensus::{AHEAD_VIEWS, Committee};
 use baton_proto::{Epoch, Evidence, MemberIndex, SignedStatement, StatementKind, View, wire::ConsensusMessage};
 
 use crate::{
@@ -111,16 +111,18 @@ pub fn accused(
 }
 
 /// Keeps what `from` says of a view that is over, unchecked, beside what it said before: who lies may say the other half later
-/// still. Only of views that the epoch can have had: up to those that members may have been in when it ended here.
+/// still. Only of views that the epoch can have had, up to those that members may have been in when it ended here, and of as many
+/// of them as are kept of the running one.
 ///
 /// # Errors
 /// [`LedgerError`] if the ledger cannot be read or written.
 pub fn keep_late_word(
     ledger: &dyn Ledger,
-    epoch: Epoch,
+    committee: &Committee,
     from: MemberIndex,
     message: &ConsensusMessage,
 ) -> Result<(), LedgerError> {
+    let epoch = committee.epoch();
     let (ConsensusMessage::Vote { vote: own, .. }
     | ConsensusMessage::Proposal { notarize: own, .. }
     | ConsensusMessage::CompactProposal { notarize: own, .. }) = message
@@ -132,7 +134,8 @@ pub fn keep_late_word(
     };
     let Some(next) = epoch.next() else { return Ok(()) };
     let last = root_of_epoch(ledger, next)?;
-    if last.epoch != epoch || view.get() > last.view.get().saturating_add(AHEAD_VIEWS) {
+    let oldest = last.view.get().saturating_sub(views_kept(committee.len()));
+    if last.epoch != epoch || view.get() < oldest || view.get() > last.view.get().saturating_add(AHEAD_VIEWS) {
         return Ok(());
     }
     ledger.keep_votes(&[KeptVote { signed: own.clone(), check: VoteCheck::Unchecked }])

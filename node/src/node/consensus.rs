@@ -30,7 +30,7 @@ use crate::{
     driver::{
         ANNOUNCED_QUEUE_MAX, CHECKED_QUEUE_MAX, Certified, Checked, Driver, DriverContext, DriverEnd, DriverError,
         DriverStatus, GossipChecks, Heard, INTAKE_QUEUE_MAX, Intake, IntakeContext, MissedLines, NotarizedBlocks,
-        Rebuilder, Testimony, ViewWindow,
+        Rebuilder, Testimony, ViewWindow, marked,
     },
     epoch::{EpochBook, EpochContext},
     l1::{ChainFacts, L1View, Origins},
@@ -245,6 +245,10 @@ impl Consensus {
                 DriverEnd::Stopped => return Ok(()),
                 DriverEnd::Epoch { last, next, unheard, delta_ms } => (last, next, unheard, delta_ms),
             };
+            // Found in the epoch's last moment: the next driver halts, and until then nothing is attested or posted either.
+            if marked(self.ledger.as_ref())?.is_some() {
+                self.halt.cancel();
+            }
             let opened = self.opener.epoch(next, *last);
             let Some(opened) = stop.run_until_cancelled(opened).await else { return Ok(()) };
             let fails = |error: String| DriverError::NextEpoch { epoch: next, why: error };

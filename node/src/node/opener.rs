@@ -45,10 +45,19 @@ impl Opener {
         };
         let root = |epoch| root_of_epoch(self.ledger.as_ref(), epoch);
         let book = EpochBook::new(Arc::new(self.epoch(running, root(running)?).await?));
-        // The first epoch's committee stands with the chain's facts.
-        let first = std::iter::once(self.facts.first.clone());
-        for facts in first.chain(self.stored()?).filter(|facts| facts.epoch < running) {
-            book.add(Arc::new(self.context(&facts, root(facts.epoch)?)?));
+        let stored = self.stored()?;
+        // The first epoch's committee stands with the chain's facts. Once as many came after it as are remembered it is forgotten
+        // like others: nobody need have a bond that stands for its keys.
+        let first = (stored.len() < EPOCHS_KEPT).then(|| self.facts.first.clone());
+        for facts in first.into_iter().chain(stored).filter(|facts| facts.epoch < running) {
+            // One that was read ahead may have been skipped.
+            let has_run = match facts.epoch.next() {
+                Some(next) => root(next)?.epoch == facts.epoch,
+                None => false,
+            };
+            if has_run {
+                book.add(Arc::new(self.context(&facts, root(facts.epoch)?)?));
+            }
         }
         Ok(book)
     }

@@ -189,7 +189,13 @@ impl Routing {
             message if message.epoch() < self.stages.borrow().epoch => self.late.hear(epoch, from, message),
             message => {
                 let Some(stages) = stages_of(&self.stages, epoch).await else { return };
-                if let Err(SendError(unheard)) = stages.consensus.send((from, message)).await {
+                if message.epoch() < stages.epoch {
+                    // That one began meanwhile.
+                    self.late.hear(epoch, from, message);
+                } else if let Err(SendError(unheard)) = stages.consensus.send((from, message)).await
+                    // What is about the epoch to come waits elsewhere.
+                    && unheard.1.epoch() <= epoch
+                {
                     self.late.hear_once_over((epoch, vec![unheard]));
                 }
             }

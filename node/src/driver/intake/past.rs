@@ -3,7 +3,10 @@
 use baton_proto::{MemberIndex, SignedStatement, StatementKind, wire::ConsensusMessage};
 use tracing::warn;
 
-use super::{super::testimony::accused, Checked, Intake};
+use super::{
+    super::testimony::{accused, views_kept},
+    Checked, Intake,
+};
 use crate::ledger::{KeptVote, VoteCheck};
 
 impl Intake {
@@ -59,7 +62,9 @@ impl Intake {
             | ConsensusMessage::CompactProposal { notarize: own, .. } => Some(own),
             _ => None,
         };
-        if let Some(own) = own.filter(|own| own.signer == from) {
+        let oldest = self.window.final_view().get().saturating_sub(views_kept(self.context.committee.len()));
+        let is_kept = |own: &SignedStatement| own.statement.view().is_some_and(|view| view.get() >= oldest);
+        if let Some(own) = own.filter(|own| own.signer == from && is_kept(own)) {
             self.testimony.note(own, VoteCheck::Unchecked);
         }
         for evidence in pairs {
