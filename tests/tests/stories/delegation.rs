@@ -13,6 +13,7 @@ use baton_node::{
         bindings::{DelegationVault, DelegationVaultFactory, DevToken, SequencerRegistry},
     },
 };
+use baton_proto::Epoch;
 use baton_tests::{
     devnet::{Devnet, program, until},
     witness::facts,
@@ -129,6 +130,13 @@ async fn delegators_bear_what_their_sequencer_signs() -> anyhow::Result<()> {
     delegate(&devnet, leaves, vault, tokens(SECOND)).await?;
     let standing = SequencerRegistry::sequencerCall { owner: vault };
     let standing = client.call(facts.domain.registry, &standing, At::Latest).await?;
+    // A node takes up a key once L1 has fixed a committee with it, at the start of the epoch before.
+    let fixed_at = facts.epochs().start(Epoch::new(standing.effectiveEpoch.saturating_sub(1)));
+    until("L1 to fix the first committee with the vault", || async {
+        let newest = client.existing_block(At::Latest).await?.origin.number;
+        Ok((newest >= fixed_at).then_some(()))
+    })
+    .await?;
     let pid = devnet.restart(UNDER_VAULT)?;
     until_epoch(&devnet, UNDER_VAULT, standing.effectiveEpoch).await?;
     let seated = members(&devnet, UNDER_VAULT).await?;
